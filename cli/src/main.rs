@@ -1,0 +1,2 @@
+//! mgctl.
+fn main() {}

@@ -1,0 +1,284 @@
+//! What goes into the engine and what comes out of it.
+
+use crate::replication::Message;
+use crate::storage::{Commit, Graph, View};
+use crate::types::{CommitRecord, History, Lsn, NodeState, Position, SyncMode};
+use std::sync::Arc;
+
+/// One connection between two nodes; a number is never used twice in a process.
+///
+/// Dialled ones get theirs from the engine (even numbers), accepted ones from the hands (odd).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerId(pub u64);
+
+/// A caller's mark on a request, handed back with the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Token(pub u64);
+
+/// Something happened outside.
+#[derive(Debug)]
+pub enum Input {
+    /// Time went by. Given at least every 50 ms.
+    Tick,
+    /// A transaction wants to commit.
+    Propose { token: Token, commit: Commit },
+    /// An operator's query.
+    Admin { token: Token, command: Admin },
+    /// Every record up to `lsn` that was handed to the disk before its `SyncWal` is durable.
+    WalSynced { lsn: Lsn },
+    /// The disk refused a write or a sync. Never retried.
+    WalFailed { error: String },
+    /// Answers [`Effect::SaveState`]: the file is replaced and synced.
+    StateSaved { id: u64 },
+    /// Answers [`Effect::Listen`].
+    Listening { result: Result<(), String> },
+    /// A connection stands: one that was dialled, or one that was accepted.
+    PeerUp { peer: PeerId, dialled: bool },
+    /// A dial failed, or a connection ended. The last word about this peer.
+    PeerDown { peer: PeerId, reason: String },
+    /// A message came in. Messages of one lane of one peer come in the order they were sent.
+    Message { peer: PeerId, message: Message },
+    /// Answers [`Effect::ReadWal`]: records that follow each other, beginning at the LSN asked for;
+    /// empty where the log no longer, or not yet, holds it.
+    WalRead { peer: PeerId, from: Lsn, records: Vec<CommitRecord> },
+    /// Answers [`Effect::WriteSnapshot`].
+    SnapshotWritten { lsn: Lsn, result: Result<(), String> },
+    /// Answers [`Effect::SendSnapshot`]: the last byte was handed to the connection.
+    SnapshotSent { peer: PeerId, result: Result<(), String> },
+    /// A whole snapshot came from a peer, was checked, and stands in a temporary file; `graph`
+    /// holds what it says.
+    SnapshotReceived { peer: PeerId, header: SnapshotHeader, graph: Arc<Graph> },
+    /// Answers [`Effect::InstallSnapshot`]: renamed and synced, older WAL gone.
+    SnapshotInstalled { lsn: Lsn },
+}
+
+/// Something must happen outside.
+#[derive(Debug)]
+pub enum Effect {
+    /// Appends to the log. Disk lane.
+    WriteWal { record: CommitRecord, chain: u64 },
+    /// Asks for [`Input::WalSynced`] once everything before it is durable. Disk lane.
+    SyncWal { lsn: Lsn },
+    /// Replaces the state file and syncs it. Disk lane.
+    SaveState { id: u64, state: NodeState },
+    /// Opens the replication port, in place of one opened before.
+    Listen { port: u16 },
+    /// Closes the replication port and every accepted connection.
+    Unlisten,
+    /// Resolves the address anew and connects.
+    Dial { peer: PeerId, address: String },
+    /// Ends a connection, after what was sent before it where the line allows.
+    Hangup { peer: PeerId, reason: String },
+    /// Sends a message. Lane of that peer.
+    Send { peer: PeerId, message: Message },
+    /// Reads records back, at least one where there is one, at most about `bytes_max` bytes.
+    ReadWal { peer: PeerId, from: Lsn, bytes_max: usize },
+    /// Writes a snapshot file of the view, in the background.
+    WriteSnapshot { header: SnapshotHeader, view: View },
+    /// Streams a snapshot of the view to a peer, in the background, beside its other messages.
+    SendSnapshot { peer: PeerId, header: SnapshotHeader, view: View },
+    /// Makes the received snapshot this node's own and forgets the log before it. Disk lane.
+    InstallSnapshot { header: SnapshotHeader },
+    /// Removes segments that hold only records before `before`. Disk lane.
+    DropWal { before: Lsn },
+    /// Tells a client how its commit ended.
+    ///
+    /// Emitted for a yes only by a step that knows the record durable wherever the mode demands:
+    /// no node acknowledges, and no client hears yes, before it is durable there.
+    Resolve { token: Token, outcome: Outcome },
+    /// Answers an operator's query.
+    Answer { token: Token, result: Result<AdminAnswer, AdminError> },
+    /// Memory and disk can no longer be trusted to agree: the process must end at once.
+    Halt { reason: String },
+}
+
+/// What a snapshot stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotHeader {
+    /// The last record that it holds.
+    pub position: Position,
+    /// Chain hash at that record.
+    pub chain: u64,
+    /// `ts` of that record.
+    pub ts: u64,
+    /// History up to that record.
+    pub history: History,
+}
+
+/// How a commit ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Durable wherever the mode demands.
+    Committed { position: Position },
+    /// Durable here; these SYNC replicas did not confirm.
+    Degraded { position: Position, failed: Vec<ReplicaFailure> },
+    /// It did not and will not happen.
+    Failed(CommitError),
+    /// Written, but it cannot be known yet whether it will stand.
+    InDoubt { position: Position, failed: Vec<ReplicaFailure> },
+}
+
+/// A replica that did not confirm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplicaFailure {
+    pub name: String,
+    pub mode: SyncMode,
+    pub reason: ReplicaFailureReason,
+}
+
+/// Why it did not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplicaFailureReason {
+    /// It was not ready when the commit began, or its connection ended.
+    NotInSync,
+    /// It said nothing within the time-out.
+    TimedOut,
+    /// It holds records that this MAIN does not.
+    Diverged,
+    /// It refused the record.
+    Refused,
+}
+
+/// Why a commit did not happen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CommitError {
+    /// Another transaction changed the same object first. A retry can help.
+    Conflict,
+    /// The schema changed under the transaction. A retry can help.
+    SchemaChanged,
+    /// Text as in `Unable to commit due to unique constraint violation on :L(p)`.
+    Constraint(String),
+    /// This node is not MAIN any more.
+    NotMain,
+    /// A higher epoch exists.
+    Fenced,
+    /// MAIN has not yet asked its replicas since its start. A retry can help.
+    Unconfirmed,
+    /// STRICT_SYNC replicas are missing; nothing was written.
+    StrictSync(Vec<ReplicaFailure>),
+    /// No room on disk; nothing was written. A retry can help.
+    NoSpace,
+    /// The changes do not fit the graph: a defect, reported rather than logged.
+    Invalid(String),
+    /// The node is stopping.
+    Stopping,
+}
+
+/// An operator's query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Admin {
+    /// `SET REPLICATION ROLE TO REPLICA WITH PORT n`
+    SetRoleReplica { port: u16 },
+    /// `SET REPLICATION ROLE TO MAIN [WITH EPOCH n]`
+    SetRoleMain { epoch: Option<u64> },
+    /// `REGISTER REPLICA name mode TO "address"`; the default port is filled in.
+    Register { name: String, mode: SyncMode, address: String },
+    /// `DROP REPLICA name`
+    Drop { name: String },
+    /// `SHOW REPLICAS`
+    ShowReplicas,
+    /// `SHOW REPLICATION ROLE`
+    ShowRole,
+    /// `SHOW REPLICATION STATE`
+    ShowState,
+    /// `SHOW REPLICATION LAG`
+    ShowLag,
+    /// `FENCE REPLICATION EPOCH n BY "operation"`
+    Fence { epoch: u64, by: String },
+    /// `CONFIRM REPLICATION ROLE MAIN`
+    ConfirmMain,
+    /// `SHOW TRANSACTION OUTCOME "position"`
+    TransactionOutcome { position: Position },
+    /// `CREATE SNAPSHOT`; answered once it is durable.
+    CreateSnapshot,
+}
+
+/// What an operator's query found.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AdminAnswer {
+    Done,
+    Role(crate::types::Role),
+    Replicas(Vec<ReplicaStatus>),
+    State(StateReport),
+    Lag(Vec<LagReport>),
+    Outcome(OutcomeReport),
+    Snapshot { lsn: Lsn },
+}
+
+/// One row of `SHOW REPLICAS`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplicaStatus {
+    pub name: String,
+    pub address: String,
+    pub mode: SyncMode,
+    /// "ready", "replicating", "recovery", "invalid" or "diverged".
+    pub status: &'static str,
+    /// Last `ts` known to be durable there.
+    pub ts: u64,
+    /// That minus MAIN's: 0 in sync, negative behind.
+    pub behind: i64,
+}
+
+/// The row of `SHOW REPLICATION STATE`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StateReport {
+    pub state: NodeState,
+    /// Epoch of the last record, or of this MAIN's reign.
+    pub epoch: crate::types::Epoch,
+    pub durable: Lsn,
+    pub applied: Lsn,
+    /// Chain hash at `applied`.
+    pub chain: u64,
+    pub history: History,
+    /// False on a MAIN that has not yet asked its replicas since its start.
+    pub confirmed: bool,
+}
+
+/// One row of `SHOW REPLICATION LAG`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LagReport {
+    pub name: String,
+    pub mode: SyncMode,
+    pub state: &'static str,
+    pub commits_behind: u64,
+    pub bytes_behind: u64,
+    /// Age of the oldest commit that it lacks.
+    pub behind_ms: u64,
+    pub last_contact_ms: Option<u64>,
+    pub last_error: Option<String>,
+}
+
+/// The row of `SHOW TRANSACTION OUTCOME`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutcomeReport {
+    Committed,
+    NotCommitted,
+    InDoubt,
+    /// The log no longer reaches back that far.
+    Unknown,
+}
+
+/// Why an operator's query did not do what it says. The session gives each its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdminError {
+    AlreadyReplica,
+    AlreadyMain,
+    /// The replication port could not be opened.
+    Listen(String),
+    /// The query belongs on a MAIN.
+    NotMain,
+    NameTaken,
+    AddressTaken,
+    /// The node there holds records that this MAIN does not.
+    Diverged(String),
+    /// The address does not answer as a REPLICA that would follow this MAIN.
+    Unreachable(String),
+    NotPersisted(String),
+    /// Another role or registration query is under way.
+    Busy,
+    UnknownReplica,
+    /// A higher epoch was promised.
+    Fenced(String),
+    /// It cannot be done now, in words.
+    Refused(String),
+}

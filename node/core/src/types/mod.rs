@@ -1,0 +1,21 @@
+//! The words that every room shares: ids, positions, values, changes, records.
+
+mod change;
+mod cluster;
+mod ids;
+mod names;
+mod position;
+mod record;
+mod time;
+mod value;
+
+pub use change::{Change, ConstraintKind, ConstraintSpec, IndexSpec};
+pub use cluster::{NodeState, Registration, Role, SyncMode};
+pub use ids::{EdgeId, EdgeTypeId, LabelId, NodeId, PropertyKeyId, VertexId};
+pub use names::{NameLimit, Names};
+pub use position::{Epoch, History, Lsn, Position};
+pub use record::{CommitRecord, chain_next};
+pub use time::Time;
+pub use value::{
+    Date, DateTime, Duration, EnumValue, LocalDateTime, LocalTime, OffsetTime, Path, PathStep, Point, Value,
+};

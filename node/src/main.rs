@@ -1,0 +1,2 @@
+//! mgnode.
+fn main() {}
