@@ -1,0 +1,311 @@
+//! The topology with every default filled in: plain data, what the rest of mgctl works with.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::error::Place;
+
+/// A cluster as the file asks for it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Topology {
+    /// Name of the cluster.
+    pub name: String,
+    /// What runs the nodes.
+    pub runtime: Runtime,
+    /// The network between the nodes.
+    pub network: Network,
+    /// How MAIN names its replicas.
+    pub addressing: Addressing,
+    /// Address of this machine on which Bolt is published.
+    pub bind: IpAddr,
+    /// How long `up` waits, and for what.
+    pub wait: Wait,
+    /// What is run on MAIN of a new cluster.
+    pub init: Init,
+    /// The nodes, in the order of the file. Exactly one is declared MAIN.
+    pub instances: Vec<Instance>,
+    /// Where `name:` stands, or the file as a whole.
+    pub place: Place,
+}
+
+impl Topology {
+    /// Returns the node that is MAIN when the cluster is new.
+    ///
+    /// # Panics
+    ///
+    /// The checks refuse a topology without a MAIN; one built by hand must have it too.
+    pub fn main(&self) -> &Instance {
+        let main = self.instances.iter().find(|i| i.role == Role::Main);
+        main.expect("a checked topology has a MAIN")
+    }
+
+    /// Returns the nodes that are REPLICA when the cluster is new.
+    pub fn replicas(&self) -> impl Iterator<Item = &Instance> {
+        self.instances.iter().filter(|i| i.role == Role::Replica)
+    }
+
+    /// Returns the node of that name.
+    pub fn instance(&self, name: &str) -> Option<&Instance> {
+        self.instances.iter().find(|i| i.name == name)
+    }
+
+    /// Returns the static address of each node in `subnet`, in the order of the file: the one the file gives,
+    /// else the next free one from .11 on. `None` when the subnet is too small.
+    pub fn addresses(&self, subnet: Subnet) -> Option<Vec<Ipv4Addr>> {
+        let given: Vec<Ipv4Addr> = self.instances.iter().filter_map(|i| i.ip).collect();
+        let mut free = subnet.nodes().filter(|ip| !given.contains(ip));
+        self.instances.iter().map(|i| i.ip.or_else(|| free.next())).collect()
+    }
+}
+
+/// One node of the cluster.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Instance {
+    /// Name of the node: its host name and its name on the command line.
+    pub name: String,
+    /// The role it starts with.
+    pub role: Role,
+    /// How it is registered while it is a REPLICA. For the declared MAIN: how it is registered once another node
+    /// is promoted.
+    pub mode: Mode,
+    /// The name under which MAIN registers it.
+    pub register_as: String,
+    /// Where it listens for MAIN while it is a REPLICA.
+    pub replication_port: u16,
+    /// Where its Bolt is published on this machine.
+    pub bolt: BoltPort,
+    /// The address the file gives. Without one see [`Topology::addresses`].
+    pub ip: Option<Ipv4Addr>,
+    /// What it runs.
+    pub image: Image,
+    /// Flags of the node, without their dashes.
+    pub flags: BTreeMap<String, String>,
+    /// Its environment.
+    pub env: BTreeMap<String, String>,
+    /// Memory limit in bytes.
+    pub memory_bytes: Option<u64>,
+    /// CPU limit in billionths of a CPU.
+    pub nano_cpus: Option<u64>,
+    /// Name of the volume that holds its data.
+    pub volume: String,
+    /// Where the node stands in the file.
+    pub place: Place,
+}
+
+/// What runs the nodes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Runtime {
+    /// Docker where an engine answers, else processes.
+    #[default]
+    Auto,
+    /// Containers.
+    Docker,
+    /// Local processes on loopback addresses.
+    Process,
+}
+
+/// The role of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Takes writes.
+    Main,
+    /// Follows MAIN.
+    Replica,
+}
+
+/// How long MAIN waits for a REPLICA.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// For its answer, else reports it.
+    Sync,
+    /// Not at all.
+    Async,
+    /// For all of them, or the commit is refused.
+    StrictSync,
+}
+
+/// How MAIN names its replicas.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Addressing {
+    /// By an address that never changes.
+    #[default]
+    Static,
+    /// By host name.
+    Dns,
+    /// By the address found at start, which may change.
+    Ip,
+}
+
+/// The network between the nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// Its name at the engine.
+    pub name: String,
+    /// Its addresses; without, a free /24 is chosen.
+    pub subnet: Option<Subnet>,
+}
+
+/// An IPv4 range as `172.28.37.0/24`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subnet {
+    base: Ipv4Addr,
+    bits: u8,
+}
+
+/// Where a node's Bolt is published on this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BoltPort {
+    /// Here, or it is an error.
+    Fixed(u16),
+    /// Here, or at the next free port.
+    From(u16),
+    /// At a port that the system chooses.
+    Random,
+    /// Nowhere.
+    None,
+}
+
+/// What a node runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Image {
+    /// The node inside this executable.
+    BuiltIn,
+    /// An image from the engine or a registry.
+    Named(String),
+}
+
+/// How long `up` waits, and for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// How long at most.
+    pub timeout: Duration,
+    /// For what.
+    pub until: Until,
+}
+
+/// What `up` waits for. Each includes those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Until {
+    /// The nodes run.
+    Started,
+    /// They answer queries.
+    Bolt,
+    /// Roles are set, replicas registered.
+    Registered,
+    /// Every replica is ready and 0 behind.
+    Redundant,
+}
+
+/// What is run on MAIN of a new cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Init {
+    /// Files of Cypher statements. Relative ones were resolved against the directory of the topology.
+    pub cypher: Vec<PathBuf>,
+    /// Only on a graph that is empty; else on every `up` that changes something.
+    pub once: bool,
+}
+
+impl Subnet {
+    /// Returns the range of the first `bits` bits of `base`, or `None` if `base` has more bits set or `bits` is
+    /// no prefix with room for a gateway and a node.
+    pub fn new(base: Ipv4Addr, bits: u8) -> Option<Subnet> {
+        let subnet = Subnet { base, bits };
+        ((8..=29).contains(&bits) && u32::from(base) & !subnet.mask() == 0).then_some(subnet)
+    }
+
+    /// Reads `172.28.37.0/24`.
+    pub fn parse(text: &str) -> Option<Subnet> {
+        let (base, bits) = text.split_once('/')?;
+        Subnet::new(base.parse().ok()?, bits.parse().ok()?)
+    }
+
+    fn mask(self) -> u32 {
+        u32::MAX << (32 - u32::from(self.bits))
+    }
+
+    /// Returns the first address, which names the range.
+    pub fn base(self) -> Ipv4Addr {
+        self.base
+    }
+
+    /// Returns the length of the prefix.
+    pub fn bits(self) -> u8 {
+        self.bits
+    }
+
+    /// Returns the address that the engine keeps for itself.
+    pub fn gateway(self) -> Ipv4Addr {
+        Ipv4Addr::from(u32::from(self.base) + 1)
+    }
+
+    /// Returns the last address, which no node can have.
+    pub fn broadcast(self) -> Ipv4Addr {
+        Ipv4Addr::from(u32::from(self.base) | !self.mask())
+    }
+
+    /// Returns whether `ip` lies in it.
+    pub fn contains(self, ip: Ipv4Addr) -> bool {
+        u32::from(ip) & self.mask() == u32::from(self.base)
+    }
+
+    /// Returns whether the two share an address.
+    pub fn overlaps(self, other: Subnet) -> bool {
+        self.contains(other.base) || other.contains(self.base)
+    }
+
+    /// Returns the addresses given to nodes: from .11 on, or from .2 on in a range too small for that.
+    pub fn nodes(self) -> impl Iterator<Item = Ipv4Addr> {
+        let first = if self.bits > 27 { 2 } else { 11 };
+        (u32::from(self.base) + first..u32::from(self.broadcast())).map(Ipv4Addr::from)
+    }
+}
+
+impl fmt::Display for Subnet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.base, self.bits)
+    }
+}
+
+/// Gives an enum of the file its words: `ALL`, `as_str`, `parse` (in any case) and `Display`.
+macro_rules! words {
+    ($type:ident, $($variant:ident = $word:literal),+ $(,)?) => {
+        impl $type {
+            /// Every value, in the order in which help lists them.
+            pub const ALL: &'static [$type] = &[$($type::$variant),+];
+
+            /// Returns the word for it.
+            pub fn as_str(self) -> &'static str {
+                match self { $($type::$variant => $word),+ }
+            }
+
+            /// Reads the word, in capitals or not.
+            pub fn parse(text: &str) -> Option<$type> {
+                $type::ALL.iter().copied().find(|v| v.as_str().eq_ignore_ascii_case(text))
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+    };
+}
+
+words!(Runtime, Auto = "auto", Docker = "docker", Process = "process");
+words!(Role, Main = "MAIN", Replica = "REPLICA");
+words!(Mode, Sync = "SYNC", Async = "ASYNC", StrictSync = "STRICT_SYNC");
+words!(Addressing, Static = "static", Dns = "dns", Ip = "ip");
+words!(Until, Started = "started", Bolt = "bolt", Registered = "registered", Redundant = "redundant");
+
+impl fmt::Display for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Image::BuiltIn => f.write_str("built-in"),
+            Image::Named(name) => f.write_str(name),
+        }
+    }
+}
