@@ -24,7 +24,7 @@ pub enum Input {
     Propose { token: Token, commit: Commit },
     /// An operator's query.
     Admin { token: Token, command: Admin },
-    /// Every record up to `lsn` that was handed to the disk before its `SyncWal` is durable.
+    /// Answers [`Effect::SyncWal`], one answer for several where the last of them is answered.
     WalSynced { lsn: Lsn },
     /// The disk refused a write or a sync. Never retried.
     WalFailed { error: String },
@@ -38,9 +38,9 @@ pub enum Input {
     PeerDown { peer: PeerId, reason: String },
     /// A message came in. Messages of one lane of one peer come in the order they were sent.
     Message { peer: PeerId, message: Message },
-    /// Answers [`Effect::ReadWal`]: records that follow each other, beginning at the LSN asked for;
-    /// empty where the log no longer, or not yet, holds it.
-    WalRead { peer: PeerId, from: Lsn, records: Vec<CommitRecord> },
+    /// Answers [`Effect::ReadWal`]: records that follow each other, beginning at the LSN asked for,
+    /// each with the chain hash after it; empty where the log no longer, or not yet, holds it.
+    WalRead { peer: PeerId, from: Lsn, records: Vec<(CommitRecord, u64)> },
     /// Answers [`Effect::WriteSnapshot`].
     SnapshotWritten { lsn: Lsn, result: Result<(), String> },
     /// Answers [`Effect::SendSnapshot`]: the last byte was handed to the connection.
@@ -158,6 +158,8 @@ pub enum CommitError {
     StrictSync(Vec<ReplicaFailure>),
     /// No room on disk; nothing was written. A retry can help.
     NoSpace,
+    /// The changes of one commit are too many for one record.
+    TooLarge { bytes: usize, bytes_max: usize },
     /// The changes do not fit the graph: a defect, reported rather than logged.
     Invalid(String),
     /// The node is stopping.

@@ -1,5 +1,8 @@
 //! Roles, messages, catch-up: state machines without a transport.
 
-/// What nodes say to each other.
-#[derive(Clone, Debug)]
-pub enum Message {}
+mod message;
+
+pub use message::{
+    DecodeError, FRAME_BYTES_MAX, Lane, LogEnd, Message, PROTOCOL, RECORD_BYTES_MAX, RefusalReason,
+    record_bytes,
+};

@@ -1,0 +1,68 @@
+//! What sessions may look at without the engine's turn.
+
+use crate::storage::Graph;
+use crate::types::{Epoch, History, Lsn, Position, Role};
+use parking_lot::RwLock;
+use std::sync::Arc;
+
+/// The engine's public face. Written by the engine's thread, read by any.
+#[derive(Debug)]
+pub struct Shared {
+    inner: RwLock<Face>,
+}
+
+#[derive(Debug)]
+pub(super) struct Face {
+    pub(super) graph: Arc<Graph>,
+    pub(super) role: Role,
+    pub(super) is_writable: bool,
+    pub(super) epoch: Epoch,
+    pub(super) history: History,
+    /// The last record that this log holds.
+    pub(super) last: Lsn,
+}
+
+impl Shared {
+    pub(super) fn new(face: Face) -> Shared {
+        Shared { inner: RwLock::new(face) }
+    }
+
+    pub(super) fn update(&self, change: impl FnOnce(&mut Face)) {
+        change(&mut self.inner.write());
+    }
+
+    /// Returns the graph. A REPLICA that loads a snapshot goes over to another one.
+    pub fn graph(&self) -> Arc<Graph> {
+        self.inner.read().graph.clone()
+    }
+
+    /// Returns the role that this node has now.
+    pub fn role(&self) -> Role {
+        self.inner.read().role
+    }
+
+    /// Returns whether a commit has a chance here: a confirmed MAIN that no one replaced.
+    pub fn is_writable(&self) -> bool {
+        self.inner.read().is_writable
+    }
+
+    /// Returns the epoch of the MAIN that this node is or follows.
+    pub fn epoch(&self) -> Epoch {
+        self.inner.read().epoch
+    }
+
+    /// Returns whether the log holds the record named by a bookmark: `Some(true)` where it does,
+    /// `Some(false)` where another record stands in its place, `None` where the log is not that far.
+    pub fn history_says(&self, position: Position) -> Option<bool> {
+        let face = self.inner.read();
+        if position.lsn == Lsn::ZERO {
+            return Some(true);
+        }
+        if position.lsn > face.last {
+            // A later epoch than the bookmark's is in the log already: its LSN can only be reused.
+            let passed = face.history.starts.last().is_some_and(|(epoch, _)| *epoch > position.epoch);
+            return if passed { Some(false) } else { None };
+        }
+        Some(face.history.epoch_of(position.lsn) == Some(position.epoch))
+    }
+}
