@@ -1,1 +1,3 @@
-//! mgnode.
+//! The hands of a node: threads, sockets and files around `mgnode-core`.
+
+pub mod driver;

@@ -28,8 +28,12 @@ pub enum Input {
     WalSynced { lsn: Lsn },
     /// The disk refused a write or a sync. Never retried.
     WalFailed { error: String },
-    /// Answers [`Effect::SaveState`]: the file is replaced and synced.
-    StateSaved { id: u64 },
+    /// Answers [`Effect::SaveState`]: the file is replaced and synced, or the old one still stands
+    /// (no room, read-only). Where neither is sure, `WalFailed` comes instead.
+    StateSaved { id: u64, result: Result<(), String> },
+    /// The room for further WAL ran out, or is back. Sent when it changes; at the start there is
+    /// room. What was proposed before still fits into a reserve, new commits are refused.
+    WalSpace { enough: bool },
     /// Answers [`Effect::Listen`].
     Listening { result: Result<(), String> },
     /// A connection stands: one that was dialled, or one that was accepted.
