@@ -1,3 +1,5 @@
 //! The hands of a node: threads, sockets and files around `mgnode-core`.
 
+pub mod config;
 pub mod driver;
+pub mod quic;

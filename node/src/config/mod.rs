@@ -1,0 +1,276 @@
+//! What a node is told at its start: flags in gflags form.
+//!
+//! `--f v`, `--f=v`, bare boolean `--f`, negated `--nof`; dashes and underscores mean the same. A
+//! flag that only Memgraph's own features need is taken with one warning; a misspelt one is an error
+//! with a suggestion.
+
+mod flags;
+mod parse;
+
+pub use flags::{FLAGS, Flag, Kind};
+pub use parse::ConfigError;
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// When a commit counts as durable on this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Synced before any answer; commits that wait share one sync.
+    Commit,
+    /// Written at once, synced at least this often: a power cut can take what is younger.
+    Interval(Duration),
+    /// Written at once, synced when the system likes: survives `kill -9`, not a power cut.
+    Os {
+        /// Memgraph's `--storage-wal-file-flush-every-n-tx`, where it was given.
+        sync_every_n_commits: Option<u64>,
+    },
+}
+
+/// How a client hears that a SYNC replica did not confirm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncFailureReport {
+    /// SUCCESS with a WARNING notification.
+    Notification,
+    /// FAILURE that says the commit stands, as Memgraph did up to 3.12.
+    Error,
+}
+
+/// How much a node says on standard error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    Trace,
+    Debug,
+    Info,
+    Warning,
+    Error,
+    Critical,
+}
+
+/// Everything a node is told at its start.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub bolt_address: IpAddr,
+    /// 0 lets the system choose.
+    pub bolt_port: u16,
+    /// `host:port` that clients should use, told in routing tables.
+    pub bolt_advertised_address: Option<String>,
+    pub bolt_server_name: String,
+    /// Most Bolt connections at once.
+    pub bolt_sessions_max: usize,
+    /// Where the replication port is opened when this node is a REPLICA.
+    pub replication_address: IpAddr,
+    pub replication_restore_state_on_startup: bool,
+    /// `None`: replicas are not watched.
+    pub replica_check_every: Option<Duration>,
+    /// Bound of the wait for a SYNC replica that says nothing.
+    pub sync_timeout: Duration,
+    pub sync_failure_report: SyncFailureReport,
+    pub data_directory: PathBuf,
+    pub data_recovery_on_startup: bool,
+    /// Bound of the wait for another process to release the data directory.
+    pub lock_timeout: Duration,
+    pub durability: Durability,
+    /// Bytes of one WAL segment after the first.
+    pub wal_segment_bytes: u64,
+    /// `None`: no periodic snapshots.
+    pub snapshot_every: Option<Duration>,
+    pub snapshots_kept: usize,
+    pub snapshot_on_exit: bool,
+    pub gc_every: Duration,
+    /// `None`: no limit.
+    pub query_timeout: Option<Duration>,
+    /// Bytes that one query may hold. `None`: no limit.
+    pub query_memory_max: Option<usize>,
+    pub log_level: LogLevel,
+    /// Beside or instead of standard error.
+    pub log_file: Option<PathBuf>,
+    pub also_log_to_stderr: bool,
+    /// Flags that were taken without effect, to be told in the log.
+    pub ignored: Vec<String>,
+}
+
+/// What the command line asks for.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Run a node.
+    Run(Box<Config>),
+    /// Print this text and end well.
+    Print(String),
+}
+
+impl Config {
+    /// Reads the arguments that follow the program's name.
+    pub fn from_args(args: impl IntoIterator<Item = String>) -> Result<Command, ConfigError> {
+        let raw = parse::raw(args)?;
+        if raw.has("help") {
+            return Ok(Command::Print(flags::help()));
+        }
+        if raw.has("version") {
+            return Ok(Command::Print(format!("mgnode {}", env!("CARGO_PKG_VERSION"))));
+        }
+        Config::from_raw(&raw).map(|c| Command::Run(Box::new(c)))
+    }
+
+    fn from_raw(raw: &parse::Raw) -> Result<Config, ConfigError> {
+        let snapshot_seconds = match raw.text("storage-snapshot-interval") {
+            "" => raw.number("storage-snapshot-interval-sec")?,
+            text => text.parse().map_err(|_| {
+                raw.bad(
+                    "storage-snapshot-interval",
+                    "seconds (a cron expression is not served by this version)",
+                )
+            })?,
+        };
+        let log_file = raw.text("log-file");
+        Ok(Config {
+            bolt_address: raw.address("bolt-address")?,
+            bolt_port: raw.port("bolt-port")?,
+            bolt_advertised_address: Some(raw.text("bolt-advertised-address"))
+                .filter(|s| !s.is_empty())
+                .map(str::to_owned),
+            bolt_server_name: raw.text("bolt-server-name-for-init").to_owned(),
+            bolt_sessions_max: raw.count("bolt-sessions-max")?,
+            replication_address: raw.address("replication-address")?,
+            replication_restore_state_on_startup: raw.switch("replication-restore-state-on-startup")?,
+            replica_check_every: match raw.number("replication-replica-check-frequency-sec")? {
+                0 => None,
+                n => Some(Duration::from_secs(n)),
+            },
+            sync_timeout: raw.duration("replication-sync-timeout")?,
+            sync_failure_report: match raw.text("sync-failure-report") {
+                "notification" => SyncFailureReport::Notification,
+                "error" => SyncFailureReport::Error,
+                _ => return Err(raw.bad("sync-failure-report", "`notification` or `error`")),
+            },
+            data_directory: PathBuf::from(raw.text("data-directory")),
+            data_recovery_on_startup: raw.switch("data-recovery-on-startup")?,
+            lock_timeout: Duration::from_secs(raw.number("data-dir-lock-acquisition-timeout-sec")?),
+            durability: durability(raw)?,
+            wal_segment_bytes: raw.number("storage-wal-file-size-kib")?.clamp(64, 1 << 22) * 1024,
+            snapshot_every: (snapshot_seconds > 0).then(|| Duration::from_secs(snapshot_seconds)),
+            snapshots_kept: raw.count("storage-snapshot-retention-count")?.max(1),
+            snapshot_on_exit: raw.switch("storage-snapshot-on-exit")?,
+            gc_every: Duration::from_secs(raw.number("storage-gc-cycle-sec")?.max(1)),
+            query_timeout: match raw.number("query-execution-timeout-sec")? {
+                0 => None,
+                n => Some(Duration::from_secs(n)),
+            },
+            query_memory_max: match raw.count("query-memory-limit")? {
+                0 => None,
+                mib => Some(mib.saturating_mul(1 << 20)),
+            },
+            log_level: match raw.text("log-level").to_ascii_uppercase().as_str() {
+                "TRACE" => LogLevel::Trace,
+                "DEBUG" => LogLevel::Debug,
+                "INFO" => LogLevel::Info,
+                "WARNING" => LogLevel::Warning,
+                "ERROR" => LogLevel::Error,
+                "CRITICAL" => LogLevel::Critical,
+                _ => return Err(raw.bad("log-level", "TRACE, DEBUG, INFO, WARNING, ERROR or CRITICAL")),
+            },
+            log_file: (!log_file.is_empty()).then(|| PathBuf::from(log_file)),
+            also_log_to_stderr: raw.switch("also-log-to-stderr")?,
+            ignored: raw.ignored.clone(),
+        })
+    }
+}
+
+/// An explicit `--durability` beats Memgraph's flush flag; that flag with N > 1 means `os` with a
+/// sync each N commits.
+fn durability(raw: &parse::Raw) -> Result<Durability, ConfigError> {
+    let flush = "storage-wal-file-flush-every-n-tx";
+    if !raw.was_given("durability") && raw.was_given(flush) {
+        return Ok(match raw.number(flush)? {
+            0 => return Err(raw.bad(flush, "a number from 1 up")),
+            1 => Durability::Commit,
+            n => Durability::Os { sync_every_n_commits: Some(n) },
+        });
+    }
+    match raw.text("durability") {
+        "commit" => Ok(Durability::Commit),
+        "os" => Ok(Durability::Os { sync_every_n_commits: None }),
+        text => match text.strip_prefix("interval") {
+            Some("") => Ok(Durability::Interval(Duration::from_millis(100))),
+            Some(rest) => rest
+                .strip_prefix('(')
+                .and_then(|r| r.strip_suffix(')'))
+                .or_else(|| rest.strip_prefix(':'))
+                .and_then(parse::duration)
+                .filter(|d| !d.is_zero())
+                .map(Durability::Interval)
+                .ok_or_else(|| raw.bad("durability", "`commit`, `interval:100ms` or `os`")),
+            None => Err(raw.bad("durability", "`commit`, `interval:100ms` or `os`")),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(args: &[&str]) -> Config {
+        match Config::from_args(args.iter().map(|s| (*s).to_owned())) {
+            Ok(Command::Run(c)) => *c,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn refuse(args: &[&str]) -> String {
+        Config::from_args(args.iter().map(|s| (*s).to_owned())).expect_err("is refused").to_string()
+    }
+
+    #[test]
+    fn every_gflags_form_is_read() {
+        let c = run(&[
+            "--bolt-port",
+            "7001",
+            "--bolt_address=127.0.0.9",
+            "--also_log_to_stderr",
+            "--nodata-recovery-on-startup",
+        ]);
+        assert_eq!(c.bolt_port, 7001);
+        assert_eq!(c.bolt_address.to_string(), "127.0.0.9");
+        assert!(c.also_log_to_stderr);
+        assert!(!c.data_recovery_on_startup);
+        assert!(run(&["--replication-restore-state-on-startup"]).replication_restore_state_on_startup);
+        assert!(!run(&["--replication-restore-state-on-startup=false"]).replication_restore_state_on_startup);
+    }
+
+    #[test]
+    fn nothing_is_open_to_the_network_unless_told() {
+        let c = run(&[]);
+        assert!(c.bolt_address.is_loopback() && c.replication_address.is_loopback());
+        assert_eq!(c.durability, Durability::Commit);
+        assert!(c.replication_restore_state_on_startup);
+    }
+
+    #[test]
+    fn durability_beats_memgraphs_flush_flag() {
+        let flush = "--storage-wal-file-flush-every-n-tx=100";
+        assert_eq!(run(&[flush]).durability, Durability::Os { sync_every_n_commits: Some(100) });
+        assert_eq!(run(&["--storage-wal-file-flush-every-n-tx=1"]).durability, Durability::Commit);
+        assert_eq!(run(&[flush, "--durability=commit"]).durability, Durability::Commit);
+        assert_eq!(
+            run(&["--durability=interval:20ms"]).durability,
+            Durability::Interval(Duration::from_millis(20))
+        );
+        assert!(refuse(&["--durability=interval:soon"]).contains("interval:100ms"));
+    }
+
+    #[test]
+    fn a_flag_of_memgraph_without_meaning_here_is_taken_and_named() {
+        let c = run(&["--telemetry-enabled=false", "--metrics-port", "9091", "--bolt-port=7688"]);
+        assert_eq!(c.ignored, ["telemetry-enabled", "metrics-port"]);
+        assert_eq!(c.bolt_port, 7688);
+    }
+
+    #[test]
+    fn a_misspelt_flag_is_refused_with_the_nearest() {
+        assert_eq!(refuse(&["--bolt-prt=1"]), "unknown flag `--bolt-prt`; did you mean `--bolt-port`?");
+        assert!(refuse(&["--bolt-port=70000"]).contains("0 to 65535"));
+        assert!(refuse(&["--bolt-port"]).contains("needs a value"));
+        assert!(refuse(&["topology.yaml"]).contains("not a flag"));
+    }
+}

@@ -1,0 +1,173 @@
+//! Replication over QUIC: connections, their streams, and nothing about what is said on them.
+//!
+//! One connection per pair of MAIN and REPLICA, dialled by MAIN. The dialler opens two
+//! bidirectional streams and writes one byte on each to name its lane:
+//!
+//! ```text
+//! 0  control   small messages that must not wait behind bulk
+//! 1  log       records one way, acknowledgements the other, strictly ordered
+//! ```
+//!
+//! On both, a message is a frame: length as u32 little-endian, then that many bytes as
+//! `Message::encode` gives them. A snapshot goes on a unidirectional stream of its own, at a lower
+//! priority, as the bytes of a snapshot file. 0-RTT and migration are off. A name is resolved anew at
+//! each dial.
+//!
+//! A connection reports `PeerUp` once, then messages, then `PeerDown` once; a failed dial reports
+//! only `PeerDown`.
+
+mod frame;
+mod listener;
+mod peer;
+mod tls;
+
+use crate::driver::{Inputs, Transport};
+use frame::Lane;
+use mgnode_core::engine::{Input, PeerId, SnapshotHeader};
+use mgnode_core::replication::Message;
+use mgnode_core::storage::{Graph, View};
+use parking_lot::Mutex;
+use peer::PeerHandle;
+use std::collections::BTreeMap;
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// Longest wait for a name, a handshake and the first streams.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// A connection on which nothing came for so long has ended.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
+const KEEP_ALIVE: Duration = Duration::from_millis(500);
+/// Longest wait for the last words of a connection that is being closed.
+const LINGER: Duration = Duration::from_millis(500);
+/// Longest wait for all of them when the node stops.
+const STOP_WAIT: Duration = Duration::from_secs(1);
+/// Most accepted connections at once.
+const ACCEPTED_MAX: usize = 64;
+
+/// What the transport needs of the disk.
+pub trait Snapshots: Send + Sync + 'static {
+    /// Hands the bytes of a snapshot file of `view` to `sink`, in order. Blocks.
+    fn encode(
+        &self,
+        header: &SnapshotHeader,
+        view: View,
+        sink: &mut dyn FnMut(bytes::Bytes) -> io::Result<()>,
+    ) -> io::Result<()>;
+
+    /// Opens a temporary file for a snapshot that comes in.
+    fn receive(&self) -> io::Result<Box<dyn IncomingSnapshot>>;
+}
+
+/// A snapshot on its way in. Dropped unfinished, it leaves nothing behind.
+pub trait IncomingSnapshot: Send {
+    /// Adds the bytes that follow. Blocks.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Checks the whole and loads it into a graph of its own. Blocks.
+    fn finish(self: Box<Self>) -> io::Result<(SnapshotHeader, Arc<Graph>)>;
+}
+
+/// The QUIC side of a node.
+pub struct Quic {
+    shared: Arc<Shared>,
+    listener: listener::Control,
+}
+
+struct Shared {
+    runtime: tokio::runtime::Handle,
+    inputs: Inputs,
+    snapshots: Arc<dyn Snapshots>,
+    identity: tls::Identity,
+    peers: Mutex<BTreeMap<PeerId, PeerHandle>>,
+    /// Accepted connections get odd numbers; the engine gives even ones to those it dials.
+    next_accepted: AtomicU64,
+    /// Connections that are served now.
+    open: AtomicUsize,
+}
+
+impl Shared {
+    fn emit(&self, input: Input) {
+        self.inputs.send(input);
+    }
+
+    fn next_accepted(&self) -> PeerId {
+        PeerId(self.next_accepted.fetch_add(2, Ordering::Relaxed))
+    }
+
+    /// Forgets the peer, which closes its lanes once they are drained.
+    fn forget(&self, peer: PeerId) {
+        self.peers.lock().remove(&peer);
+    }
+}
+
+impl Quic {
+    /// Makes the transport. `address` is where the replication port is opened when asked for.
+    pub fn new(
+        runtime: tokio::runtime::Handle,
+        address: IpAddr,
+        inputs: Inputs,
+        snapshots: Arc<dyn Snapshots>,
+    ) -> Result<Quic, String> {
+        let shared = Arc::new(Shared {
+            runtime,
+            inputs,
+            snapshots,
+            identity: tls::Identity::generate()?,
+            peers: Mutex::default(),
+            next_accepted: AtomicU64::new(1),
+            open: AtomicUsize::new(0),
+        });
+        let listener = listener::Control::start(shared.clone(), address);
+        Ok(Quic { shared, listener })
+    }
+}
+
+impl Transport for Quic {
+    fn listen(&mut self, port: u16) {
+        self.listener.open(port);
+    }
+
+    fn unlisten(&mut self) {
+        self.listener.close();
+    }
+
+    fn dial(&mut self, peer: PeerId, address: String) {
+        let (handle, ends) = peer::lanes();
+        self.shared.peers.lock().insert(peer, handle);
+        self.shared.runtime.spawn(peer::dial(self.shared.clone(), peer, address, ends));
+    }
+
+    fn hangup(&mut self, peer: PeerId, reason: String) {
+        if let Some(handle) = self.shared.peers.lock().remove(&peer) {
+            handle.hang_up(reason);
+        }
+    }
+
+    fn send(&mut self, peer: PeerId, message: Message) {
+        let frame = frame::encode(&message);
+        if let Some(handle) = self.shared.peers.lock().get(&peer) {
+            handle.send(Lane::of(&message), frame);
+        }
+    }
+
+    fn send_snapshot(&mut self, peer: PeerId, header: SnapshotHeader, view: View) {
+        match self.shared.peers.lock().get(&peer) {
+            Some(handle) => handle.send_snapshot(header, view),
+            None => tracing::debug!(peer = peer.0, "a snapshot is not sent: the connection has ended"),
+        }
+    }
+
+    fn stop(&mut self) {
+        for (_, handle) in std::mem::take(&mut *self.shared.peers.lock()) {
+            handle.hang_up("the node stops".to_owned());
+        }
+        self.listener.close();
+        let deadline = Instant::now() + STOP_WAIT;
+        while self.shared.open.load(Ordering::Acquire) > 0 && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}

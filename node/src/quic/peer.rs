@@ -1,0 +1,333 @@
+//! One connection, from the dial to its last word.
+
+use super::frame::{self, Lane};
+use super::{CONNECT_TIMEOUT, IDLE_TIMEOUT, KEEP_ALIVE, LINGER, Shared, tls};
+use bytes::{Bytes, BytesMut};
+use mgnode_core::engine::{Input, PeerId, SnapshotHeader};
+use mgnode_core::replication::Message;
+use mgnode_core::storage::View;
+use quinn::{Connection, Endpoint, RecvStream, SendStream, TransportConfig, VarInt};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+/// Bytes gathered into one write where several messages wait.
+const WRITE_BATCH_BYTES: usize = 256 * 1024;
+/// Bytes of a snapshot that may wait for the connection.
+const SNAPSHOT_PIECES_MAX: usize = 8;
+
+/// How the rest of the node reaches a connection.
+pub(super) struct PeerHandle {
+    control: mpsc::UnboundedSender<Bytes>,
+    log: mpsc::UnboundedSender<Bytes>,
+    snapshots: mpsc::UnboundedSender<(SnapshotHeader, View)>,
+    hangup: oneshot::Sender<String>,
+}
+
+/// The other ends of a [`PeerHandle`].
+pub(super) struct Ends {
+    control: mpsc::UnboundedReceiver<Bytes>,
+    log: mpsc::UnboundedReceiver<Bytes>,
+    snapshots: mpsc::UnboundedReceiver<(SnapshotHeader, View)>,
+    hangup: oneshot::Receiver<String>,
+}
+
+pub(super) fn lanes() -> (PeerHandle, Ends) {
+    let (control_in, control) = mpsc::unbounded_channel();
+    let (log_in, log) = mpsc::unbounded_channel();
+    let (snapshots_in, snapshots) = mpsc::unbounded_channel();
+    let (hangup_in, hangup) = oneshot::channel();
+    (
+        PeerHandle { control: control_in, log: log_in, snapshots: snapshots_in, hangup: hangup_in },
+        Ends { control, log, snapshots, hangup },
+    )
+}
+
+impl PeerHandle {
+    /// Queues a frame. One that comes too late is dropped: `PeerDown` is on its way.
+    pub(super) fn send(&self, lane: Lane, frame: Bytes) {
+        let _ = match lane {
+            Lane::Control => self.control.send(frame),
+            Lane::Log => self.log.send(frame),
+        };
+    }
+
+    pub(super) fn send_snapshot(&self, header: SnapshotHeader, view: View) {
+        let _ = self.snapshots.send((header, view));
+    }
+
+    /// Closes the lanes once they are drained, then the connection.
+    pub(super) fn hang_up(self, reason: String) {
+        let _ = self.hangup.send(reason);
+    }
+}
+
+pub(super) fn transport_config() -> Arc<TransportConfig> {
+    let mut config = TransportConfig::default();
+    config.keep_alive_interval(Some(KEEP_ALIVE));
+    config.max_idle_timeout(Some(IDLE_TIMEOUT.try_into().expect("a few seconds fit")));
+    config.max_concurrent_bidi_streams(VarInt::from_u32(2));
+    config.max_concurrent_uni_streams(VarInt::from_u32(1));
+    config.stream_receive_window(VarInt::from_u32(16 << 20));
+    config.send_window(32 << 20);
+    config.datagram_receive_buffer_size(None);
+    Arc::new(config)
+}
+
+/// Dials `address`, then serves the connection to its end.
+pub(super) async fn dial(shared: Arc<Shared>, peer: PeerId, address: String, mut ends: Ends) {
+    let connected = tokio::select! {
+        r = timeout(CONNECT_TIMEOUT, connect(&shared, &address)) => {
+            r.unwrap_or_else(|_| Err(format!("`{address}` did not answer within {} s", CONNECT_TIMEOUT.as_secs())))
+        }
+        reason = &mut ends.hangup => Err(reason.unwrap_or_else(|_| "given up".to_owned())),
+    };
+    let reason = match connected {
+        Ok((connection, streams)) => {
+            shared.emit(Input::PeerUp { peer, dialled: true });
+            serve(&shared, peer, connection, streams, ends).await
+        }
+        Err(reason) => reason,
+    };
+    shared.forget(peer);
+    shared.emit(Input::PeerDown { peer, reason });
+}
+
+/// The two streams of a connection.
+pub(super) struct Streams {
+    control: (SendStream, RecvStream),
+    log: (SendStream, RecvStream),
+}
+
+async fn connect(shared: &Shared, address: &str) -> Result<(Connection, Streams), String> {
+    let target = resolve(address).await?;
+    // A socket of its own for each connection: it leaves by the interface that leads there.
+    let local: IpAddr = match target.ip() {
+        IpAddr::V4(ip) if ip.is_loopback() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(ip) if ip.is_loopback() => Ipv6Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let endpoint =
+        Endpoint::client(SocketAddr::new(local, 0)).map_err(|e| format!("no socket to dial from: {e}"))?;
+    let mut config = quinn::ClientConfig::new(Arc::new(shared.identity.client()?));
+    config.transport_config(transport_config());
+    let connection = endpoint
+        .connect_with(config, target, tls::SERVER_NAME)
+        .map_err(|e| format!("cannot dial `{address}`: {e}"))?
+        .await
+        .map_err(|e| format!("`{address}` ({target}): {e}"))?;
+    let said = |e: &dyn std::fmt::Display| format!("`{address}` ({target}): {e}");
+    let control = open(&connection, Lane::Control).await.map_err(|e| said(&e))?;
+    let log = open(&connection, Lane::Log).await.map_err(|e| said(&e))?;
+    Ok((connection, Streams { control, log }))
+}
+
+async fn resolve(address: &str) -> Result<SocketAddr, String> {
+    let found: Vec<SocketAddr> = tokio::net::lookup_host(address)
+        .await
+        .map_err(|e| format!("cannot resolve `{address}`: {e}"))?
+        .collect();
+    found
+        .iter()
+        .find(|a| a.is_ipv4())
+        .or_else(|| found.first())
+        .copied()
+        .ok_or_else(|| format!("`{address}` has no address"))
+}
+
+async fn open(connection: &Connection, lane: Lane) -> Result<(SendStream, RecvStream), String> {
+    let (mut send, recv) = connection.open_bi().await.map_err(|e| e.to_string())?;
+    send.write_all(&[lane.byte()]).await.map_err(|e| e.to_string())?;
+    send.set_priority(if lane == Lane::Control { 2 } else { 1 }).map_err(|e| e.to_string())?;
+    Ok((send, recv))
+}
+
+/// Waits for the two streams that a dialler opens.
+pub(super) async fn accept_streams(connection: &Connection) -> Result<Streams, String> {
+    let (mut control, mut log) = (None, None);
+    while control.is_none() || log.is_none() {
+        let (send, mut recv) = connection.accept_bi().await.map_err(|e| e.to_string())?;
+        let mut byte = [0];
+        recv.read_exact(&mut byte).await.map_err(|e| e.to_string())?;
+        let slot = match Lane::from_byte(byte[0]) {
+            Some(Lane::Control) => &mut control,
+            Some(Lane::Log) => &mut log,
+            None => return Err(format!("unknown lane {}", byte[0])),
+        };
+        if slot.replace((send, recv)).is_some() {
+            return Err("a lane was opened twice".to_owned());
+        }
+    }
+    let (Some(control), Some(log)) = (control, log) else { unreachable!("the loop ends with both") };
+    Ok(Streams { control, log })
+}
+
+/// Serves a connection to its end and returns why it ended.
+pub(super) async fn serve(
+    shared: &Arc<Shared>,
+    peer: PeerId,
+    connection: Connection,
+    streams: Streams,
+    ends: Ends,
+) -> String {
+    let Ends { control, log, mut snapshots, mut hangup } = ends;
+    shared.open.fetch_add(1, Ordering::AcqRel);
+    let mut control_out = tokio::spawn(write_lane(streams.control.0, control));
+    let mut log_out = tokio::spawn(write_lane(streams.log.0, log));
+    let control_in = read_lane(shared, peer, Lane::Control, streams.control.1);
+    let log_in = read_lane(shared, peer, Lane::Log, streams.log.1);
+    let snapshots_in = receive_snapshots(shared, peer, &connection);
+    let snapshots_out = async {
+        while let Some((header, view)) = snapshots.recv().await {
+            let result = send_snapshot(shared, &connection, header, view).await;
+            shared.emit(Input::SnapshotSent { peer, result });
+        }
+        // The lanes are closed; the hangup itself ends the connection.
+        std::future::pending::<String>().await
+    };
+    let reason = tokio::select! {
+        biased;
+        reason = &mut hangup => reason.unwrap_or_else(|_| "no longer needed".to_owned()),
+        reason = control_in => reason,
+        reason = log_in => reason,
+        reason = snapshots_in => reason,
+        reason = snapshots_out => reason,
+        closed = connection.closed() => closed.to_string(),
+    };
+    // What was sent before goes out first, where the line still allows.
+    shared.forget(peer);
+    if connection.close_reason().is_none() {
+        let drained = async {
+            let _ = (&mut control_out).await;
+            let _ = (&mut log_out).await;
+        };
+        let _ = timeout(LINGER, drained).await;
+        connection.close(VarInt::from_u32(0), reason.as_bytes());
+    }
+    control_out.abort();
+    log_out.abort();
+    shared.open.fetch_sub(1, Ordering::AcqRel);
+    reason
+}
+
+/// Writes frames until the lane is closed and drained, then waits for the other side to have them.
+async fn write_lane(mut stream: SendStream, mut frames: mpsc::UnboundedReceiver<Bytes>) {
+    let mut batch = Vec::new();
+    while let Some(first) = frames.recv().await {
+        let mut bytes = first.len();
+        batch.push(first);
+        while bytes < WRITE_BATCH_BYTES {
+            let Ok(next) = frames.try_recv() else { break };
+            bytes += next.len();
+            batch.push(next);
+        }
+        if stream.write_all_chunks(&mut batch).await.is_err() {
+            // The connection's own end is seen, and told, by its readers.
+            return;
+        }
+        batch.clear();
+    }
+    if stream.finish().is_ok() {
+        let _ = stream.stopped().await;
+    }
+}
+
+/// Hands every message of a lane on, and returns why no more come.
+async fn read_lane(shared: &Shared, peer: PeerId, lane: Lane, mut stream: RecvStream) -> String {
+    let mut buffer = BytesMut::new();
+    loop {
+        match stream.read_chunk(WRITE_BATCH_BYTES, true).await {
+            Ok(Some(chunk)) => buffer.extend_from_slice(&chunk.bytes),
+            Ok(None) => return "closed by the other side".to_owned(),
+            Err(e) => return e.to_string(),
+        }
+        loop {
+            let frame = match frame::take(&mut buffer) {
+                Ok(Some(frame)) => frame,
+                Ok(None) => break,
+                Err(e) => return e,
+            };
+            match Message::decode(frame) {
+                Ok(message) if Lane::of(&message) == lane => shared.emit(Input::Message { peer, message }),
+                Ok(_) => return "a message came on the wrong lane".to_owned(),
+                Err(e) => return format!("a message cannot be read: {e}"),
+            }
+        }
+    }
+}
+
+async fn send_snapshot(
+    shared: &Arc<Shared>,
+    connection: &Connection,
+    header: SnapshotHeader,
+    view: View,
+) -> Result<(), String> {
+    let mut stream = connection.open_uni().await.map_err(|e| e.to_string())?;
+    stream.set_priority(-1).map_err(|e| e.to_string())?;
+    let (pieces_in, mut pieces) = mpsc::channel::<Bytes>(SNAPSHOT_PIECES_MAX);
+    let snapshots = shared.snapshots.clone();
+    let encoder = tokio::task::spawn_blocking(move || {
+        snapshots.encode(&header, view, &mut |piece| {
+            pieces_in
+                .blocking_send(piece)
+                .map_err(|_| std::io::Error::new(std::io::ErrorKind::BrokenPipe, "the connection has ended"))
+        })
+    });
+    while let Some(piece) = pieces.recv().await {
+        stream.write_chunk(piece).await.map_err(|e| e.to_string())?;
+    }
+    encoder.await.map_err(|e| e.to_string())?.map_err(|e| e.to_string())?;
+    stream.finish().map_err(|e| e.to_string())
+}
+
+/// Takes in snapshots, one after the other, and returns why no more come.
+async fn receive_snapshots(shared: &Arc<Shared>, peer: PeerId, connection: &Connection) -> String {
+    loop {
+        let stream = match connection.accept_uni().await {
+            Ok(stream) => stream,
+            Err(e) => return e.to_string(),
+        };
+        match receive_snapshot(shared, stream).await {
+            Ok((header, graph)) => shared.emit(Input::SnapshotReceived { peer, header, graph }),
+            Err(e) => return format!("a snapshot could not be taken in: {e}"),
+        }
+    }
+}
+
+async fn receive_snapshot(
+    shared: &Arc<Shared>,
+    mut stream: RecvStream,
+) -> Result<(SnapshotHeader, Arc<mgnode_core::storage::Graph>), String> {
+    let (pieces_in, mut pieces) = mpsc::channel::<Bytes>(SNAPSHOT_PIECES_MAX);
+    let snapshots = shared.snapshots.clone();
+    let (whole_in, whole) = oneshot::channel::<()>();
+    let writer = tokio::task::spawn_blocking(move || {
+        let mut file = snapshots.receive()?;
+        while let Some(piece) = pieces.blocking_recv() {
+            file.write(&piece)?;
+        }
+        match whole.blocking_recv() {
+            Ok(()) => file.finish(),
+            Err(_) => Err(std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "the connection ended")),
+        }
+    });
+    loop {
+        match stream.read_chunk(WRITE_BATCH_BYTES, true).await {
+            Ok(Some(chunk)) => {
+                if pieces_in.send(chunk.bytes).await.is_err() {
+                    break; // The writer has failed and says why below.
+                }
+            }
+            Ok(None) => {
+                let _ = whole_in.send(());
+                break;
+            }
+            Err(e) => return Err(e.to_string()),
+        }
+    }
+    drop(pieces_in);
+    writer.await.map_err(|e| e.to_string())?.map_err(|e| e.to_string())
+}
