@@ -1,4 +1,54 @@
 //! mgctl: turns a YAML topology into a running, replicated graph-database cluster, and operates it.
 
+pub mod args;
+pub mod commands;
 pub mod error;
 pub mod topology;
+pub mod ui;
+
+use std::ffi::OsString;
+
+use clap::Parser;
+
+use crate::args::Cli;
+use crate::commands::Context;
+use crate::error::{CliError, Exit};
+
+/// Runs mgctl with these arguments, the first of which is its own name, and returns the exit code.
+pub fn main_from_args(args: impl IntoIterator<Item = OsString>) -> u8 {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are results, everything else is talk; clap knows which stream that is. Nobody can
+            // be told when the stream is gone.
+            let _ = error.print();
+            return match error.use_stderr() {
+                true => Exit::Usage.code(),
+                false => Exit::Ok.code(),
+            };
+        }
+    };
+    let context = match Context::new(&cli.global, cli.file.as_ref(), cli.verbose, &cli.command) {
+        Ok(context) => context,
+        Err(error) => {
+            ui::Ui::new(&cli.global, cli.verbose).error(&error);
+            return error.exit().code();
+        }
+    };
+    let ui = context.ui.clone();
+    let outcome = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(commands::run(&cli.command, &context)),
+        Err(error) => Err(CliError::new(Exit::Other, format!("cannot start threads: {error}"))),
+    };
+    let exit = outcome.unwrap_or_else(|error: CliError| {
+        ui.error(&error);
+        error.exit()
+    });
+    match ui.finish() {
+        Ok(()) => exit.code(),
+        Err(error) => {
+            eprint!("{}", error.render(false));
+            if exit == Exit::Ok { error.exit().code() } else { exit.code() }
+        }
+    }
+}

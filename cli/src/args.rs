@@ -1,0 +1,499 @@
+//! The whole command surface on one page.
+//!
+//! `-f` and `-v` before the verb are `--file` and `--verbose`. After it, `-f` is `--follow` where there is
+//! something to follow, and `-v` is `--volumes` where there is something to delete; elsewhere they keep
+//! their first meaning. Verbs that take no NAME accept a TOPOLOGY.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+use crate::topology::{Mode, Runtime, parse_duration};
+
+/// Turns a YAML topology into a running, replicated graph-database cluster, and operates it.
+#[derive(Debug, Parser)]
+#[command(name = "mgctl", version, max_term_width = 110, disable_help_subcommand = true)]
+#[command(after_help = "First steps:  mgctl up topologies/quickstart.yaml\n              mgctl status\n\
+    Exit codes:   0 ok, 1 other, 2 usage or topology, 3 engine, 4 not found, 5 degraded, 6 timed out,\n              \
+    7 unsafe, 8 declined, 9 conflict, 10 changes pending, 130 interrupted")]
+pub struct Cli {
+    /// Topology file; `-` reads standard input.
+    #[arg(short = 'f', long = "file", value_name = "TOPOLOGY")]
+    pub file: Option<PathBuf>,
+    /// Says more; twice says everything.
+    #[arg(short = 'v', long = "verbose", action = ArgAction::Count)]
+    pub verbose: u8,
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags that stand before or after the verb.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Global {
+    /// Cluster by name; no file is read.
+    #[arg(short, long, global = true, value_name = "NAME", help_heading = "Global")]
+    pub cluster: Option<String>,
+    /// Form of the result.
+    #[arg(short, long, global = true, value_enum, default_value_t, help_heading = "Global")]
+    pub output: Output,
+    /// Says nothing but the result, warnings and errors.
+    #[arg(short, long, global = true, help_heading = "Global")]
+    pub quiet: bool,
+    /// When to colour; `auto` heeds NO_COLOR and CLICOLOR_FORCE.
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN", help_heading = "Global")]
+    pub color: When,
+    /// How to show work; `auto` is `tty` on a terminal, else `plain`.
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "HOW", help_heading = "Global")]
+    pub progress: Progress,
+    /// Answers every question with yes.
+    #[arg(short, long, global = true, help_heading = "Global")]
+    pub yes: bool,
+    /// Asks nothing: a question without `--yes` ends the command with exit code 8.
+    #[arg(long, global = true, help_heading = "Global")]
+    pub no_input: bool,
+    /// Docker engine, as `unix:///path` or `tcp://host:port`; else DOCKER_HOST, else the usual sockets.
+    #[arg(short = 'H', long, global = true, value_name = "URL", help_heading = "Global")]
+    pub host: Option<String>,
+    /// What runs the nodes; over `runtime:` of the file.
+    #[arg(long, global = true, value_parser = runtime, value_name = "auto|docker|process", help_heading = "Global")]
+    pub runtime: Option<Runtime>,
+    /// Shows each query sent to a node.
+    #[arg(long, global = true, help_heading = "Global")]
+    pub print_queries: bool,
+}
+
+/// Form of the result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    #[default]
+    Table,
+    /// For scripts: an envelope with `apiVersion`, `kind`, `cluster`, `ok`, `data`, `warnings`.
+    Json,
+    /// The same envelope as YAML.
+    Yaml,
+}
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum When {
+    /// On a terminal.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// How to show work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Progress {
+    /// `tty` on a terminal, else `plain`.
+    #[default]
+    Auto,
+    /// Lines that change in place.
+    Tty,
+    /// One line per finished step.
+    Plain,
+    /// One JSON object per change.
+    Json,
+    /// Not at all.
+    None,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Brings the cluster to what the topology says; again and again without harm.
+    Up(Up),
+    /// Stops and removes the nodes; keeps the data unless --volumes.
+    Down(Down),
+    /// Roles, states and addresses of all nodes in one table.
+    #[command(visible_alias = "ps")]
+    Status(Status),
+    /// The table of replicas as MAIN sees it.
+    #[command(visible_alias = "replicas")]
+    ShowReplicas(ShowReplicas),
+    /// Registers a node, or an address, as a REPLICA at MAIN.
+    Register(Register),
+    /// Takes a REPLICA off MAIN's list; the node goes on with the data it has.
+    #[command(visible_alias = "drop")]
+    Unregister(Unregister),
+    /// Planned switchover: makes NAME the MAIN without losing a commit, or changes nothing.
+    Promote(Promote),
+    /// Makes MAIN a REPLICA and leaves the cluster without a MAIN.
+    Demote(Demote),
+    /// Runs a Cypher query: the argument, a file, or standard input.
+    Query(Query),
+    /// Compares the graphs of all nodes: one digest per node at one position.
+    Verify(Verify),
+    /// Logs of the nodes, merged.
+    Logs(Logs),
+    /// Checks a topology and names every problem in it.
+    #[command(visible_alias = "config")]
+    Validate(Validate),
+    /// What `up` would do, and why.
+    #[command(visible_alias = "plan")]
+    Diff(Diff),
+    /// Addresses for drivers.
+    Uri(Uri),
+    /// JSON Schema of the topology file, for editors.
+    Schema,
+    /// Versions of mgctl and of the engine.
+    Version,
+    /// Runs one node in the foreground (mgnode); all arguments are its own.
+    #[command(disable_help_flag = true)]
+    Node {
+        /// Arguments of mgnode.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+        args: Vec<OsString>,
+    },
+}
+
+/// The file of verbs that take no NAME.
+#[derive(Args, Clone, Debug, Default)]
+pub struct FileArg {
+    /// Topology file; `-` reads standard input. Without one: MGCTL_FILE, then mgctl.yaml or topology.yaml here
+    /// or above, then the only running cluster.
+    #[arg(value_name = "TOPOLOGY", conflicts_with = "file_after")]
+    pub topology: Option<PathBuf>,
+    #[command(flatten)]
+    pub after: FileFlag,
+}
+
+/// `-f` after the verb, where it cannot be `--follow`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct FileFlag {
+    /// Topology file; `-` reads standard input.
+    #[arg(id = "file_after", short = 'f', long = "file", value_name = "TOPOLOGY")]
+    pub file: Option<PathBuf>,
+}
+
+/// `-v` after the verb, where it cannot be `--volumes`.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub struct VerboseFlag {
+    /// Says more.
+    #[arg(id = "verbose_after", short = 'v', long = "verbose", action = ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// How long a verb that waits may take.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub struct TimeoutArg {
+    /// How long to wait, as `30s` or `2m`.
+    #[arg(long, visible_alias = "wait-timeout", value_parser = duration, value_name = "TIME")]
+    pub timeout: Option<Duration>,
+}
+
+/// Whether a verb only shows what it would do.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub struct DryRunArg {
+    /// Shows what would be done and does nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `mgctl up`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Up {
+    #[command(flatten)]
+    pub file: FileArg,
+    #[command(flatten)]
+    pub verbose: VerboseFlag,
+    #[command(flatten)]
+    pub timeout: TimeoutArg,
+    #[command(flatten)]
+    pub dry_run: DryRunArg,
+    /// Makes containers anew even where the running ones would do; the data stays.
+    #[arg(long)]
+    pub recreate: bool,
+    /// Removes nodes that the file no longer names; their volumes stay.
+    #[arg(long)]
+    pub remove_orphans: bool,
+    /// Moves MAIN back to where the file declares it, by a safe switchover.
+    #[arg(long)]
+    pub enforce_roles: bool,
+}
+
+/// `mgctl down`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Down {
+    #[command(flatten)]
+    pub file: FileArg,
+    /// Deletes the data too.
+    #[arg(short = 'v', long)]
+    pub volumes: bool,
+    #[command(flatten)]
+    pub timeout: TimeoutArg,
+    #[command(flatten)]
+    pub dry_run: DryRunArg,
+}
+
+/// `mgctl status`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Status {
+    #[command(flatten)]
+    pub file: FileArg,
+    #[command(flatten)]
+    pub verbose: VerboseFlag,
+    /// Exit code 5 unless the cluster is so; `redundant` if nothing is named.
+    #[arg(long, value_enum, value_name = "WHAT", num_args = 0..=1, require_equals = true,
+        default_missing_value = "redundant")]
+    pub check: Option<Check>,
+}
+
+/// What `status --check` asks for. Each includes those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Check {
+    /// MAIN takes writes.
+    Writable,
+    /// Every node is there and answers.
+    Healthy,
+    /// Every replica is ready and 0 behind.
+    Redundant,
+}
+
+/// `mgctl show-replicas`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ShowReplicas {
+    #[command(flatten)]
+    pub file: FileArg,
+    #[command(flatten)]
+    pub verbose: VerboseFlag,
+    /// Exactly what the server returned.
+    #[arg(long)]
+    pub raw: bool,
+}
+
+/// `mgctl register`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Register {
+    /// Node of this cluster.
+    #[arg(value_name = "NAME", required_unless_present = "address")]
+    pub node: Option<String>,
+    /// Name of the registration; else the node's `register_as`.
+    #[arg(long = "name", value_name = "REPLICA", required_unless_present = "node")]
+    pub register_as: Option<String>,
+    /// Address of a node outside of the cluster, as `10.0.0.7:10000`.
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "node")]
+    pub address: Option<String>,
+    /// SYNC, ASYNC or STRICT_SYNC; else the node's own mode, else SYNC.
+    #[arg(long, value_parser = mode, value_name = "MODE")]
+    pub mode: Option<Mode>,
+    #[command(flatten)]
+    pub file: FileFlag,
+    #[command(flatten)]
+    pub verbose: VerboseFlag,
+    #[command(flatten)]
+    pub timeout: TimeoutArg,
+    #[command(flatten)]
+    pub dry_run: DryRunArg,
+}
+
+/// `mgctl unregister`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Unregister {
+    /// Node, or name of a registration.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    #[command(flatten)]
+    pub file: FileFlag,
+    #[command(flatten)]
+    pub verbose: VerboseFlag,
+    #[command(flatten)]
+    pub dry_run: DryRunArg,
+}
+
+/// `mgctl promote`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Promote {
+    /// Node to be MAIN.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    #[command(flatten)]
+    pub file: FileFlag,
+    #[command(flatten)]
+    pub verbose: VerboseFlag,
+    #[command(flatten)]
+    pub timeout: TimeoutArg,
+    #[command(flatten)]
+    pub dry_run: DryRunArg,
+}
+
+/// `mgctl demote`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Demote {
+    /// Node to be a REPLICA.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Accepts that the cluster then has no MAIN and takes no writes.
+    #[arg(long)]
+    pub no_main: bool,
+    #[command(flatten)]
+    pub file: FileFlag,
+    #[command(flatten)]
+    pub verbose: VerboseFlag,
+    #[command(flatten)]
+    pub dry_run: DryRunArg,
+}
+
+/// `mgctl query`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Query {
+    /// The query; `-` or nothing reads standard input.
+    #[arg(value_name = "CYPHER", conflicts_with = "input")]
+    pub cypher: Option<String>,
+    /// Reads the statements of a file.
+    #[arg(short = 'i', long = "input", value_name = "FILE")]
+    pub input: Option<PathBuf>,
+    /// Where: `main`, `replica` (any), the name of a node, or `all`.
+    #[arg(long, default_value = "main", value_name = "NODE")]
+    pub on: String,
+    /// A parameter, as `name=value`; the value is JSON, else text. May stand several times.
+    #[arg(short = 'p', long = "param", value_name = "NAME=VALUE")]
+    pub params: Vec<String>,
+    #[command(flatten)]
+    pub file: FileFlag,
+    #[command(flatten)]
+    pub verbose: VerboseFlag,
+    #[command(flatten)]
+    pub timeout: TimeoutArg,
+}
+
+/// `mgctl verify`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Verify {
+    #[command(flatten)]
+    pub file: FileArg,
+    #[command(flatten)]
+    pub verbose: VerboseFlag,
+    #[command(flatten)]
+    pub timeout: TimeoutArg,
+}
+
+/// `mgctl logs`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Logs {
+    /// Nodes; all if none is named.
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Goes on with what comes.
+    #[arg(short = 'f', long)]
+    pub follow: bool,
+    /// Begins this many lines before the end.
+    #[arg(short = 'n', long, value_name = "LINES")]
+    pub tail: Option<u64>,
+    /// Topology file; `-` reads standard input.
+    #[arg(id = "file_after", long = "file", value_name = "TOPOLOGY")]
+    pub file: Option<PathBuf>,
+    #[command(flatten)]
+    pub verbose: VerboseFlag,
+}
+
+/// `mgctl validate`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Validate {
+    #[command(flatten)]
+    pub file: FileArg,
+    #[command(flatten)]
+    pub verbose: VerboseFlag,
+    /// Prints the topology with every default filled in.
+    #[arg(long)]
+    pub resolved: bool,
+    /// Takes warnings for errors.
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// `mgctl diff`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Diff {
+    #[command(flatten)]
+    pub file: FileArg,
+    #[command(flatten)]
+    pub verbose: VerboseFlag,
+    /// Ends with exit code 10 if there is something to do.
+    #[arg(long)]
+    pub exit_code: bool,
+}
+
+/// `mgctl uri`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Uri {
+    /// `main`, `replicas`, `all`, or the name of a node.
+    #[arg(value_name = "WHICH", default_value = "main")]
+    pub which: String,
+    #[command(flatten)]
+    pub file: FileFlag,
+    #[command(flatten)]
+    pub verbose: VerboseFlag,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).ok_or_else(|| "a time is a number with a unit, as 30s, 2m or 1h".to_owned())
+}
+
+fn runtime(text: &str) -> Result<Runtime, String> {
+    Runtime::parse(text).ok_or_else(|| "auto, docker or process".to_owned())
+}
+
+fn mode(text: &str) -> Result<Mode, String> {
+    Mode::parse(text).ok_or_else(|| "SYNC, ASYNC or STRICT_SYNC".to_owned())
+}
+
+impl Command {
+    /// Returns the verb as typed.
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Command::Up(_) => "up",
+            Command::Down(_) => "down",
+            Command::Status(_) => "status",
+            Command::ShowReplicas(_) => "show-replicas",
+            Command::Register(_) => "register",
+            Command::Unregister(_) => "unregister",
+            Command::Promote(_) => "promote",
+            Command::Demote(_) => "demote",
+            Command::Query(_) => "query",
+            Command::Verify(_) => "verify",
+            Command::Logs(_) => "logs",
+            Command::Validate(_) => "validate",
+            Command::Diff(_) => "diff",
+            Command::Uri(_) => "uri",
+            Command::Schema => "schema",
+            Command::Version => "version",
+            Command::Node { .. } => "node",
+        }
+    }
+
+    /// Returns the file named after the verb, and how often `-v` stands there.
+    pub fn after_verb(&self) -> (Option<&PathBuf>, u8) {
+        match self {
+            Command::Up(a) => (a.file.path(), a.verbose.verbose),
+            Command::Down(a) => (a.file.path(), 0),
+            Command::Status(a) => (a.file.path(), a.verbose.verbose),
+            Command::ShowReplicas(a) => (a.file.path(), a.verbose.verbose),
+            Command::Register(a) => (a.file.file.as_ref(), a.verbose.verbose),
+            Command::Unregister(a) => (a.file.file.as_ref(), a.verbose.verbose),
+            Command::Promote(a) => (a.file.file.as_ref(), a.verbose.verbose),
+            Command::Demote(a) => (a.file.file.as_ref(), a.verbose.verbose),
+            Command::Query(a) => (a.file.file.as_ref(), a.verbose.verbose),
+            Command::Verify(a) => (a.file.path(), a.verbose.verbose),
+            Command::Logs(a) => (a.file.as_ref(), a.verbose.verbose),
+            Command::Validate(a) => (a.file.path(), a.verbose.verbose),
+            Command::Diff(a) => (a.file.path(), a.verbose.verbose),
+            Command::Uri(a) => (a.file.file.as_ref(), a.verbose.verbose),
+            Command::Schema | Command::Version | Command::Node { .. } => (None, 0),
+        }
+    }
+}
+
+impl FileArg {
+    fn path(&self) -> Option<&PathBuf> {
+        self.topology.as_ref().or(self.after.file.as_ref())
+    }
+}

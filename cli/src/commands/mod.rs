@@ -1,0 +1,55 @@
+//! One file per verb. A verb gets its arguments and a [`Context`], and ends with an exit code or an error.
+
+mod select;
+mod version;
+
+use crate::args::{Command, Global};
+use crate::error::{CliError, Exit};
+use crate::topology::Runtime;
+use crate::ui::Ui;
+
+pub use select::{Selected, Selection};
+
+/// What every verb gets beside its own arguments.
+#[derive(Clone)]
+pub struct Context {
+    /// Streams, colour, questions, progress.
+    pub ui: Ui,
+    /// Which cluster is meant.
+    pub selection: Selection,
+    /// `--host`: the engine to talk to.
+    pub host: Option<String>,
+    /// `--runtime`: stands over the file.
+    pub runtime: Option<Runtime>,
+}
+
+impl Context {
+    /// Returns the context of `command`. `file` and `verbose` are those before the verb.
+    ///
+    /// # Errors
+    ///
+    /// When flags contradict each other.
+    pub fn new(
+        global: &Global,
+        file: Option<&std::path::PathBuf>,
+        verbose: u8,
+        command: &Command,
+    ) -> Result<Context, CliError> {
+        let (file_after, verbose_after) = command.after_verb();
+        let ui = Ui::new(global, verbose + verbose_after);
+        let selection = Selection::new(file, file_after, global.cluster.as_deref())?;
+        Ok(Context { ui, selection, host: global.host.clone(), runtime: global.runtime })
+    }
+}
+
+/// Runs a verb.
+///
+/// # Errors
+///
+/// Whatever kept it from its work; the exit code is in the error.
+pub async fn run(command: &Command, context: &Context) -> Result<Exit, CliError> {
+    match command {
+        Command::Version => version::run(context),
+        other => Err(CliError::new(Exit::Other, format!("`{}` is not part of this build", other.verb()))),
+    }
+}

@@ -1,0 +1,437 @@
+//! Everything that a person or a script sees.
+//!
+//! Results go to standard output; progress, warnings and questions go to standard error. `-o json` gives the same
+//! facts as the table, in an envelope. Colour adds nothing that the words lack. When the reader of standard output
+//! goes away (`| head`), the rest is dropped and [`Ui::is_closed`] says so.
+
+mod progress;
+mod table;
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::{Value, json};
+
+pub use crate::args::Output;
+use crate::args::{Global, Progress, When};
+use crate::error::{CliError, Exit, Problem, printable};
+pub use progress::{Step, Work};
+pub use table::{Cell, Table, Tone};
+
+/// The streams of this process, and how to use them. Clones share them.
+#[derive(Clone)]
+pub struct Ui(Arc<Inner>);
+
+struct Inner {
+    output: Output,
+    progress: Progress,
+    colour_out: bool,
+    colour_err: bool,
+    quiet: bool,
+    verbose: u8,
+    print_queries: bool,
+    yes: bool,
+    ask: bool,
+    width: Option<u16>,
+    streams: Mutex<Streams>,
+    work: Work,
+}
+
+struct Streams {
+    out: Box<dyn Write + Send>,
+    err: Box<dyn Write + Send>,
+    input: Box<dyn BufRead + Send>,
+    /// What stopped `out`: nothing more is written to it.
+    out_error: Option<io::Error>,
+}
+
+/// What a [`Ui`] for tests wrote.
+#[derive(Clone, Default)]
+pub struct Captured(Arc<Mutex<Vec<u8>>>);
+
+impl Captured {
+    /// Returns the text so far.
+    pub fn text(&self) -> String {
+        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+impl Write for Captured {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Ui {
+    /// Returns the user interface of this process.
+    pub fn new(global: &Global, verbose: u8) -> Ui {
+        let (out_tty, err_tty) = (io::stdout().is_terminal(), io::stderr().is_terminal());
+        let variable = |name: &str| std::env::var(name).ok();
+        let progress = match global.progress {
+            _ if global.quiet => Progress::None,
+            Progress::Auto if err_tty && variable("TERM").as_deref() != Some("dumb") => Progress::Tty,
+            Progress::Auto => Progress::Plain,
+            asked => asked,
+        };
+        Ui(Arc::new(Inner {
+            output: global.output,
+            progress,
+            colour_out: colour(global.color, out_tty, &variable),
+            colour_err: colour(global.color, err_tty, &variable),
+            quiet: global.quiet,
+            verbose,
+            print_queries: global.print_queries || verbose > 1,
+            yes: global.yes,
+            ask: !global.no_input && io::stdin().is_terminal() && err_tty,
+            width: table::terminal_width(),
+            streams: Mutex::new(Streams {
+                out: Box::new(io::BufWriter::new(io::stdout())),
+                err: Box::new(io::stderr()),
+                input: Box::new(io::BufReader::new(io::stdin())),
+                out_error: None,
+            }),
+            work: Work::default(),
+        }))
+    }
+
+    /// Returns a user interface without a terminal, for tests, and what it writes: standard output and
+    /// standard error. Questions are answered from `input`; an empty one means that nobody can be asked.
+    pub fn captured(output: Output, progress: Progress, input: &str) -> (Ui, Captured, Captured) {
+        let (out, err) = (Captured::default(), Captured::default());
+        let ui = Ui(Arc::new(Inner {
+            output,
+            progress,
+            colour_out: false,
+            colour_err: false,
+            quiet: false,
+            verbose: 0,
+            print_queries: false,
+            yes: false,
+            ask: !input.is_empty(),
+            width: None,
+            streams: Mutex::new(Streams {
+                out: Box::new(out.clone()),
+                err: Box::new(err.clone()),
+                input: Box::new(io::Cursor::new(input.to_owned())),
+                out_error: None,
+            }),
+            work: Work::default(),
+        }));
+        (ui, out, err)
+    }
+
+    fn streams(&self) -> MutexGuard<'_, Streams> {
+        self.0.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the form of the result.
+    pub fn output(&self) -> Output {
+        self.0.output
+    }
+
+    /// Returns whether the result may be coloured.
+    pub fn is_coloured(&self) -> bool {
+        self.0.colour_out
+    }
+
+    /// Returns how often `-v` was given.
+    pub fn verbose(&self) -> u8 {
+        self.0.verbose
+    }
+
+    /// Returns whether the reader of standard output has gone: there is no use in going on.
+    pub fn is_closed(&self) -> bool {
+        self.streams().out_error.is_some()
+    }
+
+    /// Writes a line of the result.
+    pub fn print(&self, line: &str) {
+        let mut streams = self.streams();
+        if streams.out_error.is_none() {
+            let text = format!("{}\n", line.trim_end_matches('\n'));
+            if let Err(error) = streams.out.write_all(text.as_bytes()) {
+                streams.out_error = Some(error);
+            }
+        }
+    }
+
+    /// Writes what is buffered of the result, so that a reader sees it now.
+    pub fn flush(&self) {
+        let mut streams = self.streams();
+        if streams.out_error.is_none()
+            && let Err(error) = streams.out.flush()
+        {
+            streams.out_error = Some(error);
+        }
+    }
+
+    /// Writes the result: `text` for people, `data` in an envelope for scripts. Warnings go along.
+    pub fn result(
+        &self,
+        kind: &str,
+        cluster: Option<&str>,
+        data: Value,
+        warnings: &[Problem],
+        text: impl FnOnce(&Ui) -> String,
+    ) {
+        self.partial_result(kind, cluster, true, data, warnings, text);
+    }
+
+    /// Writes a result as [`Ui::result`] does, and says with `ok` whether what was asked for is true now.
+    pub fn partial_result(
+        &self,
+        kind: &str,
+        cluster: Option<&str>,
+        ok: bool,
+        data: Value,
+        warnings: &[Problem],
+        text: impl FnOnce(&Ui) -> String,
+    ) {
+        if self.0.output == Output::Table {
+            for warning in warnings {
+                self.problem(warning);
+            }
+            let text = text(self);
+            if !text.is_empty() {
+                self.print(&text);
+            }
+            return;
+        }
+        let warnings: Vec<Value> = warnings.iter().map(Problem::to_json).collect();
+        self.envelope(json!({
+            "apiVersion": "mgctl/v1", "kind": kind, "cluster": cluster, "ok": ok, "data": data,
+            "warnings": warnings,
+        }));
+    }
+
+    fn envelope(&self, value: Value) {
+        match self.0.output {
+            Output::Yaml => match serde_yaml::to_string(&value) {
+                Ok(text) => self.print(&text),
+                Err(error) => self.say(&format!("cannot write YAML: {error}")),
+            },
+            Output::Json | Output::Table => self.print(&format!("{value:#}")),
+        }
+    }
+
+    /// Shows what ended the command. For scripts it is a result too: `ok` is false.
+    pub fn error(&self, error: &CliError) {
+        if self.0.output != Output::Table {
+            let problems: Vec<Value> = error.problems().iter().map(Problem::to_json).collect();
+            self.envelope(json!({
+                "apiVersion": "mgctl/v1", "kind": "Error", "cluster": null, "ok": false,
+                "exit": error.exit().code(), "error": problems[0], "errors": problems, "warnings": [],
+            }));
+            return;
+        }
+        let text = error.render(self.0.colour_err);
+        self.talk(&text);
+    }
+
+    /// Shows one problem on standard error.
+    pub fn problem(&self, problem: &Problem) {
+        self.talk(&problem.render(self.0.colour_err));
+    }
+
+    /// Says something on standard error; `--quiet` silences it.
+    pub fn say(&self, line: &str) {
+        if !self.0.quiet {
+            self.talk(&format!("{}\n", line.trim_end_matches('\n')));
+        }
+    }
+
+    /// Says something that only `-v` asks for.
+    pub fn detail(&self, line: &str) {
+        if self.0.verbose > 0 {
+            self.say(line);
+        }
+    }
+
+    /// Shows a query that is sent to a node, if `--print-queries` asks for it.
+    pub fn query_sent(&self, node: &str, query: &str) {
+        if self.0.print_queries {
+            self.talk(&format!("{}> {}\n", printable(node), printable(query)));
+        }
+    }
+
+    fn talk(&self, text: &str) {
+        self.0.work.suspend(|| {
+            // Nobody can be told that standard error is gone; the exit code still says how it ended.
+            let _ = self.streams().err.write_all(text.as_bytes());
+        });
+    }
+
+    /// Asks a question that `--yes` answers.
+    ///
+    /// # Errors
+    ///
+    /// With exit code 8 when nobody can be asked.
+    pub fn confirm(&self, question: &str) -> Result<bool, CliError> {
+        if self.0.yes {
+            return Ok(true);
+        }
+        let answer = self.ask(&format!("{question} [y/N] "))?;
+        Ok(matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes"))
+    }
+
+    /// Asks for a word to be typed before data is deleted; `--yes` stands for it.
+    ///
+    /// # Errors
+    ///
+    /// With exit code 8 when nobody can be asked.
+    pub fn confirm_typed(&self, question: &str, word: &str) -> Result<bool, CliError> {
+        if self.0.yes {
+            return Ok(true);
+        }
+        Ok(self.ask(&format!("{question}\nType `{word}` to go on: "))? == word)
+    }
+
+    fn ask(&self, question: &str) -> Result<String, CliError> {
+        if !self.0.ask {
+            let what = format!("an answer is needed: {}", question.lines().next().unwrap_or("").trim_end());
+            return Err(CliError::new(Exit::Declined, what).help("re-run with --yes"));
+        }
+        self.0.work.suspend(|| {
+            let mut streams = self.streams();
+            let mut line = String::new();
+            let Streams { err, input, .. } = &mut *streams;
+            let read = err
+                .write_all(question.as_bytes())
+                .and_then(|()| err.flush())
+                .and_then(|()| input.read_line(&mut line));
+            match read {
+                Ok(_) => Ok(line.trim().to_owned()),
+                Err(error) => Err(CliError::new(Exit::Declined, format!("cannot read the answer: {error}"))
+                    .help("re-run with --yes")),
+            }
+        })
+    }
+
+    /// Begins a step of work and shows it: `verb` as "network", `subject` as "mgctl-demo".
+    pub fn step(&self, verb: &str, subject: &str) -> Step {
+        Step::new(self.clone(), verb, subject)
+    }
+
+    /// Ends the use of the streams.
+    ///
+    /// # Errors
+    ///
+    /// When the result could not be written. A reader that went away is no error: it had what it wanted.
+    pub fn finish(&self) -> Result<(), CliError> {
+        self.0.work.clear();
+        self.flush();
+        match &self.streams().out_error {
+            Some(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(CliError::new(Exit::Other, format!("cannot write the result: {error}")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Decides about colour. The flag stands over NO_COLOR, that over CLICOLOR_FORCE, that over the terminal.
+fn colour(when: When, tty: bool, variable: &dyn Fn(&str) -> Option<String>) -> bool {
+    let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+    match when {
+        When::Always => true,
+        When::Never => false,
+        When::Auto if set("NO_COLOR").is_some() => false,
+        When::Auto if set("CLICOLOR_FORCE").is_some_and(|value| value != "0") => true,
+        When::Auto => tty && set("TERM").is_none_or(|value| value != "dumb"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn coloured(when: When, tty: bool, variables: &[(&str, &str)]) -> bool {
+        colour(when, tty, &|name| variables.iter().find(|v| v.0 == name).map(|v| v.1.to_owned()))
+    }
+
+    #[test]
+    fn colour_follows_flag_then_variables_then_terminal() {
+        assert!(coloured(When::Auto, true, &[]));
+        assert!(!coloured(When::Auto, false, &[]));
+        assert!(!coloured(When::Auto, true, &[("NO_COLOR", "1")]));
+        assert!(coloured(When::Auto, true, &[("NO_COLOR", "")]));
+        assert!(coloured(When::Auto, false, &[("CLICOLOR_FORCE", "1")]));
+        assert!(!coloured(When::Auto, false, &[("CLICOLOR_FORCE", "0")]));
+        assert!(!coloured(When::Auto, false, &[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]));
+        assert!(coloured(When::Always, false, &[("NO_COLOR", "1")]));
+        assert!(!coloured(When::Auto, true, &[("TERM", "dumb")]));
+    }
+
+    #[test]
+    fn a_question_nobody_can_answer_ends_with_exit_8() {
+        let (ui, _, _) = Ui::captured(Output::Table, Progress::Plain, "");
+        let error = ui.confirm("Promote `r1`?").unwrap_err();
+        assert_eq!(error.exit(), Exit::Declined);
+        assert_eq!(
+            error.to_string(),
+            "error: an answer is needed: Promote `r1`? [y/N]\nhelp: re-run with --yes"
+        );
+    }
+
+    #[test]
+    fn a_question_is_asked_on_standard_error() {
+        let (ui, out, err) = Ui::captured(Output::Table, Progress::Plain, "yes\ndemo\nnope\n");
+        assert!(ui.confirm("Go on?").unwrap());
+        assert!(ui.confirm_typed("This deletes the data of 3 nodes.", "demo").unwrap());
+        assert!(!ui.confirm_typed("This deletes the data of 3 nodes.", "demo").unwrap());
+        assert_eq!(out.text(), "");
+        assert!(
+            err.text().starts_with("Go on? [y/N] This deletes the data of 3 nodes.\nType `demo` to go on: ")
+        );
+    }
+
+    #[test]
+    fn the_envelope_carries_the_same_facts() {
+        let (ui, out, err) = Ui::captured(Output::Json, Progress::Plain, "");
+        let warning = Problem::warning("2 nodes are no majority").code("MG031").help("add one");
+        ui.result("Thing", Some("demo"), json!({"n": 1}), &[warning], |_| "text".into());
+        let value: Value = serde_json::from_str(&out.text()).unwrap();
+        assert_eq!(
+            value,
+            json!({"apiVersion": "mgctl/v1", "kind": "Thing", "cluster": "demo", "ok": true, "data": {"n": 1},
+                "warnings": [{"code": "MG031", "message": "2 nodes are no majority", "hint": "add one"}]})
+        );
+        assert_eq!(err.text(), "");
+    }
+
+    #[test]
+    fn an_error_for_scripts_is_a_result() {
+        let (ui, out, _) = Ui::captured(Output::Json, Progress::Plain, "");
+        ui.error(&CliError::new(Exit::NotFound, "no cluster `x`").help("mgctl up"));
+        let value: Value = serde_json::from_str(&out.text()).unwrap();
+        assert_eq!((&value["ok"], &value["exit"]), (&json!(false), &json!(4)));
+        assert_eq!(value["error"]["message"], "no cluster `x`");
+    }
+
+    #[test]
+    fn a_reader_that_went_away_is_no_error_but_a_full_disk_is() {
+        struct Broken(io::ErrorKind);
+        impl Write for Broken {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(self.0.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        for (kind, ok) in [(io::ErrorKind::BrokenPipe, true), (io::ErrorKind::StorageFull, false)] {
+            let (ui, _, _) = Ui::captured(Output::Table, Progress::Plain, "");
+            ui.streams().out = Box::new(Broken(kind));
+            assert!(!ui.is_closed());
+            ui.print("line");
+            assert!(ui.is_closed());
+            assert_eq!(ui.finish().is_ok(), ok);
+        }
+    }
+}
