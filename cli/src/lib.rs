@@ -3,6 +3,7 @@
 pub mod args;
 pub mod commands;
 pub mod error;
+pub mod query;
 pub mod topology;
 pub mod ui;
 
