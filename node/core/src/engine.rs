@@ -6,10 +6,12 @@
 
 mod config;
 mod io;
+mod recover;
 mod shared;
 
 pub use config::EngineConfig;
 pub use io::*;
+pub use recover::{GraphBuilder, recover_node};
 pub use shared::Shared;
 
 use crate::storage::Graph;

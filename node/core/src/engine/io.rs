@@ -1,5 +1,6 @@
 //! What goes into the engine and what comes out of it.
 
+pub use crate::durability::SnapshotHeader;
 use crate::replication::Message;
 use crate::storage::{Commit, Graph, View};
 use crate::types::{CommitRecord, History, Lsn, NodeState, Position, SyncMode};
@@ -94,19 +95,6 @@ pub enum Effect {
     Answer { token: Token, result: Result<AdminAnswer, AdminError> },
     /// Memory and disk can no longer be trusted to agree: the process must end at once.
     Halt { reason: String },
-}
-
-/// What a snapshot stands for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SnapshotHeader {
-    /// The last record that it holds.
-    pub position: Position,
-    /// Chain hash at that record.
-    pub chain: u64,
-    /// `ts` of that record.
-    pub ts: u64,
-    /// History up to that record.
-    pub history: History,
 }
 
 /// How a commit ended.

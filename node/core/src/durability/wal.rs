@@ -1,0 +1,288 @@
+//! One WAL segment: its header, and how it is read back.
+//!
+//! A segment is a file that was written out with zeroes before its first use, so that an append
+//! neither grows it nor runs out of room. Its first 512 bytes are the header, frames follow without
+//! gaps (see [`record`](super::record)), zeroes fill the rest. Little-endian:
+//!
+//! | offset | size | field |
+//! |---|---|---|
+//! | 0 | 8 | `89 'M' 'G' 'W' 'A' 'L' 0D 0A` |
+//! | 8 | 4 | version: 1 |
+//! | 12 | 4 | zero |
+//! | 16 | 8 | node id |
+//! | 24 | 8 | sequence number of the segment, rising by 1 |
+//! | 32 | 8 | LSN of its first record |
+//! | 40 | 8 | chain hash before that record |
+//! | 48 | 12 | zero |
+//! | 60 | 4 | CRC-32 of bytes 0 to 59, in this and all later versions |
+//! | 64 | 448 | zero |
+//!
+//! A header of zeroes is a segment prepared and not yet used. The header is written only after
+//! everything in the segment before is durable, so only the last used segment can end in an
+//! unfinished write.
+//!
+//! # Where a log ends
+//!
+//! A write that was cut short leaves what was there before, zeroes, in whole 512-byte sectors, in any
+//! subset of the sectors that were not yet synced. Damage looks different. So at the first place
+//! that holds no sound frame:
+//! - zeroes up to the end of the file: the end, and nothing is missing;
+//! - what is there can come from an unfinished write (some sector of the frame is zero, its last
+//!   byte is zero, or the file ends inside it), and no later record says that this one was durable:
+//!   a torn tail, to be cut. Nobody was told that it, or anything after it, is durable;
+//! - anything else is corruption, whether sound records follow or not.
+
+use super::bytes::{Fields, PutFields};
+use super::record::{FRAME_HEADER_BYTES, Frame, FrameHeader, LoggedRecord, read_frame};
+use crate::types::{CommitRecord, Lsn, NodeId, chain_next};
+use bytes::Bytes;
+
+/// Where the first frame of a segment begins.
+pub const SEGMENT_HEADER_BYTES: usize = 512;
+
+const MAGIC: &[u8; 8] = b"\x89MGWAL\r\n";
+const VERSION: u32 = 1;
+const HEADER_FIELDS_BYTES: usize = 64;
+const SECTOR: usize = 512;
+
+/// What the start of a segment says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentHeader {
+    pub node: NodeId,
+    pub sequence: u64,
+    pub first: Lsn,
+    /// Chain hash before the record `first`.
+    pub chain: u64,
+}
+
+/// Why a file is not a segment that can be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SegmentError {
+    #[error("it is not a WAL segment")]
+    Foreign,
+    #[error("its header is damaged")]
+    Damaged,
+    #[error("it was written by a newer version of mgnode (WAL version {0}, this one reads {VERSION})")]
+    Newer(u32),
+}
+
+impl SegmentHeader {
+    /// Returns the first [`SEGMENT_HEADER_BYTES`] of a segment.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(SEGMENT_HEADER_BYTES);
+        out.extend_from_slice(MAGIC);
+        out.put_u32(VERSION);
+        out.put_u32(0);
+        out.put_u64(self.node.0);
+        out.put_u64(self.sequence);
+        out.put_u64(self.first.0);
+        out.put_u64(self.chain);
+        out.resize(HEADER_FIELDS_BYTES - 4, 0);
+        let crc = crc32fast::hash(&out);
+        out.put_u32(crc);
+        out.resize(SEGMENT_HEADER_BYTES, 0);
+        out
+    }
+
+    /// Reads a header from the start of a file; `None` where the segment was prepared and not used.
+    pub fn decode(bytes: &[u8]) -> Result<Option<SegmentHeader>, SegmentError> {
+        let head = &bytes[..bytes.len().min(SEGMENT_HEADER_BYTES)];
+        if head.iter().all(|b| *b == 0) {
+            return Ok(None);
+        }
+        let known = head.len().min(MAGIC.len());
+        if head[..known] != MAGIC[..known] {
+            // One flipped bit must not pass for a foreign file.
+            let alike = head.iter().zip(MAGIC).filter(|(a, b)| a == b).count();
+            return Err(if alike >= 6 { SegmentError::Damaged } else { SegmentError::Foreign });
+        }
+        if head.len() < SEGMENT_HEADER_BYTES {
+            // The file was cut inside its header: no record can have been durable in it.
+            return Ok(None);
+        }
+        let (fields, rest) = head.split_at(HEADER_FIELDS_BYTES);
+        let (fields, crc) = fields.split_at(HEADER_FIELDS_BYTES - 4);
+        if crc32fast::hash(fields).to_le_bytes() != crc {
+            return Err(SegmentError::Damaged);
+        }
+        let mut fields = Fields::new(&fields[MAGIC.len()..]);
+        let version = fields.u32().ok_or(SegmentError::Damaged)?;
+        if version > VERSION {
+            return Err(SegmentError::Newer(version));
+        }
+        let header = (|| {
+            let _zero = fields.u32()?;
+            Some(SegmentHeader {
+                node: NodeId(fields.u64()?),
+                sequence: fields.u64()?,
+                first: Lsn(fields.u64()?),
+                chain: fields.u64()?,
+            })
+        })();
+        match header {
+            Some(header) if version == VERSION && rest.iter().all(|b| *b == 0) => Ok(Some(header)),
+            _ => Err(SegmentError::Damaged),
+        }
+    }
+}
+
+/// How the records of a segment end. Offsets are the file's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SegmentEnd {
+    /// Nothing but zeroes follows.
+    Clean { offset: u64 },
+    /// A write was cut short here. What follows was never reported durable.
+    Torn { offset: u64 },
+    /// What stands here was damaged after it was written.
+    Corrupt { offset: u64, reason: String },
+    /// A record that only a newer version knows.
+    Newer { offset: u64, lsn: Lsn, kind: u8, version: u8 },
+}
+
+/// Reads the records of one segment.
+pub struct Scanner {
+    bytes: Bytes,
+    header: SegmentHeader,
+    offset: usize,
+    next: Lsn,
+    chain: u64,
+    end: Option<SegmentEnd>,
+}
+
+impl Scanner {
+    /// Begins with a whole segment; `None` where it was prepared and not used.
+    ///
+    /// A header of zeroes before records that were durable is damage; before others it is the
+    /// trace of an unfinished write, and the segment counts as not used.
+    pub fn new(bytes: Bytes) -> Result<Option<Scanner>, SegmentError> {
+        let Some(header) = SegmentHeader::decode(&bytes)? else {
+            // The header shares its first sync with the first records.
+            let mut first = None;
+            let lost = later_records(&bytes, SEGMENT_HEADER_BYTES).any(|later| {
+                let first = *first.get_or_insert(later.lsn);
+                later.synced >= first
+            });
+            return if lost { Err(SegmentError::Damaged) } else { Ok(None) };
+        };
+        Ok(Some(Scanner {
+            bytes,
+            header,
+            offset: SEGMENT_HEADER_BYTES,
+            next: header.first,
+            chain: header.chain,
+            end: None,
+        }))
+    }
+
+    /// Returns the segment's header.
+    pub fn header(&self) -> &SegmentHeader {
+        &self.header
+    }
+
+    /// Returns where the next record would begin.
+    pub fn offset(&self) -> u64 {
+        self.offset as u64
+    }
+
+    /// Returns the next record, or how they end. After the end it is the same end again.
+    pub fn next_record(&mut self) -> Result<LoggedRecord, SegmentEnd> {
+        if let Some(end) = &self.end {
+            return Err(end.clone());
+        }
+        let end = match self.read() {
+            Ok(logged) => {
+                self.next = logged.record.lsn.next();
+                self.chain = logged.chain;
+                return Ok(logged);
+            }
+            Err(end) => end,
+        };
+        self.end = Some(end.clone());
+        Err(end)
+    }
+
+    fn read(&mut self) -> Result<LoggedRecord, SegmentEnd> {
+        let offset = self.offset as u64;
+        let corrupt = |reason: String| SegmentEnd::Corrupt { offset, reason };
+        let known = match read_frame(&self.bytes[self.offset..], offset) {
+            Frame::Good { header, payload } => {
+                let start = self.offset + FRAME_HEADER_BYTES;
+                let logged = header.logged(self.bytes.slice(start..start + payload.len()));
+                self.follows(&logged.record, logged.chain).map_err(corrupt)?;
+                self.offset += header.frame_bytes();
+                return Ok(logged);
+            }
+            Frame::Unknown { header, kind, version } => {
+                return Err(SegmentEnd::Newer { offset, lsn: header.lsn, kind, version });
+            }
+            Frame::BadBody { header } => Some(header),
+            Frame::BadHeader => None,
+        };
+        if self.bytes[self.offset..].iter().all(|b| *b == 0) {
+            return Err(SegmentEnd::Clean { offset });
+        }
+        let from = self.offset + 8;
+        if let Some(later) = later_records(&self.bytes, from).find(|h| h.synced >= self.next) {
+            return Err(corrupt(format!(
+                "record {} is damaged, and record {} follows it",
+                self.next, later.lsn
+            )));
+        }
+        if unfinished(&self.bytes, self.offset, known) {
+            return Err(SegmentEnd::Torn { offset });
+        }
+        Err(corrupt(format!("record {} is damaged", self.next)))
+    }
+
+    fn follows(&self, record: &CommitRecord, chain: u64) -> Result<(), String> {
+        if record.lsn != self.next {
+            return Err(format!("record {} stands where {} belongs", record.lsn, self.next));
+        }
+        if chain_next(self.chain, record) != chain {
+            return Err(format!("record {} does not follow from those before it", record.lsn));
+        }
+        Ok(())
+    }
+}
+
+/// Finds sound frames from `from` on, wherever they begin.
+fn later_records(bytes: &[u8], from: usize) -> impl Iterator<Item = FrameHeader> {
+    let mut offset = from;
+    std::iter::from_fn(move || {
+        while offset + FRAME_HEADER_BYTES < bytes.len() {
+            // Most of a prepared segment is zero, and a frame never begins with eight zeroes.
+            if bytes[offset..offset + 8] != [0; 8]
+                && let Frame::Good { header, .. } | Frame::Unknown { header, .. } =
+                    read_frame(&bytes[offset..], offset as u64)
+            {
+                offset += header.frame_bytes();
+                return Some(header);
+            }
+            offset += 8;
+        }
+        None
+    })
+}
+
+/// Whether the bad frame at `offset` can come from a write that was cut short.
+fn unfinished(bytes: &[u8], offset: usize, header: Option<FrameHeader>) -> bool {
+    let length = header.map_or(FRAME_HEADER_BYTES, |h| h.frame_bytes());
+    let Some(frame) = bytes.get(offset..offset + length) else {
+        return true;
+    };
+    if header.is_some() && frame.last() == Some(&0) {
+        return true;
+    }
+    if header.is_none() && bytes[offset + FRAME_HEADER_BYTES..].iter().all(|b| *b == 0) {
+        return true;
+    }
+    let mut start = offset;
+    while start < offset + length {
+        let end = (start + 1).next_multiple_of(SECTOR).min(offset + length);
+        if bytes[start..end].iter().all(|b| *b == 0) {
+            return true;
+        }
+        start = end;
+    }
+    false
+}
