@@ -1,1 +1,6 @@
-//! Library of whole-product tests.
+//! What the whole-product tests share: where things are, nodes as processes, foreign clients.
+
+pub mod node;
+pub mod paths;
+pub mod python;
+pub mod wait;

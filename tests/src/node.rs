@@ -1,0 +1,138 @@
+//! Nodes as real processes.
+
+use crate::{paths, wait};
+use std::fs::File;
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// Longest wait for a node to open its Bolt port.
+const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// A node of a test's own, with an address on loopback that no other test uses.
+pub struct Node {
+    /// Bolt is on port 7687 there, replication on 10000.
+    pub ip: IpAddr,
+    /// Data directory and log lie here.
+    pub dir: PathBuf,
+    flags: Vec<String>,
+    child: Option<Child>,
+}
+
+/// Gives out 127.77.x.y; x is from this process, so that test programs do not meet.
+fn next_ip() -> IpAddr {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let n = NEXT.fetch_add(1, Ordering::Relaxed);
+    assert!(n < 255, "a test program starts at most 254 nodes");
+    let x = u8::try_from(std::process::id() % 256).expect("it is below 256");
+    IpAddr::from([127, 77, x, u8::try_from(n).expect("checked above")])
+}
+
+impl Node {
+    /// Starts a node whose files lie in `dir/name`, and waits until it answers.
+    pub fn start(dir: &Path, name: &str, flags: &[&str]) -> Node {
+        let mut node = Node {
+            ip: next_ip(),
+            dir: dir.join(name),
+            flags: flags.iter().map(|s| (*s).to_owned()).collect(),
+            child: None,
+        };
+        std::fs::create_dir_all(&node.dir).expect("the test's folder can be written");
+        node.spawn();
+        node
+    }
+
+    /// Starts it again where it was, after [`kill`](Node::kill) or [`stop`](Node::stop).
+    pub fn spawn(&mut self) {
+        self.launch();
+        self.wait_ready();
+    }
+
+    /// Starts the process without waiting for it.
+    pub fn launch(&mut self) {
+        assert!(self.child.is_none(), "the node runs already");
+        let log = File::options().create(true).append(true).open(self.log_file()).expect("the log can be opened");
+        let ip = self.ip;
+        let child = Command::new(paths::mgctl())
+            .arg("node")
+            .arg(format!("--bolt-address={ip}"))
+            .arg(format!("--replication-address={ip}"))
+            .arg(format!("--data-directory={}", self.dir.join("data").display()))
+            .args(&self.flags)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("mgctl can be started");
+        self.child = Some(child);
+    }
+
+    /// Waits until the Bolt port is open. Panics with the log where the process ends instead.
+    pub fn wait_ready(&mut self) {
+        let bolt = self.bolt();
+        let log = self.log_file();
+        let child = self.child.as_mut().expect("the node was launched");
+        wait::until(&format!("node {bolt} opens its port"), START_LIMIT, || {
+            if let Ok(Some(status)) = child.try_wait() {
+                let said = std::fs::read_to_string(&log).unwrap_or_default();
+                panic!("the node ended with {status}:\n{said}");
+            }
+            TcpStream::connect_timeout(&bolt, Duration::from_millis(200)).map(drop)
+        });
+    }
+
+    /// Where clients connect.
+    pub fn bolt(&self) -> SocketAddr {
+        SocketAddr::new(self.ip, 7687)
+    }
+
+    /// What to give to `REGISTER REPLICA`, for the usual port.
+    pub fn replication(&self) -> String {
+        format!("{}:10000", self.ip)
+    }
+
+    /// The file that takes its standard error.
+    pub fn log_file(&self) -> PathBuf {
+        self.dir.join("log")
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("the node runs").id()
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        let mut child = self.child.take().expect("the node runs");
+        child.kill().expect("a child can be killed");
+        child.wait().expect("a killed child can be waited for");
+    }
+
+    /// SIGTERM, and waits for a clean end.
+    pub fn stop(&mut self) {
+        let mut child = self.child.take().expect("the node runs");
+        let status = Command::new("kill").arg(child.id().to_string()).status().expect("kill can be started");
+        assert!(status.success());
+        let status = wait::until("the node ends after SIGTERM", Duration::from_secs(20), || {
+            child.try_wait().expect("a child can be asked").ok_or("it still runs")
+        });
+        assert!(status.success(), "after SIGTERM the node ended with {status}");
+    }
+
+    /// Gives further flags to the next start.
+    pub fn set_flags(&mut self, flags: &[&str]) {
+        self.flags = flags.iter().map(|s| (*s).to_owned()).collect();
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // Already gone is fine; it is waited for either way.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}

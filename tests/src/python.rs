@@ -1,0 +1,42 @@
+//! Clients that are not ours: the official Python drivers, in a virtual environment under `target/`.
+
+use crate::paths;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+/// What is installed, each at a fixed version.
+const PACKAGES: [&str; 2] = ["neo4j==5.28.8", "pymgclient==1.6.0"];
+
+/// The interpreter that has the drivers, or why there is none.
+pub fn interpreter() -> Result<PathBuf, String> {
+    static MADE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    MADE.get_or_init(make).clone()
+}
+
+fn make() -> Result<PathBuf, String> {
+    let dir = paths::cache("python");
+    let python = dir.join("bin").join("python");
+    let stamp = dir.join("installed");
+    let wanted = PACKAGES.join(" ");
+    if std::fs::read_to_string(&stamp).is_ok_and(|s| s == wanted) && python.exists() {
+        return Ok(python);
+    }
+    run(Command::new("python3").args(["-m", "venv"]).arg(&dir))
+        .map_err(|e| format!("python3 with venv is needed: {e}"))?;
+    run(Command::new(&python).args(["-m", "pip", "install", "-q", "--disable-pip-version-check"]).args(PACKAGES))
+        .map_err(|e| format!("the Python drivers could not be installed: {e}"))?;
+    std::fs::write(&stamp, wanted).map_err(|e| format!("{}: {e}", stamp.display()))?;
+    Ok(python)
+}
+
+fn run(command: &mut Command) -> Result<Output, String> {
+    let out = command.output().map_err(|e| e.to_string())?;
+    if out.status.success() {
+        Ok(out)
+    } else {
+        let text = String::from_utf8_lossy(&out.stderr);
+        let last = text.lines().rev().find(|l| !l.trim().is_empty()).unwrap_or("it said nothing");
+        Err(format!("{} ({last})", out.status))
+    }
+}
