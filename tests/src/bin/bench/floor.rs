@@ -1,0 +1,184 @@
+//! What the machine itself needs for a commit that is durable on two nodes.
+//!
+//! A record of 100 bytes goes over one long-lived QUIC stream; the far side writes it into a
+//! preallocated file, syncs that, and answers; the near side writes and syncs its own copy meanwhile.
+//! Beside it, one TCP round trip: the client's way to the node and back.
+
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn::{Endpoint, RecvStream, SendStream};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const RECORD_BYTES: usize = 100;
+const FILE_BYTES: u64 = 16 << 20;
+
+/// A file written out with zeroes, so that a sync has no metadata to write.
+struct Log {
+    file: File,
+    at: u64,
+}
+
+impl Log {
+    fn create(path: &Path) -> std::io::Result<Log> {
+        let mut file = File::create(path)?;
+        let zeroes = vec![0; 1 << 20];
+        for _ in 0..FILE_BYTES >> 20 {
+            file.write_all(&zeroes)?;
+        }
+        file.sync_all()?;
+        Ok(Log { file, at: 0 })
+    }
+
+    fn append(&mut self, record: &[u8]) -> std::io::Result<()> {
+        self.file.write_all_at(record, self.at)?;
+        self.at = (self.at + record.len() as u64) % (FILE_BYTES - RECORD_BYTES as u64);
+        self.file.sync_data()
+    }
+}
+
+/// Two QUIC endpoints, each with a thread and a file of its own.
+pub(crate) struct Pair {
+    runtime: tokio::runtime::Runtime,
+    stream: (SendStream, RecvStream),
+    near: std::sync::mpsc::Sender<tokio::sync::oneshot::Sender<std::io::Result<()>>>,
+    _endpoints: (Endpoint, Endpoint),
+}
+
+impl Pair {
+    pub(crate) fn open(dir: &Path) -> Result<Pair, Box<dyn std::error::Error>> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let mut far = Log::create(&dir.join("far"))?;
+        let mut near_log = Log::create(&dir.join("near"))?;
+        let made = rcgen::generate_simple_self_signed(["floor".to_owned()])?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(made.cert.der().clone())?;
+        let server = rustls::ServerConfig::builder_with_provider(provider.clone())
+            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![made.cert.der().clone()],
+                rustls::pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()).into(),
+            )?;
+        let client = rustls::ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let server = quinn::ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(server)?));
+        let client = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(client)?));
+        let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let _guard = runtime.enter();
+        let listening = Endpoint::server(server, local)?;
+        let dialling = Endpoint::client(local)?;
+        let target = listening.local_addr()?;
+        let accepting = listening.clone();
+        let (to_far, far_queue) =
+            std::sync::mpsc::channel::<(Vec<u8>, tokio::sync::oneshot::Sender<std::io::Result<()>>)>();
+        std::thread::spawn(move || {
+            for (record, done) in far_queue {
+                let _ = done.send(far.append(&record));
+            }
+        });
+        runtime.spawn(async move {
+            let Some(Ok(connection)) = (match accepting.accept().await {
+                Some(incoming) => Some(incoming.await),
+                None => None,
+            }) else {
+                return;
+            };
+            let Ok((mut send, mut recv)) = connection.accept_bi().await else { return };
+            let mut record = [0; RECORD_BYTES];
+            while recv.read_exact(&mut record).await.is_ok() {
+                let (done, synced) = tokio::sync::oneshot::channel();
+                if to_far.send((record.to_vec(), done)).is_err() || !matches!(synced.await, Ok(Ok(()))) {
+                    return;
+                }
+                if send.write_all(&[1]).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let stream = runtime.block_on(async {
+            let connection = dialling.connect_with(client, target, "floor")?.await?;
+            Ok::<_, Box<dyn std::error::Error>>(connection.open_bi().await?)
+        })?;
+        let (near, near_queue) =
+            std::sync::mpsc::channel::<tokio::sync::oneshot::Sender<std::io::Result<()>>>();
+        std::thread::spawn(move || {
+            for done in near_queue {
+                let _ = done.send(near_log.append(&[0x5a; RECORD_BYTES]));
+            }
+        });
+        drop(_guard);
+        Ok(Pair { runtime, stream, near, _endpoints: (listening, dialling) })
+    }
+
+    /// Times `count` records, each durable on both sides before the next.
+    pub(crate) fn both_synced(&mut self, count: usize) -> Result<Vec<Duration>, Box<dyn std::error::Error>> {
+        let (send, recv) = &mut self.stream;
+        let near = &self.near;
+        self.runtime.block_on(async {
+            let mut times = Vec::with_capacity(count);
+            for _ in 0..count {
+                let start = Instant::now();
+                let (done, synced) = tokio::sync::oneshot::channel();
+                near.send(done)?;
+                send.write_all(&[0x5a; RECORD_BYTES]).await?;
+                let mut ack = [0];
+                recv.read_exact(&mut ack).await?;
+                synced.await??;
+                times.push(start.elapsed());
+            }
+            Ok(times)
+        })
+    }
+
+    /// Times `count` local syncs alone.
+    pub(crate) fn near_synced(&mut self, count: usize) -> Result<Vec<Duration>, Box<dyn std::error::Error>> {
+        let near = &self.near;
+        self.runtime.block_on(async {
+            let mut times = Vec::with_capacity(count);
+            for _ in 0..count {
+                let start = Instant::now();
+                let (done, synced) = tokio::sync::oneshot::channel();
+                near.send(done)?;
+                synced.await??;
+                times.push(start.elapsed());
+            }
+            Ok(times)
+        })
+    }
+}
+
+/// Times `count` TCP round trips of 100 bytes over loopback.
+pub(crate) fn tcp_round_trips(count: usize) -> std::io::Result<Vec<Duration>> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let target = listener.local_addr()?;
+    let echo = std::thread::spawn(move || -> std::io::Result<()> {
+        let (mut stream, _) = listener.accept()?;
+        stream.set_nodelay(true)?;
+        let mut record = [0; RECORD_BYTES];
+        while stream.read_exact(&mut record).is_ok() {
+            stream.write_all(&record)?;
+        }
+        Ok(())
+    });
+    let mut stream = TcpStream::connect(target)?;
+    stream.set_nodelay(true)?;
+    let mut record = [0x5a; RECORD_BYTES];
+    let mut times = Vec::with_capacity(count);
+    for _ in 0..count {
+        let start = Instant::now();
+        stream.write_all(&record)?;
+        stream.read_exact(&mut record)?;
+        times.push(start.elapsed());
+    }
+    drop(stream);
+    echo.join().expect("the echo does not panic")?;
+    Ok(times)
+}

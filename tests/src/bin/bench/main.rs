@@ -1,0 +1,78 @@
+//! Benchmarks that anyone can run: each figure stands beside a floor measured in the same run.
+//!
+//! ```text
+//! cargo run --release -p mg-tests --bin bench -- commit    latency of a commit, by mode
+//! cargo run --release -p mg-tests --bin bench -- up        mgctl up, beside Docker's own cost
+//! ```
+//!
+//! Rounds are interleaved, so that what else the machine does meets all alike; compare ratios, and
+//! only within one run.
+
+mod commit;
+mod floor;
+mod up;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    let what = args.next();
+    let rounds = match args.next().map(|n| n.parse::<usize>()) {
+        None => 3,
+        Some(Ok(n)) if n > 0 => n,
+        Some(_) => {
+            eprintln!("error: the number of rounds is a whole number from 1 up");
+            return ExitCode::from(2);
+        }
+    };
+    let result = match what.as_deref() {
+        Some("commit") => commit::run(rounds),
+        Some("up") => up::run(rounds),
+        _ => {
+            eprintln!("usage: bench commit|up [ROUNDS]");
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("error: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Samples of one test over all rounds.
+#[derive(Default)]
+struct Samples {
+    times: Vec<Duration>,
+    /// Medians of the rounds, to show how much they differ.
+    medians: Vec<Duration>,
+}
+
+impl Samples {
+    fn add_round(&mut self, mut times: Vec<Duration>) {
+        times.sort_unstable();
+        self.medians.push(times[times.len() / 2]);
+        self.times.append(&mut times);
+        self.times.sort_unstable();
+    }
+
+    /// The median of the rounds' medians.
+    fn p50(&self) -> Duration {
+        let mut medians = self.medians.clone();
+        medians.sort_unstable();
+        medians[medians.len() / 2]
+    }
+
+    fn p99(&self) -> Duration {
+        self.times[(self.times.len() - 1) * 99 / 100]
+    }
+
+    fn row(&self, name: &str, ratio: &str) -> String {
+        let us = |d: Duration| format!("{:.0}", d.as_secs_f64() * 1e6);
+        let rounds: Vec<String> = self.medians.iter().map(|d| us(*d)).collect();
+        format!("| {name} | {} | {} | {} | {ratio} |", us(self.p50()), us(self.p99()), rounds.join(" "))
+    }
+}
