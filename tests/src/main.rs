@@ -47,7 +47,8 @@ fn main() -> ExitCode {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let root = mg_tests::paths::workspace_root();
     println!("building mgctl, which the tests start");
-    let built = Command::new(&cargo).args(["build", "-p", "mgctl", "--bin", "mgctl"]).current_dir(&root).status();
+    let built =
+        Command::new(&cargo).args(["build", "-p", "mgctl", "--bin", "mgctl"]).current_dir(&root).status();
     match built {
         Ok(status) if status.success() => {}
         Ok(status) => return fail(&format!("`cargo build -p mgctl` ended with {status}")),
@@ -86,7 +87,9 @@ fn main() -> ExitCode {
     }
     println!("{} passed, {} failed, {} skipped", totals.passed, totals.failed, totals.ignored);
     if !status.success() && totals.failed == 0 {
-        return fail(&format!("`cargo test` ended with {status}: something did not build, or a test program died"));
+        return fail(&format!(
+            "`cargo test` ended with {status}: something did not build, or a test program died"
+        ));
     }
     if totals.passed == 0 {
         return fail("no test ran");

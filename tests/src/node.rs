@@ -53,7 +53,8 @@ impl Node {
     /// Starts the process without waiting for it.
     pub fn launch(&mut self) {
         assert!(self.child.is_none(), "the node runs already");
-        let log = File::options().create(true).append(true).open(self.log_file()).expect("the log can be opened");
+        let log =
+            File::options().create(true).append(true).open(self.log_file()).expect("the log can be opened");
         let ip = self.ip;
         let child = Command::new(paths::mgctl())
             .arg("node")

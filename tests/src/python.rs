@@ -24,8 +24,10 @@ fn make() -> Result<PathBuf, String> {
     }
     run(Command::new("python3").args(["-m", "venv"]).arg(&dir))
         .map_err(|e| format!("python3 with venv is needed: {e}"))?;
-    run(Command::new(&python).args(["-m", "pip", "install", "-q", "--disable-pip-version-check"]).args(PACKAGES))
-        .map_err(|e| format!("the Python drivers could not be installed: {e}"))?;
+    run(Command::new(&python)
+        .args(["-m", "pip", "install", "-q", "--disable-pip-version-check"])
+        .args(PACKAGES))
+    .map_err(|e| format!("the Python drivers could not be installed: {e}"))?;
     std::fs::write(&stamp, wanted).map_err(|e| format!("{}: {e}", stamp.display()))?;
     Ok(python)
 }
