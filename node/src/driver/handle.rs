@@ -1,18 +1,39 @@
 //! How sessions reach the engine.
 
 use super::{Inputs, Request};
-use mgnode_core::engine::{Admin, AdminAnswer, AdminError, CommitError, Outcome};
+use mgnode_core::engine::{Admin, AdminAnswer, AdminError, CommitError, Outcome, Shared};
 use mgnode_core::storage::Commit;
-use mgnode_core::types::Position;
-use tokio::sync::oneshot;
+use mgnode_core::types::{Lsn, Position};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{oneshot, watch};
 
 /// A session's way to the engine. Cloning is cheap.
 #[derive(Clone)]
 pub struct Handle {
     pub(super) inputs: Inputs,
+    pub(super) shared: Arc<Shared>,
+    /// The last LSN that readers see, for those who wait for one.
+    pub(super) published: watch::Receiver<Lsn>,
+}
+
+/// Why a node does not have what a bookmark names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BookmarkError {
+    /// Another record stands in its place: the commit was on a branch that was left.
+    #[error("the commit that the bookmark names is not part of this cluster's history")]
+    Lost,
+    /// It did not come in time.
+    #[error("this node has not yet received the commit that the bookmark names")]
+    TimedOut,
 }
 
 impl Handle {
+    /// Returns what can be looked at without the engine's turn.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// Commits a transaction and returns how that ended.
     ///
     /// Where the node stops in between, what was not yet proposed has failed, and what was is in doubt.
@@ -32,5 +53,23 @@ impl Handle {
             return Err(stopping());
         }
         answer.await.unwrap_or_else(|_| Err(stopping()))
+    }
+
+    /// Waits until readers here see the commit at `position`.
+    pub async fn wait_for(&self, position: Position, limit: Duration) -> Result<(), BookmarkError> {
+        let mut published = self.published.clone();
+        let seen = async {
+            loop {
+                match self.shared.history_says(position) {
+                    Some(false) => return Err(BookmarkError::Lost),
+                    Some(true) if *published.borrow_and_update() >= position.lsn => return Ok(()),
+                    _ => {}
+                }
+                if published.changed().await.is_err() {
+                    return Err(BookmarkError::TimedOut);
+                }
+            }
+        };
+        tokio::time::timeout(limit, seen).await.unwrap_or(Err(BookmarkError::TimedOut))
     }
 }
