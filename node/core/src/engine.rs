@@ -2,23 +2,54 @@
 //!
 //! [`Engine::step`] takes one [`Input`] and appends [`Effect`]s. Its caller (the node's driver, or the
 //! simulator) carries effects out in their order within a lane (the disk; each peer; each client)
-//! and never waits across lanes.
+//! and never waits across lanes. There is no clock, no dice and no thread in here: the same inputs
+//! give the same effects, byte for byte.
+//!
+//! A commit on MAIN: [`Input::Propose`] gives it the next LSN, and `WriteWal`, `Send` and `SyncWal`
+//! leave together, so that the local sync, the wire and the replicas' syncs overlap. It then waits in
+//! the queue of pending records. The head of that queue is applied, published and resolved as soon as
+//! it is durable here and wherever its mode demands; nothing overtakes it, so readers see commits in
+//! the order of the log. Commits that arrive together share a sync because the disk answers for the
+//! last of them.
+//!
+//! A REPLICA: `Append` gives `WriteWal` and `SyncWal`; `WalSynced` applies, publishes and acknowledges.
+//!
+//! Whatever is told outside (a client's yes, an acknowledgement, a promise of an epoch) leaves only
+//! after the step that learnt it to be durable. Three rules keep that simple:
+//! - a log record is acted upon when `WalSynced` reached it ([`Log::durable`]);
+//! - while a state file is on its way to the disk, a REPLICA tells its MAIN nothing;
+//! - a MAIN appends in an epoch of its own whose state file was synced before.
 
+mod admin;
+mod commit;
 mod config;
+mod follow;
 mod io;
+mod links;
 mod recover;
+mod registration;
+mod restart;
+mod roles;
 mod shared;
+mod snapshot;
 
 pub use config::EngineConfig;
 pub use io::*;
 pub use recover::{GraphBuilder, recover_node};
 pub use shared::Shared;
 
-use crate::storage::Graph;
-use crate::types::{History, Lsn, NodeState, Position, Time};
+use crate::replication::{Following, LagTrack, Link, LinkState, Log, RefusalReason};
+use crate::storage::{Commit, Graph, InFlight};
+use crate::types::{Epoch, History, Lsn, NodeState, Position, Role, Time};
+use commit::{Pending, Shown};
+use registration::ReadyWait;
+use restart::Confirm;
+use roles::Task;
+use snapshot::{Installing, Snapshots};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-/// What recovery found on the disk.
+/// What recovery found on the disk. All of it is synced: recovery syncs the log that it keeps.
 #[derive(Debug)]
 pub struct Recovered {
     pub state: NodeState,
@@ -34,33 +65,310 @@ pub struct Recovered {
     pub wal_from: Lsn,
 }
 
+/// What this MAIN did with its right to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reign {
+    /// Nothing written in this life.
+    NotBegun,
+    /// The state file with the new epoch is on its way; greetings still carry the old one.
+    Saving { before: Epoch },
+    /// Records carry this epoch.
+    Begun(Epoch),
+}
+
+/// What to do once a state file is synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AfterSave {
+    /// Only that it is so.
+    Nothing,
+    /// The reign begins in this epoch.
+    Reign(Epoch),
+    /// The task under way goes on.
+    Task,
+}
+
 /// One node's deciding part.
 #[derive(Debug)]
 pub struct Engine {
+    config: EngineConfig,
     shared: Arc<Shared>,
+    /// Time of the step under way.
+    now: Time,
+    /// After a halt nothing happens any more.
+    is_halted: bool,
+
+    /// As handed to the disk last; `saves` says whether it is synced.
+    state: NodeState,
+    /// State files on their way to the disk.
+    saves: BTreeMap<u64, (AfterSave, NodeState)>,
+    /// What the disk holds for sure.
+    saved: NodeState,
+    next_save: u64,
+    next_peer: u64,
+
+    /// The role in force: it changes when the state file with it is synced.
+    role: Role,
+    graph: Arc<Graph>,
+    log: Log,
+    /// The first record that the log on disk surely still holds.
+    wal_from: Lsn,
+    /// The last record that readers see, and the chain hash there.
+    applied: Position,
+    applied_chain: u64,
+    /// The disk has room for further records.
+    has_space: bool,
+    /// In the log, not yet applied.
+    pending: VecDeque<Pending>,
+
+    // On a MAIN.
+    reign: Reign,
+    confirm: Confirm,
+    /// A higher epoch than the own one that some node was heard to obey.
+    replaced_by: Option<Epoch>,
+    /// The highest epoch number heard of.
+    seen: u64,
+    /// Transactions that read before this LSN began in an earlier role or before a tail was fetched.
+    oldest_read: Lsn,
+    in_flight: InFlight,
+    /// Commits that wait for the reign to begin.
+    waiting: VecDeque<(Token, Commit)>,
+    /// STRICT_SYNC commits that are shown here and whose clients wait for the replicas to show them.
+    shown: VecDeque<Shown>,
+    /// No new commits: the role is about to change.
+    is_closing: bool,
+    /// Pending records wait for no replica any more.
+    is_forced: bool,
+    links: Vec<Link>,
+    ready_waits: Vec<ReadyWait>,
+    lag: LagTrack,
+
+    // On a REPLICA.
+    following: Option<Following>,
+    /// Accepted connections that have not greeted yet.
+    strangers: BTreeMap<PeerId, Time>,
+    /// Records up to there may be shown once they are durable.
+    may_show: Lsn,
+    installing: Option<Installing>,
+
+    task: Option<Task>,
+    tasks_waiting: VecDeque<(Token, Admin)>,
+    snapshots: Snapshots,
 }
 
 impl Engine {
-    /// Begins a life of the node with what its disk holds.
-    pub fn start(_now: Time, _config: EngineConfig, recovered: Recovered, _out: &mut Vec<Effect>) -> Engine {
-        let face = shared::Face {
-            graph: recovered.graph,
-            role: recovered.state.role,
-            is_writable: false,
-            epoch: recovered.state.promised,
-            history: recovered.history,
-            last: recovered.last.lsn,
-        };
-        Engine { shared: Arc::new(Shared::new(face)) }
-    }
-
     /// Takes in what happened and appends what must be done.
-    pub fn step(&mut self, _now: Time, _input: Input, _out: &mut Vec<Effect>) {
-        self.shared.update(|_| {});
+    pub fn step(&mut self, now: Time, input: Input, out: &mut Vec<Effect>) {
+        if self.is_halted {
+            return;
+        }
+        self.now = self.now.max(now);
+        match input {
+            Input::Tick => self.on_tick(out),
+            Input::Propose { token, commit } => self.on_propose(token, commit, out),
+            Input::Admin { token, command } => self.on_admin(token, command, out),
+            Input::WalSynced { lsn } => self.on_wal_synced(lsn),
+            Input::WalFailed { error } => self.halt(format!("the log cannot be written: {error}"), out),
+            Input::StateSaved { id, result: Ok(()) } => self.on_state_saved(id, out),
+            Input::StateSaved { id, result: Err(error) } => self.on_state_not_saved(id, &error, out),
+            Input::WalSpace { enough } => self.has_space = enough,
+            Input::Listening { result } => self.on_listening(result, out),
+            Input::PeerUp { peer, dialled } => self.on_peer_up(peer, dialled, out),
+            Input::PeerDown { peer, reason } => self.on_peer_down(peer, &reason, out),
+            Input::Message { peer, message } => self.on_message(peer, message, out),
+            Input::WalRead { peer, from, records } => self.on_wal_read(peer, from, records, out),
+            Input::SnapshotWritten { lsn, result } => self.on_snapshot_written(lsn, result, out),
+            Input::SnapshotSent { peer, result } => self.on_snapshot_sent(peer, result, out),
+            Input::SnapshotReceived { peer, header, graph } => {
+                self.on_snapshot_received(peer, header, graph, out);
+            }
+            Input::SnapshotInstalled { lsn } => self.on_snapshot_installed(lsn),
+        }
+        self.carry_on(out);
     }
 
     /// Returns what sessions look at.
     pub fn shared(&self) -> Arc<Shared> {
         self.shared.clone()
+    }
+
+    /// Does all that the last input made possible.
+    fn carry_on(&mut self, out: &mut Vec<Effect>) {
+        if self.role == Role::Main {
+            self.check_confirm();
+            self.commit_waiting(out);
+            self.publish_ready(out);
+            self.answer_ready_waits(out);
+        } else {
+            self.show_followed(out);
+        }
+        self.carry_on_tasks(out);
+        self.tell_main(out);
+        self.snapshot_if_due(out);
+        self.refresh_shared();
+    }
+
+    fn on_tick(&mut self, out: &mut Vec<Effect>) {
+        if self.role == Role::Main {
+            self.tend_links(out);
+            self.time_out_commits();
+        }
+        self.tend_strangers(out);
+    }
+
+    fn on_wal_synced(&mut self, lsn: Lsn) {
+        self.log.synced(lsn);
+    }
+
+    fn on_state_saved(&mut self, id: u64, out: &mut Vec<Effect>) {
+        let Some((then, state)) = self.saves.remove(&id) else { return };
+        self.saved = state;
+        match then {
+            AfterSave::Nothing => {}
+            AfterSave::Reign(epoch) => {
+                if let Reign::Saving { .. } = self.reign {
+                    self.reign = Reign::Begun(epoch);
+                }
+            }
+            AfterSave::Task => self.on_task_saved(out),
+        }
+    }
+
+    /// Goes back to the state that the disk holds, and refuses whatever needed another one.
+    fn on_state_not_saved(&mut self, id: u64, error: &str, out: &mut Vec<Effect>) {
+        let Some((then, _)) = self.saves.remove(&id) else { return };
+        if !self.saves.is_empty() {
+            // A later file carries the same change and may have arrived.
+            return self.halt(format!("it is not known which state the disk holds: {error}"), out);
+        }
+        self.state = self.saved.clone();
+        match then {
+            AfterSave::Nothing => self.leave_main(error, Some(RefusalReason::Full), out),
+            AfterSave::Reign(_) => {
+                self.reign = Reign::NotBegun;
+                self.refuse_waiting(&CommitError::NoSpace, out);
+            }
+            AfterSave::Task => self.on_task_not_saved(error, out),
+        }
+    }
+
+    fn on_message(&mut self, peer: PeerId, message: crate::replication::Message, out: &mut Vec<Effect>) {
+        if self.candidate_has(peer) {
+            self.on_candidate_message(message, out);
+        } else if let Some(index) = self.links.iter().position(|link| link.peer == Some(peer)) {
+            self.on_replica_message(index, message, out);
+        } else {
+            self.on_main_message(peer, message, out);
+        }
+    }
+
+    fn on_peer_up(&mut self, peer: PeerId, dialled: bool, out: &mut Vec<Effect>) {
+        if !dialled {
+            self.strangers.insert(peer, self.now);
+        } else if self.candidate_has(peer) {
+            self.greet_candidate(out);
+        } else if let Some(index) = self.links.iter().position(|link| link.peer == Some(peer)) {
+            self.greet(index, out);
+        } else {
+            out.push(Effect::Hangup { peer, reason: "no longer wanted".into() });
+        }
+    }
+
+    fn on_peer_down(&mut self, peer: PeerId, reason: &str, out: &mut Vec<Effect>) {
+        self.strangers.remove(&peer);
+        if self.following.as_ref().is_some_and(|f| f.peer == peer) {
+            self.following = None;
+        }
+        if self.candidate_has(peer) {
+            self.refuse_candidate(AdminError::Unreachable(reason.to_owned()), out);
+        } else if let Some(index) = self.links.iter().position(|link| link.peer == Some(peer)) {
+            self.links[index].peer = None;
+            self.lose_link(index, reason, out);
+        }
+    }
+
+    fn on_wal_read(
+        &mut self,
+        peer: PeerId,
+        from: Lsn,
+        records: Vec<(crate::types::CommitRecord, u64)>,
+        out: &mut Vec<Effect>,
+    ) {
+        if let Some(index) = self.links.iter().position(|link| link.peer == Some(peer)) {
+            self.on_catch_up_read(index, from, records, out);
+        } else {
+            self.on_tail_read(peer, from, records, out);
+        }
+    }
+
+    fn save(&mut self, then: AfterSave, out: &mut Vec<Effect>) {
+        self.next_save += 1;
+        self.saves.insert(self.next_save, (then, self.state.clone()));
+        out.push(Effect::SaveState { id: self.next_save, state: self.state.clone() });
+    }
+
+    fn halt(&mut self, reason: String, out: &mut Vec<Effect>) {
+        self.is_halted = true;
+        self.shared.update(|face| face.is_writable = false);
+        out.push(Effect::Halt { reason });
+    }
+
+    fn new_peer(&mut self) -> PeerId {
+        self.next_peer += 2;
+        PeerId(self.next_peer)
+    }
+
+    fn is_fenced(&self) -> bool {
+        let by_promise = match self.reign {
+            Reign::Begun(epoch) => self.state.promised > epoch,
+            Reign::NotBegun => !crate::replication::may_reign(&self.state),
+            Reign::Saving { .. } => false,
+        };
+        by_promise || self.replaced_by.is_some_and(|other| other > self.reign_epoch())
+    }
+
+    /// Returns the epoch in which this MAIN speaks to its replicas.
+    fn reign_epoch(&self) -> Epoch {
+        match self.reign {
+            Reign::Begun(epoch) => epoch,
+            Reign::Saving { before } => before,
+            Reign::NotBegun => self.state.promised,
+        }
+    }
+
+    fn has_strict_links(&self) -> bool {
+        self.links.iter().any(|link| link.registration.mode == crate::types::SyncMode::StrictSync)
+    }
+
+    fn is_writable(&self) -> bool {
+        self.role == Role::Main
+            && !self.is_closing
+            && !self.is_halted
+            && self.confirm == Confirm::Done
+            && !self.is_fenced()
+    }
+
+    fn refresh_shared(&self) {
+        let is_writable = self.is_writable();
+        let epoch = if self.role == Role::Main { self.reign_epoch() } else { self.state.promised };
+        let is_settled = !matches!(self.confirm, Confirm::Asking { .. }) || self.is_fenced();
+        self.shared.update(|face| {
+            if !Arc::ptr_eq(&face.graph, &self.graph) {
+                face.graph = self.graph.clone();
+            }
+            face.role = self.role;
+            face.is_writable = is_writable;
+            face.is_settled = is_settled;
+            face.epoch = epoch;
+            face.last = self.log.last();
+            if face.history != self.log.end().history {
+                face.history = self.log.end().history.clone();
+            }
+        });
+    }
+}
+
+impl LinkState {
+    fn is_fetching(&self) -> bool {
+        matches!(self, LinkState::Fetching { .. })
     }
 }

@@ -2,15 +2,10 @@
 
 pub use crate::durability::SnapshotHeader;
 use crate::replication::Message;
+pub use crate::replication::{PeerId, ReplicaFailureReason};
 use crate::storage::{Commit, Graph, View};
 use crate::types::{CommitRecord, History, Lsn, NodeState, Position, SyncMode};
 use std::sync::Arc;
-
-/// One connection between two nodes; a number is never used twice in a process.
-///
-/// Dialled ones get theirs from the engine (even numbers), accepted ones from the hands (odd).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PeerId(pub u64);
 
 /// A caller's mark on a request, handed back with the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -116,19 +111,6 @@ pub struct ReplicaFailure {
     pub name: String,
     pub mode: SyncMode,
     pub reason: ReplicaFailureReason,
-}
-
-/// Why it did not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReplicaFailureReason {
-    /// It was not ready when the commit began, or its connection ended.
-    NotInSync,
-    /// It said nothing within the time-out.
-    TimedOut,
-    /// It holds records that this MAIN does not.
-    Diverged,
-    /// It refused the record.
-    Refused,
 }
 
 /// Why a commit did not happen.

@@ -16,6 +16,7 @@ pub(super) struct Face {
     pub(super) graph: Arc<Graph>,
     pub(super) role: Role,
     pub(super) is_writable: bool,
+    pub(super) is_settled: bool,
     pub(super) epoch: Epoch,
     pub(super) history: History,
     /// The last record that this log holds.
@@ -44,6 +45,11 @@ impl Shared {
     /// Returns whether a commit has a chance here: a confirmed MAIN that no one replaced.
     pub fn is_writable(&self) -> bool {
         self.inner.read().is_writable
+    }
+
+    /// Returns false on a MAIN that still asks its replicas after a start; Bolt opens after that.
+    pub fn is_settled(&self) -> bool {
+        self.inner.read().is_settled
     }
 
     /// Returns the epoch of the MAIN that this node is or follows.

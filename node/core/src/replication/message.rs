@@ -70,6 +70,8 @@ pub enum RefusalReason {
     Gap,
     /// The record does not continue its log, or does not fit its graph.
     Mismatch,
+    /// Its disk takes no more.
+    Full,
 }
 
 /// What one node tells another.
@@ -283,6 +285,7 @@ fn reason_byte(reason: RefusalReason) -> u8 {
         RefusalReason::Protocol => 4,
         RefusalReason::Gap => 5,
         RefusalReason::Mismatch => 6,
+        RefusalReason::Full => 7,
     }
 }
 
@@ -294,6 +297,7 @@ fn take_reason(b: &mut Bytes) -> Result<RefusalReason, DecodeError> {
         4 => RefusalReason::Protocol,
         5 => RefusalReason::Gap,
         6 => RefusalReason::Mismatch,
+        7 => RefusalReason::Full,
         _ => return Err(DecodeError::Invalid),
     })
 }

@@ -1,0 +1,335 @@
+//! The way of a commit on MAIN: from a proposal to the client's answer.
+
+use super::restart::Confirm;
+use super::{
+    AfterSave, CommitError, Effect, Engine, Outcome, Reign, ReplicaFailure, ReplicaFailureReason, Token,
+};
+use crate::replication::{Message, RECORD_BYTES_MAX, next_incarnation, record_bytes};
+use crate::storage::{Commit, Conflict};
+use crate::types::{Change, CommitRecord, Lsn, Position, Role, SyncMode, Time};
+
+/// A record in the log that is not yet applied.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) position: Position,
+    pub(super) ts: u64,
+    pub(super) chain: u64,
+    pub(super) changes: Vec<Change>,
+    /// The client that waits for it.
+    pub(super) token: Option<Token>,
+    /// No one may show it before every STRICT_SYNC replica has it durable.
+    pub(super) is_strict: bool,
+    pub(super) since: Time,
+}
+
+/// A STRICT_SYNC commit that can no longer change.
+#[derive(Debug)]
+pub(super) struct Shown {
+    position: Position,
+    token: Token,
+    since: Time,
+}
+
+impl Engine {
+    pub(super) fn on_propose(&mut self, token: Token, commit: Commit, out: &mut Vec<Effect>) {
+        if let Err(error) = self.may_commit() {
+            return out.push(Effect::Resolve { token, outcome: Outcome::Failed(error) });
+        }
+        match self.reign {
+            // What reached the queue first is answered first.
+            Reign::Begun(_) if self.waiting.is_empty() => self.commit(token, commit, out),
+            _ => self.waiting.push_back((token, commit)),
+        }
+    }
+
+    /// Begins the reign where a commit waits for it, and commits what waited.
+    pub(super) fn commit_waiting(&mut self, out: &mut Vec<Effect>) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        match self.reign {
+            Reign::NotBegun => self.begin_reign(out),
+            Reign::Saving { .. } => {}
+            Reign::Begun(_) => {
+                while let Some((token, commit)) = self.waiting.pop_front() {
+                    match self.may_commit() {
+                        Ok(()) => self.commit(token, commit, out),
+                        Err(error) => out.push(Effect::Resolve { token, outcome: Outcome::Failed(error) }),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes a new incarnation, unless a replica is giving back the end of the last one.
+    pub(super) fn begin_reign(&mut self, out: &mut Vec<Effect>) {
+        if self.reign != Reign::NotBegun || self.links.iter().any(|link| link.state.is_fetching()) {
+            return;
+        }
+        if self.is_fenced() {
+            return self.refuse_waiting(&CommitError::Fenced, out);
+        }
+        self.reign = Reign::Saving { before: self.state.promised };
+        self.state.promised = next_incarnation(&self.state);
+        self.save(AfterSave::Reign(self.state.promised), out);
+    }
+
+    pub(super) fn refuse_waiting(&mut self, error: &CommitError, out: &mut Vec<Effect>) {
+        for (token, _) in std::mem::take(&mut self.waiting) {
+            out.push(Effect::Resolve { token, outcome: Outcome::Failed(error.clone()) });
+        }
+    }
+
+    fn may_commit(&self) -> Result<(), CommitError> {
+        if self.role != Role::Main || self.is_closing {
+            return Err(CommitError::NotMain);
+        }
+        if self.is_fenced() {
+            return Err(CommitError::Fenced);
+        }
+        if self.confirm != Confirm::Done {
+            return Err(CommitError::Unconfirmed);
+        }
+        if !self.has_space {
+            return Err(CommitError::NoSpace);
+        }
+        let missing: Vec<_> = self
+            .links
+            .iter()
+            .filter(|link| link.registration.mode == SyncMode::StrictSync && !link.is_ready())
+            .map(|link| self.failure(&link.registration.name, SyncMode::StrictSync, link.absence))
+            .collect();
+        if missing.is_empty() { Ok(()) } else { Err(CommitError::StrictSync(missing)) }
+    }
+
+    fn commit(&mut self, token: Token, mut commit: Commit, out: &mut Vec<Effect>) {
+        let Reign::Begun(epoch) = self.reign else {
+            unreachable!("commits wait until the reign has begun");
+        };
+        let refusal = if commit.payload.len() > RECORD_BYTES_MAX {
+            Some(CommitError::TooLarge { bytes: commit.payload.len(), bytes_max: RECORD_BYTES_MAX })
+        } else if commit.read < self.oldest_read {
+            Some(CommitError::Conflict)
+        } else {
+            self.graph.conflicts(&commit, &self.in_flight).err().map(|conflict| match conflict {
+                Conflict::Object => CommitError::Conflict,
+                Conflict::SchemaChanged => CommitError::SchemaChanged,
+                Conflict::Constraint(text) => CommitError::Constraint(text),
+            })
+        };
+        if let Some(error) = refusal {
+            return out.push(Effect::Resolve { token, outcome: Outcome::Failed(error) });
+        }
+        let lsn = self.log.last().next();
+        let ts = self.graph.clock().take();
+        self.in_flight.add(lsn, &mut commit);
+        let record = CommitRecord { epoch, lsn, ts, payload: commit.payload };
+        self.write_record(record, commit.changes, Some(token), out);
+        out.push(Effect::SyncWal { lsn });
+    }
+
+    /// Puts a record into the log and on its way to every replica that is up to date.
+    pub(super) fn write_record(
+        &mut self,
+        record: CommitRecord,
+        changes: Vec<Change>,
+        token: Option<Token>,
+        out: &mut Vec<Effect>,
+    ) {
+        let (prev, prev_chain) = (self.log.last(), self.log.chain());
+        let chain = self.log.append(&record);
+        out.push(Effect::WriteWal { record: record.clone(), chain });
+        if self.role == Role::Main {
+            self.lag.note(record.lsn, record.ts, self.log.bytes(), self.now);
+            self.send_live(&record, prev, prev_chain, chain, out);
+        }
+        self.pending.push_back(Pending {
+            position: record.position(),
+            ts: record.ts,
+            chain,
+            changes,
+            token,
+            is_strict: self.has_strict_links(),
+            since: self.now,
+        });
+    }
+
+    /// Applies, publishes and resolves every record at the head of the queue that is durable where
+    /// it must be.
+    pub(super) fn publish_ready(&mut self, out: &mut Vec<Effect>) {
+        while let Some(head) = self.pending.front() {
+            let (lsn, is_strict) = (head.position.lsn, head.is_strict);
+            let is_held = !self.is_forced && self.links.iter().any(|link| link.holds_up(lsn, is_strict));
+            if lsn > self.log.durable() || is_held {
+                break;
+            }
+            let pending = self.pending.pop_front().expect("it has a head");
+            // Only a forced step gets here without every STRICT_SYNC replica.
+            let is_sure = !self
+                .links
+                .iter()
+                .any(|link| link.registration.mode == SyncMode::StrictSync && link.holds_up(lsn, is_strict));
+            if !self.apply(&pending, out) {
+                return;
+            }
+            let position = pending.position;
+            let Some(token) = pending.token else { continue };
+            if is_strict && is_sure && !self.is_forced {
+                self.shown.push_back(Shown { position, token, since: pending.since });
+                continue;
+            }
+            let failed = self.failures(lsn);
+            let outcome = match (is_sure, failed.is_empty()) {
+                (false, _) => Outcome::InDoubt { position, failed },
+                (true, true) => Outcome::Committed { position },
+                (true, false) => Outcome::Degraded { position, failed },
+            };
+            out.push(Effect::Resolve { token, outcome });
+        }
+        self.tell_what_may_be_shown(out);
+        self.resolve_shown(out);
+        self.resolve_doubtful(out);
+    }
+
+    /// Makes a record visible. False where the graph did not take it and the node halts.
+    pub(super) fn apply(&mut self, pending: &Pending, out: &mut Vec<Effect>) -> bool {
+        let lsn = pending.position.lsn;
+        assert_eq!(lsn, self.applied.lsn.next(), "records are applied one after the other");
+        if let Err(error) = self.graph.apply(lsn, &pending.changes) {
+            self.halt(format!("record {} does not fit the graph: {error}", pending.position), out);
+            return false;
+        }
+        self.graph.publish(lsn, pending.ts);
+        self.graph.clock().adopt(pending.ts);
+        self.applied = pending.position;
+        self.applied_chain = pending.chain;
+        self.in_flight.remove_up_to(lsn);
+        true
+    }
+
+    fn tell_what_may_be_shown(&mut self, out: &mut Vec<Effect>) {
+        let shown = self.applied.lsn;
+        for link in &mut self.links {
+            let sent = link.next.0 - 1;
+            let Some(peer) = link.peer.filter(|_| link.is_streaming() && link.may_show.0 < sent.min(shown.0))
+            else {
+                continue;
+            };
+            link.may_show = shown;
+            out.push(Effect::Send { peer, message: Message::Publish { apply_to: shown } });
+        }
+    }
+
+    /// Answers STRICT_SYNC commits that every replica shows, or that one will show late.
+    fn resolve_shown(&mut self, out: &mut Vec<Effect>) {
+        while let Some(head) = self.shown.front() {
+            let lsn = head.position.lsn;
+            let waits = self.links.iter().any(|link| {
+                link.registration.mode == SyncMode::StrictSync && link.is_ready() && link.applied < lsn
+            });
+            if waits && !self.is_forced {
+                return;
+            }
+            let shown = self.shown.pop_front().expect("it has a head");
+            let (position, failed) = (shown.position, self.failures(lsn));
+            let outcome = if failed.is_empty() {
+                Outcome::Committed { position }
+            } else {
+                Outcome::Degraded { position, failed }
+            };
+            out.push(Effect::Resolve { token: shown.token, outcome });
+        }
+    }
+
+    /// Tells clients whose record waits for a STRICT_SYNC replica that is gone.
+    ///
+    /// The record stays: the replica may hold it, so it can only be committed later.
+    fn resolve_doubtful(&mut self, out: &mut Vec<Effect>) {
+        let is_gone = |lsn: Lsn| {
+            self.links.iter().any(|l| {
+                l.registration.mode == SyncMode::StrictSync && !l.is_ready() && l.holds_up(lsn, true)
+            })
+        };
+        let mut doubtful = Vec::new();
+        for (index, pending) in self.pending.iter().enumerate() {
+            if pending.token.is_some() && pending.is_strict && is_gone(pending.position.lsn) {
+                doubtful.push(index);
+            }
+        }
+        for index in doubtful {
+            let position = self.pending[index].position;
+            let failed = self.failures(position.lsn);
+            if let Some(token) = self.pending[index].token.take() {
+                out.push(Effect::Resolve { token, outcome: Outcome::InDoubt { position, failed } });
+            }
+        }
+    }
+
+    /// Stops counting on replicas that hold up the oldest commit for too long.
+    pub(super) fn time_out_commits(&mut self) {
+        let oldest = [
+            self.pending.front().map(|p| (p.position.lsn, p.is_strict, p.since)),
+            self.shown.front().map(|s| (s.position.lsn, true, s.since)),
+        ];
+        let end = self.log.last();
+        for (lsn, is_strict, since) in oldest.into_iter().flatten() {
+            if self.now - since < self.config.sync_timeout {
+                continue;
+            }
+            for link in &mut self.links {
+                let holds_up = link.holds_up(lsn, is_strict)
+                    || (link.registration.mode == SyncMode::StrictSync && link.applied < lsn);
+                if link.is_ready() && holds_up {
+                    link.set_aside(end, ReplicaFailureReason::TimedOut);
+                }
+            }
+        }
+    }
+
+    /// Names the replicas whose mode promised more for `lsn` than they confirmed.
+    fn failures(&self, lsn: Lsn) -> Vec<ReplicaFailure> {
+        let has_failed = |link: &&crate::replication::Link| {
+            link.registration.mode != SyncMode::Async && link.registered_at < lsn && link.applied < lsn
+        };
+        let failure = |link: &crate::replication::Link| {
+            self.failure(&link.registration.name, link.registration.mode, link.absence)
+        };
+        self.links.iter().filter(has_failed).map(failure).collect()
+    }
+
+    fn failure(&self, name: &str, mode: SyncMode, reason: ReplicaFailureReason) -> ReplicaFailure {
+        ReplicaFailure { name: name.to_owned(), mode, reason }
+    }
+
+    fn send_live(
+        &mut self,
+        record: &CommitRecord,
+        prev: Lsn,
+        prev_chain: u64,
+        chain: u64,
+        out: &mut Vec<Effect>,
+    ) {
+        let apply_to = if self.has_strict_links() { self.applied.lsn } else { record.lsn };
+        let epoch = self.reign_epoch();
+        for link in &mut self.links {
+            if link.state != crate::replication::LinkState::Live {
+                continue;
+            }
+            let Some(peer) = link.peer else { continue };
+            // A replica that lets this much pile up is served from the log, at its own pace.
+            if link.window.bytes() > self.config.live_bytes_max {
+                link.state = crate::replication::LinkState::CatchUp { is_reading: false, is_stuck: false };
+                link.set_aside(record.lsn, ReplicaFailureReason::NotInSync);
+                continue;
+            }
+            debug_assert_eq!(link.next, record.lsn, "a live replica was sent everything before");
+            link.next = record.lsn.next();
+            link.next_chain = chain;
+            link.window.add(record.lsn, record_bytes(record));
+            link.may_show = link.may_show.max(apply_to);
+            let records = vec![record.clone()];
+            let message = Message::Append { epoch, prev, prev_chain, apply_to, records };
+            out.push(Effect::Send { peer, message });
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! REPLICA's side: whom it follows, what it writes, shows and acknowledges.
+
+use super::roles::Task;
+use super::{AfterSave, Effect, Engine, PeerId};
+use crate::replication::{Following, Message, PROTOCOL, Refusal, RefusalReason, check_append, check_hello};
+use crate::types::{CommitRecord, Epoch, Lsn, NodeId, Role};
+
+impl Engine {
+    pub(super) fn on_main_message(&mut self, peer: PeerId, message: Message, out: &mut Vec<Effect>) {
+        if let Message::Hello { protocol, to, epoch, .. } = message {
+            return self.on_hello(peer, protocol, to, epoch, out);
+        }
+        // Anything else is heard only from the MAIN that this node follows, on its newest connection.
+        if self.following.as_ref().is_none_or(|f| f.peer != peer) {
+            return;
+        }
+        match message {
+            Message::Append { epoch, prev, prev_chain, apply_to, records } => {
+                self.on_append(epoch, prev, prev_chain, apply_to, records, out);
+            }
+            Message::Publish { apply_to } => self.allow(apply_to),
+            Message::Fetch { from } => self.on_fetch(from, out),
+            Message::Ping { sequence } => {
+                out.push(Effect::Send { peer, message: Message::Pong { sequence } });
+            }
+            _ => self.leave_main("it speaks as a REPLICA would", None, out),
+        }
+    }
+
+    fn on_hello(&mut self, peer: PeerId, protocol: u16, to: NodeId, epoch: Epoch, out: &mut Vec<Effect>) {
+        self.strangers.remove(&peer);
+        self.seen = self.seen.max(epoch.number);
+        let is_leaving = matches!(self.task, Some(Task::Promote { .. }));
+        let role = if is_leaving { Role::Main } else { self.role };
+        if let Err(refusal) = check_hello(&self.state, role, protocol, to, epoch) {
+            return self.turn_away(peer, refusal, out);
+        }
+        if !self.has_space {
+            let text = "the disk of the replica is full".to_owned();
+            return self.turn_away(peer, Refusal { reason: RefusalReason::Full, text }, out);
+        }
+        self.leave_main("a newer connection takes its place", None, out);
+        self.promise(epoch, out);
+        self.following = Some(Following::new(peer, epoch));
+    }
+
+    fn turn_away(&mut self, peer: PeerId, refusal: Refusal, out: &mut Vec<Effect>) {
+        let reason = refusal.text.clone();
+        out.push(Effect::Send { peer, message: refusal.message(self.state.promised) });
+        out.push(Effect::Hangup { peer, reason });
+    }
+
+    fn promise(&mut self, epoch: Epoch, out: &mut Vec<Effect>) {
+        if epoch > self.state.promised {
+            self.state.promised = epoch;
+            self.state.promised_by = String::new();
+            self.save(AfterSave::Nothing, out);
+        }
+    }
+
+    /// Stops following, with a word to the MAIN where there is one to say.
+    pub(super) fn leave_main(&mut self, why: &str, word: Option<RefusalReason>, out: &mut Vec<Effect>) {
+        let Some(following) = self.following.take() else { return };
+        let peer = following.peer;
+        match word {
+            Some(reason) => self.turn_away(peer, Refusal { reason, text: why.to_owned() }, out),
+            None => out.push(Effect::Hangup { peer, reason: why.to_owned() }),
+        }
+    }
+
+    fn on_append(
+        &mut self,
+        epoch: Epoch,
+        prev: Lsn,
+        prev_chain: u64,
+        apply_to: Lsn,
+        records: Vec<CommitRecord>,
+        out: &mut Vec<Effect>,
+    ) {
+        if self.following.as_ref().is_none_or(|f| f.owes_welcome) || self.installing.is_some() {
+            return self.leave_main("it sends records before the greeting is over", None, out);
+        }
+        if !self.has_space {
+            return self.leave_main("the disk of the replica is full", Some(RefusalReason::Full), out);
+        }
+        if let Err(refusal) = check_append(&self.state, &self.log, epoch, prev, prev_chain) {
+            return self.leave_main(&refusal.text, Some(refusal.reason), out);
+        }
+        self.promise(epoch, out);
+        for record in records {
+            // Read before it is written: a record that this version does not know stays out of the log.
+            let changes = match self.graph.decode(&record.payload) {
+                Ok(changes) => changes,
+                Err(error) => {
+                    let why = format!("record {} cannot be read: {error}", record.position());
+                    self.leave_main(&why, Some(RefusalReason::Mismatch), out);
+                    break;
+                }
+            };
+            if !self.log.accepts(&record) || record.epoch > epoch {
+                let why = format!("record {} does not follow {}", record.position(), self.log.position());
+                self.leave_main(&why, Some(RefusalReason::Mismatch), out);
+                break;
+            }
+            self.write_record(record, changes, None, out);
+        }
+        if !self.log.is_settled() {
+            out.push(Effect::SyncWal { lsn: self.log.last() });
+        }
+        self.allow(apply_to);
+    }
+
+    fn allow(&mut self, apply_to: Lsn) {
+        self.may_show = self.may_show.max(apply_to);
+        if let Some(following) = &mut self.following {
+            following.owes_ack = true;
+        }
+    }
+
+    /// Shows what is durable here and allowed by MAIN.
+    pub(super) fn show_followed(&mut self, out: &mut Vec<Effect>) {
+        while let Some(head) = self.pending.front() {
+            let lsn = head.position.lsn;
+            if lsn > self.log.durable() || lsn > self.may_show || self.installing.is_some() {
+                return;
+            }
+            let pending = self.pending.pop_front().expect("it has a head");
+            if !self.apply(&pending, out) {
+                return;
+            }
+        }
+    }
+
+    /// Sends the welcome and the acknowledgements that are due, once all they say is durable.
+    pub(super) fn tell_main(&mut self, out: &mut Vec<Effect>) {
+        if !self.saves.is_empty() || self.installing.is_some() || self.role == Role::Main {
+            return;
+        }
+        let (durable, applied) = (self.log.durable(), self.applied.lsn);
+        let is_settled = self.log.is_settled();
+        let Some(following) = &mut self.following else { return };
+        let peer = following.peer;
+        if following.owes_welcome {
+            if !is_settled {
+                return;
+            }
+            following.owes_welcome = false;
+            let message = Message::Welcome {
+                protocol: PROTOCOL,
+                node: self.state.node,
+                promised: self.state.promised,
+                end: self.log.end().clone(),
+            };
+            return out.push(Effect::Send { peer, message });
+        }
+        let told = (durable, applied);
+        if following.owes_ack || following.told != told {
+            following.owes_ack = false;
+            following.told = told;
+            out.push(Effect::Send { peer, message: Message::Ack { durable, applied } });
+        }
+    }
+
+    fn on_fetch(&mut self, from: Lsn, out: &mut Vec<Effect>) {
+        let prev = Lsn(from.0.saturating_sub(1));
+        let Some(following) = &mut self.following else { return };
+        let peer = following.peer;
+        if from == Lsn::ZERO || from > self.log.last() {
+            let message = Message::Tail { prev, prev_chain: 0, records: Vec::new() };
+            return out.push(Effect::Send { peer, message });
+        }
+        let prev_chain = self.log.chain_at(prev);
+        following.fetching = Some((from, prev_chain));
+        // Where memory no longer knows it, the record before comes along for its chain hash.
+        let from = if prev_chain.is_some() { from } else { prev };
+        out.push(Effect::ReadWal { peer, from, bytes_max: self.config.read_bytes_max });
+    }
+
+    /// Gives MAIN back what it lost.
+    pub(super) fn on_tail_read(
+        &mut self,
+        peer: PeerId,
+        read_from: Lsn,
+        mut records: Vec<(CommitRecord, u64)>,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(following) = self.following.as_mut().filter(|f| f.peer == peer) else { return };
+        let Some((from, mut prev_chain)) = following.fetching.take() else { return };
+        let prev = Lsn(from.0 - 1);
+        if read_from == prev && !records.is_empty() {
+            prev_chain = Some(records.remove(0).1);
+            if records.is_empty() {
+                following.fetching = Some((from, prev_chain));
+                let bytes_max = self.config.read_bytes_max;
+                return out.push(Effect::ReadWal { peer, from, bytes_max });
+            }
+        }
+        // Without the chain hash nothing is proved, so nothing is given.
+        let records = match prev_chain {
+            Some(_) => records.into_iter().map(|(record, _)| record).collect(),
+            None => Vec::new(),
+        };
+        let message = Message::Tail { prev, prev_chain: prev_chain.unwrap_or(0), records };
+        out.push(Effect::Send { peer, message });
+    }
+
+    /// Ends accepted connections that never say what they want.
+    pub(super) fn tend_strangers(&mut self, out: &mut Vec<Effect>) {
+        let (now, limit) = (self.now, self.config.liveness_timeout);
+        self.strangers.retain(|peer, since| {
+            let is_patient = now - *since < limit;
+            if !is_patient {
+                out.push(Effect::Hangup { peer: *peer, reason: "no greeting came".into() });
+            }
+            is_patient
+        });
+    }
+}

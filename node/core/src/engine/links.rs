@@ -1,0 +1,399 @@
+//! MAIN's side of its connections: dial, greet, catch up, keep alive.
+
+use super::{AfterSave, Effect, Engine, PeerId, Reign, ReplicaFailureReason, SnapshotHeader};
+use crate::replication::{
+    Comparison, LinkState, LogEnd, Message, PROTOCOL, RefusalReason, compare, fence_epoch, record_bytes,
+};
+use crate::types::{CommitRecord, Epoch, Lsn, NodeId, Role};
+
+impl Engine {
+    /// Dials whoever is due, asks for signs of life, gives up who gave none.
+    pub(super) fn tend_links(&mut self, out: &mut Vec<Effect>) {
+        for index in 0..self.links.len() {
+            let link = &mut self.links[index];
+            match &mut link.state {
+                LinkState::Down { redial_at } => {
+                    if *redial_at <= self.now {
+                        self.dial(index, out);
+                    }
+                    continue;
+                }
+                LinkState::Dialing | LinkState::Greeting => {
+                    if self.now - link.since >= self.config.register_timeout {
+                        self.lose_link(index, "it does not answer", out);
+                    }
+                    continue;
+                }
+                LinkState::CatchUp { is_stuck, .. } => *is_stuck = false,
+                LinkState::Fetching { .. } | LinkState::Snapshot { .. } | LinkState::Live => {}
+            }
+            if link.heard.is_none_or(|heard| self.now - heard >= self.config.liveness_timeout) {
+                self.lose_link(index, "it gives no sign of life", out);
+                continue;
+            }
+            if self.now - link.pinged >= self.config.ping_every
+                && let Some(peer) = link.peer
+            {
+                link.pinged = self.now;
+                out.push(Effect::Send { peer, message: Message::Ping { sequence: self.now.0 } });
+            }
+            self.pump(index, out);
+        }
+    }
+
+    fn dial(&mut self, index: usize, out: &mut Vec<Effect>) {
+        // A fenced MAIN that wrote nothing in this life has no epoch of its own to speak in.
+        if self.reign == Reign::NotBegun && self.is_fenced() || self.is_closing {
+            return;
+        }
+        let peer = self.new_peer();
+        let link = &mut self.links[index];
+        link.peer = Some(peer);
+        link.state = LinkState::Dialing;
+        link.since = self.now;
+        out.push(Effect::Dial { peer, address: link.registration.address.clone() });
+    }
+
+    pub(super) fn greet(&mut self, index: usize, out: &mut Vec<Effect>) {
+        let hello = self.hello(self.links[index].registration.node);
+        let link = &mut self.links[index];
+        if let (LinkState::Dialing, Some(peer)) = (&link.state, link.peer) {
+            link.state = LinkState::Greeting;
+            link.since = self.now;
+            link.heard = Some(self.now);
+            out.push(Effect::Send { peer, message: hello });
+        }
+    }
+
+    pub(super) fn hello(&self, to: NodeId) -> Message {
+        Message::Hello {
+            protocol: PROTOCOL,
+            node: self.state.node,
+            to,
+            epoch: self.reign_epoch(),
+            end: self.log.end().clone(),
+        }
+    }
+
+    /// Gives a connection up and plans the next dial.
+    pub(super) fn lose_link(&mut self, index: usize, why: &str, out: &mut Vec<Effect>) {
+        let link = &mut self.links[index];
+        if let Some(peer) = link.peer {
+            out.push(Effect::Hangup { peer, reason: why.to_owned() });
+        }
+        link.lose(self.now, why, self.config.redial_min, self.config.redial_max);
+    }
+
+    fn set_diverged(&mut self, index: usize, common: Lsn, theirs: Lsn, out: &mut Vec<Effect>) {
+        let why = divergence(common, self.log.last(), theirs);
+        self.lose_link(index, &why, out);
+        self.links[index].absence = ReplicaFailureReason::Diverged;
+    }
+
+    pub(super) fn on_replica_message(&mut self, index: usize, message: Message, out: &mut Vec<Effect>) {
+        self.links[index].heard = Some(self.now);
+        match message {
+            Message::Welcome { node, promised, end, .. } => {
+                self.on_welcome(index, node, promised, end, out);
+            }
+            Message::Refused { reason, promised, text } => {
+                let link = &mut self.links[index];
+                link.has_answered = true;
+                self.lose_link(index, &text, out);
+                if matches!(reason, RefusalReason::Mismatch | RefusalReason::Full) {
+                    self.links[index].absence = ReplicaFailureReason::Refused;
+                }
+                if reason == RefusalReason::Fenced {
+                    self.hear_of_epoch(promised, out);
+                }
+            }
+            Message::Ack { durable, applied } => self.on_ack(index, durable, applied, out),
+            Message::Tail { prev, prev_chain, records } => {
+                self.on_tail(index, prev, prev_chain, records, out);
+            }
+            Message::Pong { .. } => {}
+            Message::Hello { .. }
+            | Message::Append { .. }
+            | Message::Publish { .. }
+            | Message::Fetch { .. }
+            | Message::Ping { .. } => self.lose_link(index, "it speaks as a MAIN would", out),
+        }
+    }
+
+    /// Steps back where a replica obeys a higher epoch: someone promoted another MAIN.
+    pub(super) fn hear_of_epoch(&mut self, promised: Epoch, out: &mut Vec<Effect>) {
+        self.seen = self.seen.max(promised.number);
+        let own = self.reign_epoch();
+        if promised <= own || promised.node == self.state.node {
+            return;
+        }
+        self.replaced_by = self.replaced_by.max(Some(promised));
+        // Kept over restarts as a fence, so that this node never takes itself for the MAIN again.
+        if promised.number > self.state.promised.number {
+            self.state.promised = fence_epoch(promised.number);
+            self.save(AfterSave::Nothing, out);
+        }
+    }
+
+    fn on_welcome(
+        &mut self,
+        index: usize,
+        node: NodeId,
+        promised: Epoch,
+        end: LogEnd,
+        out: &mut Vec<Effect>,
+    ) {
+        self.seen = self.seen.max(promised.number);
+        let link = &mut self.links[index];
+        if link.state != LinkState::Greeting {
+            return;
+        }
+        if link.registration.node != node {
+            let why = format!("wrong node: {node} answers there, {} was registered", link.registration.node);
+            return self.lose_link(index, &why, out);
+        }
+        link.has_answered = true;
+        self.stream_from(index, &end, out);
+    }
+
+    /// Decides how a replica whose log ends at `end` is brought up to date.
+    pub(super) fn stream_from(&mut self, index: usize, end: &LogEnd, out: &mut Vec<Effect>) {
+        match self.compare_with(end) {
+            Comparison::Prefix => {
+                let now = self.now;
+                self.links[index].resume(end, now);
+                self.pump(index, out);
+            }
+            Comparison::OwnTail => {
+                let link = &mut self.links[index];
+                link.state = LinkState::Fetching { end: end.clone() };
+                link.since = self.now;
+                if let Some(peer) = link.peer {
+                    let from = self.log.last().next();
+                    out.push(Effect::Send { peer, message: Message::Fetch { from } });
+                }
+            }
+            Comparison::Diverged { common } => self.set_diverged(index, common, end.last.lsn, out),
+        }
+    }
+
+    pub(super) fn compare_with(&self, end: &LogEnd) -> Comparison {
+        let unwritten = (self.reign == Reign::NotBegun).then_some(self.state.promised);
+        let comparison = compare(self.log.end(), end, unwritten);
+        let known = self.log.chain_at(end.last.lsn);
+        if comparison == Comparison::Prefix && known.is_some_and(|chain| chain != end.chain) {
+            return Comparison::Diverged { common: Lsn::ZERO };
+        }
+        comparison
+    }
+
+    /// Sends what fits into the window, from memory where it is there, else from the log.
+    pub(super) fn pump(&mut self, index: usize, out: &mut Vec<Effect>) {
+        loop {
+            let link = &mut self.links[index];
+            let LinkState::CatchUp { is_reading, is_stuck } = &mut link.state else { return };
+            let Some(peer) = link.peer else { return };
+            if link.window.bytes() >= self.config.catch_up_window_bytes {
+                return;
+            }
+            let before = Lsn(link.next.0 - 1);
+            if link.is_unproved
+                && let Some(chain) = self.log.chain_at(before)
+            {
+                if chain != link.next_chain {
+                    return self.set_diverged(index, Lsn::ZERO, before, out);
+                }
+                link.is_unproved = false;
+            }
+            if before == self.log.last() {
+                return self.go_live(index, out);
+            }
+            if !link.is_unproved && self.log.recent_at(link.next).is_some() {
+                let (records, chain) = self.recent_chunk(index);
+                self.send_records(index, records, chain, out);
+                continue;
+            }
+            if !*is_reading && !*is_stuck {
+                *is_reading = true;
+                // The record before the first one proves that both logs are the same up to there.
+                let from = if link.is_unproved { before } else { link.next };
+                out.push(Effect::ReadWal { peer, from, bytes_max: self.config.read_bytes_max });
+            }
+            return;
+        }
+    }
+
+    fn recent_chunk(&self, index: usize) -> (Vec<CommitRecord>, u64) {
+        let (mut lsn, mut chain) = (self.links[index].next, self.links[index].next_chain);
+        let (mut records, mut bytes) = (Vec::new(), 0);
+        while let Some((record, after)) = self.log.recent_at(lsn) {
+            if bytes > self.config.read_bytes_max {
+                break;
+            }
+            bytes += record_bytes(record);
+            records.push(record.clone());
+            chain = *after;
+            lsn = lsn.next();
+        }
+        (records, chain)
+    }
+
+    fn send_records(&mut self, index: usize, records: Vec<CommitRecord>, chain: u64, out: &mut Vec<Effect>) {
+        let Some(last) = records.last().map(|r| r.lsn) else { return };
+        let apply_to = if self.has_strict_links() { self.applied.lsn } else { last };
+        let epoch = self.reign_epoch();
+        let link = &mut self.links[index];
+        let Some(peer) = link.peer else { return };
+        let (prev, prev_chain) = (Lsn(link.next.0 - 1), link.next_chain);
+        link.next = last.next();
+        link.next_chain = chain;
+        link.window.add(last, records.iter().map(record_bytes).sum());
+        link.may_show = link.may_show.max(apply_to);
+        let message = Message::Append { epoch, prev, prev_chain, apply_to, records };
+        out.push(Effect::Send { peer, message });
+    }
+
+    /// Sends every new record at once from here on. All earlier ones are sent, so there is no gap.
+    fn go_live(&mut self, index: usize, out: &mut Vec<Effect>) {
+        let apply_to = if self.has_strict_links() { self.applied.lsn } else { self.log.last() };
+        let link = &mut self.links[index];
+        let Some(peer) = link.peer else { return };
+        link.state = LinkState::Live;
+        link.join = self.log.last();
+        link.may_show = link.may_show.max(apply_to);
+        // Its acknowledgement also says how far the replica shows what it had before.
+        out.push(Effect::Send { peer, message: Message::Publish { apply_to } });
+    }
+
+    pub(super) fn on_catch_up_read(
+        &mut self,
+        index: usize,
+        from: Lsn,
+        mut records: Vec<(CommitRecord, u64)>,
+        out: &mut Vec<Effect>,
+    ) {
+        let link = &mut self.links[index];
+        let LinkState::CatchUp { is_reading, is_stuck } = &mut link.state else { return };
+        *is_reading = false;
+        if records.is_empty() {
+            if from < self.wal_from {
+                return self.send_snapshot(index, out);
+            }
+            *is_stuck = true;
+            return;
+        }
+        if link.is_unproved && from.next() == link.next {
+            let (_, chain) = records.remove(0);
+            if chain != link.next_chain {
+                return self.set_diverged(index, Lsn::ZERO, from, out);
+            }
+            link.is_unproved = false;
+        }
+        let follows = records.first().is_some_and(|(record, _)| record.lsn == link.next);
+        if let Some(chain) = records.last().map(|(_, chain)| *chain).filter(|_| follows) {
+            self.send_records(index, records.into_iter().map(|(record, _)| record).collect(), chain, out);
+        }
+        self.pump(index, out);
+    }
+
+    fn send_snapshot(&mut self, index: usize, out: &mut Vec<Effect>) {
+        let header = self.snapshot_header();
+        let view = self.graph.view();
+        let link = &mut self.links[index];
+        let Some(peer) = link.peer else { return };
+        link.state = LinkState::Snapshot { lsn: header.position.lsn, chain: header.chain };
+        link.since = self.now;
+        link.next = header.position.lsn.next();
+        out.push(Effect::SendSnapshot { peer, header, view });
+    }
+
+    pub(super) fn snapshot_header(&self) -> SnapshotHeader {
+        let mut history = self.log.end().history.clone();
+        history.cut_after(self.applied.lsn);
+        let (position, chain) = (self.applied, self.applied_chain);
+        SnapshotHeader { position, chain, ts: self.graph.published_ts(), history }
+    }
+
+    pub(super) fn on_snapshot_sent(
+        &mut self,
+        peer: PeerId,
+        result: Result<(), String>,
+        out: &mut Vec<Effect>,
+    ) {
+        let index = self.links.iter().position(|link| link.peer == Some(peer));
+        if let (Some(index), Err(error)) = (index, result) {
+            self.lose_link(index, &format!("the snapshot was not sent: {error}"), out);
+        }
+    }
+
+    fn on_ack(&mut self, index: usize, durable: Lsn, applied: Lsn, out: &mut Vec<Effect>) {
+        let link = &mut self.links[index];
+        if let LinkState::Snapshot { lsn, chain } = link.state {
+            if durable < lsn {
+                return;
+            }
+            link.state = LinkState::CatchUp { is_reading: false, is_stuck: false };
+            link.next_chain = chain;
+            link.is_unproved = false;
+        }
+        if !link.acked(durable, applied) {
+            return self.lose_link(index, "it acknowledged what it was not sent", out);
+        }
+        self.pump(index, out);
+        let shown = self.applied.lsn;
+        self.links[index].join_if_caught_up(shown);
+    }
+
+    fn on_tail(
+        &mut self,
+        index: usize,
+        prev: Lsn,
+        prev_chain: u64,
+        records: Vec<CommitRecord>,
+        out: &mut Vec<Effect>,
+    ) {
+        let LinkState::Fetching { end } = &self.links[index].state else { return };
+        let end = end.clone();
+        if self.reign != Reign::NotBegun || self.role != Role::Main {
+            return;
+        }
+        let is_empty = records.is_empty();
+        if prev == self.log.last() && !is_empty {
+            if prev_chain != self.log.chain() {
+                return self.set_diverged(index, Lsn::ZERO, prev, out);
+            }
+            for record in records {
+                let changes = match self.graph.decode(&record.payload) {
+                    Ok(changes) if self.log.accepts(&record) => changes,
+                    _ => return self.lose_link(index, "it gave back records that cannot be read", out),
+                };
+                self.write_record(record, changes, None, out);
+            }
+            let lsn = self.log.last();
+            // A transaction that began before may have been given ids that these records use.
+            self.oldest_read = lsn;
+            out.push(Effect::SyncWal { lsn });
+        }
+        if self.log.last() >= end.last.lsn || is_empty {
+            return match self.compare_with(&end) {
+                Comparison::OwnTail => self.set_diverged(index, prev, end.last.lsn, out),
+                _ => self.stream_from(index, &end, out),
+            };
+        }
+        if let Some(peer) = self.links[index].peer {
+            let from = self.log.last().next();
+            out.push(Effect::Send { peer, message: Message::Fetch { from } });
+        }
+    }
+}
+
+/// Says where two logs part, for people.
+pub(super) fn divergence(common: Lsn, ours: Lsn, theirs: Lsn) -> String {
+    if common == Lsn::ZERO {
+        return format!(
+            "the logs differ in a record that both have; this MAIN's ends at {ours}, its at {theirs}"
+        );
+    }
+    let more = theirs.0.saturating_sub(common.0);
+    format!("it has {more} commits after {common} that this MAIN does not have")
+}

@@ -1,0 +1,112 @@
+//! How a life of the node begins.
+//!
+//! A REPLICA opens its port and waits. A MAIN without registrations may write at once. A MAIN with
+//! registrations first asks every replica, for at most [`EngineConfig::confirm_wait`]: one that
+//! obeys a higher epoch means that this node was replaced while it was away; one with a longer tail
+//! of this MAIN's own reign gives back what a power loss took. It may write when all have answered and
+//! caught up, or when the time is over. The first append then takes a new incarnation, so a
+//! record that was lost everywhere never shares its name with another one.
+
+use super::snapshot::Snapshots;
+use super::{Effect, Engine, EngineConfig, Recovered, Reign, Shared, shared};
+use crate::replication::{LagTrack, Link, LinkState, Log, LogEnd, ReplicaFailureReason};
+use crate::storage::InFlight;
+use crate::types::{Role, SyncMode, Time};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// Whether a MAIN may take itself for the MAIN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Confirm {
+    /// It asks its replicas until then.
+    Asking { until: Time },
+    /// A replica that it must hear is silent; an operator may decide.
+    Missing,
+    /// It may.
+    Done,
+}
+
+impl Engine {
+    /// Begins a life of the node with what its disk holds.
+    pub fn start(now: Time, config: EngineConfig, recovered: Recovered, out: &mut Vec<Effect>) -> Engine {
+        let Recovered { state, graph, last, chain, ts, history, wal_from } = recovered;
+        assert_eq!(graph.published(), last.lsn, "recovery publishes what the log holds");
+        let log = Log::new(LogEnd { last, chain, history }, ts, config.live_bytes_max);
+        let confirm = if state.role == Role::Main && !state.replicas.is_empty() {
+            Confirm::Asking { until: now + config.confirm_wait }
+        } else {
+            Confirm::Done
+        };
+        let face = shared::Face {
+            graph: graph.clone(),
+            role: state.role,
+            is_writable: false,
+            is_settled: false,
+            epoch: state.promised,
+            history: log.end().history.clone(),
+            last: last.lsn,
+        };
+        let link = |registration: &crate::types::Registration| Link::new(registration.clone(), last.lsn, now);
+        let mut engine = Engine {
+            shared: Arc::new(Shared::new(face)),
+            now,
+            is_halted: false,
+            saves: BTreeMap::new(),
+            saved: state.clone(),
+            has_space: true,
+            next_save: 0,
+            next_peer: 0,
+            role: state.role,
+            graph,
+            wal_from,
+            applied: last,
+            applied_chain: chain,
+            pending: VecDeque::new(),
+            reign: Reign::NotBegun,
+            confirm,
+            replaced_by: None,
+            seen: state.promised.number,
+            oldest_read: crate::types::Lsn::ZERO,
+            in_flight: InFlight::default(),
+            waiting: VecDeque::new(),
+            shown: VecDeque::new(),
+            is_closing: false,
+            is_forced: false,
+            links: state.replicas.iter().map(link).collect(),
+            ready_waits: Vec::new(),
+            lag: LagTrack::new(last.lsn, ts, now),
+            following: None,
+            strangers: BTreeMap::new(),
+            may_show: last.lsn,
+            installing: None,
+            task: None,
+            tasks_waiting: VecDeque::new(),
+            snapshots: Snapshots::default(),
+            state,
+            log,
+            config,
+        };
+        match engine.role {
+            Role::Replica { port } => out.push(Effect::Listen { port }),
+            Role::Main => engine.tend_links(out),
+        }
+        engine.carry_on(out);
+        engine
+    }
+
+    pub(super) fn check_confirm(&mut self) {
+        let Confirm::Asking { until } = self.confirm else { return };
+        let is_through = |link: &Link| {
+            link.is_ready() || (link.has_answered && link.absence != ReplicaFailureReason::NotInSync)
+        };
+        let is_fetching = self.links.iter().any(|link| matches!(link.state, LinkState::Fetching { .. }));
+        let is_over = self.now >= until && !is_fetching;
+        if !is_over && !self.links.iter().all(is_through) {
+            return;
+        }
+        let must_answer = |link: &&Link| link.registration.mode != SyncMode::Async;
+        let is_heard = self.links.iter().filter(must_answer).all(|link| link.has_answered);
+        self.confirm =
+            if self.config.confirm_required && !is_heard { Confirm::Missing } else { Confirm::Done };
+    }
+}

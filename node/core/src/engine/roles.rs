@@ -1,0 +1,270 @@
+//! Commands that change what a node is: role, fence, registrations. One at a time, in order.
+//!
+//! To REPLICA: the port is opened first, since that may fail and then nothing has changed. From then
+//! on no commit is taken. Those in the log are given time to reach every replica that is up to date,
+//! so that the successor has them; after [`EngineConfig::sync_timeout`](super::EngineConfig) they are
+//! told as they stand. A record in the log stays there: none of them is ever called failed.
+//!
+//! To MAIN: the node stops following, syncs and shows all it has (an undecided STRICT_SYNC tail too:
+//! no one was told that it failed, and someone may have been told that it did not), and takes an
+//! epoch above everything it heard of. That epoch is synced before the command is answered.
+
+use super::registration::Candidate;
+use super::{
+    Admin, AdminAnswer, AdminError, AfterSave, CommitError, Effect, Engine, Reign, Token, restart::Confirm,
+};
+use crate::replication::{LagTrack, Link, RefusalReason, fence_epoch, promotion_epoch};
+use crate::types::{Epoch, Role, Time};
+
+/// The command under way.
+#[derive(Debug)]
+pub(super) enum Task {
+    Demote { token: Token, port: u16, stage: Demotion },
+    Promote { token: Token, epoch: Epoch, is_saving: bool },
+    Fence { token: Token, is_saved: bool },
+    Register(Candidate),
+    Drop { token: Token },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Demotion {
+    /// The port is being opened.
+    Listening,
+    /// Commits in the log find their way.
+    Draining { until: Time },
+    /// The new role is on its way to the disk.
+    Saving,
+}
+
+impl Engine {
+    /// Moves the command under way, and begins the next one where none is.
+    pub(super) fn carry_on_tasks(&mut self, out: &mut Vec<Effect>) {
+        loop {
+            match &self.task {
+                Some(Task::Demote { stage: Demotion::Draining { until }, .. }) => {
+                    let until = *until;
+                    self.drain(until, out);
+                }
+                Some(Task::Promote { is_saving: false, .. }) => self.settle_promotion(out),
+                Some(Task::Fence { token, is_saved: true }) => {
+                    let token = *token;
+                    if self.role == Role::Main || self.log.is_settled() && self.installing.is_none() {
+                        self.finish_task(token, out);
+                    }
+                }
+                Some(Task::Register(_)) => self.carry_on_registration(out),
+                _ => {}
+            }
+            if self.task.is_some() {
+                return;
+            }
+            let Some((token, command)) = self.tasks_waiting.pop_front() else { return };
+            self.start_task(token, command, out);
+        }
+    }
+
+    fn finish_task(&mut self, token: Token, out: &mut Vec<Effect>) {
+        self.task = None;
+        out.push(Effect::Answer { token, result: Ok(AdminAnswer::Done) });
+    }
+
+    fn start_task(&mut self, token: Token, command: Admin, out: &mut Vec<Effect>) {
+        match command {
+            Admin::SetRoleReplica { port } => {
+                if self.role != Role::Main {
+                    return out.push(Effect::Answer { token, result: Err(AdminError::AlreadyReplica) });
+                }
+                out.push(Effect::Listen { port });
+                self.task = Some(Task::Demote { token, port, stage: Demotion::Listening });
+            }
+            Admin::SetRoleMain { epoch } => self.start_promotion(token, epoch, out),
+            Admin::Register { name, mode, address } => {
+                self.start_registration(token, name, mode, address, out);
+            }
+            Admin::Drop { name } => self.start_drop(token, &name, out),
+            Admin::Fence { epoch, by } => self.start_fence(token, epoch, by, out),
+            _ => unreachable!("answered when it arrived"),
+        }
+    }
+
+    pub(super) fn on_listening(&mut self, result: Result<(), String>, out: &mut Vec<Effect>) {
+        let now = self.now;
+        let Some(Task::Demote { token, stage, .. }) = &mut self.task else {
+            // A REPLICA that cannot open its port at start is of no use to anyone.
+            if let (Err(error), Role::Replica { port }) = (result, self.role) {
+                self.halt(format!("replication port {port} cannot be opened: {error}"), out);
+            }
+            return;
+        };
+        if *stage != Demotion::Listening {
+            return;
+        }
+        if let Err(error) = result {
+            let token = *token;
+            self.task = None;
+            return out.push(Effect::Answer { token, result: Err(AdminError::Listen(error)) });
+        }
+        *stage = Demotion::Draining { until: now + self.config.sync_timeout.min(self.config.register_wait) };
+        self.is_closing = true;
+        self.refuse_waiting(&CommitError::NotMain, out);
+    }
+
+    fn drain(&mut self, until: Time, out: &mut Vec<Effect>) {
+        let end = self.log.last();
+        let is_sent = self.links.iter().all(|l| !l.is_ready() || l.durable >= end && l.applied >= end);
+        let is_told = self.pending.is_empty() && self.shown.is_empty() && self.log.is_settled();
+        if !(is_told && is_sent) {
+            if self.now < until {
+                return;
+            }
+            self.is_forced = true;
+            self.publish_ready(out);
+            if !self.pending.is_empty() || !self.log.is_settled() {
+                return;
+            }
+        }
+        if !self.saves.is_empty() {
+            return;
+        }
+        let Some(Task::Demote { port, stage, .. }) = &mut self.task else { return };
+        *stage = Demotion::Saving;
+        self.state.role = Role::Replica { port: *port };
+        self.state.replicas.clear();
+        for link in std::mem::take(&mut self.links) {
+            if let Some(peer) = link.peer {
+                out.push(Effect::Hangup { peer, reason: "this MAIN becomes a REPLICA".into() });
+            }
+        }
+        for wait in std::mem::take(&mut self.ready_waits) {
+            out.push(wait.refused());
+        }
+        self.save(AfterSave::Task, out);
+    }
+
+    fn start_promotion(&mut self, token: Token, asked: Option<u64>, out: &mut Vec<Effect>) {
+        if self.role == Role::Main && asked.is_none() {
+            return out.push(Effect::Answer { token, result: Err(AdminError::AlreadyMain) });
+        }
+        let epoch = match promotion_epoch(&self.state, self.seen, asked) {
+            Ok(epoch) => epoch,
+            Err(promised) if self.role == Role::Main && promised.node == self.state.node => {
+                return out.push(Effect::Answer { token, result: Err(AdminError::AlreadyMain) });
+            }
+            Err(promised) => {
+                let text = format!("epoch {promised} is promised here; ask for a higher number");
+                return out.push(Effect::Answer { token, result: Err(AdminError::Fenced(text)) });
+            }
+        };
+        self.leave_main("this REPLICA becomes MAIN", Some(RefusalReason::NotReplica), out);
+        self.task = Some(Task::Promote { token, epoch, is_saving: false });
+    }
+
+    fn settle_promotion(&mut self, out: &mut Vec<Effect>) {
+        if self.role != Role::Main {
+            if !self.log.is_settled() || self.installing.is_some() {
+                return;
+            }
+            self.may_show = self.log.last();
+            self.show_followed(out);
+        }
+        if !self.saves.is_empty() || self.is_halted {
+            return;
+        }
+        let Some(Task::Promote { epoch, is_saving, .. }) = &mut self.task else { return };
+        let epoch = *epoch;
+        *is_saving = true;
+        // On a MAIN this raises the number of a reign that goes on.
+        self.reign = Reign::Saving { before: self.reign_epoch() };
+        self.state.role = Role::Main;
+        self.state.promised = epoch;
+        self.state.promised_by = String::new();
+        self.save(AfterSave::Task, out);
+    }
+
+    fn start_fence(&mut self, token: Token, number: u64, by: String, out: &mut Vec<Effect>) {
+        let promised = self.state.promised;
+        let fence = fence_epoch(number);
+        if fence == promised && self.state.promised_by == by {
+            // Asked again after an answer that was lost.
+            self.task = Some(Task::Fence { token, is_saved: true });
+            return;
+        }
+        if number <= promised.number {
+            let text = format!("epoch {promised} is promised here; ask for a higher number");
+            return out.push(Effect::Answer { token, result: Err(AdminError::Fenced(text)) });
+        }
+        self.state.promised = fence;
+        self.state.promised_by = by;
+        self.seen = self.seen.max(number);
+        self.save(AfterSave::Task, out);
+        let why = format!("epoch {number} is promised");
+        self.leave_main(&why, Some(RefusalReason::Fenced), out);
+        if self.role == Role::Main {
+            self.refuse_waiting(&CommitError::Fenced, out);
+        }
+        self.task = Some(Task::Fence { token, is_saved: false });
+    }
+
+    pub(super) fn on_task_saved(&mut self, out: &mut Vec<Effect>) {
+        match self.task.take() {
+            Some(Task::Demote { token, port, stage: Demotion::Saving }) => {
+                self.role = Role::Replica { port };
+                self.reign = Reign::NotBegun;
+                self.confirm = Confirm::Done;
+                self.replaced_by = None;
+                self.is_closing = false;
+                self.is_forced = false;
+                self.may_show = self.applied.lsn;
+                self.finish_task(token, out);
+            }
+            Some(Task::Promote { token, epoch, .. }) => {
+                if self.role != Role::Main {
+                    out.push(Effect::Unlisten);
+                    self.role = Role::Main;
+                    self.oldest_read = self.applied.lsn;
+                    self.lag = LagTrack::new(self.applied.lsn, self.log.ts(), self.now);
+                    self.following = None;
+                    self.strangers.clear();
+                }
+                self.reign = Reign::Begun(epoch);
+                self.confirm = Confirm::Done;
+                self.replaced_by = None;
+                self.finish_task(token, out);
+            }
+            Some(Task::Fence { token, .. }) => self.task = Some(Task::Fence { token, is_saved: true }),
+            Some(Task::Register(candidate)) => self.registered(candidate, out),
+            Some(Task::Drop { token }) => self.finish_task(token, out),
+            other => self.task = other,
+        }
+    }
+
+    /// The disk kept the old state, so the command has not happened.
+    pub(super) fn on_task_not_saved(&mut self, error: &str, out: &mut Vec<Effect>) {
+        let token = match self.task.take() {
+            Some(Task::Demote { token, .. }) => {
+                out.push(Effect::Unlisten);
+                self.is_closing = false;
+                self.is_forced = false;
+                token
+            }
+            Some(Task::Promote { token, .. }) => {
+                // A MAIN whose number could not be raised goes on in a new incarnation.
+                self.reign = Reign::NotBegun;
+                token
+            }
+            Some(Task::Fence { token, .. } | Task::Drop { token }) => token,
+            Some(Task::Register(candidate)) => candidate.hang_up(out),
+            None => return,
+        };
+        let (now, end) = (self.now, self.log.last());
+        for registration in &self.state.replicas {
+            if self.links.iter().all(|link| link.registration.name != registration.name) {
+                self.links.push(Link::new(registration.clone(), end, now));
+            }
+        }
+        let order = &self.state.replicas;
+        self.links.sort_by_key(|link| order.iter().position(|r| r.name == link.registration.name));
+        let result = Err(AdminError::NotPersisted(error.to_owned()));
+        out.push(Effect::Answer { token, result });
+    }
+}

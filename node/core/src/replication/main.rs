@@ -1,0 +1,204 @@
+//! A replica as its MAIN sees it.
+
+use super::{LogEnd, SentWindow};
+use crate::types::{Lsn, Registration, SyncMode, Time};
+use std::time::Duration;
+
+/// One connection between two nodes; a number is never used twice in a process.
+///
+/// Dialled ones get theirs from the engine (even numbers), accepted ones from the hands (odd).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerId(pub u64);
+
+/// Why a replica did not confirm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplicaFailureReason {
+    /// It was not ready when the commit began, or its connection ended.
+    NotInSync,
+    /// It said nothing within the time-out.
+    TimedOut,
+    /// It holds records that this MAIN does not.
+    Diverged,
+    /// It refused the record.
+    Refused,
+}
+
+/// How far MAIN is with a replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkState {
+    /// No connection; the next dial is due then.
+    Down { redial_at: Time },
+    /// Dialled.
+    Dialing,
+    /// Hello is sent.
+    Greeting,
+    /// It gives back what MAIN lost of its own reign.
+    Fetching { end: LogEnd },
+    /// Records of the past are under way.
+    CatchUp {
+        /// A read of the log is under way.
+        is_reading: bool,
+        /// The log did not give what it should; asked again at the next tick.
+        is_stuck: bool,
+    },
+    /// A snapshot is under way; it ends with this record.
+    Snapshot { lsn: Lsn, chain: u64 },
+    /// Every new record is sent at once.
+    Live,
+}
+
+/// A registered replica and the connection to it.
+#[derive(Debug)]
+pub struct Link {
+    pub registration: Registration,
+    /// The log's end when it was registered. Records up to there never depended on it.
+    pub registered_at: Lsn,
+    pub state: LinkState,
+    /// The connection, where there is one.
+    pub peer: Option<PeerId>,
+    /// The first record not yet sent.
+    pub next: Lsn,
+    /// Chain hash just before `next`.
+    pub next_chain: u64,
+    /// Whether the chain hash before `next` is yet to be proved against the log.
+    pub is_unproved: bool,
+    /// Known to be durable and shown there.
+    pub durable: Lsn,
+    pub applied: Lsn,
+    /// The highest record that it was told it may show.
+    pub may_show: Lsn,
+    /// What the log held when the link went live; acknowledged, the replica is ready.
+    pub join: Lsn,
+    is_ready: bool,
+    pub window: SentWindow,
+    pub heard: Option<Time>,
+    pub pinged: Time,
+    /// When the present state of the connection began.
+    pub since: Time,
+    pause: Duration,
+    /// It answered a greeting, with yes or no, since this MAIN started.
+    pub has_answered: bool,
+    /// Why it is not ready, while it is not.
+    pub absence: ReplicaFailureReason,
+    pub last_error: Option<String>,
+}
+
+impl Link {
+    /// Begins without a connection; the first dial is due now.
+    pub fn new(registration: Registration, registered_at: Lsn, now: Time) -> Link {
+        Link {
+            registration,
+            registered_at,
+            state: LinkState::Down { redial_at: now },
+            peer: None,
+            next: Lsn(1),
+            next_chain: 0,
+            is_unproved: false,
+            durable: Lsn::ZERO,
+            applied: Lsn::ZERO,
+            may_show: Lsn::ZERO,
+            join: Lsn::ZERO,
+            is_ready: false,
+            window: SentWindow::default(),
+            heard: None,
+            pinged: now,
+            since: now,
+            pause: Duration::ZERO,
+            has_answered: false,
+            absence: ReplicaFailureReason::NotInSync,
+            last_error: None,
+        }
+    }
+
+    /// Returns whether commits may count on it.
+    pub fn is_ready(&self) -> bool {
+        self.is_ready
+    }
+
+    /// Returns the word of `SHOW REPLICAS`. `applied` is what MAIN shows.
+    pub fn status(&self, applied: Lsn) -> &'static str {
+        match self.state {
+            _ if self.absence == ReplicaFailureReason::Diverged => "diverged",
+            LinkState::Down { .. } | LinkState::Dialing | LinkState::Greeting => "invalid",
+            LinkState::Live if self.is_ready && self.applied >= applied => "ready",
+            LinkState::Live if self.is_ready => "replicating",
+            _ => "recovery",
+        }
+    }
+
+    /// Forgets the connection and says when to dial again: soon at first, then ever more rarely.
+    pub fn lose(&mut self, now: Time, why: &str, pause_min: Duration, pause_max: Duration) {
+        self.peer = None;
+        self.is_ready = false;
+        if self.absence == ReplicaFailureReason::TimedOut {
+            self.absence = ReplicaFailureReason::NotInSync;
+        }
+        self.last_error = Some(why.to_owned());
+        self.window = SentWindow::default();
+        self.pause = (self.pause * 2).clamp(pause_min, pause_max);
+        self.state = LinkState::Down { redial_at: now + self.pause };
+        self.since = now;
+    }
+
+    /// Takes the replica's end of log as proved by comparison: records after it are due.
+    pub fn resume(&mut self, end: &LogEnd, now: Time) {
+        self.pause = Duration::ZERO;
+        self.absence = ReplicaFailureReason::NotInSync;
+        self.next = end.last.lsn.next();
+        self.next_chain = end.chain;
+        self.is_unproved = true;
+        self.durable = end.last.lsn;
+        self.applied = Lsn::ZERO;
+        self.may_show = Lsn::ZERO;
+        self.window = SentWindow::default();
+        self.state = LinkState::CatchUp { is_reading: false, is_stuck: false };
+        self.since = now;
+    }
+
+    /// Takes note of an acknowledgement. False where it speaks of records never sent.
+    pub fn acked(&mut self, durable: Lsn, applied: Lsn) -> bool {
+        if durable >= self.next || applied > durable {
+            return false;
+        }
+        self.durable = self.durable.max(durable);
+        self.applied = self.applied.max(applied);
+        self.window.acked(durable);
+        true
+    }
+
+    /// Counts on it from now on, if it holds all that it must. True where that is new.
+    ///
+    /// `shown` is what MAIN shows: a replica may not have applied more where it has to wait.
+    pub fn join_if_caught_up(&mut self, shown: Lsn) -> bool {
+        let joins = self.state == LinkState::Live
+            && !self.is_ready
+            && self.durable >= self.join
+            && self.applied >= self.join.min(shown);
+        if joins {
+            self.is_ready = true;
+            self.last_error = None;
+        }
+        joins
+    }
+
+    /// Stops counting on it until it has caught up with the log as it is now.
+    pub fn set_aside(&mut self, log_end: Lsn, absence: ReplicaFailureReason) {
+        self.is_ready = false;
+        self.absence = absence;
+        self.join = log_end;
+    }
+
+    /// Returns whether a record must wait for it before it may be shown.
+    pub fn holds_up(&self, lsn: Lsn, record_is_strict: bool) -> bool {
+        match self.registration.mode {
+            SyncMode::Async => false,
+            SyncMode::Sync => self.is_ready && self.applied < lsn,
+            SyncMode::StrictSync => record_is_strict && self.registered_at < lsn && self.durable < lsn,
+        }
+    }
+
+    /// Returns whether records go to it.
+    pub fn is_streaming(&self) -> bool {
+        matches!(self.state, LinkState::Live | LinkState::CatchUp { .. })
+    }
+}
