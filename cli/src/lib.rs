@@ -1,9 +1,11 @@
 //! mgctl: turns a YAML topology into a running, replicated graph-database cluster, and operates it.
 
 pub mod args;
+pub mod cluster;
 pub mod commands;
 pub mod error;
 pub mod query;
+pub mod runtime;
 pub mod topology;
 pub mod ui;
 

@@ -1,0 +1,203 @@
+//! A plan: steps, what each waits for, and why each is needed.
+
+use crate::error::CliError;
+use crate::topology::{Image, Mode, Subnet};
+use std::fmt;
+
+/// Name of a step within its plan, as `start:rep1`.
+pub type StepId = String;
+
+/// What to do, in an order in which it can be done.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// Every step stands after those that it needs.
+    pub steps: Vec<Step>,
+    /// Why the rest cannot be planned. The steps before it can be done all the same.
+    pub refusal: Option<CliError>,
+    /// What is otherwise than the file says, and stays so.
+    pub notes: Vec<String>,
+}
+
+impl Plan {
+    /// Returns true if there is nothing to do and nothing in the way.
+    pub fn is_done(&self) -> bool {
+        self.steps.is_empty() && self.refusal.is_none()
+    }
+
+    /// Adds a step. Needs that are not in the plan are met already and are left out.
+    pub(super) fn push(
+        &mut self,
+        id: impl Into<StepId>,
+        needs: &[StepId],
+        action: Action,
+        cause: impl Into<String>,
+    ) {
+        let needs = needs.iter().filter(|n| self.steps.iter().any(|s| s.id == **n)).cloned().collect();
+        self.steps.push(Step { id: id.into(), needs, action, cause: cause.into() });
+    }
+}
+
+/// One call to the runtime, or one exchange with a node.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// Its name.
+    pub id: StepId,
+    /// Steps that must have been done before.
+    pub needs: Vec<StepId>,
+    /// What to do.
+    pub action: Action,
+    /// Why.
+    pub cause: String,
+}
+
+/// What a step does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Makes the image present.
+    LoadImage(Image),
+    /// Makes the cluster's network; without a subnet on a free one.
+    CreateNetwork(Option<Subnet>),
+    /// Makes an instance's volume.
+    CreateVolume(String),
+    /// Makes an instance's machine.
+    CreateMachine(String),
+    /// Starts it.
+    StartMachine(String),
+    /// Lets a frozen one go on.
+    UnpauseMachine(String),
+    /// Stops it, with the time it needs to end well.
+    StopMachine(String),
+    /// Removes it; its volume stays.
+    RemoveMachine(String),
+    /// Removes a volume, by its name. What was in it is gone.
+    RemoveVolume(String),
+    /// Removes the network.
+    RemoveNetwork,
+    /// Waits until a node answers queries.
+    AwaitBolt(String),
+    /// Makes a node a REPLICA.
+    BecomeReplica { instance: String, port: u16 },
+    /// Makes a node MAIN.
+    BecomeMain { instance: String },
+    /// Drops a registration at MAIN.
+    Drop { main: String, name: String },
+    /// Registers a node at MAIN.
+    Register { main: String, instance: String, name: String, mode: Mode, host: Host, port: u16 },
+    /// Waits until MAIN says that a replica is ready and 0 behind.
+    AwaitLevel { main: String, name: String },
+    /// Runs the statements of the topology's init files on MAIN.
+    Init { main: String },
+    /// Asks the running nodes what they are; the rest is planned then.
+    AskNodes,
+}
+
+/// How MAIN names a replica's machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// By a name or address that is known.
+    Known(String),
+    /// By the address that the machine has when it runs.
+    OfMachine,
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Action::LoadImage(image) => write!(f, "load image {image}"),
+            Action::CreateNetwork(Some(subnet)) => write!(f, "create network {subnet}"),
+            Action::CreateNetwork(None) => f.write_str("create network on a free subnet"),
+            Action::CreateVolume(i) => write!(f, "create volume of {i}"),
+            Action::CreateMachine(i) => write!(f, "create {i}"),
+            Action::StartMachine(i) => write!(f, "start {i}"),
+            Action::UnpauseMachine(i) => write!(f, "unpause {i}"),
+            Action::StopMachine(i) => write!(f, "stop {i}"),
+            Action::RemoveMachine(i) => write!(f, "remove {i}"),
+            Action::RemoveVolume(name) => write!(f, "remove volume {name}"),
+            Action::RemoveNetwork => f.write_str("remove network"),
+            Action::AwaitBolt(i) => write!(f, "wait for Bolt of {i}"),
+            Action::BecomeReplica { instance, port } => {
+                write!(f, "{instance}: SET REPLICATION ROLE TO REPLICA WITH PORT {port};")
+            }
+            Action::BecomeMain { instance } => write!(f, "{instance}: SET REPLICATION ROLE TO MAIN;"),
+            Action::Drop { main, name } => write!(f, "{main}: {}", drop_query(name)),
+            Action::Register { main, instance, name, mode, host, port } => {
+                let host = match host {
+                    Host::Known(host) => host.clone(),
+                    Host::OfMachine => format!("<{instance}>"),
+                };
+                write!(f, "{main}: {}", register_query(name, *mode, &format!("{host}:{port}")))
+            }
+            Action::AwaitLevel { main, name } => write!(f, "{main}: wait until {name} is ready and 0 behind"),
+            Action::Init { main } => write!(f, "{main}: run init.cypher"),
+            Action::AskNodes => f.write_str("ask the nodes for their roles, and plan the rest"),
+        }
+    }
+}
+
+/// The plan as text: a line for each step, and what it waits for and why.
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for step in &self.steps {
+            write!(f, "{}: {}", step.id, step.action)?;
+            if !step.needs.is_empty() {
+                write!(f, "  [after {}]", step.needs.join(", "))?;
+            }
+            writeln!(f, "  ({})", step.cause)?;
+        }
+        for note in &self.notes {
+            writeln!(f, "note: {note}")?;
+        }
+        if let Some(refusal) = &self.refusal {
+            writeln!(f, "then: {refusal}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A name as Cypher reads it: plain where that is possible, else in backquotes.
+pub(super) fn symbol(name: &str) -> String {
+    let plain = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if plain { name.to_owned() } else { format!("`{}`", name.replace('`', "``")) }
+}
+
+/// Text as a string literal of Cypher.
+fn literal(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// The query that makes a node a REPLICA.
+pub(super) fn replica_query(port: u16) -> String {
+    format!("SET REPLICATION ROLE TO REPLICA WITH PORT {port};")
+}
+
+/// The query that makes a node MAIN.
+pub(super) const MAIN_QUERY: &str = "SET REPLICATION ROLE TO MAIN;";
+
+/// The query that registers a replica.
+pub(super) fn register_query(name: &str, mode: Mode, address: &str) -> String {
+    format!("REGISTER REPLICA {} {mode} TO {};", symbol(name), literal(address))
+}
+
+/// The query that drops a registration.
+pub(super) fn drop_query(name: &str) -> String {
+    format!("DROP REPLICA {};", symbol(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_are_those_of_the_guide_and_no_name_breaks_out_of_them() {
+        assert_eq!(
+            register_query("REP1", Mode::Sync, "172.17.0.3:10000"),
+            r#"REGISTER REPLICA REP1 SYNC TO "172.17.0.3:10000";"#
+        );
+        assert_eq!(drop_query("a`b"), "DROP REPLICA `a``b`;");
+        assert_eq!(
+            register_query("r-1", Mode::StrictSync, "x\";"),
+            r#"REGISTER REPLICA `r-1` STRICT_SYNC TO "x\";";"#
+        );
+    }
+}

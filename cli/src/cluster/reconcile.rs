@@ -1,0 +1,633 @@
+//! From what should be and what is to a plan. Pure.
+//!
+//! A node can be in one of four conditions, and they decide how much can be planned at once:
+//!
+//! | condition | what is known |
+//! |---|---|
+//! | fresh | it has no volume: it will start as an empty MAIN |
+//! | asleep | it has a volume and does not run: its role is on its disk |
+//! | silent | it runs and does not answer |
+//! | answered | it said its role, its replicas, its position |
+//!
+//! Where a sleeping or silent node could be the MAIN, the plan brings it up and ends with
+//! [`Action::AskNodes`]; the next plan knows.
+
+use super::observed::{MachineState, NodeFacts, NodeView, Observed};
+use super::plan::{Action, Host, Plan, StepId};
+use super::spec::Spec;
+use crate::error::{CliError, Exit};
+use crate::topology::{Addressing, Image, Instance, Role, Topology, Until};
+use std::collections::BTreeSet;
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// The cluster.
+    pub topology: Topology,
+    /// The statements of its init files.
+    pub init: Vec<InitStatement>,
+    /// How to go about it.
+    pub options: Options,
+}
+
+/// How `up` goes about it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Makes every machine anew, also for a newer image.
+    pub recreate: bool,
+}
+
+/// A statement of an init file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InitStatement {
+    /// Its text, without the semicolon.
+    pub text: String,
+    /// True for indexes and constraints, which cannot be part of a transaction.
+    pub is_schema: bool,
+}
+
+/// Splits Cypher text at its semicolons, and leaves out comments and what is empty.
+pub fn split_statements(text: &str) -> Vec<InitStatement> {
+    let mut found = Vec::new();
+    let mut current = String::new();
+    let mut quote: Option<char> = None;
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match quote {
+            Some(q) => {
+                current.push(c);
+                if c == '\\' && q != '`' {
+                    current.extend(chars.next());
+                } else if c == q {
+                    quote = None;
+                }
+            }
+            None => match c {
+                '"' | '\'' | '`' => {
+                    quote = Some(c);
+                    current.push(c);
+                }
+                '/' if chars.peek() == Some(&'/') => {
+                    for skipped in chars.by_ref() {
+                        if skipped == '\n' {
+                            break;
+                        }
+                    }
+                    current.push('\n');
+                }
+                '/' if chars.peek() == Some(&'*') => {
+                    chars.next();
+                    let mut star = false;
+                    for skipped in chars.by_ref() {
+                        if star && skipped == '/' {
+                            break;
+                        }
+                        star = skipped == '*';
+                    }
+                    current.push(' ');
+                }
+                ';' => finish(&mut current, &mut found),
+                other => current.push(other),
+            },
+        }
+    }
+    finish(&mut current, &mut found);
+    found
+}
+
+fn finish(current: &mut String, found: &mut Vec<InitStatement>) {
+    let text = std::mem::take(current).trim().to_owned();
+    if text.is_empty() {
+        return;
+    }
+    let words: Vec<String> = text.split_whitespace().take(3).map(str::to_ascii_uppercase).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let is_schema = matches!(
+        words.as_slice(),
+        [
+            "CREATE" | "DROP",
+            "INDEX" | "CONSTRAINT" | "EDGE" | "POINT" | "TEXT" | "VECTOR" | "UNIQUE" | "GLOBAL",
+            ..
+        ]
+    );
+    found.push(InitStatement { text, is_schema });
+}
+
+/// Who is MAIN.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MainFound {
+    /// This node is, or will be when it starts.
+    Is(String),
+    /// Nobody is; this node has everything, and can be.
+    Becomes(String),
+    /// Not known before these nodes answer.
+    Ask(Vec<String>),
+    /// It cannot be told without a person.
+    Refused(CliError),
+}
+
+enum Condition<'a> {
+    Fresh,
+    Asleep,
+    Silent,
+    Answered(&'a NodeFacts),
+}
+
+fn condition<'a>(instance: &Instance, seen: &'a Observed) -> Condition<'a> {
+    match seen.existing.machines.get(&instance.name) {
+        Some(machine) if machine.is_running() => match seen.nodes.get(&instance.name) {
+            Some(NodeView::Answered(facts)) => Condition::Answered(facts),
+            _ => Condition::Silent,
+        },
+        Some(_) => Condition::Asleep,
+        None if seen.existing.volumes.contains(&instance.volume) => Condition::Asleep,
+        None => Condition::Fresh,
+    }
+}
+
+/// Has it records, or at least vertices?
+fn holds_data(facts: &NodeFacts) -> bool {
+    facts.position.as_ref().map_or(!facts.is_untouched, |p| p.durable > 0)
+}
+
+/// Finds out who is MAIN, from what the nodes say.
+pub fn find_main(topology: &Topology, seen: &Observed) -> MainFound {
+    let declared = &topology.main().name;
+    let mut answered: Vec<(&Instance, &NodeFacts)> = Vec::new();
+    let mut unknown = Vec::new();
+    let mut declared_is_fresh = false;
+    for instance in &topology.instances {
+        match condition(instance, seen) {
+            Condition::Answered(facts) => answered.push((instance, facts)),
+            Condition::Asleep | Condition::Silent => unknown.push(instance.name.clone()),
+            Condition::Fresh => declared_is_fresh |= instance.name == *declared,
+        }
+    }
+    let names = |of: &[(&Instance, &NodeFacts)]| {
+        of.iter().map(|(i, _)| format!("`{}`", i.name)).collect::<Vec<_>>().join(", ")
+    };
+    let mains: Vec<_> = answered.iter().copied().filter(|(_, f)| f.role == Role::Main).collect();
+
+    let leading: Vec<_> = mains.iter().copied().filter(|(_, f)| !f.replicas.is_empty()).collect();
+    match leading.as_slice() {
+        [(main, _)] => return MainFound::Is(main.name.clone()),
+        [] => {}
+        several => return MainFound::Refused(two_mains(&names(several), &several[1].0.name)),
+    }
+    if !unknown.is_empty() {
+        return MainFound::Ask(unknown);
+    }
+
+    let written: Vec<_> = mains.iter().copied().filter(|(_, f)| holds_data(f)).collect();
+    match written.as_slice() {
+        [(main, _)] => return MainFound::Is(main.name.clone()),
+        [] => {}
+        several => {
+            // Nodes that forgot their roles at a restart: one log, some of them shorter.
+            let reign = |f: &NodeFacts| f.position.as_ref().map(|p| p.epoch.clone());
+            let first = reign(several[0].1);
+            let forgetful = several.iter().all(|(i, _)| forgets_its_role(i));
+            if forgetful && first.is_none() && several.iter().any(|(i, _)| i.name == *declared) {
+                return MainFound::Is(declared.clone());
+            }
+            if first.is_some() && several.iter().all(|(_, f)| reign(f) == first) {
+                return MainFound::Is(foremost(several, declared));
+            }
+            return MainFound::Refused(two_mains(&names(several), &several[1].0.name));
+        }
+    }
+
+    let followers: Vec<_> =
+        answered.iter().copied().filter(|(_, f)| f.role == Role::Replica && holds_data(f)).collect();
+    if followers.is_empty() {
+        let declared_can_be = declared_is_fresh || mains.iter().any(|(i, _)| i.name == *declared);
+        return match mains.first() {
+            _ if declared_can_be => MainFound::Is(declared.clone()),
+            Some((main, _)) => MainFound::Is(main.name.clone()),
+            None => MainFound::Becomes(declared.clone()),
+        };
+    }
+    if !mains.is_empty() || declared_is_fresh {
+        return MainFound::Refused(
+            CliError::new(Exit::Unsafe, format!("no MAIN holds the data that is on {}", names(&followers)))
+                .code("MG044")
+                .thing(format!("cluster `{}`", topology.name))
+                .note(format!(
+                    "the file declares `{declared}` MAIN, and it is empty; replicas would not follow it"
+                ))
+                .help(format!("make a node that has the data MAIN: mgctl promote {}", followers[0].0.name)),
+        );
+    }
+    // A switch that was broken off between its two halves: nobody writes.
+    if followers.iter().all(|(_, f)| f.position.is_some()) {
+        return MainFound::Becomes(foremost(&followers, declared));
+    }
+    MainFound::Refused(
+        CliError::new(
+            Exit::Unsafe,
+            "no node is MAIN, and this image cannot say which node has the latest data",
+        )
+        .code("MG044")
+        .thing(format!("cluster `{}`", topology.name))
+        .help(format!("choose one: mgctl promote {}", followers[0].0.name)),
+    )
+}
+
+fn forgets_its_role(instance: &Instance) -> bool {
+    let flag = instance.flags.get("replication-restore-state-on-startup");
+    flag.is_some_and(|v| v == "false")
+        || instance.flags.contains_key("noreplication-restore-state-on-startup")
+}
+
+/// The one with the longest log; of equals the declared MAIN, else the first of the file.
+fn foremost(nodes: &[(&Instance, &NodeFacts)], declared: &str) -> String {
+    let order = |f: &NodeFacts| f.position.as_ref().map(|p| p.order());
+    let best = nodes.iter().map(|(_, f)| order(f)).max().flatten();
+    let mut equals = nodes.iter().filter(|(_, f)| order(f) == best).map(|(i, _)| &i.name);
+    let first = equals.clone().next().expect("there is a best one where there is one");
+    equals.find(|name| *name == declared).unwrap_or(first).clone()
+}
+
+fn two_mains(names: &str, second: &str) -> CliError {
+    CliError::new(Exit::Unsafe, format!("several nodes are MAIN and hold data: {names}"))
+        .code("MG043")
+        .note("mgctl does not choose whose writes count; nothing was changed")
+        .help(format!("decide which one follows, then run `up` again: mgctl demote {second}"))
+}
+
+/// Returns the steps that are left until the cluster is as it is wished.
+pub fn reconcile(wish: &Wish, seen: &Observed) -> Plan {
+    let topology = &wish.topology;
+    let mut plan = Plan::default();
+    if let Some(refusal) = foreign_objects(topology, seen) {
+        plan.refusal = Some(refusal);
+        return plan;
+    }
+    plan_machines(wish, seen, &mut plan);
+    if topology.wait.until >= Until::Registered {
+        plan_roles(wish, seen, &mut plan);
+    } else if topology.wait.until == Until::Started {
+        plan.steps.retain(|s| !matches!(s.action, Action::AwaitBolt(_)));
+    }
+    plan
+}
+
+fn foreign_objects(topology: &Topology, seen: &Observed) -> Option<CliError> {
+    let first = seen.existing.foreign.first()?;
+    let mut error =
+        CliError::new(Exit::Conflict, format!("{} `{}` exists and is not mgctl's", first.kind, first.name))
+            .code("MG064")
+            .thing(format!("cluster `{}`", topology.name));
+    for foreign in &seen.existing.foreign {
+        error = error.note(format!("{} `{}`: {}", foreign.kind, foreign.name, foreign.owner));
+    }
+    Some(error.help("mgctl touches nothing that it did not make: rename or remove it, or give the cluster another `name:`"))
+}
+
+fn plan_machines(wish: &Wish, seen: &Observed, plan: &mut Plan) {
+    let topology = &wish.topology;
+    let existing = &seen.existing;
+    let to_make: Vec<(&Instance, String)> = topology
+        .instances
+        .iter()
+        .filter_map(|i| match existing.machines.get(&i.name) {
+            None => Some((i, "it does not exist".to_owned())),
+            Some(machine) => {
+                let drift = machine.spec.as_ref().map(|s| s.drift(&Spec::of(topology, i)));
+                match drift {
+                    None => Some((i, "its label cannot be read".to_owned())),
+                    Some(drift) if !drift.is_empty() => {
+                        let changes: Vec<String> =
+                            drift.iter().map(|d| format!("{} {} → {}", d.field, d.was, d.wanted)).collect();
+                        Some((i, changes.join(", ")))
+                    }
+                    Some(_) if wish.options.recreate => Some((i, "--recreate".to_owned())),
+                    Some(_) => None,
+                }
+            }
+        })
+        .collect();
+
+    let images: BTreeSet<String> = to_make.iter().map(|(i, _)| i.image.to_string()).collect();
+    for name in images.iter().filter(|name| !existing.images.contains(*name)) {
+        let image = match name.as_str() {
+            "built-in" => Image::BuiltIn,
+            named => Image::Named(named.to_owned()),
+        };
+        plan.push(format!("image:{name}"), &[], Action::LoadImage(image), "the engine does not have it");
+    }
+    if existing.network.is_none() {
+        plan.push("network", &[], Action::CreateNetwork(topology.network.subnet), "it does not exist");
+    } else if let (Some(wanted), Some(network)) = (topology.network.subnet, &existing.network)
+        && network.subnet.is_some_and(|is| is != wanted)
+    {
+        let is = network.subnet.map(|s| s.to_string()).unwrap_or_default();
+        plan.notes.push(format!(
+            "network {}: subnet {is}, the file says {wanted}; `down` and `up` change it",
+            network.name
+        ));
+    }
+    for instance in &topology.instances {
+        if !existing.volumes.contains(&instance.volume) {
+            let id = format!("volume:{}", instance.name);
+            plan.push(id, &[], Action::CreateVolume(instance.name.clone()), "it does not exist");
+        }
+    }
+
+    for instance in &topology.instances {
+        let name = &instance.name;
+        let make = to_make.iter().find(|(i, _)| i.name == *name).map(|(_, cause)| cause.as_str());
+        let create: StepId = format!("create:{name}");
+        let start: StepId = format!("start:{name}");
+        let machine = existing.machines.get(name);
+        if let Some(cause) = make {
+            let needs = [
+                format!("image:{}", instance.image),
+                "network".to_owned(),
+                format!("volume:{name}"),
+                format!("remove:{name}"),
+            ];
+            if machine.is_some() {
+                plan.push(format!("stop:{name}"), &[], Action::StopMachine(name.clone()), cause);
+                let stop = [format!("stop:{name}"), format!("image:{}", instance.image)];
+                plan.push(format!("remove:{name}"), &stop, Action::RemoveMachine(name.clone()), cause);
+            }
+            plan.push(create.clone(), &needs, Action::CreateMachine(name.clone()), cause);
+            plan.push(start.clone(), &[create], Action::StartMachine(name.clone()), "it was just made");
+        } else if let Some(machine) = machine {
+            match &machine.state {
+                MachineState::Running | MachineState::Restarting => {}
+                MachineState::Paused => {
+                    plan.push(start.clone(), &[], Action::UnpauseMachine(name.clone()), "it is paused");
+                }
+                state @ (MachineState::Created | MachineState::Exited { .. }) => {
+                    plan.push(
+                        start.clone(),
+                        &["network".into()],
+                        Action::StartMachine(name.clone()),
+                        format!("it is {state}"),
+                    );
+                }
+            }
+            if !machine.image_is_current {
+                plan.notes.push(format!(
+                    "{name}: runs another image than {} stands for now; `--recreate` changes it",
+                    instance.image
+                ));
+            }
+        }
+        let answers = matches!(condition(instance, seen), Condition::Answered(_)) && make.is_none();
+        if !answers {
+            let cause = match (make, seen.nodes.get(name)) {
+                (None, Some(NodeView::Silent(why))) => why.clone(),
+                _ => "it starts".to_owned(),
+            };
+            plan.push(format!("bolt:{name}"), &[start], Action::AwaitBolt(name.clone()), cause);
+        }
+    }
+    for name in existing.machines.keys().filter(|n| topology.instance(n).is_none()) {
+        plan.notes.push(format!("{name}: runs in this cluster and is not in the file"));
+    }
+}
+
+fn plan_roles(wish: &Wish, seen: &Observed, plan: &mut Plan) {
+    let topology = &wish.topology;
+    let all_bolts: Vec<StepId> = topology.instances.iter().map(|i| format!("bolt:{}", i.name)).collect();
+    let main = match find_main(topology, seen) {
+        MainFound::Is(main) => main,
+        MainFound::Becomes(main) => {
+            plan.push(
+                format!("role:{main}"),
+                &all_bolts,
+                Action::BecomeMain { instance: main.clone() },
+                "no node is MAIN, and none is further than it",
+            );
+            main
+        }
+        MainFound::Ask(unknown) => {
+            plan.push("ask", &all_bolts, Action::AskNodes, format!("{} may hold data", unknown.join(", ")));
+            return;
+        }
+        MainFound::Refused(error) => {
+            plan.refusal = Some(error);
+            return;
+        }
+    };
+    let main_instance = topology.instance(&main).expect("the MAIN is one of the topology's nodes");
+    let main_facts = match condition(main_instance, seen) {
+        Condition::Answered(facts) => Some(facts),
+        _ => None,
+    };
+    if main != topology.main().name {
+        plan.notes
+            .push(format!("main: the file declares {}, MAIN is {main}; kept as it is", topology.main().name));
+    }
+    let rows = main_facts.map_or(&[][..], |f| &f.replicas);
+    let main_ready = [format!("bolt:{main}"), format!("role:{main}")];
+
+    // (instance, the row that stays, why it is registered anew)
+    let mut to_register: Vec<(&Instance, String)> = Vec::new();
+    let mut to_await: Vec<(&Instance, String)> = Vec::new();
+    let mut asleep = Vec::new();
+    for instance in topology.instances.iter().filter(|i| i.name != main) {
+        let name = &instance.name;
+        let facts = match condition(instance, seen) {
+            Condition::Answered(facts) => Some(facts),
+            Condition::Fresh => None,
+            Condition::Asleep | Condition::Silent => {
+                asleep.push(name.clone());
+                continue;
+            }
+        };
+        if facts.is_none_or(|f| f.role == Role::Main) {
+            let cause = match facts {
+                None => "a new node starts as MAIN".to_owned(),
+                Some(facts) if holds_data(facts) => format!("it was MAIN; `{main}` is MAIN now"),
+                Some(_) => format!("it is MAIN, and `{main}` is the MAIN"),
+            };
+            plan.push(
+                format!("role:{name}"),
+                &[format!("bolt:{name}")],
+                Action::BecomeReplica { instance: name.clone(), port: instance.replication_port },
+                cause,
+            );
+        }
+
+        let wanted = address_of(topology, instance, seen);
+        if let Some(wanted) = &wanted {
+            // Somebody registered this very node under another name; MAIN refuses an address twice.
+            for other in rows.iter().filter(|r| r.address == *wanted && r.name != instance.register_as) {
+                let known = topology.instances.iter().any(|i| i.register_as == other.name);
+                if !known {
+                    push_drop(
+                        plan,
+                        &main,
+                        &other.name,
+                        &main_ready,
+                        format!("it is `{name}` under another name"),
+                    );
+                }
+            }
+        }
+        match rows.iter().find(|r| r.name == instance.register_as) {
+            None => to_register.push((instance, format!("`{main}` does not know it"))),
+            Some(row) if wanted.as_ref().is_some_and(|w| *w != row.address) => {
+                let wanted = wanted.unwrap_or_default();
+                let cause = format!("registered address {} is not {name} ({wanted})", row.address);
+                push_drop(plan, &main, &row.name, &main_ready, cause.clone());
+                to_register.push((instance, cause));
+            }
+            Some(row) if row.mode != Some(instance.mode) => {
+                let was = row.mode.map_or("unknown".to_owned(), |m| m.to_string());
+                let cause = format!("mode {was} → {}", instance.mode);
+                push_drop(plan, &main, &row.name, &main_ready, cause.clone());
+                to_register.push((instance, cause));
+            }
+            // Memgraph keeps a refused registration in its list; ours keeps one whose node was replaced.
+            Some(row) if facts.is_none_or(|f| f.role == Role::Main) => {
+                let cause = format!("it is {} at `{main}` and was no REPLICA", row.status);
+                push_drop(plan, &main, &row.name, &main_ready, cause.clone());
+                to_register.push((instance, cause));
+            }
+            Some(row) if row.status == "diverged" => {
+                plan.refusal = Some(diverged(topology, instance, &main));
+            }
+            Some(row) if !row.is_level() => {
+                to_await.push((instance, format!("it is {}, {} behind", row.status, row.behind)));
+            }
+            Some(_) => {}
+        }
+    }
+
+    let drops: Vec<StepId> =
+        plan.steps.iter().filter(|s| matches!(s.action, Action::Drop { .. })).map(|s| s.id.clone()).collect();
+    // One after the other: MAIN takes one registration at a time.
+    let mut previous: Option<StepId> = None;
+    for (instance, cause) in to_register {
+        let id: StepId = format!("register:{}", instance.register_as);
+        let mut needs = main_ready.to_vec();
+        needs.extend([format!("bolt:{}", instance.name), format!("role:{}", instance.name)]);
+        needs.extend(drops.iter().cloned());
+        needs.extend(previous.replace(id.clone()));
+        let host = match topology.addressing {
+            Addressing::Dns => Host::Known(instance.name.clone()),
+            Addressing::Static | Addressing::Ip => Host::OfMachine,
+        };
+        plan.push(
+            id,
+            &needs,
+            Action::Register {
+                main: main.clone(),
+                instance: instance.name.clone(),
+                name: instance.register_as.clone(),
+                mode: instance.mode,
+                host,
+                port: instance.replication_port,
+            },
+            cause,
+        );
+        to_await.push((instance, "it was just registered".to_owned()));
+    }
+    let mut awaited = Vec::new();
+    if topology.wait.until >= Until::Redundant {
+        for (instance, cause) in &to_await {
+            let id = format!("level:{}", instance.register_as);
+            let needs = [format!("register:{}", instance.register_as)];
+            let action = Action::AwaitLevel { main: main.clone(), name: instance.register_as.clone() };
+            plan.push(id.clone(), &needs, action, cause.clone());
+            awaited.push(id);
+        }
+    }
+
+    if !asleep.is_empty() {
+        let needs: Vec<StepId> = asleep.iter().map(|n| format!("bolt:{n}")).collect();
+        plan.push("ask", &needs, Action::AskNodes, format!("{} starts", asleep.join(", ")));
+        return;
+    }
+    if init_is_due(wish, main_facts, plan) {
+        let mut needs = main_ready.to_vec();
+        needs.extend(awaited);
+        let cause = match main_facts {
+            None => "the cluster is new",
+            Some(_) if topology.init.once => "the graph never held a vertex",
+            Some(_) => "`init.once` is false",
+        };
+        plan.push("init", &needs, Action::Init { main: main.clone() }, cause);
+        if topology.wait.until >= Until::Redundant {
+            for instance in topology.instances.iter().filter(|i| i.name != main) {
+                let action = Action::AwaitLevel { main: main.clone(), name: instance.register_as.clone() };
+                plan.push(
+                    format!("level-again:{}", instance.register_as),
+                    &["init".into()],
+                    action,
+                    "MAIN wrote",
+                );
+            }
+        }
+    }
+}
+
+fn init_is_due(wish: &Wish, main: Option<&NodeFacts>, plan: &Plan) -> bool {
+    if wish.init.is_empty() || plan.refusal.is_some() {
+        return false;
+    }
+    let Some(facts) = main else { return true };
+    if !wish.topology.init.once {
+        return !plan.steps.is_empty();
+    }
+    // Without data statements the log tells whether the schema was made.
+    let only_schema = wish.init.iter().all(|s| s.is_schema);
+    let schema_made = only_schema && facts.position.as_ref().is_some_and(|p| p.durable > 0);
+    facts.is_untouched && !schema_made
+}
+
+fn push_drop(plan: &mut Plan, main: &str, name: &str, needs: &[StepId], cause: String) {
+    let id = format!("drop:{name}");
+    if !plan.steps.iter().any(|s| s.id == id) {
+        plan.push(id, needs, Action::Drop { main: main.to_owned(), name: name.to_owned() }, cause);
+    }
+}
+
+/// The address under which MAIN should know a node, where that is known before it is made.
+fn address_of(topology: &Topology, instance: &Instance, seen: &Observed) -> Option<String> {
+    let port = instance.replication_port;
+    match topology.addressing {
+        Addressing::Dns => Some(format!("{}:{port}", instance.name)),
+        Addressing::Static | Addressing::Ip => {
+            let machine = seen.existing.machines.get(&instance.name)?;
+            machine.is_running().then_some(machine.address?).map(|ip| format!("{ip}:{port}"))
+        }
+    }
+}
+
+/// The error for a replica that holds what MAIN does not.
+pub(super) fn diverged(topology: &Topology, instance: &Instance, main: &str) -> CliError {
+    CliError::new(
+        Exit::Degraded,
+        format!("replica `{}` holds commits that MAIN `{main}` does not have", instance.name),
+    )
+    .code("MG042")
+    .thing(format!("cluster `{}`, registered as `{}`", topology.name, instance.register_as))
+    .note("it was MAIN, and wrote after the others had stopped following it; its data are kept, and nothing was cut")
+    .help(format!(
+        "look at what it has: mgctl query --on {} 'MATCH (n) RETURN count(n)'\nto give up its data and copy MAIN's: remove its volume `{}` while it is down, then `mgctl up`",
+        instance.name, instance.volume
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_end_at_semicolons_that_are_not_in_text_or_comments() {
+        let found = split_statements(
+            "// people; not a statement\nCREATE (:P {name: 'a;b', `x;y`: \"c\\\";\"});\n\n/* ; */ CREATE INDEX ON :P(name);\n;",
+        );
+        let texts: Vec<(&str, bool)> = found.iter().map(|s| (s.text.as_str(), s.is_schema)).collect();
+        assert_eq!(
+            texts,
+            [("CREATE (:P {name: 'a;b', `x;y`: \"c\\\";\"})", false), ("CREATE INDEX ON :P(name)", true),]
+        );
+    }
+}

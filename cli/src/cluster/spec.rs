@@ -1,0 +1,229 @@
+//! What a machine was made from, as kept in its label.
+//!
+//! The label holds the whole of it, not a hash: so that `diff` can say which field changed and from what,
+//! and so that a cluster can be operated without its file. Values of the environment may be secrets; of
+//! them only a digest is kept.
+
+use crate::error::Place;
+use crate::topology::{
+    Addressing, BoltPort, Image, Init, Instance, Mode, Network, Role, Runtime, Subnet, Topology, Until, Wait,
+};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Returns the name of a node's container.
+pub fn container_name(cluster: &str, instance: &str) -> String {
+    format!("mgctl-{cluster}-{instance}")
+}
+
+/// What a machine was made from: the fields of its instance and of its cluster, by name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spec {
+    fields: Map<String, Value>,
+}
+
+/// A field that a machine has otherwise than the topology wants it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Drift {
+    /// The field, as "memory" or "flags.log-level".
+    pub field: String,
+    /// What it is.
+    pub was: String,
+    /// What it should be.
+    pub wanted: String,
+}
+
+/// Fields that a machine is made from: with another value it has to be made anew. The others say how the
+/// node is used, which queries change.
+const MADE_FROM: [&str; 10] =
+    ["image", "flags", "env", "memory", "nano_cpus", "volume", "bind", "bolt", "ip", "network"];
+
+impl Spec {
+    /// Returns the spec that `topology` has for `instance`.
+    pub fn of(topology: &Topology, instance: &Instance) -> Spec {
+        let order = topology.instances.iter().position(|i| i.name == instance.name).unwrap_or(0);
+        let digests: BTreeMap<&String, String> =
+            instance.env.iter().map(|(name, value)| (name, digest(value))).collect();
+        let mut fields = Map::new();
+        for (name, value) in [
+            ("addressing", json!(topology.addressing.as_str())),
+            ("bind", json!(topology.bind.to_string())),
+            ("bolt", json!(bolt_text(instance.bolt))),
+            ("env", json!(digests)),
+            ("flags", json!(instance.flags)),
+            ("image", json!(instance.image.to_string())),
+            ("instance", json!(instance.name)),
+            ("ip", json!(instance.ip.map(|ip| ip.to_string()))),
+            ("memory", json!(instance.memory_bytes)),
+            ("mode", json!(instance.mode.as_str())),
+            ("nano_cpus", json!(instance.nano_cpus)),
+            ("network", json!(topology.network.name)),
+            ("order", json!(order)),
+            ("register_as", json!(instance.register_as)),
+            ("replication_port", json!(instance.replication_port)),
+            ("role", json!(instance.role.as_str())),
+            ("subnet", json!(topology.network.subnet.map(|s| s.to_string()))),
+            ("volume", json!(instance.volume)),
+        ] {
+            fields.insert(name.into(), value);
+        }
+        Spec { fields }
+    }
+
+    /// Reads what [`Spec::to_text`] wrote.
+    pub fn parse(text: &str) -> Option<Spec> {
+        match serde_json::from_str(text) {
+            Ok(Value::Object(fields)) => Some(Spec { fields }),
+            _ => None,
+        }
+    }
+
+    /// Returns it as one line of JSON, fields in order of their names.
+    pub fn to_text(&self) -> String {
+        Value::Object(self.fields.clone()).to_string()
+    }
+
+    /// Returns a short digest of the fields that a machine is made from.
+    pub fn hash(&self) -> String {
+        let made: Vec<(&str, Option<&Value>)> =
+            MADE_FROM.iter().map(|name| (*name, self.fields.get(*name))).collect();
+        digest(&json!(made).to_string())
+    }
+
+    /// Returns the fields for which a machine of this spec would have to be made anew to be one of
+    /// `wanted`.
+    pub fn drift(&self, wanted: &Spec) -> Vec<Drift> {
+        let mut found = Vec::new();
+        for field in MADE_FROM {
+            let (was, wants) = (self.fields.get(field), wanted.fields.get(field));
+            match (was.and_then(Value::as_object), wants.and_then(Value::as_object)) {
+                (Some(was), Some(wants)) => {
+                    let names: std::collections::BTreeSet<&String> = was.keys().chain(wants.keys()).collect();
+                    for name in names {
+                        push(&mut found, format!("{field}.{name}"), was.get(name), wants.get(name));
+                    }
+                }
+                // A mgctl that did not know the field made no machine that differs in it.
+                _ if was.is_some() => push(&mut found, field.to_owned(), was, wants),
+                _ => {}
+            }
+        }
+        found
+    }
+
+    fn text(&self, field: &str) -> Option<&str> {
+        self.fields.get(field)?.as_str()
+    }
+
+    /// Returns the instance as far as the label tells it; flags and environment are left out.
+    fn instance(&self, name: &str, place: &Place) -> Instance {
+        let port = |field: &str, default| {
+            self.fields
+                .get(field)
+                .and_then(Value::as_u64)
+                .and_then(|p| u16::try_from(p).ok())
+                .unwrap_or(default)
+        };
+        Instance {
+            name: name.to_owned(),
+            role: self.text("role").and_then(Role::parse).unwrap_or(Role::Replica),
+            mode: self.text("mode").and_then(Mode::parse).unwrap_or(Mode::Async),
+            register_as: self.text("register_as").unwrap_or(name).to_owned(),
+            replication_port: port("replication_port", 10000),
+            bolt: self.text("bolt").and_then(parse_bolt).unwrap_or(BoltPort::Random),
+            ip: self.text("ip").and_then(|ip| ip.parse::<Ipv4Addr>().ok()),
+            image: match self.text("image") {
+                Some("built-in") | None => Image::BuiltIn,
+                Some(named) => Image::Named(named.to_owned()),
+            },
+            flags: BTreeMap::new(),
+            env: BTreeMap::new(),
+            memory_bytes: self.fields.get("memory").and_then(Value::as_u64),
+            nano_cpus: self.fields.get("nano_cpus").and_then(Value::as_u64),
+            volume: self.text("volume").unwrap_or_default().to_owned(),
+            place: place.clone(),
+        }
+    }
+}
+
+/// Returns the topology that the labels of a cluster's machines tell, for when there is no file. `None`
+/// without any label that can be read.
+///
+/// It is good for every verb but `up`: values of flags and environment are not in the labels.
+pub fn rebuild(cluster: &str, specs: &BTreeMap<String, &Spec>) -> Option<Topology> {
+    let first = specs.values().next()?;
+    let place = Place { file: Arc::from(format!("labels of cluster {cluster}")), line: 0, column: 0 };
+    let mut ordered: Vec<(u64, &String, &&Spec)> = specs
+        .iter()
+        .map(|(name, spec)| {
+            (spec.fields.get("order").and_then(Value::as_u64).unwrap_or(u64::MAX), name, spec)
+        })
+        .collect();
+    ordered.sort_by_key(|(order, name, _)| (*order, (*name).clone()));
+    let mut instances: Vec<Instance> =
+        ordered.into_iter().map(|(_, name, spec)| spec.instance(name, &place)).collect();
+    // The one that was declared MAIN may be gone; who is MAIN the nodes say.
+    if !instances.iter().any(|i| i.role == Role::Main) {
+        instances[0].role = Role::Main;
+    }
+    Some(Topology {
+        name: cluster.to_owned(),
+        runtime: Runtime::Auto,
+        network: Network {
+            name: first.text("network").unwrap_or_default().to_owned(),
+            subnet: first.text("subnet").and_then(Subnet::parse),
+        },
+        addressing: first.text("addressing").and_then(Addressing::parse).unwrap_or_default(),
+        bind: first.text("bind").and_then(|ip| ip.parse().ok()).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        wait: Wait { timeout: Duration::from_secs(120), until: Until::Redundant },
+        init: Init::default(),
+        instances,
+        place,
+    })
+}
+
+fn push(found: &mut Vec<Drift>, field: String, was: Option<&Value>, wants: Option<&Value>) {
+    if was.unwrap_or(&Value::Null) != wants.unwrap_or(&Value::Null) {
+        found.push(Drift { field, was: short(was), wanted: short(wants) });
+    }
+}
+
+fn short(value: Option<&Value>) -> String {
+    match value {
+        None | Some(Value::Null) => "none".into(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
+}
+
+fn digest(text: &str) -> String {
+    use std::fmt::Write;
+    Sha256::digest(text.as_bytes()).iter().take(8).fold("sha256:".to_owned(), |mut out, b| {
+        write!(out, "{b:02x}").expect("a String takes every write");
+        out
+    })
+}
+
+fn bolt_text(bolt: BoltPort) -> String {
+    match bolt {
+        BoltPort::Fixed(port) => port.to_string(),
+        BoltPort::From(port) => format!("{port}+"),
+        BoltPort::Random => "random".into(),
+        BoltPort::None => "none".into(),
+    }
+}
+
+fn parse_bolt(text: &str) -> Option<BoltPort> {
+    Some(match text {
+        "random" => BoltPort::Random,
+        "none" => BoltPort::None,
+        _ => match text.strip_suffix('+') {
+            Some(first) => BoltPort::From(first.parse().ok()?),
+            None => BoltPort::Fixed(text.parse().ok()?),
+        },
+    })
+}

@@ -1,0 +1,936 @@
+//! The only room that talks to a Docker engine.
+//!
+//! The engine holds all that mgctl knows: every object carries labels, and what has none of them is not
+//! touched. A container is found by its labels, its network by id (two networks may have one name), its
+//! addresses by inspection.
+//!
+//! | label | value |
+//! |---|---|
+//! | `dev.mgctl.managed` | `true` |
+//! | `dev.mgctl.cluster`, `dev.mgctl.instance` | whose it is |
+//! | `dev.mgctl.spec` | what it was made from, see [`Spec`] |
+//! | `dev.mgctl.spec-hash`, `dev.mgctl.hash-version` | a short form of that, for people |
+//! | `dev.mgctl.schema`, `dev.mgctl.version` | form of these labels; who wrote them |
+//! | `dev.mgctl.config-file`, `dev.mgctl.created-at` | where it comes from |
+//!
+//! Labels cannot be changed once a container is made: a role that can move is not among them.
+
+mod elf;
+mod engine;
+pub mod image;
+mod lock;
+mod time;
+
+use super::ports::{self, Ports};
+use crate::cluster::{
+    Action, Existing, Foreign, Machine, MachineState, Runtime, Spec, Subnetwork, container_name,
+};
+use crate::error::{CliError, Exit};
+use crate::topology::{Image, Instance, Subnet, Topology};
+use bollard::models::{
+    ContainerCreateBody, ContainerInspectResponse, ContainerStateStatusEnum, EndpointIpamConfig,
+    EndpointSettings, HostConfig, HostConfigLogConfig, Ipam, IpamConfig, Mount, MountType, Network,
+    NetworkCreateRequest, NetworkingConfig, PortBinding, ResourcesUlimits, RestartPolicy,
+    RestartPolicyNameEnum, VolumeCreateRequest,
+};
+use bollard::query_parameters::{
+    CreateContainerOptions, CreateImageOptions, ImportImageOptions, ListContainersOptions,
+    ListNetworksOptions, ListVolumesOptions, LogsOptions, RemoveContainerOptions, RemoveVolumeOptions,
+    StopContainerOptions,
+};
+use engine::{answer, call, call_within};
+use futures_util::future::{join_all, try_join_all};
+use futures_util::{Stream, StreamExt, stream};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::{Mutex, OnceCell};
+
+pub use lock::Lock;
+
+const MANAGED: &str = "dev.mgctl.managed";
+const CLUSTER: &str = "dev.mgctl.cluster";
+const INSTANCE: &str = "dev.mgctl.instance";
+const SPEC: &str = "dev.mgctl.spec";
+
+/// Where a node's Bolt listens inside its container.
+const BOLT: u16 = 7687;
+
+/// How long a node may take to end well.
+const STOP_GRACE: Duration = Duration::from_secs(30);
+
+/// How long a registry may take to hand over an image.
+const PULL_TIME_MAX: Duration = Duration::from_secs(15 * 60);
+
+/// An engine.
+pub struct Docker {
+    api: bollard::Docker,
+    url: String,
+    version: String,
+    image: OnceCell<Arc<image::Image>>,
+    ports: Ports,
+    /// Held while a network is made: it is made by name, and names are not unique.
+    making_network: Mutex<()>,
+}
+
+/// A cluster that an engine runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its name.
+    pub cluster: String,
+    /// How many of its machines run.
+    pub running: usize,
+    /// How many there are.
+    pub machines: usize,
+}
+
+impl Docker {
+    /// Finds the engine and connects to it. `host` stands over everything else.
+    pub async fn connect(host: Option<&str>) -> Result<Docker, CliError> {
+        let home = std::env::home_dir();
+        let address =
+            engine::find(host, home.as_deref(), &|name| std::env::var(name).ok(), &|path| path.exists())?;
+        let (api, version) = engine::connect(&address).await?;
+        Ok(Docker {
+            api,
+            url: address.url,
+            version,
+            image: OnceCell::new(),
+            ports: Ports::default(),
+            making_network: Mutex::new(()),
+        })
+    }
+
+    fn is_local(&self) -> bool {
+        self.url.starts_with("unix://") || self.url.starts_with("npipe://")
+    }
+
+    /// Returns the built-in image, made when it is first asked for.
+    pub async fn built_in(&self) -> Result<Arc<image::Image>, CliError> {
+        let made = self.image.get_or_try_init(|| async {
+            let made = tokio::task::spawn_blocking(image::of_this_executable).await;
+            let made =
+                made.map_err(|e| CliError::new(Exit::Other, format!("making the image failed: {e}")))?;
+            made.map(Arc::new).map_err(|error| {
+                CliError::new(Exit::Engine, format!("no image can be made of this executable: {error}"))
+                    .code("MG062")
+                    .help("name an image in the topology: `image: memgraph/memgraph:3.5.1`")
+            })
+        });
+        made.await.cloned()
+    }
+
+    /// Makes the built-in image present and returns its tag.
+    pub async fn load_built_in(&self) -> Result<String, CliError> {
+        let image = self.built_in().await?;
+        if self.has_image(&image.id).await? {
+            return Ok(format!("{} present", image.tag));
+        }
+        let chunks: Vec<_> = image.archive.iter().cloned().map(Ok::<_, std::io::Error>).collect();
+        let body = bollard::body_try_stream(stream::iter(chunks));
+        let doing = format!("load image {}", image.tag);
+        call(&doing, async {
+            let answers =
+                self.api.import_image(ImportImageOptions { quiet: true, platform: None }, body, None);
+            let mut answers = std::pin::pin!(answers);
+            while let Some(answer) = answers.next().await {
+                answer?;
+            }
+            Ok(())
+        })
+        .await?;
+        if self.has_image(&image.id).await? {
+            return Ok(format!("{} loaded", image.tag));
+        }
+        // An engine that stores images in another way calls this one by another id; the tag is ours alone.
+        if self.has_image(&image.tag).await? {
+            return Ok(format!("{} loaded", image.tag));
+        }
+        Err(CliError::new(Exit::Engine, format!("the engine took image {} and does not have it", image.tag))
+            .code("MG062")
+            .thing(self.url.clone()))
+    }
+
+    async fn has_image(&self, name: &str) -> Result<bool, CliError> {
+        call(&format!("look for image {name}"), absent_is_none(self.api.inspect_image(name)))
+            .await
+            .map(|found| found.is_some())
+    }
+
+    /// Returns the name by which containers are made of an image.
+    async fn image_name(&self, image: &Image) -> Result<String, CliError> {
+        Ok(match image {
+            Image::BuiltIn => self.built_in().await?.tag.clone(),
+            Image::Named(name) => name.clone(),
+        })
+    }
+
+    async fn pull(&self, name: &str) -> Result<String, CliError> {
+        let (repository, tag) = split_tag(name);
+        let options = CreateImageOptions {
+            from_image: Some(repository.to_owned()),
+            tag: Some(tag.to_owned()),
+            ..CreateImageOptions::default()
+        };
+        let doing = format!("pull image {name}");
+        let pulled = call_within(PULL_TIME_MAX, &doing, async {
+            let mut answers = std::pin::pin!(self.api.create_image(Some(options), None, None));
+            while let Some(answer) = answers.next().await {
+                answer?;
+            }
+            Ok(())
+        });
+        pulled.await.map_err(|error| {
+            error
+                .code("MG062")
+                .help(format!("see that `{name}` is written right and that the engine reaches its registry"))
+        })?;
+        Ok("pulled".into())
+    }
+
+    /// Returns the clusters that this engine has containers of.
+    pub async fn clusters(&self) -> Result<Vec<Found>, CliError> {
+        let mut found: BTreeMap<String, Found> = BTreeMap::new();
+        for container in self.containers(&[format!("{MANAGED}=true"), INSTANCE.to_owned()]).await? {
+            let labels = container.labels.unwrap_or_default();
+            let Some(cluster) = labels.get(CLUSTER) else { continue };
+            let entry = found.entry(cluster.clone()).or_insert(Found {
+                cluster: cluster.clone(),
+                running: 0,
+                machines: 0,
+            });
+            entry.machines += 1;
+            let state = container.state.map(|s| s.to_string()).unwrap_or_default();
+            entry.running += usize::from(state == "running");
+        }
+        Ok(found.into_values().collect())
+    }
+
+    async fn containers(
+        &self,
+        labels: &[String],
+    ) -> Result<Vec<bollard::models::ContainerSummary>, CliError> {
+        let filters = (!labels.is_empty()).then(|| HashMap::from([("label".to_owned(), labels.to_vec())]));
+        let options = ListContainersOptions { all: true, filters, ..ListContainersOptions::default() };
+        call("list its containers", self.api.list_containers(Some(options))).await
+    }
+
+    async fn networks(&self, filters: Option<(&str, String)>) -> Result<Vec<Network>, CliError> {
+        let filters = filters.map(|(key, value)| HashMap::from([(key.to_owned(), vec![value])]));
+        call("list its networks", self.api.list_networks(Some(ListNetworksOptions { filters }))).await
+    }
+
+    /// Returns the cluster's own network: the oldest, should there be several.
+    async fn network(&self, cluster: &str) -> Result<Option<(String, Subnetwork)>, CliError> {
+        let mut found = self.networks(Some(("label", format!("{CLUSTER}={cluster}")))).await?;
+        found.sort_by_key(|n| (n.created.clone(), n.id.clone()));
+        Ok(found.into_iter().next().map(|n| {
+            let network =
+                Subnetwork { subnet: subnets(&n).first().copied(), name: n.name.unwrap_or_default() };
+            (n.id.unwrap_or_default(), network)
+        }))
+    }
+
+    async fn volumes(&self, cluster: &str) -> Result<BTreeSet<String>, CliError> {
+        let filters = HashMap::from([("label".to_owned(), vec![format!("{CLUSTER}={cluster}")])]);
+        let options = ListVolumesOptions { filters: Some(filters) };
+        let found = call("list its volumes", self.api.list_volumes(Some(options))).await?;
+        Ok(found.volumes.unwrap_or_default().into_iter().map(|v| v.name).collect())
+    }
+
+    async fn inspect(&self, name: &str) -> Result<Option<ContainerInspectResponse>, CliError> {
+        call(&format!("inspect container `{name}`"), absent_is_none(self.api.inspect_container(name, None)))
+            .await
+    }
+
+    /// Returns the cluster's container of that name, and refuses one that is not its own.
+    async fn own(&self, cluster: &str, instance: &str) -> Result<Option<ContainerInspectResponse>, CliError> {
+        let name = container_name(cluster, instance);
+        let Some(found) = self.inspect(&name).await? else { return Ok(None) };
+        let labels = found.config.as_ref().and_then(|c| c.labels.as_ref());
+        let is_own = labels.is_some_and(|l| {
+            l.get(CLUSTER).is_some_and(|c| c == cluster) && l.get(INSTANCE).is_some_and(|i| i == instance)
+        });
+        if is_own {
+            return Ok(Some(found));
+        }
+        let owner = owner_of(labels, found.config.as_ref().and_then(|c| c.image.as_deref()));
+        Err(foreign("container", &name, &owner))
+    }
+
+    fn machine_of(
+        &self,
+        found: &ContainerInspectResponse,
+        network_id: Option<&str>,
+        image: Option<&str>,
+    ) -> Machine {
+        let name = found.name.as_deref().unwrap_or("").trim_start_matches('/').to_owned();
+        let labels = found.config.as_ref().and_then(|c| c.labels.as_ref());
+        let spec = labels.and_then(|l| l.get(SPEC)).and_then(|text| Spec::parse(text));
+        let state = found.state.clone().unwrap_or_default();
+        let settings = found.network_settings.as_ref();
+        let networks = settings.and_then(|s| s.networks.as_ref());
+        let endpoint = networks.and_then(|all| {
+            all.values().find(|e| network_id.is_some() && e.network_id.as_deref() == network_id).or_else(
+                || {
+                    // A container that never ran does not know its network's id yet.
+                    all.values().find(|e| e.network_id.as_deref().unwrap_or("").is_empty())
+                },
+            )
+        });
+        let parse = |ip: &Option<String>| ip.as_deref().and_then(|ip| ip.parse::<IpAddr>().ok());
+        let address = endpoint.and_then(|e| {
+            parse(&e.ip_address).or_else(|| e.ipam_config.as_ref().and_then(|c| parse(&c.ipv4_address)))
+        });
+        let running = settings.and_then(|s| s.ports.as_ref());
+        let asked = found.host_config.as_ref().and_then(|h| h.port_bindings.as_ref());
+        let published = [running, asked].into_iter().flatten().find_map(|map| {
+            let binding = map.get(&format!("{BOLT}/tcp"))?.as_ref()?.first()?;
+            let ip: IpAddr =
+                binding.host_ip.as_deref().unwrap_or("").parse().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+            let ip = if ip.is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { ip };
+            Some(SocketAddr::new(ip, binding.host_port.as_deref()?.parse().ok()?))
+        });
+        // Without a published port there is the container's own address, where containers share this
+        // machine's kernel.
+        let bolt = published.or_else(|| address.map(|ip| SocketAddr::new(ip, BOLT)));
+        let exited = || MachineState::Exited {
+            code: state.exit_code,
+            out_of_memory: state.oom_killed.unwrap_or(false),
+        };
+        Machine {
+            id: found.id.clone().unwrap_or_default(),
+            name,
+            state: match state.status {
+                Some(ContainerStateStatusEnum::CREATED) => MachineState::Created,
+                Some(ContainerStateStatusEnum::RUNNING) => MachineState::Running,
+                Some(ContainerStateStatusEnum::PAUSED) => MachineState::Paused,
+                Some(ContainerStateStatusEnum::RESTARTING) => MachineState::Restarting,
+                _ => exited(),
+            },
+            spec,
+            address,
+            bolt,
+            image_is_current: image.is_none_or(|image| found.image.as_deref() == Some(image)),
+            started: state.started_at.as_deref().and_then(time::seconds),
+        }
+    }
+
+    async fn create_network(&self, topology: &Topology, wanted: Option<Subnet>) -> Result<String, CliError> {
+        let _one_at_a_time = self.making_network.lock().await;
+        let name = &topology.network.name;
+        let doing = format!("create network `{name}`");
+        let taken: Vec<Subnet> =
+            self.networks(None).await?.iter().flat_map(subnets).chain(local_routes()).collect();
+        let candidates: Vec<Subnet> = match wanted {
+            Some(subnet) => vec![subnet],
+            None => free_subnets(&topology.name)
+                .filter(|s| !taken.iter().any(|t| t.overlaps(*s)))
+                .take(32)
+                .collect(),
+        };
+        let mut last = None;
+        for subnet in candidates {
+            let request = NetworkCreateRequest {
+                name: name.clone(),
+                driver: Some("bridge".into()),
+                ipam: Some(Ipam {
+                    config: Some(vec![IpamConfig {
+                        subnet: Some(subnet.to_string()),
+                        gateway: Some(subnet.gateway().to_string()),
+                        ..IpamConfig::default()
+                    }]),
+                    ..Ipam::default()
+                }),
+                labels: Some(labels(topology)),
+                ..NetworkCreateRequest::default()
+            };
+            let made = tokio::time::timeout(engine::CALL_TIME_MAX, self.api.create_network(request));
+            match made.await {
+                Err(_) => return call(&doing, std::future::pending::<Result<String, _>>()).await,
+                Ok(Err(error)) => {
+                    let overlaps = answer(&error).is_some_and(|(_, m)| m.contains("overlaps"));
+                    let translated = engine::translate(&doing, &error);
+                    if !overlaps || wanted.is_some() {
+                        return Err(translated);
+                    }
+                    last = Some(translated);
+                }
+                Ok(Ok(made)) => {
+                    // Engines before 23 make two networks of one name for two callers; the older one stays.
+                    if let Some((id, network)) = self.network(&topology.name).await?
+                        && id != made.id
+                    {
+                        call("remove a network made twice", self.api.remove_network(&made.id)).await?;
+                        return Ok(format!("made by another mgctl: {}", network.name));
+                    }
+                    return Ok(format!("created {subnet}"));
+                }
+            }
+        }
+        Err(last.unwrap_or_else(|| {
+            CliError::new(Exit::Conflict, "no /24 in 172.28.0.0/14 and 10.128.0.0/9 is free")
+                .code("MG021")
+                .help("set `network.subnet`, or remove networks that are not used: docker network prune")
+        }))
+    }
+
+    async fn create_volume(&self, topology: &Topology, instance: &Instance) -> Result<String, CliError> {
+        let name = &instance.volume;
+        let request = VolumeCreateRequest {
+            name: Some(name.clone()),
+            labels: Some(labels_of(topology, instance)),
+            ..VolumeCreateRequest::default()
+        };
+        let made = call(&format!("create volume `{name}`"), self.api.create_volume(request)).await?;
+        // An engine answers with the volume that is there, whosever it is.
+        if made.labels.get(CLUSTER).is_none_or(|c| *c != topology.name) {
+            return Err(foreign("volume", name, &owner_of(Some(&made.labels), None)));
+        }
+        Ok(format!("created {name}"))
+    }
+
+    async fn taken_ports(&self) -> Result<BTreeMap<u16, String>, CliError> {
+        let mut taken = BTreeMap::new();
+        for container in self.containers(&[]).await? {
+            let name =
+                container.names.unwrap_or_default().first().map(|n| n.trim_start_matches('/').to_owned());
+            let cluster = container.labels.unwrap_or_default().get(CLUSTER).cloned();
+            let owner = match (name, cluster) {
+                (Some(name), Some(cluster)) => format!("container `{name}` (cluster `{cluster}`)"),
+                (Some(name), None) => format!("container `{name}`"),
+                (None, _) => "a container".to_owned(),
+            };
+            for port in container.ports.unwrap_or_default().into_iter().filter_map(|p| p.public_port) {
+                taken.insert(port, owner.clone());
+            }
+        }
+        Ok(taken)
+    }
+
+    async fn create_machine(&self, topology: &Topology, instance: &Instance) -> Result<String, CliError> {
+        let taken = self.taken_ports().await?;
+        let held = |port: u16| {
+            taken.contains_key(&port) || (self.is_local() && ports::is_bound(topology.bind, port))
+        };
+        let port = self.ports.choose(topology, instance, &held);
+        if let Some(port) = port
+            && held(port)
+        {
+            return Err(port_taken(topology, instance, port, taken.get(&port).map(String::as_str)));
+        }
+        let (network_id, network) = self.network(&topology.name).await?.ok_or_else(|| {
+            CliError::new(Exit::NotFound, format!("network `{}` is gone", topology.network.name))
+                .code("MG065")
+                .help("`mgctl up` makes it again")
+        })?;
+        let body = self.container(topology, instance, port, &network_id, &network).await?;
+        let name = container_name(&topology.name, &instance.name);
+        let options =
+            CreateContainerOptions { name: Some(name.clone()), ..CreateContainerOptions::default() };
+        let made = self.api.create_container(Some(options), body);
+        match call(&format!("create container `{name}`"), made).await {
+            Ok(_) => Ok(port.map_or_else(String::new, |p| format!("Bolt {}:{p}", topology.bind))),
+            // Made by someone else meanwhile: by another mgctl, or not.
+            Err(error) if error.exit() == Exit::Conflict => {
+                match self.own(&topology.name, &instance.name).await? {
+                    Some(_) => Ok("made by another mgctl".into()),
+                    None => Err(error),
+                }
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn container(
+        &self,
+        topology: &Topology,
+        instance: &Instance,
+        port: Option<u16>,
+        network_id: &str,
+        network: &Subnetwork,
+    ) -> Result<ContainerCreateBody, CliError> {
+        let image = self.image_name(&instance.image).await?;
+        let is_ours =
+            instance.image == Image::BuiltIn || image.starts_with(&format!("{}:", image::REPOSITORY));
+        let address = match topology.addressing {
+            crate::topology::Addressing::Static => static_address(topology, instance, network)?,
+            _ => instance.ip,
+        };
+        let mut command: Vec<String> = Vec::new();
+        if let (true, Some(port)) = (is_ours, port) {
+            command.push(format!("--bolt-advertised-address={}", SocketAddr::new(topology.bind, port)));
+        }
+        command.extend(instance.flags.iter().map(|(name, value)| format!("--{name}={value}")));
+        let memory = instance.memory_bytes.and_then(|m| i64::try_from(m).ok());
+        let text = |pairs: &[(&str, &str)]| {
+            pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<HashMap<_, _>>()
+        };
+        let host = HostConfig {
+            mounts: Some(vec![Mount {
+                target: Some(if is_ours { "/data" } else { "/var/lib/memgraph" }.to_owned()),
+                source: Some(instance.volume.clone()),
+                typ: Some(MountType::VOLUME),
+                ..Mount::default()
+            }]),
+            network_mode: Some(network_id.to_owned()),
+            port_bindings: port.map(|port| {
+                let binding = PortBinding {
+                    host_ip: Some(topology.bind.to_string()),
+                    host_port: Some(port.to_string()),
+                };
+                HashMap::from([(format!("{BOLT}/tcp"), Some(vec![binding]))])
+            }),
+            restart_policy: Some(RestartPolicy {
+                name: Some(RestartPolicyNameEnum::UNLESS_STOPPED),
+                maximum_retry_count: None,
+            }),
+            log_config: Some(HostConfigLogConfig {
+                typ: Some("json-file".into()),
+                config: Some(text(&[("max-size", "10m"), ("max-file", "3")])),
+            }),
+            ulimits: Some(vec![ResourcesUlimits {
+                name: Some("nofile".into()),
+                soft: Some(65536),
+                hard: Some(65536),
+            }]),
+            memory,
+            memory_swap: memory,
+            nano_cpus: instance.nano_cpus.and_then(|n| i64::try_from(n).ok()),
+            cap_drop: is_ours.then(|| vec!["ALL".to_owned()]),
+            security_opt: is_ours.then(|| vec!["no-new-privileges".to_owned()]),
+            readonly_rootfs: is_ours.then_some(true),
+            tmpfs: is_ours.then(|| text(&[("/tmp", "rw,nosuid,nodev,noexec,size=64m")])),
+            ..HostConfig::default()
+        };
+        let endpoint = EndpointSettings {
+            ipam_config: address.map(|ip| EndpointIpamConfig {
+                ipv4_address: Some(ip.to_string()),
+                ..EndpointIpamConfig::default()
+            }),
+            aliases: Some(vec![instance.name.clone(), format!("{}.{}.mgctl", instance.name, topology.name)]),
+            ..EndpointSettings::default()
+        };
+        Ok(ContainerCreateBody {
+            hostname: Some(instance.name.clone()),
+            image: Some(image),
+            cmd: (!command.is_empty()).then_some(command),
+            env: Some(instance.env.iter().map(|(k, v)| format!("{k}={v}")).collect()),
+            exposed_ports: Some(vec![format!("{BOLT}/tcp")]),
+            labels: Some(labels_of(topology, instance)),
+            stop_timeout: i64::try_from(STOP_GRACE.as_secs()).ok(),
+            host_config: Some(host),
+            networking_config: Some(NetworkingConfig {
+                endpoints_config: Some(HashMap::from([(network_id.to_owned(), endpoint)])),
+            }),
+            ..ContainerCreateBody::default()
+        })
+    }
+
+    async fn start_machine(&self, topology: &Topology, instance: &Instance) -> Result<String, CliError> {
+        let cluster = &topology.name;
+        let found = self.own(cluster, &instance.name).await?.ok_or_else(|| gone(cluster, &instance.name))?;
+        let id = found.id.clone().unwrap_or_default();
+        let never_ran = self.machine_of(&found, None, None).state == MachineState::Created;
+        let name = container_name(cluster, &instance.name);
+        let started = call(&format!("start container `{name}`"), self.api.start_container(&id, None)).await;
+        let Err(error) = started else { return Ok("running".into()) };
+        if never_ran {
+            // Half-made: it would be in the way of the next attempt, and nothing is in it.
+            call(
+                &format!("remove container `{name}`, which did not start"),
+                absent_is_none(self.api.remove_container(&id, None)),
+            )
+            .await?;
+        }
+        if error.problem().code == Some("MG019") {
+            let bolt = self.machine_of(&found, None, None).bolt.map(|b| b.port());
+            let taken = self.taken_ports().await?;
+            if let Some(port) = bolt {
+                return Err(port_taken(topology, instance, port, taken.get(&port).map(String::as_str)));
+            }
+        }
+        Err(error)
+    }
+
+    async fn stop_machine(&self, cluster: &str, instance: &str) -> Result<String, CliError> {
+        let Some(found) = self.own(cluster, instance).await? else { return Ok("is gone".into()) };
+        let id = found.id.unwrap_or_default();
+        let options = StopContainerOptions { t: i32::try_from(STOP_GRACE.as_secs()).ok(), signal: None };
+        let doing = format!("stop container `{}`", container_name(cluster, instance));
+        call_within(
+            STOP_GRACE + engine::CALL_TIME_MAX,
+            &doing,
+            absent_is_none(self.api.stop_container(&id, Some(options))),
+        )
+        .await?;
+        Ok("stopped".into())
+    }
+
+    async fn remove_machine(&self, cluster: &str, instance: &str) -> Result<String, CliError> {
+        let Some(found) = self.own(cluster, instance).await? else { return Ok("is gone".into()) };
+        let id = found.id.unwrap_or_default();
+        // `v` takes anonymous volumes along, which an image may declare; named ones stay.
+        let options = RemoveContainerOptions { v: true, ..RemoveContainerOptions::default() };
+        let doing = format!("remove container `{}`", container_name(cluster, instance));
+        call(&doing, absent_is_none(self.api.remove_container(&id, Some(options)))).await?;
+        Ok("removed".into())
+    }
+
+    async fn remove_volume(&self, cluster: &str, name: &str) -> Result<String, CliError> {
+        if !self.volumes(cluster).await?.contains(name) {
+            return Ok("is gone".into());
+        }
+        call(
+            &format!("remove volume `{name}`"),
+            absent_is_none(self.api.remove_volume(name, None::<RemoveVolumeOptions>)),
+        )
+        .await?;
+        Ok("removed".into())
+    }
+
+    async fn remove_network(&self, cluster: &str) -> Result<String, CliError> {
+        let Some((id, network)) = self.network(cluster).await? else { return Ok("is gone".into()) };
+        call(&format!("remove network `{}`", network.name), absent_is_none(self.api.remove_network(&id)))
+            .await?;
+        Ok("removed".into())
+    }
+
+    /// Returns the lines that a machine logs: the last `tail`, and with `follow` those that come.
+    pub fn log_lines(
+        &self,
+        cluster: &str,
+        instance: &str,
+        follow: bool,
+        tail: Option<u64>,
+    ) -> impl Stream<Item = Result<String, CliError>> + use<'_> {
+        let name = container_name(cluster, instance);
+        let options = LogsOptions {
+            follow,
+            stdout: true,
+            stderr: true,
+            tail: tail.map_or("all".to_owned(), |n| n.to_string()),
+            ..LogsOptions::default()
+        };
+        let doing = format!("read the log of container `{name}`");
+        self.api.logs(&name, Some(options)).map(move |line| match line {
+            Ok(line) => Ok(String::from_utf8_lossy(line.as_ref()).trim_end_matches(['\n', '\r']).to_owned()),
+            Err(error) => Err(engine::translate(&doing, &error)),
+        })
+    }
+}
+
+impl Runtime for Docker {
+    fn describe(&self) -> String {
+        format!("docker {} {}", self.version, self.url)
+    }
+
+    async fn observe(&self, cluster: &str, topology: Option<&Topology>) -> Result<Existing, CliError> {
+        let label = format!("{CLUSTER}={cluster}");
+        let labels = [label.clone(), INSTANCE.to_owned()];
+        let (containers, network, volumes) =
+            tokio::try_join!(self.containers(&labels), self.network(cluster), self.volumes(cluster))?;
+        let mut existing =
+            Existing { network: network.as_ref().map(|(_, n)| n.clone()), volumes, ..Existing::default() };
+        let mut current: HashMap<String, String> = HashMap::new();
+        if let Some(topology) = topology {
+            let names: BTreeSet<String> = topology.instances.iter().map(|i| i.image.to_string()).collect();
+            for name in names {
+                let asked = match name.as_str() {
+                    "built-in" => self.built_in().await?.id.clone(),
+                    named => named.to_owned(),
+                };
+                let found = absent_is_none(self.api.inspect_image(&asked));
+                if let Some(found) = call(&format!("look for image {name}"), found).await? {
+                    existing.images.insert(name.clone());
+                    current.insert(name, found.id.unwrap_or_default());
+                } else if name == "built-in" {
+                    current.insert(name, asked);
+                }
+            }
+        }
+
+        let ids: Vec<String> = containers.into_iter().filter_map(|c| c.id).collect();
+        let inspected = try_join_all(ids.iter().map(|id| self.inspect(id))).await?;
+        let network_id = network.as_ref().map(|(id, _)| id.as_str());
+        for found in inspected.into_iter().flatten() {
+            let labels = found.config.as_ref().and_then(|c| c.labels.as_ref());
+            let Some(instance) = labels.and_then(|l| l.get(INSTANCE)).cloned() else { continue };
+            let image = topology
+                .and_then(|t| t.instance(&instance))
+                .and_then(|i| current.get(&i.image.to_string()))
+                .map(String::as_str);
+            existing.machines.insert(instance, self.machine_of(&found, network_id, image));
+        }
+        if let Some(topology) = topology {
+            existing.foreign = self.foreign(topology, &existing).await?;
+        }
+        Ok(existing)
+    }
+
+    async fn machine(&self, cluster: &str, instance: &str) -> Result<Option<Machine>, CliError> {
+        let (found, network) = tokio::try_join!(self.own(cluster, instance), self.network(cluster))?;
+        let network_id = network.as_ref().map(|(id, _)| id.as_str());
+        Ok(found.map(|found| self.machine_of(&found, network_id, None)))
+    }
+
+    async fn carry_out(&self, topology: &Topology, action: &Action) -> Result<String, CliError> {
+        let cluster = &topology.name;
+        let instance = |name: &str| topology.instance(name).ok_or_else(|| gone(cluster, name));
+        match action {
+            Action::LoadImage(Image::BuiltIn) => self.load_built_in().await,
+            Action::LoadImage(Image::Named(name)) => self.pull(name).await,
+            Action::CreateNetwork(subnet) => self.create_network(topology, *subnet).await,
+            Action::CreateVolume(name) => self.create_volume(topology, instance(name)?).await,
+            Action::CreateMachine(name) => self.create_machine(topology, instance(name)?).await,
+            Action::StartMachine(name) => self.start_machine(topology, instance(name)?).await,
+            Action::UnpauseMachine(name) => {
+                let found = self.own(cluster, name).await?.ok_or_else(|| gone(cluster, name))?;
+                let id = found.id.unwrap_or_default();
+                call(
+                    &format!("unpause container `{}`", container_name(cluster, name)),
+                    self.api.unpause_container(&id),
+                )
+                .await?;
+                Ok("running".into())
+            }
+            Action::StopMachine(name) => self.stop_machine(cluster, name).await,
+            Action::RemoveMachine(name) => self.remove_machine(cluster, name).await,
+            Action::RemoveVolume(name) => self.remove_volume(cluster, name).await,
+            Action::RemoveNetwork => self.remove_network(cluster).await,
+            other => unreachable!("`{other}` is for nodes, not for machines"),
+        }
+    }
+
+    async fn last_lines(&self, cluster: &str, instance: &str, lines: usize) -> Vec<String> {
+        let stream = self.log_lines(cluster, instance, false, Some(lines as u64));
+        let read = stream.filter_map(|line| async { line.ok() }).collect();
+        // They only illustrate another error: without them it is told all the same.
+        tokio::time::timeout(Duration::from_secs(2), read).await.unwrap_or_default()
+    }
+}
+
+impl Docker {
+    /// Returns what has a name that the cluster needs and is not its own.
+    async fn foreign(&self, topology: &Topology, existing: &Existing) -> Result<Vec<Foreign>, CliError> {
+        let mut found = Vec::new();
+        let missing = topology.instances.iter().filter(|i| !existing.machines.contains_key(&i.name));
+        let names: Vec<String> = missing.map(|i| container_name(&topology.name, &i.name)).collect();
+        for (name, container) in names.iter().zip(join_all(names.iter().map(|n| self.inspect(n))).await) {
+            if let Some(container) = container? {
+                let config = container.config.as_ref();
+                let owner =
+                    owner_of(config.and_then(|c| c.labels.as_ref()), config.and_then(|c| c.image.as_deref()));
+                found.push(Foreign { kind: "container", name: name.clone(), owner });
+            }
+        }
+        if existing.network.is_none() {
+            let name = &topology.network.name;
+            let same = self.networks(Some(("name", format!("^{name}$")))).await?;
+            for network in same.iter().filter(|n| n.name.as_ref() == Some(name)) {
+                let owner = owner_of(network.labels.as_ref(), None);
+                found.push(Foreign { kind: "network", name: name.clone(), owner });
+            }
+        }
+        let missing: Vec<&str> = topology
+            .instances
+            .iter()
+            .map(|i| i.volume.as_str())
+            .filter(|v| !existing.volumes.contains(*v))
+            .collect();
+        for name in missing {
+            let volume =
+                call(&format!("inspect volume `{name}`"), absent_is_none(self.api.inspect_volume(name)))
+                    .await?;
+            if let Some(volume) = volume {
+                found.push(Foreign {
+                    kind: "volume",
+                    name: name.into(),
+                    owner: owner_of(Some(&volume.labels), None),
+                });
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Turns "no such object" into `None`, and "it is so already" into success.
+async fn absent_is_none<T>(
+    call: impl Future<Output = Result<T, bollard::errors::Error>>,
+) -> Result<Option<T>, bollard::errors::Error> {
+    match call.await {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if answer(&error).is_some_and(|(status, _)| status == 404 || status == 304) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Splits `registry:5000/name:tag`; without a tag it is `latest`, a digest stays with its name.
+fn split_tag(name: &str) -> (&str, &str) {
+    if name.contains('@') {
+        return (name, "");
+    }
+    match name.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => (repository, tag),
+        _ => (name, "latest"),
+    }
+}
+
+fn owner_of(labels: Option<&HashMap<String, String>>, image: Option<&str>) -> String {
+    let label = |name: &str| labels.and_then(|l| l.get(name));
+    if let Some(cluster) = label(CLUSTER) {
+        return format!("belongs to cluster `{cluster}`");
+    }
+    if let Some(project) = label("com.docker.compose.project") {
+        return format!("belongs to compose project `{project}`");
+    }
+    match image {
+        Some(image) => format!("of image {image}, without mgctl's labels"),
+        None => "without mgctl's labels".into(),
+    }
+}
+
+fn foreign(kind: &str, name: &str, owner: &str) -> CliError {
+    CliError::new(Exit::Conflict, format!("{kind} `{name}` exists and is not mgctl's"))
+        .code("MG064")
+        .thing(owner.to_owned())
+        .help("mgctl touches nothing that it did not make: rename or remove it, or give the cluster another `name:`")
+}
+
+fn gone(cluster: &str, instance: &str) -> CliError {
+    CliError::new(Exit::NotFound, format!("`{instance}` does not exist"))
+        .code("MG065")
+        .thing(format!("cluster `{cluster}`"))
+        .help("`mgctl up` makes it")
+}
+
+fn port_taken(topology: &Topology, instance: &Instance, port: u16, owner: Option<&str>) -> CliError {
+    let owner =
+        owner.map_or_else(|| format!("a process outside Docker (ss -ltnp 'sport = :{port}')"), str::to_owned);
+    CliError::new(Exit::Conflict, format!("{}:{port} is in use by {owner}", topology.bind))
+        .code("MG019")
+        .at(instance.place.clone())
+        .thing(format!("Bolt of `{}`", instance.name))
+        .help(format!("set instances.{}.ports.bolt to a free port, or `ports.strategy: auto`", instance.name))
+}
+
+fn labels(topology: &Topology) -> HashMap<String, String> {
+    let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    [
+        (MANAGED, "true".to_owned()),
+        (CLUSTER, topology.name.clone()),
+        ("dev.mgctl.schema", "1".to_owned()),
+        ("dev.mgctl.version", env!("CARGO_PKG_VERSION").to_owned()),
+        ("dev.mgctl.config-file", topology.place.file.to_string()),
+        ("dev.mgctl.created-at", created.to_string()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
+}
+
+fn labels_of(topology: &Topology, instance: &Instance) -> HashMap<String, String> {
+    let spec = Spec::of(topology, instance);
+    let mut all = labels(topology);
+    for (name, value) in [
+        (INSTANCE, instance.name.clone()),
+        (SPEC, spec.to_text()),
+        ("dev.mgctl.spec-hash", spec.hash()),
+        ("dev.mgctl.hash-version", "1".to_owned()),
+        ("dev.mgctl.declared-role", instance.role.to_string()),
+        ("dev.mgctl.declared-mode", instance.mode.to_string()),
+    ] {
+        all.insert(name.to_owned(), value);
+    }
+    all
+}
+
+fn subnets(network: &Network) -> Vec<Subnet> {
+    let configs = network.ipam.as_ref().and_then(|i| i.config.as_ref());
+    configs.into_iter().flatten().filter_map(|c| Subnet::parse(c.subnet.as_deref()?)).collect()
+}
+
+fn static_address(
+    topology: &Topology,
+    instance: &Instance,
+    network: &Subnetwork,
+) -> Result<Option<Ipv4Addr>, CliError> {
+    let Some(subnet) = network.subnet else { return Ok(instance.ip) };
+    let place = topology.instances.iter().position(|i| i.name == instance.name);
+    let address = topology.addresses(subnet).and_then(|all| place.and_then(|p| all.get(p).copied()));
+    match address {
+        Some(ip) => Ok(Some(ip)),
+        None => Err(CliError::new(
+            Exit::Conflict,
+            format!("subnet {subnet} has no address left for `{}`", instance.name),
+        )
+        .code("MG020")
+        .at(instance.place.clone())
+        .help("set `network.subnet` to a larger range")),
+    }
+}
+
+/// Ranges to try for a cluster: those of 172.28.0.0/14, then of 10.128.0.0/9, from a place of its own on.
+fn free_subnets(cluster: &str) -> impl Iterator<Item = Subnet> {
+    use sha2::Digest;
+    let digest = sha2::Sha256::digest(cluster.as_bytes());
+    let seed = u32::from(u16::from_be_bytes([digest[0], digest[1]]));
+    let range = |base: [u8; 4], count: u32| {
+        (0..count).filter_map(move |i| {
+            let offset = ((seed + i) % count) << 8;
+            Subnet::new(Ipv4Addr::from(u32::from(Ipv4Addr::from(base)) + offset), 24)
+        })
+    };
+    range([172, 28, 0, 0], 1 << 10).chain(range([10, 128, 0, 0], 1 << 15))
+}
+
+/// Ranges that this machine has routes to, as a VPN's; engines do not look at those.
+fn local_routes() -> Vec<Subnet> {
+    let Ok(text) = std::fs::read_to_string("/proc/net/route") else { return Vec::new() };
+    parse_routes(&text)
+}
+
+fn parse_routes(text: &str) -> Vec<Subnet> {
+    let hex = |field: Option<&str>| u32::from_str_radix(field?, 16).ok().map(u32::swap_bytes);
+    text.lines()
+        .skip(1)
+        .filter_map(|line| {
+            let mut fields = line.split_whitespace();
+            let base = hex(fields.nth(1))?;
+            let mask = hex(fields.nth(5))?;
+            let bits = u8::try_from(mask.count_ones()).ok()?;
+            Subnet::new(Ipv4Addr::from(base), bits)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_are_split_as_docker_splits_them() {
+        assert_eq!(split_tag("memgraph/memgraph:3.5.1"), ("memgraph/memgraph", "3.5.1"));
+        assert_eq!(split_tag("host:5000/memgraph"), ("host:5000/memgraph", "latest"));
+        assert_eq!(split_tag("x@sha256:12"), ("x@sha256:12", ""));
+    }
+
+    #[test]
+    fn routes_of_the_kernel_are_read() {
+        let text = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\n\
+            eth0\t00000000\t0102A8C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n\
+            tun0\t00001CAC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0\n";
+        assert_eq!(parse_routes(text), [Subnet::parse("172.28.0.0/16").unwrap()]);
+    }
+
+    #[test]
+    fn a_cluster_always_tries_the_same_ranges_first() {
+        let first = free_subnets("demo").next().unwrap();
+        assert_eq!(Some(first), free_subnets("demo").next());
+        assert!(Subnet::parse("172.28.0.0/14").unwrap().contains(first.base()));
+        assert_eq!(
+            free_subnets("demo").take(1024).map(|s| s.to_string()).collect::<BTreeSet<_>>().len(),
+            1024
+        );
+    }
+}
