@@ -1,5 +1,8 @@
 //! What the whole-product tests share: where things are, nodes as processes, foreign clients.
 
+pub mod bolt;
+pub mod docker;
+pub mod mgctl;
 pub mod node;
 pub mod paths;
 pub mod python;

@@ -1,0 +1,51 @@
+//! The whole product, from outside: `mgctl`, Docker, nodes, and clients that are not ours.
+//!
+//! Engine and Python are looked for when the tests run. A test that cannot run on this machine is
+//! ignored with its reason; where an engine answers, its tests run, and what does not work fails.
+
+mod clients;
+mod crash;
+mod guide;
+mod nodes;
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use std::process::ExitCode;
+
+/// A test that needs a Docker engine.
+fn docker(name: &str, test: fn(&mg_tests::docker::Engine)) -> Trial {
+    Trial::ignorable_test(name, move || match mg_tests::docker::Engine::connect() {
+        Ok(engine) => {
+            test(&engine);
+            Ok(Completion::Completed)
+        }
+        Err(why) => Ok(Completion::ignored_with(why)),
+    })
+}
+
+/// A test that needs Python with the drivers.
+fn python(name: &str, test: fn(&std::path::Path)) -> Trial {
+    Trial::ignorable_test(name, move || match mg_tests::python::interpreter() {
+        Ok(python) => {
+            test(&python);
+            Ok(Completion::Completed)
+        }
+        Err(why) => Ok(Completion::ignored_with(why)),
+    })
+}
+
+/// A test that needs nothing.
+fn plain(name: &str, test: fn()) -> Trial {
+    Trial::test(name, move || {
+        test();
+        Ok::<(), Failed>(())
+    })
+}
+
+fn main() -> ExitCode {
+    let mut args = Arguments::from_args();
+    // Each test starts nodes of its own; two at a time are what a small machine carries.
+    args.test_threads.get_or_insert(2);
+    let tests =
+        [guide::tests(), nodes::tests(), clients::tests(), crash::tests()].into_iter().flatten().collect();
+    libtest_mimic::run(&args, tests).exit_code()
+}

@@ -1,0 +1,103 @@
+//! Questions to a node, for tests that are not asynchronous themselves.
+
+use mgbolt::{Map, PackValue};
+use mgctl::query::{Client, QueryError, QueryResult};
+use std::time::Duration;
+
+/// Longest wait for any answer; only there so that a broken node fails instead of hanging.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// A connection to one node, with a runtime of its own.
+pub struct Bolt {
+    runtime: tokio::runtime::Runtime,
+    client: Client,
+}
+
+impl Bolt {
+    /// Connects to `host:port`.
+    pub fn connect(address: &str) -> Result<Bolt, QueryError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime can be made");
+        let client = runtime.block_on(Client::connect(address, LIMIT, None))?;
+        Ok(Bolt { runtime, client })
+    }
+
+    /// Runs a query on its own and returns everything.
+    pub fn run(&mut self, query: &str) -> Result<QueryResult, QueryError> {
+        self.runtime.block_on(self.client.run(query, Map::new()))
+    }
+
+    /// Runs a query with parameters.
+    pub fn run_with(&mut self, query: &str, parameters: Map) -> Result<QueryResult, QueryError> {
+        self.runtime.block_on(self.client.run(query, parameters))
+    }
+
+    /// Runs a query that gives one value.
+    pub fn value(&mut self, query: &str) -> PackValue {
+        let result = self.run(query).unwrap_or_else(|e| panic!("{query}: {e}"));
+        match <[Vec<PackValue>; 1]>::try_from(result.rows) {
+            Ok([row]) if row.len() == 1 => row.into_iter().next().expect("one value"),
+            other => panic!("{query}: one value was wanted, not {other:?}"),
+        }
+    }
+
+    /// Returns the server's refusal of a query that must be refused.
+    pub fn refusal(&mut self, query: &str) -> (String, String) {
+        match self.run(query) {
+            Err(QueryError::Server { code, message, .. }) => (code, message),
+            other => panic!("{query}: a refusal was wanted, not {other:?}"),
+        }
+    }
+}
+
+/// One row of `SHOW REPLICAS`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replica {
+    pub name: String,
+    pub address: String,
+    pub mode: String,
+    pub status: String,
+    pub behind: i64,
+}
+
+/// Asks a MAIN for its replicas.
+pub fn replicas(bolt: &mut Bolt) -> Result<Vec<Replica>, QueryError> {
+    let result = bolt.run("SHOW REPLICAS;")?;
+    assert_eq!(result.fields, ["name", "socket_address", "sync_mode", "system_info", "data_info"]);
+    Ok(result.rows.iter().map(|row| replica(row)).collect())
+}
+
+fn replica(row: &[PackValue]) -> Replica {
+    let text = |v: &PackValue| match v {
+        PackValue::String(s) => s.clone(),
+        other => panic!("a text was wanted, not {other:?}"),
+    };
+    let entry = |v: &PackValue, key: &str| match v {
+        PackValue::Map(m) => m.get(key).unwrap_or_else(|| panic!("no {key} in {v:?}")).clone(),
+        other => panic!("a map was wanted, not {other:?}"),
+    };
+    let data = entry(&row[4], "memgraph");
+    let PackValue::Int(behind) = entry(&data, "behind") else { panic!("behind is a number: {data:?}") };
+    assert!(matches!(entry(&data, "ts"), PackValue::Int(_)), "ts is a number: {data:?}");
+    assert!(matches!(entry(&row[3], "status"), PackValue::String(_)), "system_info is a map: {row:?}");
+    Replica {
+        name: text(&row[0]),
+        address: text(&row[1]),
+        mode: text(&row[2]),
+        status: text(&entry(&data, "status")),
+        behind,
+    }
+}
+
+/// Says why not, until every replica of this MAIN is ready and 0 behind.
+pub fn all_ready(address: &str, count: usize) -> Result<(), String> {
+    let mut bolt = Bolt::connect(address).map_err(|e| e.to_string())?;
+    let found = replicas(&mut bolt).map_err(|e| e.to_string())?;
+    if found.len() == count && found.iter().all(|r| r.status == "ready" && r.behind == 0) {
+        Ok(())
+    } else {
+        Err(format!("{found:?}"))
+    }
+}
