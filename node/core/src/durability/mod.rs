@@ -16,7 +16,9 @@ mod snapshot;
 mod state;
 mod wal;
 
-pub use record::{FRAME_HEADER_BYTES, LoggedRecord, PAYLOAD_BYTES_MAX, frame_bytes, put_frame};
+pub use record::{
+    FRAME_HEADER_BYTES, LoggedRecord, PAYLOAD_BYTES_MAX, Parsed, frame_bytes, parse_record, put_frame,
+};
 pub use recovery::{
     Files, Found, OnDamage, Rebuild, RecoveryError, Tail, Unreadable, read_snapshot, recover,
 };

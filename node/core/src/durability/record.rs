@@ -84,6 +84,37 @@ pub fn put_frame(out: &mut Vec<u8>, offset: u64, logged: &LoggedRecord) {
     *out.last_mut().expect("a frame is never empty") = END_MARK;
 }
 
+/// What [`parse_record`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Parsed {
+    /// A record, and the bytes that its frame takes.
+    Record(LoggedRecord, usize),
+    /// The frame goes on beyond these bytes; that many are needed.
+    Longer(usize),
+    /// No sound frame begins here.
+    Nothing,
+}
+
+/// Reads the record that begins at `bytes[at]`, where `bytes[0]` stands at `offset` of its file.
+///
+/// For reading back what this process wrote or recovered; the rules for what a crash left behind
+/// are the [`Scanner`](super::Scanner)'s.
+pub fn parse_record(bytes: &Bytes, at: usize, offset: u64) -> Parsed {
+    let rest = &bytes[at..];
+    if rest.len() < FRAME_HEADER_BYTES {
+        return Parsed::Longer(FRAME_HEADER_BYTES);
+    }
+    match read_frame(rest, offset + at as u64) {
+        Frame::Good { header, payload } => {
+            let start = at + FRAME_HEADER_BYTES;
+            let payload = bytes.slice(start..start + payload.len());
+            Parsed::Record(header.logged(payload), header.frame_bytes())
+        }
+        Frame::BadBody { header } if header.frame_bytes() > rest.len() => Parsed::Longer(header.frame_bytes()),
+        _ => Parsed::Nothing,
+    }
+}
+
 /// What stands at some place of a segment.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Frame<'a> {

@@ -1,0 +1,345 @@
+//! Real files: the log, snapshots and the state of one node.
+//!
+//! ```text
+//! DIRECTORY/
+//!   lock                        held while a node runs; its process id
+//!   state                       who this node is; replaced as a whole
+//!   wal/0000000000000001.wal    segments by rising number, written out with zeroes ahead of use
+//!   snapshots/00000000000000001204.snap   by the LSN that it holds
+//!   diverged/                   what was ever cut off from the log, never overwritten
+//! ```
+//!
+//! Formats are those of `mgnode_core::durability`. Threads: the writer (appends and syncs, one
+//! sync for all who wait; state; installation), a reader for replicas that catch up, one that
+//! prepares the next segment, and one for each snapshot that is being written. Results come back
+//! as [`Input`]s.
+//!
+//! A failed write or sync is told once and never retried: what it left on the disk cannot be known.
+//! A full disk shows when the next segment cannot be prepared; new commits are then refused while
+//! the segment in use takes those that were under way.
+
+mod directory;
+mod error;
+mod install;
+mod reader;
+mod segment;
+mod snapshots;
+mod writer;
+
+
+pub use directory::Directory;
+pub use error::DiskError;
+pub use snapshots::SnapshotStore;
+
+use crate::config::Durability;
+use crate::driver::{DiskLane, Inputs};
+use mgnode_core::durability::{Found, OnDamage, encode_state};
+use mgnode_core::engine::{Input, PeerId, Recovered, SnapshotHeader, recover_node};
+use mgnode_core::storage::View;
+use mgnode_core::types::{CommitRecord, Lsn, Names, NodeId, NodeState};
+use parking_lot::Mutex;
+use segment::{Catalog, Segment};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use writer::{Command, Log, Writer};
+
+/// How the disk is used.
+#[derive(Clone, Debug)]
+pub struct DiskOptions {
+    pub durability: Durability,
+    /// Size of the first segment of a fresh log, small so that a node starts at once.
+    pub first_segment_bytes: u64,
+    /// Size of each further one.
+    pub segment_bytes: u64,
+    /// Snapshots that stay; at least one.
+    pub snapshots_kept: usize,
+}
+
+impl Default for DiskOptions {
+    fn default() -> Self {
+        DiskOptions {
+            durability: Durability::Commit,
+            first_segment_bytes: 1 << 20,
+            segment_bytes: 20 << 20,
+            snapshots_kept: 3,
+        }
+    }
+}
+
+/// A snapshot that came in whole and waits for its installation. A later one takes its place.
+#[derive(Clone, Debug, Default)]
+struct Received(Arc<Mutex<Option<(SnapshotHeader, PathBuf)>>>);
+
+impl Received {
+    fn put(&self, header: SnapshotHeader, path: PathBuf) {
+        if let Some((_, old)) = self.0.lock().replace((header, path))
+            && let Err(e) = std::fs::remove_file(&old)
+        {
+            tracing::warn!(file = %old.display(), "a snapshot that is not needed stays until the next start: {e}");
+        }
+    }
+
+    fn take(&self, header: &SnapshotHeader) -> Option<PathBuf> {
+        self.0.lock().take_if(|(h, _)| h == header).map(|(_, path)| path)
+    }
+}
+
+/// What was on the disk when the node started.
+pub struct Opened {
+    /// For the engine.
+    pub recovered: Recovered,
+    /// For [`Disk::start`].
+    pub ready: Ready,
+}
+
+/// A directory that was recovered and repaired: the next record can be appended.
+pub struct Ready {
+    directory: Arc<Directory>,
+    names: Arc<Names>,
+    node: NodeId,
+    last: Lsn,
+    chain: u64,
+    /// The segment that the log ends in, and where.
+    live: Option<(PathBuf, u64)>,
+}
+
+/// Recovers a node from its directory and repairs what a crash left; a fresh one begins as `fresh`
+/// and its state is saved.
+pub fn open(
+    directory: Directory,
+    on_damage: OnDamage,
+    names: Arc<Names>,
+    fresh: impl FnOnce() -> NodeState,
+) -> Result<Opened, DiskError> {
+    let recovered = recover_node(&mut &directory, on_damage, names.clone(), fresh);
+    let (recovered, found) =
+        recovered.map_err(|reason| DiskError::Recovery { directory: directory.root().to_owned(), reason })?;
+    let ready = match &found {
+        Some(found) => Ready::repaired(directory, names, found)?,
+        None => Ready::fresh(directory, names, &recovered.state)?,
+    };
+    Ok(Opened { recovered, ready })
+}
+
+impl Ready {
+    fn fresh(directory: Directory, names: Arc<Names>, state: &NodeState) -> Result<Ready, DiskError> {
+        directory.save_state(&encode_state(state)).map_err(|e| e.error)?;
+        let directory = Arc::new(directory);
+        Ok(Ready { directory, names, node: state.node, last: Lsn::ZERO, chain: 0, live: None })
+    }
+
+    fn repaired(directory: Directory, names: Arc<Names>, found: &Found) -> Result<Ready, DiskError> {
+        repair(&directory, found)?;
+        Ok(Ready {
+            directory: Arc::new(directory),
+            names,
+            node: found.state.node,
+            last: found.last.lsn,
+            chain: found.chain,
+            live: found.live.as_ref().map(|(file, end)| (PathBuf::from(file), *end)),
+        })
+    }
+}
+
+/// Makes the files say what recovery said. A crash in between changes nothing of that.
+fn repair(directory: &Directory, found: &Found) -> Result<(), DiskError> {
+    for (file, reason) in &found.damaged {
+        tracing::error!(
+            snapshot = file,
+            "a snapshot is damaged, an older one and the log were used: {reason}"
+        );
+    }
+    let damage = found.tail.as_ref().and_then(|t| t.damage.as_ref());
+    for file in &found.leftover {
+        let path = Path::new(file);
+        if damage.is_some() { install::keep_aside(directory, path)? } else { directory::remove(path)? }
+    }
+    if !found.leftover.is_empty() {
+        directory::sync_folder(&directory.wal())?;
+    }
+    let Some(tail) = &found.tail else { return Ok(()) };
+    let path = Path::new(&tail.file);
+    match damage {
+        Some(reason) => {
+            tracing::error!(
+                segment = tail.file,
+                offset = tail.offset,
+                last = %found.last,
+                "the log is damaged and is cut here, as was asked for: {reason}"
+            );
+            // The copy is moved aside whole; the original is cut.
+            let copy = path.with_extension("wal.damaged");
+            std::fs::copy(path, &copy).map_err(|e| DiskError::from_io("copy", path, &e))?;
+            install::keep_aside(directory, &copy)?;
+        }
+        None => tracing::info!(
+            segment = tail.file,
+            offset = tail.offset,
+            last = %found.last,
+            "an unfinished write at the end of the log is wiped"
+        ),
+    }
+    segment::wipe(path, tail.offset)
+}
+
+/// The way to the disk's threads.
+pub struct Disk {
+    commands: mpsc::Sender<Command>,
+    snapshots: Arc<SnapshotStore>,
+    inputs: Inputs,
+    threads: Vec<JoinHandle<()>>,
+    /// Dropped to end the preparation of segments.
+    stop_preparing: Option<mpsc::Sender<()>>,
+    running_snapshots: Vec<JoinHandle<()>>,
+}
+
+impl Disk {
+    /// Starts the threads.
+    pub fn start(ready: Ready, options: &DiskOptions, inputs: Inputs) -> Result<Disk, DiskError> {
+        let Ready { directory, names, node, last, chain, live } = ready;
+        let (catalog, live) = catalog(&directory, live)?;
+        let next_sequence = directory.segment_paths()?.last().map_or(1, |(n, _)| n + 1);
+        let first_spare = match live {
+            Some(_) => None,
+            None => Some(segment::prepare(&directory, next_sequence, options.first_segment_bytes)?),
+        };
+        let received = Received::default();
+        let kept = options.snapshots_kept.max(1);
+        let snapshots = Arc::new(SnapshotStore::new(directory.clone(), names, kept, received.clone()));
+        let (spares_in, spares) = mpsc::sync_channel(0);
+        let (stop_preparing, stopped) = mpsc::channel();
+        let (reads, requests) = mpsc::channel();
+        let (commands, queue) = mpsc::channel();
+        let report = {
+            let inputs = inputs.clone();
+            move |input: Input| inputs.send(input)
+        };
+        let mut threads = Vec::new();
+        {
+            let sequence = next_sequence + u64::from(first_spare.is_some());
+            let (directory, bytes, report) = (directory.clone(), options.segment_bytes, report.clone());
+            threads.push(spawn("mgnode-wal-prepare", move || {
+                segment::keep_prepared(directory, sequence, bytes, spares_in, stopped, report);
+            })?);
+        }
+        {
+            let (catalog, report) = (catalog.clone(), report.clone());
+            threads.push(spawn("mgnode-wal-read", move || reader::serve(catalog, requests, report))?);
+        }
+        let writer = Writer {
+            directory,
+            node,
+            durability: options.durability,
+            snapshots_kept: kept,
+            catalog,
+            received,
+            spares,
+            first_spare,
+            reads,
+            report,
+            log: Log::new(live, last, chain),
+        };
+        threads.push(spawn("mgnode-disk", move || writer.run(queue))?);
+        let running_snapshots = Vec::new();
+        let stop_preparing = Some(stop_preparing);
+        Ok(Disk { commands, snapshots, inputs, threads, stop_preparing, running_snapshots })
+    }
+
+    /// Returns what sends and takes in snapshots.
+    pub fn snapshots(&self) -> Arc<SnapshotStore> {
+        self.snapshots.clone()
+    }
+
+    /// The writer is gone only once it was stopped, and then nobody waits for an answer.
+    fn ask(&self, command: Command) {
+        if self.commands.send(command).is_err() {
+            tracing::debug!("the disk has stopped");
+        }
+    }
+}
+
+impl DiskLane for Disk {
+    fn write_wal(&mut self, record: CommitRecord, chain: u64) {
+        self.ask(Command::Write { record, chain });
+    }
+
+    fn sync_wal(&mut self, lsn: Lsn) {
+        self.ask(Command::Sync { lsn });
+    }
+
+    fn save_state(&mut self, id: u64, state: NodeState) {
+        self.ask(Command::SaveState { id, state });
+    }
+
+    fn read_wal(&mut self, peer: PeerId, from: Lsn, bytes_max: usize) {
+        self.ask(Command::Read { peer, from, bytes_max });
+    }
+
+    fn write_snapshot(&mut self, header: SnapshotHeader, view: View) {
+        self.running_snapshots.retain(|t| !t.is_finished());
+        let (store, inputs) = (self.snapshots.clone(), self.inputs.clone());
+        let lsn = header.position.lsn;
+        let started = spawn("mgnode-snapshot", move || {
+            let result = store.write(&header, view);
+            if let Err(e) = &result {
+                tracing::error!(%lsn, "a snapshot was not written: {e}");
+            }
+            inputs.send(Input::SnapshotWritten { lsn, result: result.map_err(|e| e.to_string()) });
+        });
+        match started {
+            Ok(thread) => self.running_snapshots.push(thread),
+            Err(e) => self.inputs.send(Input::SnapshotWritten { lsn, result: Err(e.to_string()) }),
+        }
+    }
+
+    fn install_snapshot(&mut self, header: SnapshotHeader) {
+        self.ask(Command::Install { header });
+    }
+
+    fn drop_wal(&mut self, before: Lsn) {
+        self.ask(Command::Drop { before });
+    }
+
+    fn stop(&mut self) {
+        let (done, stopped) = mpsc::channel();
+        self.ask(Command::Stop { done });
+        // An error means that the writer has ended already.
+        let _ = stopped.recv();
+        self.stop_preparing = None;
+        for thread in self.threads.drain(..).chain(self.running_snapshots.drain(..)) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the disk ended in a panic");
+            }
+        }
+    }
+}
+
+/// The segment that is written to, and its size.
+type Live = (Arc<Segment>, u64);
+
+fn catalog(
+    directory: &Directory,
+    live: Option<(PathBuf, u64)>,
+) -> Result<(Catalog, Option<Live>), DiskError> {
+    let mut segments = Vec::new();
+    let mut live_segment = None;
+    for (_, path) in directory.segment_paths()? {
+        let end = live.as_ref().filter(|(live, _)| *live == path).map(|(_, end)| *end);
+        let Some(segment) = Segment::open(path.clone(), end)? else { continue };
+        let segment = Arc::new(segment);
+        if end.is_some() {
+            let bytes = segment.file.metadata().map_err(|e| DiskError::from_io("read", &path, &e))?.len();
+            live_segment = Some((segment.clone(), bytes));
+        }
+        segments.push(segment);
+    }
+    Ok((Arc::new(Mutex::new(segments)), live_segment))
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, DiskError> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(run)
+        .map_err(|e| DiskError::from_io("start a thread for", Path::new(name), &e))
+}
