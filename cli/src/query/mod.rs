@@ -7,9 +7,11 @@
 
 mod client;
 mod error;
+mod nodes;
 mod show;
 
 pub use client::{Client, Notification, QueryResult, Rows, Summary};
 pub use error::QueryError;
 pub use mgbolt::{Map, PackValue};
+pub use nodes::BoltNodes;
 pub use show::{from_json, to_json, to_text};

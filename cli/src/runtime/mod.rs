@@ -4,3 +4,102 @@
 
 pub mod docker;
 mod ports;
+pub mod process;
+
+use crate::cluster::{Action, Existing, Machine, Runtime};
+use crate::error::CliError;
+use crate::topology::{Image, Topology};
+use docker::Docker;
+use process::Processes;
+use std::time::Duration;
+
+/// One of the two.
+pub enum Any {
+    /// Containers of an engine.
+    Docker(Box<Docker>),
+    /// Processes of this system.
+    Process(Processes),
+}
+
+/// A claim on a cluster; to be given back with [`Any::unlock`].
+#[must_use = "a claim that is not given back is in the way of others"]
+pub enum Lock {
+    Docker(docker::Lock),
+    Process(process::Lock),
+}
+
+impl Any {
+    /// Claims a cluster, so that no other mgctl changes it, for at most `time_max`.
+    pub async fn lock(&self, topology: &Topology, time_max: Duration) -> Result<Lock, CliError> {
+        match self {
+            Any::Process(processes) => processes.lock(&topology.name).map(Lock::Process),
+            Any::Docker(docker) => {
+                // A claim is a container, and a container is of an image; any will do.
+                let image = match &topology.main().image {
+                    Image::BuiltIn => {
+                        docker.load_built_in().await?;
+                        docker.built_in().await?.tag.clone()
+                    }
+                    Image::Named(name) => {
+                        let observed = docker.observe(&topology.name, Some(topology)).await?;
+                        if !observed.images.contains(name) {
+                            docker
+                                .carry_out(topology, &Action::LoadImage(Image::Named(name.clone())))
+                                .await?;
+                        }
+                        name.clone()
+                    }
+                };
+                docker.lock(&topology.name, &image, time_max).await.map(Lock::Docker)
+            }
+        }
+    }
+
+    /// Gives a claim back.
+    pub async fn unlock(&self, lock: Lock) -> Result<(), CliError> {
+        match (self, lock) {
+            (Any::Docker(docker), Lock::Docker(lock)) => docker.unlock(lock).await,
+            (_, lock) => {
+                drop(lock);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Runtime for Any {
+    fn describe(&self) -> String {
+        match self {
+            Any::Docker(it) => it.describe(),
+            Any::Process(it) => it.describe(),
+        }
+    }
+
+    async fn observe(&self, cluster: &str, topology: Option<&Topology>) -> Result<Existing, CliError> {
+        match self {
+            Any::Docker(it) => it.observe(cluster, topology).await,
+            Any::Process(it) => it.observe(cluster, topology).await,
+        }
+    }
+
+    async fn machine(&self, cluster: &str, instance: &str) -> Result<Option<Machine>, CliError> {
+        match self {
+            Any::Docker(it) => it.machine(cluster, instance).await,
+            Any::Process(it) => it.machine(cluster, instance).await,
+        }
+    }
+
+    async fn carry_out(&self, topology: &Topology, action: &Action) -> Result<String, CliError> {
+        match self {
+            Any::Docker(it) => it.carry_out(topology, action).await,
+            Any::Process(it) => it.carry_out(topology, action).await,
+        }
+    }
+
+    async fn last_lines(&self, cluster: &str, instance: &str, lines: usize) -> Vec<String> {
+        match self {
+            Any::Docker(it) => it.last_lines(cluster, instance, lines).await,
+            Any::Process(it) => it.last_lines(cluster, instance, lines).await,
+        }
+    }
+}

@@ -1,0 +1,542 @@
+//! Nodes as processes of this system, for machines without a container engine.
+//!
+//! Everything is in one folder for each cluster, by default below `~/.local/state/mgctl`:
+//!
+//! ```text
+//! <cluster>/lock         held while a mgctl changes the cluster
+//! <cluster>/network      the loopback range of its nodes, as 127.83.12.0/24
+//! <cluster>/<node>/volume  name of the volume that `data` is
+//! <cluster>/<node>/data/   what the node keeps
+//! <cluster>/<node>/spec    what it was made from; without it there is no machine, only data
+//! <cluster>/<node>/command its address, its Bolt address, and its arguments
+//! <cluster>/<node>/pid     process id and start time; written by the process itself, too
+//! <cluster>/<node>/log     what it says; `log.1` is what it said before
+//! ```
+//!
+//! Each node has a loopback address of its own, so that all of them use the replication port of the file.
+//! Where there is only one loopback address each gets a port of its own. A process is known by its id and
+//! its start time together: an id that now belongs to something else is never signalled. mgctl is not a
+//! supervisor: a process that ended is started by the next `up`.
+
+mod identity;
+
+use super::ports::{self, Ports};
+use crate::cluster::{Action, Existing, Machine, MachineState, Runtime, Spec, Subnetwork};
+use crate::error::{CliError, Exit};
+use crate::topology::{Image, Instance, Subnet, Topology};
+use identity::Identity;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+/// How long a node may take to end well before it is killed.
+const STOP_GRACE: Duration = Duration::from_secs(30);
+
+/// A log longer than this is put aside when its node starts.
+const LOG_BYTES_MAX: u64 = 10 << 20;
+
+/// Where a node that publishes no Bolt listens, on its own loopback address.
+const BOLT: u16 = 7687;
+
+/// Set for a node that this room starts: where it writes who it is.
+const PID_FILE: &str = "MGCTL_PID_FILE";
+
+/// This system as a runtime.
+pub struct Processes {
+    root: PathBuf,
+    ports: Ports,
+}
+
+/// A claim on a cluster; given back when dropped.
+#[derive(Debug)]
+#[must_use = "the claim ends when it is dropped"]
+pub struct Lock {
+    _file: File,
+}
+
+/// Leaves the terminal's session and notes who this process is, if it was started as a node by
+/// [`Processes`]. To be called before anything else.
+pub fn enter_session() {
+    let Some(path) = std::env::var_os(PID_FILE) else { return };
+    #[cfg(unix)]
+    // It fails only for the leader of a group, which has left the terminal's group already.
+    let _ = rustix::process::setsid();
+    if let Some(me) = Identity::of(std::process::id()) {
+        // The parent writes the same once it knows; this one is for a parent that died in between.
+        let _ = fs::write(path, me.to_text());
+    }
+}
+
+impl Processes {
+    /// Returns this system, its state below the user's state folder.
+    pub fn of_this_user() -> Result<Processes, CliError> {
+        let state = std::env::var_os("XDG_STATE_HOME").filter(|v| !v.is_empty()).map(PathBuf::from);
+        let root = state.or_else(|| std::env::home_dir().map(|h| h.join(".local/state")));
+        match root {
+            Some(root) if root.is_absolute() => Ok(Processes::below(root.join("mgctl"))),
+            _ => Err(CliError::new(Exit::Other, "there is no folder for the state of local processes")
+                .code("MG078")
+                .help("set HOME or XDG_STATE_HOME to a folder that can be written")),
+        }
+    }
+
+    /// Returns this system, its state below `root`.
+    pub fn below(root: PathBuf) -> Processes {
+        Processes { root, ports: Ports::default() }
+    }
+
+    /// Returns the names of the clusters that have machines here.
+    pub fn clusters(&self) -> Vec<String> {
+        let mut names: Vec<String> = entries(&self.root)
+            .into_iter()
+            .filter(|cluster| {
+                entries(&self.root.join(cluster))
+                    .iter()
+                    .any(|n| self.folder(cluster, n).join("spec").exists())
+            })
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// Makes a topology fit this system: with one loopback address, nodes differ by their ports.
+    pub fn adapt(&self, topology: &mut Topology) {
+        // Names are an engine's; every node has an address here.
+        if topology.addressing == crate::topology::Addressing::Dns {
+            topology.addressing = crate::topology::Addressing::Static;
+        }
+        if has_own_addresses() {
+            return;
+        }
+        let mut used = BTreeSet::new();
+        for instance in &mut topology.instances {
+            while !used.insert(instance.replication_port) {
+                instance.replication_port += 1;
+            }
+        }
+    }
+
+    /// Claims a cluster until the claim is dropped.
+    pub fn lock(&self, cluster: &str) -> Result<Lock, CliError> {
+        let path = self.root.join(cluster).join("lock");
+        let file = fs::create_dir_all(self.root.join(cluster))
+            .and_then(|()| OpenOptions::new().create(true).truncate(false).write(true).open(&path))
+            .map_err(|error| failed("open", &path, &error))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Lock { _file: file }),
+            Err(fs::TryLockError::WouldBlock) => {
+                Err(CliError::new(Exit::Conflict, format!("another mgctl is at work on cluster `{cluster}`"))
+                    .code("MG090")
+                    .thing(format!("`{}`", path.display()))
+                    .help("wait for it; the claim ends with that process"))
+            }
+            Err(fs::TryLockError::Error(error)) => Err(failed("lock", &path, &error)),
+        }
+    }
+
+    fn folder(&self, cluster: &str, instance: &str) -> PathBuf {
+        self.root.join(cluster).join(instance)
+    }
+
+    /// Returns the log of a node.
+    pub fn log_path(&self, cluster: &str, instance: &str) -> PathBuf {
+        self.folder(cluster, instance).join("log")
+    }
+
+    fn network(&self, cluster: &str) -> Result<Option<Subnet>, CliError> {
+        let text = read_text(&self.root.join(cluster).join("network"))?;
+        Ok(text.and_then(|t| Subnet::parse(t.trim())))
+    }
+
+    fn read_machine(&self, cluster: &str, instance: &str) -> Result<Option<Machine>, CliError> {
+        let folder = self.folder(cluster, instance);
+        let Some(spec) = read_text(&folder.join("spec"))? else { return Ok(None) };
+        let command =
+            read_text(&folder.join("command"))?.and_then(|t| serde_json::from_str::<Value>(&t).ok());
+        let field = |name: &str| command.as_ref().and_then(|c| c.get(name)).and_then(Value::as_str);
+        let identity = read_text(&folder.join("pid"))?.and_then(|t| Identity::parse(&t));
+        let running = identity.as_ref().filter(|i| i.is_alive());
+        Ok(Some(Machine {
+            id: identity.as_ref().map_or_else(|| "never started".to_owned(), Identity::to_text),
+            name: identity
+                .as_ref()
+                .map_or_else(|| format!("process of `{instance}`"), |i| format!("process {}", i.pid)),
+            state: match (&identity, running) {
+                (None, _) => MachineState::Created,
+                (Some(_), Some(_)) => MachineState::Running,
+                (Some(_), None) => MachineState::Exited { code: None, out_of_memory: false },
+            },
+            spec: Spec::parse(&spec),
+            address: field("address").and_then(|ip| ip.parse().ok()),
+            bolt: field("bolt").and_then(|a| a.parse().ok()),
+            image_is_current: true,
+            started: running.and_then(|_| {
+                let changed = fs::metadata(folder.join("pid")).and_then(|m| m.modified()).ok()?;
+                Some(changed.duration_since(UNIX_EPOCH).ok()?.as_secs())
+            }),
+        }))
+    }
+
+    fn create_network(&self, topology: &Topology) -> Result<String, CliError> {
+        let folder = self.root.join(&topology.name);
+        make_folder(&folder)?;
+        let subnet = if has_own_addresses() {
+            let taken: BTreeSet<Ipv4Addr> = self
+                .others(&topology.name)
+                .iter()
+                .filter_map(|name| self.network(name).ok().flatten())
+                .map(Subnet::base)
+                .collect();
+            let digest = Sha256::digest(topology.name.as_bytes());
+            let seed = u32::from(u16::from_be_bytes([digest[0], digest[1]]));
+            // 127.1.0.0 to 127.254.255.0: what people and systems use themselves is below and above.
+            let ranges = 254 * 256;
+            let base = |i: u32| Ipv4Addr::from(0x7f01_0000 + (((seed + i) % ranges) << 8));
+            let free = |b: &Ipv4Addr| {
+                let first = Ipv4Addr::from(u32::from(*b) + 11);
+                !taken.contains(b) && UdpSocket::bind((first, topology.main().replication_port)).is_ok()
+            };
+            (0..ranges).map(base).find(free).and_then(|b| Subnet::new(b, 24))
+        } else {
+            Subnet::parse("127.0.0.0/24")
+        };
+        let subnet =
+            subnet.ok_or_else(|| CliError::new(Exit::Conflict, "no loopback range is free").code("MG021"))?;
+        write_text(&folder.join("network"), &subnet.to_string())?;
+        Ok(format!("loopback {subnet}"))
+    }
+
+    fn others(&self, cluster: &str) -> Vec<String> {
+        entries(&self.root).into_iter().filter(|name| name != cluster).collect()
+    }
+
+    fn create_volume(&self, topology: &Topology, instance: &Instance) -> Result<String, CliError> {
+        let folder = self.folder(&topology.name, &instance.name);
+        make_folder(&folder.join("data"))?;
+        write_text(&folder.join("volume"), &instance.volume)?;
+        Ok(format!("created {}", folder.join("data").display()))
+    }
+
+    fn create_machine(&self, topology: &Topology, instance: &Instance) -> Result<String, CliError> {
+        let cluster = &topology.name;
+        let folder = self.folder(cluster, &instance.name);
+        make_folder(&folder)?;
+        let subnet = self.network(cluster)?.ok_or_else(|| gone(cluster, "its network"))?;
+        let address = self.address(topology, instance, subnet)?;
+        let held = |port: u16| ports::is_bound(topology.bind, port);
+        let bolt = match self.ports.choose(topology, instance, &held) {
+            Some(port) if held(port) => return Err(port_taken(topology, instance, port)),
+            Some(port) => SocketAddr::new(topology.bind, port),
+            None => SocketAddr::new(IpAddr::V4(address), BOLT),
+        };
+        let mut arguments = vec![
+            "node".to_owned(),
+            format!("--bolt-address={}", bolt.ip()),
+            format!("--bolt-port={}", bolt.port()),
+            format!("--bolt-advertised-address={bolt}"),
+            format!("--replication-address={address}"),
+            format!("--data-directory={}", folder.join("data").display()),
+        ];
+        arguments.extend(instance.flags.iter().map(|(name, value)| format!("--{name}={value}")));
+        let command =
+            json!({ "address": address.to_string(), "bolt": bolt.to_string(), "arguments": arguments });
+        write_text(&folder.join("command"), &command.to_string())?;
+        remove_file(&folder.join("pid"))?;
+        // Last: from now on there is a machine.
+        write_text(&folder.join("spec"), &Spec::of(topology, instance).to_text())?;
+        Ok(format!("Bolt {bolt}"))
+    }
+
+    /// The node's loopback address: the one of its place in the file, or the next that no node has.
+    fn address(
+        &self,
+        topology: &Topology,
+        instance: &Instance,
+        subnet: Subnet,
+    ) -> Result<Ipv4Addr, CliError> {
+        if !has_own_addresses() {
+            return Ok(Ipv4Addr::LOCALHOST);
+        }
+        let mut taken = BTreeSet::new();
+        for other in entries(&self.root.join(&topology.name)).iter().filter(|n| **n != instance.name) {
+            if let Some(Machine { address: Some(IpAddr::V4(ip)), .. }) =
+                self.read_machine(&topology.name, other)?
+            {
+                taken.insert(ip);
+            }
+        }
+        let place = topology.instances.iter().position(|i| i.name == instance.name).unwrap_or(0);
+        let mut nodes = subnet.nodes().skip(place).chain(subnet.nodes());
+        nodes.find(|ip| !taken.contains(ip)).ok_or_else(|| {
+            CliError::new(Exit::Conflict, format!("{subnet} has no address left for `{}`", instance.name))
+                .code("MG020")
+        })
+    }
+
+    fn start(&self, topology: &Topology, instance: &Instance) -> Result<String, CliError> {
+        let cluster = &topology.name;
+        let folder = self.folder(cluster, &instance.name);
+        let machine =
+            self.read_machine(cluster, &instance.name)?.ok_or_else(|| gone(cluster, &instance.name))?;
+        if machine.is_running() {
+            return Ok("runs already".into());
+        }
+        if let Some(bolt) = machine.bolt
+            && ports::is_bound(bolt.ip(), bolt.port())
+        {
+            return Err(port_taken(topology, instance, bolt.port()));
+        }
+        let command = read_text(&folder.join("command"))?.unwrap_or_default();
+        let command: Value = serde_json::from_str(&command).unwrap_or_default();
+        let arguments: Vec<&str> = command
+            .get("arguments")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
+        let log_path = folder.join("log");
+        if fs::metadata(&log_path).is_ok_and(|m| m.len() > LOG_BYTES_MAX) {
+            fs::rename(&log_path, folder.join("log.1")).map_err(|e| failed("rename", &log_path, &e))?;
+        }
+        let log = OpenOptions::new().create(true).append(true).open(&log_path);
+        let log = log.map_err(|e| failed("open", &log_path, &e))?;
+        let err = log.try_clone().map_err(|e| failed("open", &log_path, &e))?;
+        let program = std::env::current_exe().map_err(|e| failed("find", Path::new("mgctl"), &e))?;
+        remove_file(&folder.join("pid"))?;
+        let mut child = Command::new(&program);
+        child.args(arguments).stdin(Stdio::null()).stdout(log).stderr(err).current_dir(&folder);
+        child.env_clear().envs(&instance.env).env(PID_FILE, folder.join("pid"));
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut child, 0);
+        let child = child.spawn().map_err(|e| failed("start", &program, &e))?;
+        if let Some(identity) = Identity::of(child.id()) {
+            write_text(&folder.join("pid"), &identity.to_text())?;
+        }
+        Ok(format!("process {}", child.id()))
+    }
+
+    async fn stop(&self, cluster: &str, instance: &str) -> Result<String, CliError> {
+        let folder = self.folder(cluster, instance);
+        let Some(identity) = read_text(&folder.join("pid"))?.and_then(|t| Identity::parse(&t)) else {
+            return Ok("never started".into());
+        };
+        if !identity.is_alive() {
+            return Ok("ended already".into());
+        }
+        identity.signal(identity::Signal::Terminate).map_err(|e| failed("stop", &folder, &e))?;
+        let until = Instant::now() + STOP_GRACE;
+        while identity.is_alive() {
+            if Instant::now() > until {
+                identity.signal(identity::Signal::Kill).map_err(|e| failed("kill", &folder, &e))?;
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                return Ok(format!("killed, since it did not end within {}s", STOP_GRACE.as_secs()));
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Ok("stopped".into())
+    }
+
+    fn remove(&self, cluster: &str, instance: &str) -> Result<String, CliError> {
+        let folder = self.folder(cluster, instance);
+        if let Some(machine) = self.read_machine(cluster, instance)?
+            && machine.is_running()
+        {
+            return Err(CliError::new(Exit::Conflict, format!("`{instance}` still runs"))
+                .code("MG077")
+                .thing(machine.name)
+                .help("`mgctl down` stops it first"));
+        }
+        for name in ["spec", "command", "pid", "log", "log.1"] {
+            remove_file(&folder.join(name))?;
+        }
+        remove_if_empty(&folder)?;
+        Ok("removed".into())
+    }
+
+    fn remove_volume(&self, cluster: &str, name: &str) -> Result<String, CliError> {
+        for instance in entries(&self.root.join(cluster)) {
+            let folder = self.folder(cluster, &instance);
+            if read_text(&folder.join("volume"))?.as_deref() == Some(name) {
+                if self.read_machine(cluster, &instance)?.is_some() {
+                    return Err(CliError::new(
+                        Exit::Conflict,
+                        format!("volume `{name}` is in use by `{instance}`"),
+                    )
+                    .code("MG077"));
+                }
+                let data = folder.join("data");
+                match fs::remove_dir_all(&data) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        return Err(failed("remove", &data, &error));
+                    }
+                    _ => {}
+                }
+                remove_file(&folder.join("volume"))?;
+                remove_if_empty(&folder)?;
+                return Ok("removed".into());
+            }
+        }
+        Ok("is gone".into())
+    }
+
+    fn remove_network(&self, cluster: &str) -> Result<String, CliError> {
+        let folder = self.root.join(cluster);
+        remove_file(&folder.join("network"))?;
+        // The lock file stays while it is held; an empty folder is no cluster.
+        Ok("removed".into())
+    }
+}
+
+impl Runtime for Processes {
+    fn describe(&self) -> String {
+        format!("local processes, {}", self.root.display())
+    }
+
+    async fn observe(&self, cluster: &str, _: Option<&Topology>) -> Result<Existing, CliError> {
+        let mut existing = Existing::default();
+        existing.images.insert(Image::BuiltIn.to_string());
+        existing.network = self
+            .network(cluster)?
+            .map(|subnet| Subnetwork { name: format!("loopback {subnet}"), subnet: Some(subnet) })
+            // The file's own subnet is for an engine; there is nothing to compare it with here.
+            .map(|network| Subnetwork { subnet: None, ..network });
+        for instance in entries(&self.root.join(cluster)) {
+            let folder = self.folder(cluster, &instance);
+            if let (Some(volume), true) = (read_text(&folder.join("volume"))?, folder.join("data").is_dir()) {
+                existing.volumes.insert(volume);
+            }
+            if let Some(machine) = self.read_machine(cluster, &instance)? {
+                existing.machines.insert(instance, machine);
+            }
+        }
+        Ok(existing)
+    }
+
+    async fn machine(&self, cluster: &str, instance: &str) -> Result<Option<Machine>, CliError> {
+        self.read_machine(cluster, instance)
+    }
+
+    async fn carry_out(&self, topology: &Topology, action: &Action) -> Result<String, CliError> {
+        let cluster = &topology.name;
+        let instance = |name: &str| topology.instance(name).ok_or_else(|| gone(cluster, name));
+        match action {
+            Action::LoadImage(Image::BuiltIn) => Ok("this executable".into()),
+            Action::LoadImage(Image::Named(name)) => {
+                Err(CliError::new(Exit::Engine, format!("image `{name}` needs a container engine"))
+                    .code("MG062")
+                    .thing("runtime `process`")
+                    .help("start Docker, or leave `image:` out to run the node that is in mgctl"))
+            }
+            Action::CreateNetwork(_) => self.create_network(topology),
+            Action::CreateVolume(name) => self.create_volume(topology, instance(name)?),
+            Action::CreateMachine(name) => self.create_machine(topology, instance(name)?),
+            Action::StartMachine(name) => self.start(topology, instance(name)?),
+            Action::UnpauseMachine(name) => Ok(format!("`{name}` is never paused by mgctl")),
+            Action::StopMachine(name) => self.stop(cluster, name).await,
+            Action::RemoveMachine(name) => self.remove(cluster, name),
+            Action::RemoveVolume(name) => self.remove_volume(cluster, name),
+            Action::RemoveNetwork => self.remove_network(cluster),
+            other => unreachable!("`{other}` is for nodes, not for machines"),
+        }
+    }
+
+    async fn last_lines(&self, cluster: &str, instance: &str, lines: usize) -> Vec<String> {
+        // They only illustrate another error: without them it is told all the same.
+        tail(&self.log_path(cluster, instance), lines).unwrap_or_default()
+    }
+}
+
+/// Returns the last lines of a file; of a long one no more than those in its last 256 KiB.
+pub fn tail(path: &Path, lines: usize) -> io::Result<Vec<String>> {
+    const TAIL_BYTES_MAX: u64 = 256 << 10;
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES_MAX)))?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let all: Vec<&str> = text.lines().collect();
+    Ok(all[all.len().saturating_sub(lines)..].iter().map(|l| (*l).to_owned()).collect())
+}
+
+/// Returns true if every address of 127.0.0.0/8 is this system's own, as on Linux.
+fn has_own_addresses() -> bool {
+    UdpSocket::bind((Ipv4Addr::new(127, 83, 12, 11), 0)).is_ok()
+}
+
+fn entries(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .filter_map(|e| e.ok())
+        .filter(|e| e.path().is_dir())
+        .filter_map(|e| e.file_name().into_string().ok())
+        .collect();
+    names.sort();
+    names
+}
+
+fn read_text(path: &Path) -> Result<Option<String>, CliError> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(None)
+        }
+        Err(error) => Err(failed("read", path, &error)),
+    }
+}
+
+/// Replaces a file as a whole, so that a reader sees the old or the new one.
+fn write_text(path: &Path, text: &str) -> Result<(), CliError> {
+    let beside = path.with_extension("new");
+    fs::write(&beside, text).and_then(|()| fs::rename(&beside, path)).map_err(|e| failed("write", path, &e))
+}
+
+fn make_folder(path: &Path) -> Result<(), CliError> {
+    fs::create_dir_all(path).map_err(|e| failed("make folder", path, &e))
+}
+
+fn remove_file(path: &Path) -> Result<(), CliError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", path, &error)),
+        _ => Ok(()),
+    }
+}
+
+fn remove_if_empty(path: &Path) -> Result<(), CliError> {
+    match fs::remove_dir(path) {
+        Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => {
+            Err(failed("remove", path, &error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn failed(verb: &str, path: &Path, error: &io::Error) -> CliError {
+    CliError::new(Exit::Other, format!("cannot {verb} `{}`: {error}", path.display())).code("MG078")
+}
+
+fn gone(cluster: &str, what: &str) -> CliError {
+    CliError::new(Exit::NotFound, format!("`{what}` does not exist"))
+        .code("MG065")
+        .thing(format!("cluster `{cluster}`"))
+        .help("`mgctl up` makes it")
+}
+
+fn port_taken(topology: &Topology, instance: &Instance, port: u16) -> CliError {
+    CliError::new(
+        Exit::Conflict,
+        format!("{}:{port} is in use by another process (ss -ltnp 'sport = :{port}')", topology.bind),
+    )
+    .code("MG019")
+    .at(instance.place.clone())
+    .thing(format!("Bolt of `{}`", instance.name))
+    .help(format!("set instances.{}.ports.bolt to a free port, or `ports.strategy: auto`", instance.name))
+}
