@@ -14,6 +14,8 @@ mod record;
 mod recovery;
 mod snapshot;
 mod state;
+#[cfg(test)]
+mod testing;
 mod wal;
 
 pub use record::{

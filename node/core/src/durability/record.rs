@@ -110,7 +110,9 @@ pub fn parse_record(bytes: &Bytes, at: usize, offset: u64) -> Parsed {
             let payload = bytes.slice(start..start + payload.len());
             Parsed::Record(header.logged(payload), header.frame_bytes())
         }
-        Frame::BadBody { header } if header.frame_bytes() > rest.len() => Parsed::Longer(header.frame_bytes()),
+        Frame::BadBody { header } if header.frame_bytes() > rest.len() => {
+            Parsed::Longer(header.frame_bytes())
+        }
         _ => Parsed::Nothing,
     }
 }

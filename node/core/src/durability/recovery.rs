@@ -408,3 +408,6 @@ fn ended(
         OnDamage::Cut => Ok((offset, Some(Tail { file, offset, damage: Some(reason) }))),
     }
 }
+
+#[cfg(test)]
+mod tests;

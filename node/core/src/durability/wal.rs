@@ -286,3 +286,191 @@ fn unfinished(bytes: &[u8], offset: usize, header: Option<FrameHeader>) -> bool 
     }
     false
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Dice, LogWriter, NODE};
+    use super::*;
+
+    /// Reads a segment; the LSNs found, and how they end.
+    fn scan(bytes: &[u8]) -> (Vec<u64>, SegmentEnd) {
+        let mut scanner = Scanner::new(Bytes::copy_from_slice(bytes)).unwrap().expect("used");
+        let mut found = Vec::new();
+        loop {
+            match scanner.next_record() {
+                Ok(logged) => found.push(logged.record.lsn.0),
+                Err(end) => return (found, end),
+            }
+        }
+    }
+
+    fn up_to(n: usize) -> Vec<u64> {
+        (1..=n as u64).collect()
+    }
+
+    #[test]
+    fn zeroes_are_a_clean_end() {
+        let mut log = LogWriter::new();
+        log.batch(1, 5, 40);
+        let end = log.records[4].3 as u64;
+        assert_eq!(scan(&log.segments[0]), (up_to(5), SegmentEnd::Clean { offset: end }));
+        assert_eq!(scan(&log.segments[0][..end as usize]), (up_to(5), SegmentEnd::Clean { offset: end }));
+    }
+
+    #[test]
+    fn a_log_cut_at_any_byte_ends_before_the_cut() {
+        for payload_bytes in [0, 5, 700] {
+            let mut log = LogWriter::new();
+            for _ in 0..6 {
+                log.batch(1, 1, payload_bytes);
+            }
+            let bytes = &log.segments[0];
+            for cut in log.records[3].2..=log.records[5].3 {
+                let whole = log.records.iter().filter(|r| r.3 <= cut).count();
+                let offset = log.records[whole.max(1) - 1].3 as u64;
+                let mut zeroed = bytes.clone();
+                zeroed[cut..].fill(0);
+                for (how, bytes) in [("shorter", &bytes[..cut]), ("zeroed", &zeroed)] {
+                    let (found, end) = scan(bytes);
+                    assert_eq!(found, up_to(whole), "{how} at {cut}");
+                    assert!(
+                        end == SegmentEnd::Clean { offset } || end == SegmentEnd::Torn { offset },
+                        "{how} at {cut}: {end:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_is_found_and_never_taken_for_a_torn_write() {
+        for payload_bytes in [0, 9, 600] {
+            let mut log = LogWriter::new();
+            log.batch(1, 2, payload_bytes);
+            log.batch(1, 3, payload_bytes);
+            for (i, (_, _, start, end)) in log.records.iter().enumerate() {
+                for bit in start * 8..end * 8 {
+                    let mut bytes = log.segments[0].clone();
+                    bytes[bit / 8] ^= 1 << (bit % 8);
+                    let (found, how) = scan(&bytes);
+                    assert_eq!(found, up_to(i), "bit {bit} of record {}", i + 1);
+                    let offset = *start as u64;
+                    assert!(
+                        matches!(&how, SegmentEnd::Corrupt { offset: o, .. } if *o == offset),
+                        "bit {bit} of record {}: {how:?}",
+                        i + 1
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn any_subset_of_unsynced_sectors_is_a_torn_tail() {
+        let mut dice = Dice(1);
+        for round in 0..2000 {
+            let mut log = LogWriter::new();
+            log.batch(1, 1 + dice.roll(5), dice.roll(300));
+            let synced = log.records.len();
+            let old = log.segments[0].clone();
+            for _ in 0..dice.roll(12) {
+                let payload = (0..dice.roll(1200)).map(|i| i as u8 | 1).collect();
+                log.append(1, payload);
+            }
+            let mut bytes = log.segments[0].clone();
+            let mut lost = bytes.len();
+            for sector in 0..bytes.len() / SECTOR {
+                let range = sector * SECTOR..(sector + 1) * SECTOR;
+                if dice.roll(3) == 0 && bytes[range.clone()] != old[range.clone()] {
+                    bytes[range.clone()].copy_from_slice(&old[range.clone()]);
+                    let first_new = log.records.get(synced).map_or(range.start, |r| r.2.max(range.start));
+                    lost = lost.min(first_new);
+                }
+            }
+            let whole = log.records.iter().filter(|r| r.3 <= lost).count();
+            let (found, end) = scan(&bytes);
+            assert_eq!(found, up_to(whole), "round {round}");
+            assert!(whole >= synced && !matches!(end, SegmentEnd::Corrupt { .. }), "round {round}: {end:?}");
+        }
+    }
+
+    #[test]
+    fn a_lost_sector_that_was_durable_is_damage() {
+        let mut log = LogWriter::new();
+        log.batch(1, 3, 2000);
+        log.batch(1, 1, 2000);
+        let mut bytes = log.segments[0].clone();
+        let sector = (log.records[1].2 / SECTOR + 1) * SECTOR;
+        bytes[sector..sector + SECTOR].fill(0);
+        let (found, end) = scan(&bytes);
+        assert_eq!(found, [1]);
+        assert!(matches!(end, SegmentEnd::Corrupt { .. }), "{end:?}");
+    }
+
+    #[test]
+    fn a_sound_record_out_of_place_is_damage() {
+        let mut log = LogWriter::new();
+        log.batch(1, 3, 10);
+        let mut other = LogWriter::new();
+        other.batch(2, 3, 10);
+        let (_, _, start, end) = log.records[1];
+        let mut bytes = log.segments[0].clone();
+        bytes[start..end].copy_from_slice(&other.segments[0][start..end]);
+        let (found, how) = scan(&bytes);
+        assert_eq!(found, [1]);
+        let SegmentEnd::Corrupt { reason, .. } = how else { panic!("{how:?}") };
+        assert_eq!(reason, "record 2 does not follow from those before it");
+    }
+
+    #[test]
+    fn every_flipped_bit_of_a_header_is_seen() {
+        let mut log = LogWriter::new();
+        log.batch(1, 1, 10);
+        for bit in 0..SEGMENT_HEADER_BYTES * 8 {
+            let mut bytes = log.segments[0].clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert!(SegmentHeader::decode(&bytes).is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_lost_header_is_damage_only_before_durable_records() {
+        let mut log = LogWriter::new();
+        log.batch(1, 2, 10);
+        let mut bytes = log.segments[0].clone();
+        bytes[..SEGMENT_HEADER_BYTES].fill(0);
+        assert!(Scanner::new(bytes.into()).unwrap().is_none());
+        log.batch(1, 1, 10);
+        let mut bytes = log.segments[0].clone();
+        bytes[..SEGMENT_HEADER_BYTES].fill(0);
+        assert_eq!(Scanner::new(bytes.into()).err(), Some(SegmentError::Damaged));
+    }
+
+    #[test]
+    fn other_files_and_newer_versions_are_refused_by_name() {
+        assert_eq!(SegmentHeader::decode(&[7; 600]), Err(SegmentError::Foreign));
+        let mut newer = SegmentHeader { node: NODE, sequence: 1, first: Lsn(1), chain: 0 }.encode();
+        newer[8] = 2;
+        let crc = crc32fast::hash(&newer[..60]);
+        newer[60..64].copy_from_slice(&crc.to_le_bytes());
+        assert_eq!(SegmentHeader::decode(&newer), Err(SegmentError::Newer(2)));
+    }
+
+    /// Files of this version exist: whoever changes these bytes must raise the version and go on
+    /// reading them.
+    #[test]
+    fn version_1_is_read_for_ever() {
+        let header = SegmentHeader { node: NodeId(0x0102), sequence: 3, first: Lsn(4), chain: 5 };
+        let bytes = header.encode();
+        let hex: String = bytes[..64].iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(
+            hex,
+            concat!(
+                "894d4757414c0d0a010000000000000002010000000000000300000000000000",
+                "04000000000000000500000000000000000000000000000000000000bf133705"
+            )
+        );
+        assert!(bytes.len() == 512 && bytes[64..].iter().all(|b| *b == 0));
+        assert_eq!(SegmentHeader::decode(&bytes), Ok(Some(header)));
+    }
+}
