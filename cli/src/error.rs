@@ -216,7 +216,7 @@ impl Problem {
             out += &format!(" {:gutter$} {} {indent}{}\n", "", paint("1;34", "|"), paint(head_style, &marks));
         }
         for note in &self.notes {
-            out += &format!("  {}\n", printable(note));
+            out += &format!("{}: {}\n", paint("1;36", "note"), printable(note));
         }
         for help in &self.help {
             let mut lines = help.lines();

@@ -1,6 +1,8 @@
 //! One file per verb. A verb gets its arguments and a [`Context`], and ends with an exit code or an error.
 
+mod schema;
 mod select;
+mod validate;
 mod version;
 
 use crate::args::{Command, Global};
@@ -49,6 +51,8 @@ impl Context {
 /// Whatever kept it from its work; the exit code is in the error.
 pub async fn run(command: &Command, context: &Context) -> Result<Exit, CliError> {
     match command {
+        Command::Validate(args) => validate::run(args, context),
+        Command::Schema => schema::run(context),
         Command::Version => version::run(context),
         other => Err(CliError::new(Exit::Other, format!("`{}` is not part of this build", other.verb()))),
     }

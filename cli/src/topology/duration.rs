@@ -41,7 +41,7 @@ pub fn show_duration(time: Duration) -> String {
 
 /// Reads a size with or without a unit, as `1073741824`, `512m`, `512MiB`, `1g` or `1.5GiB`. As in Docker, every
 /// unit is a power of 1024.
-pub fn parse_size(text: &str) -> Option<u64> {
+pub(super) fn parse_size(text: &str) -> Option<u64> {
     let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let shift = match unit.to_ascii_lowercase().as_str() {
@@ -63,7 +63,7 @@ pub fn show_size(bytes: u64) -> String {
 }
 
 /// Reads a decimal number times `scale`, without the rounding of floating point.
-pub fn decimal(text: &str, scale: u64) -> Option<u64> {
+pub(super) fn decimal(text: &str, scale: u64) -> Option<u64> {
     let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
     let is_number = |t: &str| !t.is_empty() && t.len() <= 19 && t.bytes().all(|b| b.is_ascii_digit());
     if !is_number(whole) || !is_number(part) || part.len() > 9 {

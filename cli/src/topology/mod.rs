@@ -1,19 +1,45 @@
 //! From the YAML that asks for a cluster to a [`Topology`] with every default filled in, or to every problem of
 //! the file at once, each with its line.
+//!
+//! `tree` reads the YAML into a tree in which every value knows its place. `read` walks it by the table in `keys`,
+//! puts in variables (`interpolate`) and yields typed sections. `build` fills in defaults. `check` holds the rules
+//! that span more than one value. All of them write into one `report`, and only a file without errors becomes a
+//! [`Topology`]. `schema` is the same table as JSON Schema.
+//!
+//! Nothing here asks an engine or a node: whether a port or a subnet is free is found out later. Keys of the format
+//! that this version does not serve are refused by name, never ignored.
 
+mod build;
+mod check;
 mod duration;
+mod interpolate;
+mod keys;
 mod model;
+mod notes;
+mod read;
+mod report;
+mod resolved;
+mod schema;
+mod tree;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::error::Problem;
 
-pub use duration::{decimal, parse_duration, parse_size, show_duration, show_size};
+pub use check::{is_cluster_name, is_symbol};
+pub use duration::{parse_duration, show_duration, show_size};
 pub use model::*;
+pub use notes::notes;
+pub use resolved::{to_json, to_yaml};
+pub use schema::json_schema;
 
 /// The version of topology files that this mgctl reads.
 pub const API_VERSION: &str = "mgctl/v1";
+
+/// What an empty file is answered with.
+const QUICKSTART: &str = "begin with this:\nname: quickstart\ninstances:\n  main: { role: main }\n  \
+    rep1: { role: replica, mode: SYNC, register_as: REP1 }\n  rep2: { role: replica, mode: ASYNC, register_as: REP2 }";
 
 /// The text of a topology and where it came from.
 #[derive(Clone, Debug)]
@@ -41,6 +67,55 @@ pub struct Loaded {
 ///
 /// All problems of the file, warnings among them.
 pub fn load(source: &Source, variable: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, Vec<Problem>> {
-    let _ = variable;
-    Err(vec![Problem::error(format!("cannot read `{}`", source.name))])
+    let text = source.text.strip_prefix('\u{feff}').unwrap_or(&source.text);
+    let mut report = report::Report::new(source.name.clone(), text);
+    let root = match tree::read(text) {
+        Ok(root) => root,
+        Err(error) => {
+            syntax(&mut report, text, &error);
+            return Err(report.finish());
+        }
+    };
+    let entries = match &root.value {
+        tree::Value::Map(entries) => entries.as_slice(),
+        tree::Value::Null => {
+            report
+                .error("MG003", tree::Span::default(), "the topology is empty")
+                .help
+                .push(QUICKSTART.into());
+            return Err(report.finish());
+        }
+        value => {
+            let what = format!("a topology must be a mapping, got {}", value.kind());
+            report.error("MG003", root.span, what).help.push(QUICKSTART.into());
+            return Err(report.finish());
+        }
+    };
+    let mut reader = read::Reader { report: &mut report, variable };
+    let file = reader.section(entries, &keys::FILE, "");
+    let draft = build::Draft::new(&file, &source.directory, &mut report);
+    check::check(&draft, &mut report);
+    if report.has_errors() {
+        return Err(report.finish());
+    }
+    let topology = draft.finish(&report);
+    Ok(Loaded { topology, warnings: report.finish() })
+}
+
+/// Reports that the text is no YAML, with a word on the mistakes that are made most.
+fn syntax(report: &mut report::Report<'_>, text: &str, error: &tree::SyntaxError) {
+    let line = text.lines().nth(error.span.line.saturating_sub(1) as usize).unwrap_or("");
+    let what = match error.message.contains("limits breached") || error.message.contains("recursion limit") {
+        true => "nested too deep, or too large, for a topology".to_owned(),
+        false => format!("not valid YAML: {}", error.message),
+    };
+    let problem = report.error("MG002", error.span, what);
+    let indent = &line[..line.len() - line.trim_start().len()];
+    if indent.contains('\t') {
+        problem.help.push("indent with spaces".into());
+    } else if line.contains("${") && line.contains('{') {
+        problem.help.push("inside of `{ }` and `[ ]` a variable needs quotes: `\"${NAME}\"`".into());
+    } else if error.message.contains("flow") {
+        problem.help.push("close every `{` and `[` that is open before this".into());
+    }
 }

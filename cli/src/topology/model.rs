@@ -21,6 +21,8 @@ pub struct Topology {
     pub addressing: Addressing,
     /// Address of this machine on which Bolt is published.
     pub bind: IpAddr,
+    /// Bolt port of the first node, for those that name none.
+    pub bolt_base: u16,
     /// How long `up` waits, and for what.
     pub wait: Wait,
     /// What is run on MAIN of a new cluster.
@@ -275,6 +277,9 @@ macro_rules! words {
         impl $type {
             /// Every value, in the order in which help lists them.
             pub const ALL: &'static [$type] = &[$($type::$variant),+];
+
+            /// Their words, in the same order.
+            pub(super) const WORDS: &'static [&'static str] = &[$($word),+];
 
             /// Returns the word for it.
             pub fn as_str(self) -> &'static str {

@@ -1,0 +1,259 @@
+//! Fills in the defaults: from the sections of the file to drafts of the nodes, and from checked drafts to the
+//! [`Topology`].
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::model::*;
+use super::read::{Named, Section};
+use super::report::Report;
+use super::tree::Span;
+
+const REPLICATION_PORT: u16 = 10_000;
+const BOLT_BASE: u16 = 7687;
+const WAIT: Duration = Duration::from_secs(120);
+/// The word for the node inside mgctl, where an image can be named.
+pub(super) const BUILT_IN: &str = "built-in";
+
+/// A cluster before the cross-checks: what the file says and what follows from it.
+pub(super) struct Draft<'s> {
+    pub(super) file: &'s Section,
+    pub(super) name: Option<String>,
+    pub(super) runtime: Runtime,
+    pub(super) addressing: Addressing,
+    pub(super) subnet: Option<Subnet>,
+    pub(super) bind: IpAddr,
+    pub(super) bolt_base: u16,
+    pub(super) nodes: Vec<NodeDraft<'s>>,
+    pub(super) init: Vec<(PathBuf, Span)>,
+}
+
+/// A node before the cross-checks.
+pub(super) struct NodeDraft<'s> {
+    pub(super) name: &'s str,
+    pub(super) span: Span,
+    pub(super) section: &'s Section,
+    /// `None` if it is missing or wrong.
+    pub(super) role: Option<Role>,
+    /// How it is registered, or `None` if that is wrong.
+    pub(super) mode: Option<Mode>,
+    pub(super) register_as: String,
+    pub(super) replication_port: u16,
+    pub(super) bolt: BoltPort,
+    pub(super) ip: Option<Ipv4Addr>,
+    pub(super) image: Image,
+    pub(super) image_span: Span,
+    /// With the places of their names.
+    pub(super) flags: BTreeMap<String, (String, Span)>,
+    pub(super) env: BTreeMap<String, (String, Span)>,
+    pub(super) memory_bytes: Option<u64>,
+    pub(super) nano_cpus: Option<u64>,
+}
+
+impl NodeDraft<'_> {
+    /// Returns the place of a value of the node, or of its name.
+    pub(super) fn at(&self, key: &str) -> Span {
+        self.section.span(key).unwrap_or(self.span)
+    }
+
+    /// Returns the place of its Bolt port, or of its name.
+    pub(super) fn bolt_at(&self) -> Span {
+        self.section.section("ports").and_then(|ports| ports.span("bolt")).unwrap_or(self.span)
+    }
+}
+
+impl<'s> Draft<'s> {
+    /// Drafts the cluster of `file`.
+    pub(super) fn new(file: &'s Section, directory: &Path, report: &mut Report<'_>) -> Draft<'s> {
+        let empty: &'s Section = &EMPTY;
+        let part = |key: &str| file.section(key).unwrap_or(empty);
+        let (replication, ports, defaults) = (part("replication"), part("ports"), part("defaults"));
+        let instances = file.named("instances");
+        let modes = Modes::new(replication, instances);
+        let mut bolt = BoltPorts::new(ports, instances);
+        let nodes = instances
+            .iter()
+            .map(|instance| {
+                let section = &instance.value;
+                let role = section.word("role").and_then(Role::parse);
+                let (image, image_span) = image(&[section, defaults, file], instance.span);
+                let flags = [defaults, section].map(|s| s.scalars("flags"));
+                NodeDraft {
+                    name: &instance.name,
+                    span: instance.span,
+                    section,
+                    role,
+                    mode: modes.of(section, role),
+                    register_as: section
+                        .text("register_as")
+                        .unwrap_or_else(|| instance.name.replace('-', "_")),
+                    replication_port: section
+                        .port("replication_port")
+                        .or_else(|| replication.port("port"))
+                        .unwrap_or(REPLICATION_PORT),
+                    bolt: bolt.next(instance, report),
+                    ip: section.ipv4("ip"),
+                    image,
+                    image_span,
+                    flags: merge(flags, |name| name.replace('_', "-")),
+                    env: merge([defaults, section].map(|s| s.scalars("env")), str::to_owned),
+                    memory_bytes: section.size("memory").or_else(|| defaults.size("memory")),
+                    nano_cpus: section.cpus("cpus").or_else(|| defaults.cpus("cpus")),
+                }
+            })
+            .collect();
+        Draft {
+            file,
+            name: file.text("name"),
+            runtime: file.word("runtime").and_then(Runtime::parse).unwrap_or_default(),
+            addressing: file.word("addressing").and_then(Addressing::parse).unwrap_or_default(),
+            subnet: part("network").subnet("subnet"),
+            bind: ports.ip("bind").unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            bolt_base: bolt.base,
+            nodes,
+            init: part("init").texts("cypher").iter().map(|(p, span)| (directory.join(p), *span)).collect(),
+        }
+    }
+
+    /// Returns the topology of a draft without errors.
+    pub(super) fn finish(self, report: &Report<'_>) -> Topology {
+        let file = self.file;
+        let name = self.name.expect("a topology without a name has an error");
+        let wait = file.section("wait");
+        let network = file.section("network").and_then(|n| n.text("name"));
+        let once = file.section("init").and_then(|init| init.flag("once")).unwrap_or(true);
+        let instances = self.nodes.into_iter().map(|node| node.finish(&name, report)).collect();
+        Topology {
+            network: Network {
+                name: network.unwrap_or_else(|| format!("mgctl-{name}")),
+                subnet: self.subnet,
+            },
+            place: report.place(file.span("name").unwrap_or_default()),
+            name,
+            runtime: self.runtime,
+            addressing: self.addressing,
+            bind: self.bind,
+            bolt_base: self.bolt_base,
+            wait: Wait {
+                timeout: wait.and_then(|w| w.duration("timeout")).unwrap_or(WAIT),
+                until: wait.and_then(|w| w.word("until")).and_then(Until::parse).unwrap_or(Until::Redundant),
+            },
+            init: Init { cypher: self.init.into_iter().map(|(path, _)| path).collect(), once },
+            instances,
+        }
+    }
+}
+
+static EMPTY: Section = Section::EMPTY;
+
+impl NodeDraft<'_> {
+    fn finish(self, cluster: &str, report: &Report<'_>) -> Instance {
+        let plain =
+            |map: BTreeMap<String, (String, Span)>| map.into_iter().map(|(k, (v, _))| (k, v)).collect();
+        Instance {
+            role: self.role.expect("a node without a role has an error"),
+            mode: self.mode.expect("a node without a mode has an error"),
+            volume: format!("mgctl-{cluster}-{}-data", self.name),
+            name: self.name.to_owned(),
+            register_as: self.register_as,
+            replication_port: self.replication_port,
+            bolt: self.bolt,
+            ip: self.ip,
+            image: self.image,
+            flags: plain(self.flags),
+            env: plain(self.env),
+            memory_bytes: self.memory_bytes,
+            nano_cpus: self.nano_cpus,
+            place: report.place(self.span),
+        }
+    }
+}
+
+/// Which mode a node gets that names none.
+struct Modes {
+    default: Option<Mode>,
+    main: Option<Mode>,
+}
+
+impl Modes {
+    fn new(replication: &Section, instances: &[Named<Section>]) -> Modes {
+        let written = replication.word("mode").and_then(Mode::parse);
+        let default = if replication.is_bad("mode") { None } else { Some(written.unwrap_or(Mode::Sync)) };
+        // The declared MAIN becomes a replica once another node is promoted. It then waits as the others do, so
+        // that SYNC and STRICT_SYNC are not mixed.
+        let strict = instances.iter().any(|i| i.value.word("mode") == Some(Mode::StrictSync.as_str()));
+        let main = if written.is_none() && strict { Some(Mode::StrictSync) } else { default };
+        Modes { default, main }
+    }
+
+    fn of(&self, section: &Section, role: Option<Role>) -> Option<Mode> {
+        match role {
+            Some(Role::Main) => self.main,
+            _ if section.has("mode") => section.word("mode").and_then(Mode::parse),
+            _ => self.default,
+        }
+    }
+}
+
+/// Gives out the Bolt ports of this machine.
+struct BoltPorts {
+    base: u16,
+    strategy: &'static str,
+    given: Vec<u16>,
+    next: u32,
+}
+
+impl BoltPorts {
+    fn new(ports: &Section, instances: &[Named<Section>]) -> BoltPorts {
+        let base = ports.port("bolt_base").unwrap_or(BOLT_BASE);
+        let given = instances.iter().filter_map(|i| i.value.section("ports")?.port("bolt")).collect();
+        BoltPorts { base, strategy: ports.word("strategy").unwrap_or("auto"), given, next: u32::from(base) }
+    }
+
+    fn next(&mut self, instance: &Named<Section>, report: &mut Report<'_>) -> BoltPort {
+        let ports = instance.value.section("ports");
+        let mut port = self.next;
+        self.next += 1;
+        if let Some(port) = ports.and_then(|ports| ports.port("bolt")) {
+            return BoltPort::Fixed(port);
+        }
+        match self.strategy {
+            "none" => return BoltPort::None,
+            "random" => return BoltPort::Random,
+            _ => {}
+        }
+        // With `auto` a port that the file gives to another node is taken as any other.
+        while self.strategy == "auto" && self.given.iter().any(|given| u32::from(*given) == port) {
+            port += 1;
+            self.next = self.next.max(port + 1);
+        }
+        let Ok(port) = u16::try_from(port) else {
+            let what =
+                format!("no port is left for `{}` after `ports.bolt_base` {}", instance.name, self.base);
+            report.error("MG018", instance.span, what).help.push("use a lower `ports.bolt_base`".into());
+            return BoltPort::None;
+        };
+        match self.strategy {
+            "fixed" => BoltPort::Fixed(port),
+            _ => BoltPort::From(port),
+        }
+    }
+}
+
+/// Returns the image of the first section that names one.
+fn image(sections: &[&Section], node: Span) -> (Image, Span) {
+    let named = sections.iter().find_map(|s| Some((s.text("image")?, s.span("image")?)));
+    match named {
+        Some((text, span)) if text == BUILT_IN => (Image::BuiltIn, span),
+        Some((text, span)) => (Image::Named(text), span),
+        None => (Image::BuiltIn, node),
+    }
+}
+
+/// Joins what all nodes get with what one node gets; the node wins.
+fn merge(parts: [&[Named<String>]; 2], name: impl Fn(&str) -> String) -> BTreeMap<String, (String, Span)> {
+    let all = parts.into_iter().flatten();
+    all.map(|scalar| (name(&scalar.name), (scalar.value.clone(), scalar.span))).collect()
+}

@@ -1,0 +1,192 @@
+//! Every key of a topology file, in one table. The reader and the JSON Schema both follow it, so that they agree.
+
+use super::model::{Addressing, Mode, Role, Runtime, Until};
+
+/// What a value must look like.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Shape {
+    /// A text; numbers count as written.
+    Text,
+    /// `true` or `false`.
+    Bool,
+    /// A port, 1 to 65535.
+    Port,
+    /// A time with a unit.
+    Duration,
+    /// A size in bytes with or without a unit.
+    Size,
+    /// A number of CPUs, as `1.5`.
+    Cpus,
+    /// One of these words, in capitals or not.
+    Words(&'static [&'static str]),
+    /// An IPv4 or IPv6 address.
+    Ip,
+    /// An IPv4 address.
+    Ipv4,
+    /// An IPv4 range.
+    Subnet,
+    /// Names with a scalar each.
+    Scalars,
+    /// A text, or a list of texts.
+    Texts,
+    /// A mapping with these keys.
+    Map(&'static Table),
+    /// Names with such a mapping each, or a list of such mappings with `name`.
+    Named(&'static Table),
+}
+
+/// A key and what it is for.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) shape: Shape,
+    pub(super) about: &'static str,
+}
+
+/// The keys of one mapping.
+#[derive(Debug)]
+pub(super) struct Table {
+    pub(super) keys: &'static [Key],
+    /// Keys of the format that this version does not serve.
+    pub(super) later: &'static [&'static str],
+}
+
+impl Table {
+    pub(super) fn get(&self, name: &str) -> Option<&'static Key> {
+        self.keys.iter().find(|key| key.name == name)
+    }
+}
+
+const fn key(name: &'static str, shape: Shape, about: &'static str) -> Key {
+    Key { name, shape, about }
+}
+
+const STRATEGIES: &[&str] = &["auto", "fixed", "random", "none"];
+
+/// The whole file.
+pub(super) static FILE: Table = Table {
+    keys: &[
+        key("apiVersion", Shape::Text, "Version of this format: mgctl/v1."),
+        key("name", Shape::Text, "Name of the cluster: lower-case letters, digits and hyphens."),
+        key(
+            "runtime",
+            Shape::Words(Runtime::WORDS),
+            "What runs the nodes. auto: docker where an engine answers, else process.",
+        ),
+        key("image", Shape::Text, "Image of all nodes. Without it, or built-in: the node inside mgctl."),
+        key("network", Shape::Map(&NETWORK), "The network between the nodes."),
+        key("addressing", Shape::Words(Addressing::WORDS), "How MAIN names its replicas. Default: static."),
+        key("replication", Shape::Map(&REPLICATION), "Defaults of replication."),
+        key("ports", Shape::Map(&PORTS), "Where Bolt is published on this machine."),
+        key("wait", Shape::Map(&WAIT), "How long `up` waits, and for what."),
+        key("defaults", Shape::Map(&DEFAULTS), "What every node gets unless it says otherwise."),
+        key("instances", Shape::Named(&INSTANCE), "The nodes, by name. Exactly one has the role main."),
+        key("init", Shape::Map(&INIT), "What is run on MAIN of a new cluster."),
+    ],
+    later: &["auth", "backup", "context", "env_file", "hooks", "hosts", "license", "on_failure", "tls"],
+};
+
+static NETWORK: Table = Table {
+    keys: &[
+        key("name", Shape::Text, "Name of the network at the engine. Default: mgctl-NAME."),
+        key("subnet", Shape::Subnet, "Its addresses, as 172.28.37.0/24. Default: a free /24."),
+    ],
+    later: &["driver", "external", "mtu"],
+};
+
+static REPLICATION: Table = Table {
+    keys: &[
+        key("port", Shape::Port, "Where replicas listen for MAIN. Default: 10000."),
+        key("mode", Shape::Words(Mode::WORDS), "Mode of replicas that name none. Default: SYNC."),
+    ],
+    later: &["check_frequency", "query_timeout"],
+};
+
+static PORTS: Table = Table {
+    keys: &[
+        key("bind", Shape::Ip, "Address of this machine on which Bolt is published. Default: 127.0.0.1."),
+        key("bolt_base", Shape::Port, "Bolt port of the first node; the next ones follow. Default: 7687."),
+        key(
+            "strategy",
+            Shape::Words(STRATEGIES),
+            "auto: the next free port if one is taken; fixed: an error; random: the system chooses; none: not published.",
+        ),
+        key("allow_public", Shape::Bool, "Accepts that Bolt is open to the network without a password."),
+    ],
+    later: &[],
+};
+
+static WAIT: Table = Table {
+    keys: &[
+        key("timeout", Shape::Duration, "How long at most. Default: 2m."),
+        key(
+            "until",
+            Shape::Words(Until::WORDS),
+            "For what. Default: redundant, every replica ready and 0 behind.",
+        ),
+    ],
+    later: &[],
+};
+
+const IMAGE: Key = key("image", Shape::Text, "Image of the node.");
+const FLAGS: Key = key("flags", Shape::Scalars, "Flags of the node, without their dashes.");
+const ENV: Key = key("env", Shape::Scalars, "Its environment.");
+const MEMORY: Key = key("memory", Shape::Size, "Memory limit, as 1GiB.");
+const CPUS: Key = key("cpus", Shape::Cpus, "CPU limit, as 1.5.");
+
+static DEFAULTS: Table = Table {
+    keys: &[IMAGE, FLAGS, ENV, MEMORY, CPUS],
+    later: &[
+        "healthcheck",
+        "labels",
+        "logging",
+        "pull",
+        "restart",
+        "stop_grace_period",
+        "ulimits",
+        "volumes",
+    ],
+};
+
+pub(super) static INSTANCE: Table = Table {
+    keys: &[
+        key("role", Shape::Words(Role::WORDS), "The role it starts with."),
+        key("mode", Shape::Words(Mode::WORDS), "How MAIN waits for it; replicas only."),
+        key("register_as", Shape::Text, "Name under which MAIN registers it. Default: its own, - as _."),
+        key("replication_port", Shape::Port, "Where it listens for MAIN. Default: replication.port."),
+        key("ports", Shape::Map(&INSTANCE_PORTS), "Where it is published on this machine."),
+        key("ip", Shape::Ipv4, "Its address in network.subnet. Default: .11, .12 and so on."),
+        IMAGE,
+        FLAGS,
+        ENV,
+        MEMORY,
+        CPUS,
+    ],
+    later: &[
+        "address",
+        "container_name",
+        "healthcheck",
+        "host",
+        "labels",
+        "logging",
+        "priority",
+        "pull",
+        "restart",
+        "stop_grace_period",
+        "ulimits",
+        "volumes",
+    ],
+};
+
+static INSTANCE_PORTS: Table = Table {
+    keys: &[key("bolt", Shape::Port, "Bolt port on this machine.")],
+    later: &["metrics", "monitoring"],
+};
+
+static INIT: Table = Table {
+    keys: &[
+        key("cypher", Shape::Texts, "Files of Cypher statements, relative to this file."),
+        key("once", Shape::Bool, "Only while the graph is empty. Default: true."),
+    ],
+    later: &[],
+};

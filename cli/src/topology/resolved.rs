@@ -1,0 +1,100 @@
+//! The topology with every default written out. What is written reads back as the same topology.
+
+use serde_json::{Map, Value, json};
+
+use super::duration::{show_duration, show_size};
+use super::model::{BoltPort, Image, Instance, Role, Topology};
+use super::{API_VERSION, build::BUILT_IN};
+
+/// Returns the topology as a file would give it, every default written out.
+pub fn to_json(topology: &Topology) -> Value {
+    let strategies = topology.instances.iter().map(|i| match i.bolt {
+        BoltPort::Fixed(_) => "fixed",
+        BoltPort::From(_) => "auto",
+        BoltPort::Random => "random",
+        BoltPort::None => "none",
+    });
+    // A node with a port of its own says nothing about the others.
+    let strategy = strategies.clone().find(|s| *s != "fixed").unwrap_or("fixed");
+    let mut ports = json!({
+        "bind": topology.bind.to_string(), "bolt_base": topology.bolt_base, "strategy": strategy,
+    });
+    if !topology.bind.is_loopback() && strategies.into_iter().any(|s| s != "none") {
+        ports["allow_public"] = json!(true);
+    }
+    let mut network = json!({ "name": topology.network.name });
+    if let Some(subnet) = topology.network.subnet {
+        network["subnet"] = json!(subnet.to_string());
+    }
+    let instances: Map<String, Value> =
+        topology.instances.iter().map(|i| (i.name.clone(), instance(i))).collect();
+    let mut file = json!({
+        "apiVersion": API_VERSION,
+        "name": topology.name,
+        "runtime": topology.runtime.as_str(),
+        "network": network,
+        "addressing": topology.addressing.as_str(),
+        // What the declared MAIN is registered as once another node is promoted.
+        "replication": { "mode": topology.main().mode.as_str() },
+        "ports": ports,
+        "wait": {
+            "timeout": show_duration(topology.wait.timeout), "until": topology.wait.until.as_str(),
+        },
+        "instances": instances,
+    });
+    if !topology.init.cypher.is_empty() {
+        let paths: Vec<String> = topology.init.cypher.iter().map(|p| p.display().to_string()).collect();
+        file["init"] = json!({ "cypher": paths, "once": topology.init.once });
+    }
+    file
+}
+
+fn instance(instance: &Instance) -> Value {
+    let image = match &instance.image {
+        Image::BuiltIn => BUILT_IN,
+        Image::Named(name) => name,
+    };
+    let mut value = json!({ "role": instance.role.as_str().to_ascii_lowercase() });
+    if instance.role == Role::Replica {
+        value["mode"] = json!(instance.mode.as_str());
+    }
+    value["register_as"] = json!(instance.register_as);
+    value["replication_port"] = json!(instance.replication_port);
+    if let BoltPort::Fixed(port) = instance.bolt {
+        value["ports"] = json!({ "bolt": port });
+    }
+    if let Some(ip) = instance.ip {
+        value["ip"] = json!(ip.to_string());
+    }
+    value["image"] = json!(image);
+    if !instance.flags.is_empty() {
+        value["flags"] = json!(escaped(&instance.flags));
+    }
+    if !instance.env.is_empty() {
+        value["env"] = json!(escaped(&instance.env));
+    }
+    if let Some(bytes) = instance.memory_bytes {
+        value["memory"] = json!(show_size(bytes));
+    }
+    if let Some(nano) = instance.nano_cpus {
+        let text = format!("{}.{:09}", nano / 1_000_000_000, nano % 1_000_000_000);
+        let text = text.trim_end_matches('0').trim_end_matches('.');
+        // A decimal of at most nine places is a number in JSON as it stands.
+        value["cpus"] = serde_json::from_str(text).unwrap_or_else(|_| json!(text));
+    }
+    value
+}
+
+/// Returns the values with `$` doubled, since variables are already put in.
+fn escaped(map: &std::collections::BTreeMap<String, String>) -> std::collections::BTreeMap<&str, String> {
+    map.iter().map(|(key, value)| (key.as_str(), value.replace('$', "$$"))).collect()
+}
+
+/// Returns the same as YAML.
+///
+/// # Errors
+///
+/// When the YAML cannot be written.
+pub fn to_yaml(topology: &Topology) -> Result<String, serde_yaml::ser_error::Error> {
+    serde_yaml::to_string(&to_json(topology))
+}

@@ -1,0 +1,121 @@
+//! One file per behaviour of the topology reader: the YAML, `---- expected`, and what `mgctl validate` says.
+//! `UPDATE=1 cargo test -p mgctl --test topology` rewrites the expected part; read the diff.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use mgctl::error::CliError;
+use mgctl::error::Exit;
+use mgctl::topology::{Loaded, Source, load, notes, to_yaml};
+
+const MARK: &str = "---- expected\n";
+
+fn room() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/topology")
+}
+
+/// The environment of these tests.
+fn variable(name: &str) -> Option<String> {
+    match name {
+        "SET" => Some("from-env".to_owned()),
+        "PORT" => Some("7777".to_owned()),
+        "EMPTY" => Some(String::new()),
+        _ => None,
+    }
+}
+
+fn read(name: &str, directory: &Path, text: &str) -> Result<Loaded, CliError> {
+    let source = Source { name: name.into(), directory: directory.into(), text: text.into() };
+    load(&source, &variable).map_err(|problems| CliError::of(Exit::Usage, problems))
+}
+
+fn answer(text: &str) -> String {
+    let directory = Path::new("no-such-directory");
+    match read("topology.yaml", directory, text) {
+        Err(error) => error.render(false),
+        Ok(loaded) => {
+            let mut out: String = loaded.warnings.iter().map(|w| w.render(false) + "\n").collect();
+            for note in notes(&loaded.topology) {
+                writeln!(out, "note: {note}").unwrap();
+            }
+            out + "valid\n" + &to_yaml(&loaded.topology).unwrap()
+        }
+    }
+}
+
+#[test]
+fn every_file_is_answered_as_written() {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(room()).unwrap().map(|e| e.unwrap().path()).collect();
+    files.sort();
+    assert!(files.len() > 30, "the golden files are there");
+    let mut wrong = String::new();
+    for file in files {
+        let script = std::fs::read_to_string(&file).unwrap();
+        let (input, expected) = script.split_once(MARK).unwrap_or((script.as_str(), ""));
+        let actual = answer(input);
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(&file, format!("{input}{MARK}{}\n", actual.trim_end())).unwrap();
+        } else if actual.trim_end() != expected.trim_end() {
+            let name = file.file_stem().unwrap().to_string_lossy();
+            writeln!(
+                wrong,
+                "== {name}\n-- expected\n{}\n-- actual\n{}",
+                expected.trim_end(),
+                actual.trim_end()
+            )
+            .unwrap();
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}\nUPDATE=1 rewrites the expected part");
+}
+
+#[test]
+fn every_example_is_valid_and_reads_back_the_same() {
+    let topologies = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("topologies");
+    let mut count = 0;
+    for entry in std::fs::read_dir(&topologies).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|e| e != "yaml") {
+            continue;
+        }
+        count += 1;
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let loaded = read(&name, &topologies, &text).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(
+            path.file_stem().unwrap().to_string_lossy().split('-').next(),
+            loaded.topology.name.split('-').next()
+        );
+        let allowed = ["MG031"];
+        for warning in &loaded.warnings {
+            assert!(allowed.contains(&warning.code.unwrap_or("")), "{}", warning.render(false));
+        }
+        let yaml = to_yaml(&loaded.topology).unwrap();
+        let mut again =
+            read("resolved", Path::new(""), &yaml).unwrap_or_else(|error| panic!("{yaml}\n{error}")).topology;
+        // The two stand in different files, at different lines.
+        again.place = loaded.topology.place.clone();
+        for (a, b) in again.instances.iter_mut().zip(&loaded.topology.instances) {
+            a.place = b.place.clone();
+        }
+        assert_eq!(again, loaded.topology, "{name}");
+    }
+    assert!(count >= 5);
+}
+
+#[test]
+fn the_quickstart_people_know_each_other() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("topologies/quickstart.cypherl");
+    let text = std::fs::read_to_string(path).unwrap();
+    assert_eq!(
+        text.matches(":Person {name: ").count()
+            - text.matches("(a:Person {name: ").count()
+            - text.matches("(b:Person {name: ").count(),
+        30
+    );
+    let statements = text.lines().filter(|line| !line.starts_with("//") && !line.is_empty());
+    assert!(statements.clone().count() > 10);
+    for statement in statements {
+        assert!(statement.ends_with(';'), "one statement a line: {statement}");
+    }
+}
