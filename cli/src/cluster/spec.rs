@@ -179,6 +179,7 @@ pub fn rebuild(cluster: &str, specs: &BTreeMap<String, &Spec>) -> Option<Topolog
         },
         addressing: first.text("addressing").and_then(Addressing::parse).unwrap_or_default(),
         bind: first.text("bind").and_then(|ip| ip.parse().ok()).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        bolt_base: 7687,
         wait: Wait { timeout: Duration::from_secs(120), until: Until::Redundant },
         init: Init::default(),
         instances,
