@@ -1,10 +1,250 @@
 //! Cypher: from text to rows.
+//!
+//! A query goes through these rooms, and each knows only what the one before it yields:
+//! text → [`parser`] → [`ast`] → [`semantics`] (names resolved, nonsense refused) → `planner` →
+//! [`plan`] → `executor` → rows. [`value`] holds Cypher's rules over values, [`functions`] and
+//! [`procedures`] what can be called, [`schema`] the statements about indexes and constraints.
+//!
+//! ```text
+//! let Statement::Query(query) = parse(text)? else { ... };
+//! let prepared = prepare(&query, &tx, &params)?;            // again when prepared.is_stale(&tx)
+//! let mut run = Execution::new(prepared, params, limits)?;
+//! while let Some(row) = run.next(&mut tx)? { ... }          // values in the order of prepared.columns
+//! ```
+//!
+//! Nothing here reads a clock or throws dice: [`Limits`] carries the time and a seed.
 
 pub mod ast;
 pub mod error;
+mod executor;
+mod fail;
+pub mod functions;
 mod lexer;
 pub mod parser;
+pub mod plan;
+mod planner;
+pub mod procedures;
+pub mod schema;
 pub mod semantics;
+mod temporal;
+pub mod value;
 
 pub use error::{CypherError, ErrorKind, Phase};
+pub use executor::{Counters, Limits, Runtime};
 pub use parser::parse;
+pub use procedures::{Builtin, Procedures};
+
+use ast::{Name, Query};
+use executor::{Machine, State};
+use mgnode_core::storage::Transaction;
+use mgnode_core::types::Value;
+use plan::Plan;
+use semantics::{Analyzed, Arity, Catalog, ProcedureShape};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Parameters of a query by name, without the `$`.
+pub type Params = Arc<BTreeMap<Arc<str>, Value>>;
+
+/// What a query does with the graph, as Bolt's `type` says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueryKind {
+    /// `r`
+    Read,
+    /// `w`
+    Write,
+    /// `rw`
+    ReadWrite,
+    /// `s`
+    Schema,
+}
+
+impl QueryKind {
+    /// Returns Bolt's letters.
+    pub fn letters(self) -> &'static str {
+        match self {
+            QueryKind::Read => "r",
+            QueryKind::Write => "w",
+            QueryKind::ReadWrite => "rw",
+            QueryKind::Schema => "s",
+        }
+    }
+}
+
+/// A query that is ready to run, with any parameters, in any transaction, any number of times.
+pub struct Prepared {
+    /// Names of the columns; empty where the query returns nothing.
+    pub columns: Vec<Name>,
+    pub kind: QueryKind,
+    plan: Plan,
+    analyzed: Analyzed,
+    /// The indexes that it was planned with.
+    schema: u64,
+}
+
+impl std::fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Prepared")
+            .field("columns", &self.columns)
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Prepared {
+    /// Whether indexes came or went since: then it must be prepared again before it runs.
+    pub fn is_stale(&self, tx: &Transaction) -> bool {
+        self.schema != fingerprint(tx)
+    }
+
+    /// Returns the plan as `EXPLAIN` shows it, one line a row.
+    pub fn explain(&self, tx: &Transaction) -> Vec<String> {
+        self.plan.explain(tx.names(), &|slot| match self.analyzed.variables.get(slot) {
+            Some(v) if !v.name.is_empty() => v.name.to_string(),
+            _ => format!("anon{slot}"),
+        })
+    }
+}
+
+/// Names the set of indexes and constraints.
+fn fingerprint(tx: &Transaction) -> u64 {
+    use std::hash::{Hash, Hasher};
+    let mut h = rustc_hash::FxHasher::default();
+    tx.indexes().hash(&mut h);
+    tx.constraints().hash(&mut h);
+    h.finish()
+}
+
+/// What the analysis may ask about functions and procedures.
+struct Known<'a>(&'a dyn Procedures);
+
+impl Catalog for Known<'_> {
+    fn function(&self, name: &str) -> Option<Arity> {
+        functions::by_name(name).map(|f| Arity { min: f.args_min, max: f.args_max })
+    }
+
+    fn function_names(&self) -> Vec<&str> {
+        functions::names().collect()
+    }
+
+    fn procedure(&self, name: &str) -> Option<ProcedureShape> {
+        self.0.shape(name)
+    }
+}
+
+/// Analyzes and plans a query. The parameters are only looked at for those that are missing.
+pub fn prepare(query: &Query, tx: &Transaction, params: &Params) -> Result<Arc<Prepared>, CypherError> {
+    prepare_with(query, tx, params, &Builtin)
+}
+
+/// As [`prepare`], with other procedures than the built-in ones.
+pub fn prepare_with(
+    query: &Query,
+    tx: &Transaction,
+    params: &Params,
+    procedures: &dyn Procedures,
+) -> Result<Arc<Prepared>, CypherError> {
+    let analyzed = analyze(query, &Known(procedures))?;
+    let plan = planner::plan(&analyzed, tx, procedures)?;
+    let prepared = Prepared {
+        columns: analyzed.columns.clone(),
+        kind: match (analyzed.reads, analyzed.writes) {
+            (_, false) => QueryKind::Read,
+            (false, true) => QueryKind::Write,
+            (true, true) => QueryKind::ReadWrite,
+        },
+        plan,
+        analyzed,
+        schema: fingerprint(tx),
+    };
+    parameters(&prepared.plan, params)?;
+    Ok(Arc::new(prepared))
+}
+
+fn analyze(_: &Query, _: &dyn Catalog) -> Result<Analyzed, CypherError> {
+    Err(CypherError::limit("analysis is being built"))
+}
+
+/// Puts parameters into the plan's order.
+fn parameters(plan: &Plan, params: &Params) -> Result<Vec<Value>, CypherError> {
+    plan.params
+        .iter()
+        .map(|name| {
+            params.get(name).cloned().ok_or_else(|| {
+                let mut error = CypherError::runtime(
+                    ErrorKind::ParameterMissing,
+                    "MissingParameter",
+                    format!("Parameter ${name} not provided."),
+                );
+                error.phase = Phase::CompileTime;
+                error
+            })
+        })
+        .collect()
+}
+
+/// A query that is running. It holds no transaction: each pull is given the same one.
+pub struct Execution {
+    prepared: Arc<Prepared>,
+    row: Vec<Value>,
+    states: Vec<State>,
+    params: Vec<Value>,
+    run: Runtime,
+    is_over: bool,
+}
+
+impl Execution {
+    /// Begins to run a query. Fails where a parameter is missing.
+    pub fn new(prepared: Arc<Prepared>, params: Params, limits: Limits) -> Result<Execution, CypherError> {
+        let params = parameters(&prepared.plan, &params)?;
+        let mut states = Vec::new();
+        states.resize_with(prepared.plan.ops.len(), State::default);
+        Ok(Execution {
+            row: vec![Value::Null; prepared.plan.width],
+            states,
+            params,
+            run: Runtime::new(limits),
+            prepared,
+            is_over: false,
+        })
+    }
+
+    /// Returns the next row, or None at the end. A query that returns nothing does all its work in
+    /// the first call. After an error the transaction must be given up.
+    pub fn next(&mut self, tx: &mut Transaction) -> Result<Option<Vec<Value>>, CypherError> {
+        if self.is_over {
+            return Ok(None);
+        }
+        self.run.check_cancelled()?;
+        let plan = &self.prepared.plan;
+        let mut machine = Machine {
+            plan,
+            row: &mut self.row,
+            states: &mut self.states,
+            params: &self.params,
+            run: &mut self.run,
+            tx,
+        };
+        match machine.next(plan.root) {
+            Ok(true) => Ok(Some(plan.columns.iter().map(|slot| self.row[*slot].clone()).collect())),
+            Ok(false) => {
+                self.is_over = true;
+                Ok(None)
+            }
+            Err(error) => {
+                self.is_over = true;
+                Err(error)
+            }
+        }
+    }
+
+    /// Returns what was changed so far.
+    pub fn counters(&self) -> Counters {
+        self.run.counters
+    }
+
+    /// Returns the query that it runs.
+    pub fn prepared(&self) -> &Arc<Prepared> {
+        &self.prepared
+    }
+}

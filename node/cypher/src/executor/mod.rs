@@ -1,0 +1,789 @@
+//! Runs a plan: rows are pulled through the operators one at a time.
+//!
+//! A [`Machine`] is borrowed together for each pull from the [`Execution`](crate::Execution) that
+//! owns the registers and the operators' states. Every operator that can go on for long without
+//! yielding a row calls [`Runtime::tick`], so that a query can be stopped at any time, and every
+//! operator that holds rows accounts for them with [`Runtime::hold`].
+
+mod eval;
+mod rows;
+mod runtime;
+mod walk;
+mod write;
+
+pub use runtime::{Counters, Limits, Runtime};
+
+use crate::error::CypherError;
+use crate::fail;
+use crate::functions::aggregate::Accumulator;
+use crate::plan::{Bounds, Expand, Inner, Op, OpId, Plan, Slot};
+use crate::value::{Key, KeyRef, memory, orderable, type_name};
+use hashbrown::HashTable;
+use mgnode_core::storage::{Expansion, IndexBounds, IndexCursor, Transaction};
+use mgnode_core::types::{EdgeId, EdgeTypeId, IndexSpec, Value, VertexId};
+use rows::Rows;
+use rustc_hash::{FxHashSet, FxHasher};
+use smallvec::SmallVec;
+use std::cmp::Ordering;
+use std::hash::{Hash, Hasher};
+use std::ops::Bound;
+use std::sync::Arc;
+
+/// How many vertices a scan fetches at once.
+const BATCH: usize = 128;
+
+/// What an operator remembers between two rows.
+#[derive(Default)]
+pub(crate) enum State {
+    /// It has not been asked yet.
+    #[default]
+    Fresh,
+    Done,
+    /// It goes on with its input.
+    Running,
+    Scan(Scan),
+    Expand {
+        hits: Vec<Expansion>,
+        at: usize,
+    },
+    Walk(Box<walk::Walk>),
+    Paths(std::vec::IntoIter<walk::Found>),
+    Rows(Rows),
+    Unwind {
+        list: Arc<Vec<Value>>,
+        at: usize,
+    },
+    Distinct(FxHashSet<Key>),
+    Left(u64),
+    Part(usize),
+    Table {
+        rows: std::vec::IntoIter<Vec<Value>>,
+    },
+}
+
+/// A scan in batches: what was fetched, and where to go on.
+#[derive(Default)]
+pub(crate) struct Scan {
+    batch: Vec<VertexId>,
+    at: usize,
+    last: Option<VertexId>,
+    seek: Option<Seek>,
+    end: bool,
+}
+
+struct Seek {
+    cursor: IndexCursor,
+    bounds: Vec<IndexBounds>,
+}
+
+/// A row that is sorted: its keys, and what is kept of it.
+type Sorted = (Box<[Value]>, Box<[Value]>);
+
+/// Everything that running needs, borrowed for one pull.
+pub(crate) struct Machine<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) row: &'a mut [Value],
+    pub(crate) states: &'a mut [State],
+    pub(crate) params: &'a [Value],
+    pub(crate) run: &'a mut Runtime,
+    pub(crate) tx: &'a mut Transaction,
+}
+
+impl<'a> Machine<'a> {
+    /// Makes the next row of an operator in the registers. False at the end.
+    pub(crate) fn next(&mut self, id: OpId) -> Result<bool, CypherError> {
+        let plan = self.plan;
+        match &plan.ops[id] {
+            Op::Argument => {
+                let fresh = matches!(self.states[id], State::Fresh);
+                self.states[id] = State::Done;
+                Ok(fresh)
+            }
+            Op::Nothing => Ok(false),
+            Op::Pass { input } => self.next(*input),
+            Op::AllNodes { input, slot } => self.scan(id, *input, *slot, |m, scan| {
+                m.tx.scan_vertices(scan.last, BATCH, &mut scan.batch);
+                Ok(())
+            }),
+            Op::LabelScan { input, slot, label } => {
+                let Some(label) = label.find(self.tx.names()) else { return self.none(*input) };
+                self.scan(id, *input, *slot, |m, scan| {
+                    m.tx.scan_label(label, scan.last, BATCH, &mut scan.batch);
+                    Ok(())
+                })
+            }
+            Op::IndexSeek { input, slot, index, bounds } => self.seek(id, *input, *slot, index, bounds),
+            Op::NodeById { input, slot, id: expr } => {
+                while self.next(*input)? {
+                    if let Value::Int(n) = self.eval(expr)?
+                        && let Ok(n) = u64::try_from(n)
+                        && self.tx.vertex_exists(VertexId(n))
+                    {
+                        self.row[*slot] = Value::Vertex(VertexId(n));
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            }
+            Op::Expand(e) => self.expand(id, e),
+            Op::VarExpand(e) => self.var_expand(id, e),
+            Op::Shortest(e) => self.shortest(id, e),
+            Op::EdgeEnds { input, expand } => self.edge_ends(id, *input, expand),
+            Op::Filter { input, predicate } => {
+                while self.next(*input)? {
+                    if self.test(predicate)? {
+                        return Ok(true);
+                    }
+                    self.run.tick()?;
+                }
+                Ok(false)
+            }
+            Op::Project { input, items } => {
+                if !self.next(*input)? {
+                    return Ok(false);
+                }
+                for (expr, slot) in items {
+                    self.row[*slot] = self.eval(expr)?;
+                }
+                Ok(true)
+            }
+            Op::NamedPath { input, slot, parts } => {
+                if !self.next(*input)? {
+                    return Ok(false);
+                }
+                self.row[*slot] = self.path(parts)?;
+                Ok(true)
+            }
+            Op::Optional { input, inner, nulls } => loop {
+                let first = match self.states[id] {
+                    State::Running => false,
+                    _ => {
+                        if !self.next(*input)? {
+                            return Ok(false);
+                        }
+                        self.reset(inner);
+                        self.states[id] = State::Running;
+                        true
+                    }
+                };
+                if self.next(inner.root)? {
+                    return Ok(true);
+                }
+                self.states[id] = State::Fresh;
+                if first {
+                    for slot in nulls {
+                        self.row[*slot] = Value::Null;
+                    }
+                    return Ok(true);
+                }
+            },
+            Op::Apply { input, inner } => loop {
+                if matches!(self.states[id], State::Running) {
+                    if self.next(inner.root)? {
+                        return Ok(true);
+                    }
+                    self.states[id] = State::Fresh;
+                }
+                if !self.next(*input)? {
+                    return Ok(false);
+                }
+                self.run.tick()?;
+                self.reset(inner);
+                self.states[id] = State::Running;
+            },
+            Op::ForEffect { input, inner } => {
+                if !self.next(*input)? {
+                    return Ok(false);
+                }
+                self.exhaust(inner)?;
+                Ok(true)
+            }
+            Op::Unwind { input, list, slot } => loop {
+                if let State::Unwind { list, at } = &mut self.states[id] {
+                    if let Some(v) = list.get(*at) {
+                        *at += 1;
+                        self.row[*slot] = v.clone();
+                        self.run.tick()?;
+                        return Ok(true);
+                    }
+                    self.states[id] = State::Fresh;
+                }
+                if !self.next(*input)? {
+                    return Ok(false);
+                }
+                let list = match self.eval(list)? {
+                    Value::List(list) => list,
+                    Value::Null => continue,
+                    other => Arc::new(vec![other]),
+                };
+                self.states[id] = State::Unwind { list, at: 0 };
+            },
+            Op::Aggregate { .. } => self.aggregate(id),
+            Op::Distinct { input, slots } => {
+                if matches!(self.states[id], State::Fresh) {
+                    self.states[id] = State::Distinct(FxHashSet::default());
+                }
+                while self.next(*input)? {
+                    self.run.tick()?;
+                    let key: Box<[Value]> = slots.iter().map(|s| self.row[*s].clone()).collect();
+                    let bytes = key.iter().map(memory).sum::<usize>() + 16;
+                    let State::Distinct(seen) = &mut self.states[id] else { unreachable!("set above") };
+                    if seen.insert(Key(key)) {
+                        self.run.hold(bytes)?;
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            }
+            Op::Sort { .. } => self.sort(id),
+            Op::Skip { input, count } => {
+                if matches!(self.states[id], State::Fresh) {
+                    let mut left = self.count(count, "SKIP")?;
+                    while left > 0 && self.next(*input)? {
+                        self.run.tick()?;
+                        left -= 1;
+                    }
+                    self.states[id] = State::Running;
+                    if left > 0 {
+                        return Ok(false);
+                    }
+                }
+                self.next(*input)
+            }
+            Op::Limit { input, count } => {
+                if matches!(self.states[id], State::Fresh) {
+                    self.states[id] = State::Left(self.count(count, "LIMIT")?);
+                }
+                let State::Left(left) = &mut self.states[id] else { unreachable!("set above") };
+                if *left == 0 {
+                    return Ok(false);
+                }
+                *left -= 1;
+                self.next(*input)
+            }
+            Op::Eager { input, saved } => {
+                if matches!(self.states[id], State::Fresh) {
+                    let rows = self.save_all(*input, saved)?;
+                    self.states[id] = State::Rows(rows);
+                }
+                self.restore(id, saved)
+            }
+            Op::Union { parts, slots } => {
+                if matches!(self.states[id], State::Fresh) {
+                    self.states[id] = State::Part(0);
+                }
+                loop {
+                    let State::Part(part) = self.states[id] else { unreachable!("set above") };
+                    let Some((root, from)) = parts.get(part) else { return Ok(false) };
+                    if self.next(*root)? {
+                        for (from, to) in from.iter().zip(slots) {
+                            self.row[*to] = self.row[*from].clone();
+                        }
+                        return Ok(true);
+                    }
+                    self.states[id] = State::Part(part + 1);
+                }
+            }
+            Op::Create { input, items } => {
+                if !self.next(*input)? {
+                    return Ok(false);
+                }
+                self.run.tick()?;
+                self.create(items)?;
+                Ok(true)
+            }
+            Op::Merge(merge) => self.merge(id, merge),
+            Op::Set { input, items } => {
+                if !self.next(*input)? {
+                    return Ok(false);
+                }
+                self.run.tick()?;
+                self.set(items)?;
+                Ok(true)
+            }
+            Op::Delete { input, targets, detach, saved } => {
+                if matches!(self.states[id], State::Fresh) {
+                    let rows = self.delete(*input, targets, *detach, saved)?;
+                    self.states[id] = State::Rows(rows);
+                }
+                self.restore(id, saved)
+            }
+            Op::Foreach { input, slot, list, inner } => {
+                if !self.next(*input)? {
+                    return Ok(false);
+                }
+                let list = match self.eval(list)? {
+                    Value::List(list) => list,
+                    Value::Null => return Ok(true),
+                    other => {
+                        return Err(fail::types(format!("`FOREACH` takes a list, not {}", type_name(&other))));
+                    }
+                };
+                for v in list.iter() {
+                    self.run.tick()?;
+                    self.row[*slot] = v.clone();
+                    self.exhaust(inner)?;
+                }
+                Ok(true)
+            }
+            Op::Call { input, name, args, outputs, has_fields } => {
+                self.call(id, *input, name, args, outputs, *has_fields)
+            }
+            Op::Drain { input } => {
+                while self.next(*input)? {
+                    self.run.tick()?;
+                }
+                Ok(false)
+            }
+        }
+    }
+
+    /// Forgets what the operators of an inner plan remember.
+    pub(crate) fn reset(&mut self, inner: &Inner) {
+        for state in &mut self.states[inner.ops.clone()] {
+            *state = State::Fresh;
+        }
+    }
+
+    /// Runs an inner plan to its end.
+    fn exhaust(&mut self, inner: &Inner) -> Result<(), CypherError> {
+        self.reset(inner);
+        while self.next(inner.root)? {
+            self.run.tick()?;
+        }
+        Ok(())
+    }
+
+    /// Takes the input to its end, for what it writes, and yields nothing.
+    fn none(&mut self, input: OpId) -> Result<bool, CypherError> {
+        while self.next(input)? {
+            self.run.tick()?;
+        }
+        Ok(false)
+    }
+
+    /// Evaluates the number of a `SKIP` or `LIMIT`.
+    fn count(&mut self, expr: &'a crate::plan::Expr, word: &str) -> Result<u64, CypherError> {
+        match self.eval(expr)? {
+            Value::Int(n) => u64::try_from(n).map_err(|_| {
+                CypherError::runtime(
+                    crate::error::ErrorKind::SyntaxError,
+                    "NegativeIntegerArgument",
+                    format!("`{word}` takes no negative number, such as {n}"),
+                )
+            }),
+            other => Err(CypherError::runtime(
+                crate::error::ErrorKind::SyntaxError,
+                "InvalidArgumentType",
+                format!("`{word}` takes an integer, not {}", type_name(&other)),
+            )),
+        }
+    }
+
+    // ------------------------------------------------------------------------------------ scans
+
+    fn scan(
+        &mut self,
+        id: OpId,
+        input: OpId,
+        slot: Slot,
+        fetch: impl Fn(&mut Self, &mut Scan) -> Result<(), CypherError>,
+    ) -> Result<bool, CypherError> {
+        loop {
+            if let State::Scan(scan) = &mut self.states[id] {
+                if let Some(v) = scan.batch.get(scan.at) {
+                    scan.at += 1;
+                    self.row[slot] = Value::Vertex(*v);
+                    return Ok(true);
+                }
+                if scan.end {
+                    self.states[id] = State::Fresh;
+                } else {
+                    self.run.tick()?;
+                    let State::Scan(mut scan) = std::mem::take(&mut self.states[id]) else {
+                        unreachable!("matched above")
+                    };
+                    scan.batch.clear();
+                    scan.at = 0;
+                    fetch(self, &mut scan)?;
+                    scan.end = scan.batch.len() < BATCH;
+                    scan.last = scan.batch.last().copied();
+                    self.states[id] = State::Scan(scan);
+                    continue;
+                }
+            }
+            if !self.next(input)? {
+                return Ok(false);
+            }
+            self.states[id] = State::Scan(Scan::default());
+        }
+    }
+
+    fn seek(
+        &mut self,
+        id: OpId,
+        input: OpId,
+        slot: Slot,
+        index: &IndexSpec,
+        bounds: &'a Bounds,
+    ) -> Result<bool, CypherError> {
+        loop {
+            if let State::Scan(scan) = &mut self.states[id] {
+                if let Some(v) = scan.batch.get(scan.at) {
+                    scan.at += 1;
+                    self.row[slot] = Value::Vertex(*v);
+                    return Ok(true);
+                }
+                scan.batch.clear();
+                scan.at = 0;
+                if let Some(seek) = &mut scan.seek
+                    && let Some(bounds) = seek.bounds.last()
+                {
+                    self.run.tick()?;
+                    self.tx.index_seek(index, bounds, &mut seek.cursor, BATCH, &mut scan.batch);
+                    if scan.batch.len() < BATCH {
+                        seek.bounds.pop();
+                        seek.cursor = IndexCursor::default();
+                    }
+                    continue;
+                }
+                scan.end = true;
+            }
+            if !self.next(input)? {
+                return Ok(false);
+            }
+            let bounds = self.bounds(bounds)?;
+            // The batch's memory is kept from one row to the next.
+            let mut scan = match std::mem::take(&mut self.states[id]) {
+                State::Scan(scan) => scan,
+                _ => Scan::default(),
+            };
+            scan.seek = Some(Seek { cursor: IndexCursor::default(), bounds });
+            self.states[id] = State::Scan(scan);
+        }
+    }
+
+    /// Evaluates the bounds of a seek; the last is sought first.
+    fn bounds(&mut self, b: &'a Bounds) -> Result<Vec<IndexBounds>, CypherError> {
+        if let Some(list) = &b.any_of {
+            return Ok(match self.eval(list)? {
+                Value::List(items) => {
+                    let mut seen = FxHashSet::default();
+                    items
+                        .iter()
+                        .rev()
+                        .filter(|v| !v.is_null() && seen.insert(Key(Box::new([(*v).clone()]))))
+                        .map(|v| IndexBounds::equal(vec![v.clone()]))
+                        .collect()
+                }
+                _ => Vec::new(),
+            });
+        }
+        let mut equal = Vec::with_capacity(b.equal.len());
+        for expr in &b.equal {
+            let v = self.eval(expr)?;
+            if v.is_null() {
+                return Ok(Vec::new());
+            }
+            equal.push(v);
+        }
+        let mut range = (Bound::Unbounded, Bound::Unbounded);
+        if let Some(prefix) = &b.prefix {
+            let Value::String(text) = self.eval(prefix)? else { return Ok(Vec::new()) };
+            range = (Bound::Included(Value::String(text.clone())), prefix_end(&text));
+        }
+        for (side, bound) in [(&mut range.0, &b.from), (&mut range.1, &b.to)] {
+            if let Some((expr, inclusive)) = bound {
+                let v = self.eval(expr)?;
+                if v.is_null() {
+                    return Ok(Vec::new());
+                }
+                *side = if *inclusive { Bound::Included(v) } else { Bound::Excluded(v) };
+            }
+        }
+        Ok(vec![IndexBounds { equal, range }])
+    }
+
+    // ---------------------------------------------------------------------------------- expands
+
+    /// Returns the vertex in a slot; None for Null.
+    pub(crate) fn vertex(&self, slot: Slot) -> Result<Option<VertexId>, CypherError> {
+        match &self.row[slot] {
+            Value::Vertex(v) => Ok(Some(*v)),
+            Value::Null => Ok(None),
+            other => Err(fail::types(format!("a pattern begins at nodes, not at {}", type_name(other)))),
+        }
+    }
+
+    /// Returns the ids of types; None where types are asked for and none of them exists.
+    pub(crate) fn types(&self, types: &[crate::plan::TypeRef]) -> Option<SmallVec<[EdgeTypeId; 4]>> {
+        let names = self.tx.names();
+        let found: SmallVec<[EdgeTypeId; 4]> = types.iter().filter_map(|t| t.find(names)).collect();
+        (types.is_empty() || !found.is_empty()).then_some(found)
+    }
+
+    /// Whether an edge is bound already in the same `MATCH`.
+    pub(crate) fn is_taken(&self, edge: EdgeId, others: &[Slot]) -> bool {
+        others.iter().any(|slot| match &self.row[*slot] {
+            Value::Edge(e) => *e == edge,
+            Value::List(items) => items.iter().any(|v| matches!(v, Value::Edge(e) if *e == edge)),
+            _ => false,
+        })
+    }
+
+    fn expand(&mut self, id: OpId, e: &'a Expand) -> Result<bool, CypherError> {
+        loop {
+            if let State::Expand { hits, at } = &mut self.states[id] {
+                let target = if e.into { Some(&self.row[e.to]) } else { None };
+                let mut found = None;
+                while let Some((edge, _, other, _)) = hits.get(*at) {
+                    *at += 1;
+                    if target.is_some_and(|t| !matches!(t, Value::Vertex(v) if v == other)) {
+                        continue;
+                    }
+                    let taken = e.others.iter().any(|slot| match &self.row[*slot] {
+                        Value::Edge(x) => x == edge,
+                        Value::List(items) => items.iter().any(|v| matches!(v, Value::Edge(x) if x == edge)),
+                        _ => false,
+                    });
+                    if !taken {
+                        found = Some((*edge, *other));
+                        break;
+                    }
+                }
+                if let Some((edge, other)) = found {
+                    self.row[e.edge] = Value::Edge(edge);
+                    if !e.into {
+                        self.row[e.to] = Value::Vertex(other);
+                    }
+                    return Ok(true);
+                }
+            }
+            // Both at once: no other row may come between them.
+            if !self.next(e.input)? {
+                self.states[id] = State::Fresh;
+                return Ok(false);
+            }
+            self.run.tick()?;
+            let mut hits = match std::mem::take(&mut self.states[id]) {
+                State::Expand { mut hits, .. } => {
+                    hits.clear();
+                    hits
+                }
+                _ => Vec::new(),
+            };
+            if let Some(from) = self.vertex(e.from)?
+                && (!e.into || self.vertex(e.to)?.is_some())
+                && let Some(types) = self.types(&e.types)
+            {
+                let types = (!e.types.is_empty()).then_some(&types[..]);
+                self.tx.expand(from, e.direction, types, &mut hits);
+            }
+            self.states[id] = State::Expand { hits, at: 0 };
+        }
+    }
+
+    // ------------------------------------------------------------------- operators that hold rows
+
+    /// Takes the input to its end and keeps the slots of each row.
+    fn save_all(&mut self, input: OpId, saved: &[Slot]) -> Result<Rows, CypherError> {
+        let mut rows = Rows::new(saved.len());
+        while self.next(input)? {
+            self.run.tick()?;
+            let bytes = rows.push(saved.iter().map(|s| self.row[*s].clone()));
+            self.run.hold(bytes)?;
+        }
+        Ok(rows)
+    }
+
+    /// Puts the next kept row back into its slots.
+    fn restore(&mut self, id: OpId, saved: &[Slot]) -> Result<bool, CypherError> {
+        let State::Rows(rows) = &mut self.states[id] else { unreachable!("the caller has made it") };
+        let Some(row) = rows.take() else { return Ok(false) };
+        for (slot, v) in saved.iter().zip(row) {
+            self.row[*slot] = std::mem::take(v);
+        }
+        Ok(true)
+    }
+
+    fn aggregate(&mut self, id: OpId) -> Result<bool, CypherError> {
+        let plan = self.plan;
+        let Op::Aggregate { input, keys, aggregates } = &plan.ops[id] else { unreachable!("called for it") };
+        let slots = || keys.iter().map(|(_, s)| *s).chain(aggregates.iter().map(|a| a.slot));
+        if matches!(self.states[id], State::Fresh) {
+            let mut index: HashTable<usize> = HashTable::new();
+            let mut groups: Vec<(Box<[Value]>, Vec<Accumulator>)> = Vec::new();
+            let begin =
+                || aggregates.iter().map(|a| Accumulator::new(a.function, a.distinct)).collect::<Vec<_>>();
+            let hash = |key: &[Value]| {
+                let mut h = FxHasher::default();
+                KeyRef(key).hash(&mut h);
+                h.finish()
+            };
+            if keys.is_empty() {
+                groups.push((Box::new([]), begin()));
+            }
+            let mut key: SmallVec<[Value; 4]> = SmallVec::new();
+            while self.next(*input)? {
+                self.run.tick()?;
+                let group = if keys.is_empty() {
+                    0
+                } else {
+                    key.clear();
+                    for (expr, _) in keys {
+                        key.push(self.eval(expr)?);
+                    }
+                    let hashed = hash(&key);
+                    match index.find(hashed, |g| KeyRef(&groups[*g].0) == KeyRef(&key)) {
+                        Some(g) => *g,
+                        None => {
+                            let bytes = key.iter().map(memory).sum::<usize>();
+                            self.run.hold(bytes + 64 + aggregates.len() * size_of::<Accumulator>())?;
+                            groups.push((key.iter().cloned().collect(), begin()));
+                            index.insert_unique(hashed, groups.len() - 1, |g| hash(&groups[*g].0));
+                            groups.len() - 1
+                        }
+                    }
+                };
+                for (i, item) in aggregates.iter().enumerate() {
+                    match &item.args[..] {
+                        [] => groups[group].1[i].row(),
+                        [first, second @ ..] => {
+                            let v = self.eval(first)?;
+                            let second = second.first().map(|e| self.eval(e)).transpose()?;
+                            groups[group].1[i].take(v, second, self.run)?;
+                        }
+                    }
+                }
+            }
+            let mut rows = Rows::new(keys.len() + aggregates.len());
+            for (key, accumulators) in groups {
+                rows.push(key.into_iter().chain(accumulators.into_iter().map(Accumulator::finish)));
+            }
+            self.states[id] = State::Rows(rows);
+        }
+        let State::Rows(rows) = &mut self.states[id] else { unreachable!("set above") };
+        let Some(row) = rows.take() else { return Ok(false) };
+        for (slot, v) in slots().zip(row) {
+            self.row[slot] = std::mem::take(v);
+        }
+        Ok(true)
+    }
+
+    fn sort(&mut self, id: OpId) -> Result<bool, CypherError> {
+        let plan = self.plan;
+        let Op::Sort { input, keys, saved, top } = &plan.ops[id] else { unreachable!("called for it") };
+        if matches!(self.states[id], State::Fresh) {
+            let mut top_rows = None;
+            for (i, expr) in top.iter().enumerate() {
+                // Skip and limit together; the words are only for the message.
+                let n = self.count(expr, if i + 1 == top.len() { "LIMIT" } else { "SKIP" })?;
+                top_rows =
+                    Some(usize::try_from(n).unwrap_or(usize::MAX).saturating_add(top_rows.unwrap_or(0)));
+            }
+            let compare = |a: &Sorted, b: &Sorted| {
+                for ((x, y), (_, descending)) in a.0.iter().zip(b.0.iter()).zip(keys) {
+                    let order = orderable(x, y);
+                    if order != Ordering::Equal {
+                        return if *descending { order.reverse() } else { order };
+                    }
+                }
+                Ordering::Equal
+            };
+            let mut rows: Vec<Sorted> = Vec::new();
+            while self.next(*input)? {
+                self.run.tick()?;
+                let mut key = Vec::with_capacity(keys.len());
+                for (expr, _) in keys {
+                    key.push(self.eval(expr)?);
+                }
+                let row: Box<[Value]> = saved.iter().map(|s| self.row[*s].clone()).collect();
+                if top_rows.is_none() {
+                    self.run.hold(key.iter().chain(row.iter()).map(memory).sum::<usize>() + 32)?;
+                }
+                rows.push((key.into_boxed_slice(), row));
+                // A stable cut keeps the first rows among equals.
+                if let Some(n) = top_rows
+                    && rows.len() >= n.saturating_mul(2).max(1024)
+                {
+                    rows.sort_by(compare);
+                    rows.truncate(n);
+                }
+            }
+            rows.sort_by(compare);
+            rows.truncate(top_rows.unwrap_or(usize::MAX));
+            let mut kept = Rows::new(saved.len());
+            for (_, row) in rows {
+                kept.push(row);
+            }
+            self.states[id] = State::Rows(kept);
+        }
+        self.restore(id, saved)
+    }
+
+    fn call(
+        &mut self,
+        id: OpId,
+        input: OpId,
+        name: &str,
+        args: &'a [crate::plan::Expr],
+        outputs: &[(usize, Slot)],
+        has_fields: bool,
+    ) -> Result<bool, CypherError> {
+        loop {
+            if let State::Table { rows } = &mut self.states[id] {
+                if let Some(fields) = rows.next() {
+                    for (field, slot) in outputs {
+                        self.row[*slot] = fields.get(*field).cloned().unwrap_or_default();
+                    }
+                    return Ok(true);
+                }
+                self.states[id] = State::Fresh;
+            }
+            if !self.next(input)? {
+                return Ok(false);
+            }
+            self.run.tick()?;
+            let mut values = Vec::with_capacity(args.len());
+            for arg in args {
+                values.push(self.eval(arg)?);
+            }
+            let procedures = self.run.procedures.clone();
+            let rows = procedures.call(name, &values, self.tx)?;
+            if !has_fields {
+                return Ok(true);
+            }
+            self.states[id] = State::Table { rows: rows.into_iter() };
+        }
+    }
+}
+
+/// Returns the end of the strings that start with `text`.
+fn prefix_end(text: &str) -> Bound<Value> {
+    let mut chars: Vec<char> = text.chars().collect();
+    while let Some(last) = chars.pop() {
+        // The next character, past the gap of the surrogates.
+        let next = match last {
+            '\u{d7ff}' => Some('\u{e000}'),
+            other => char::from_u32(other as u32 + 1),
+        };
+        if let Some(next) = next {
+            chars.push(next);
+            return Bound::Excluded(Value::string(chars.into_iter().collect::<String>()));
+        }
+    }
+    Bound::Unbounded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_end_before_the_next_string() {
+        assert_eq!(prefix_end("ab"), Bound::Excluded(Value::string("ac")));
+        assert_eq!(prefix_end("a\u{10ffff}"), Bound::Excluded(Value::string("b")));
+        assert_eq!(prefix_end(""), Bound::Unbounded);
+        assert_eq!(prefix_end("\u{d7ff}"), Bound::Excluded(Value::string("\u{e000}")));
+    }
+}

@@ -1,0 +1,154 @@
+//! What a running query is told and what it keeps count of.
+
+use crate::error::CypherError;
+use crate::procedures::{Builtin, Procedures};
+use mgnode_core::storage::EdgeInfo;
+use mgnode_core::types::EdgeId;
+use rustc_hash::FxHashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// What a query may use, and what it is told about the world.
+#[derive(Clone)]
+pub struct Limits {
+    /// Bytes of rows, groups and lists that the query may hold at once.
+    pub memory_bytes_max: usize,
+    /// Set from outside: the query stops with an error soon after.
+    pub cancel: Option<Arc<AtomicBool>>,
+    /// Time since 1970-01-01 UTC, the same throughout the query.
+    pub now: Duration,
+    /// Where the dice of `rand()` and `randomUUID()` begin.
+    pub seed: u64,
+    /// What `CALL` can call.
+    pub procedures: Arc<dyn Procedures>,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            memory_bytes_max: 1 << 30,
+            cancel: None,
+            now: Duration::ZERO,
+            seed: 0,
+            procedures: Arc::new(Builtin),
+        }
+    }
+}
+
+/// What a query has changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    pub nodes_created: u64,
+    pub nodes_deleted: u64,
+    pub relationships_created: u64,
+    pub relationships_deleted: u64,
+    pub labels_added: u64,
+    pub labels_removed: u64,
+    pub properties_set: u64,
+}
+
+impl Counters {
+    /// Whether anything was changed.
+    pub fn any(&self) -> bool {
+        *self != Counters::default()
+    }
+
+    /// Returns the counts under Memgraph's keys, in its order.
+    pub fn pairs(&self) -> [(&'static str, u64); 7] {
+        [
+            ("nodes-created", self.nodes_created),
+            ("nodes-deleted", self.nodes_deleted),
+            ("relationships-created", self.relationships_created),
+            ("relationships-deleted", self.relationships_deleted),
+            ("properties-set", self.properties_set),
+            ("labels-added", self.labels_added),
+            ("labels-removed", self.labels_removed),
+        ]
+    }
+}
+
+/// The state of a running query outside of its rows.
+pub struct Runtime {
+    /// Time since 1970-01-01 UTC.
+    pub now: Duration,
+    /// The query has deleted something, so what it holds may be gone.
+    pub has_deleted: bool,
+    /// Ends and types of edges that the query has deleted: they can still be named.
+    pub deleted_edges: FxHashMap<EdgeId, EdgeInfo>,
+    pub counters: Counters,
+    pub(crate) procedures: Arc<dyn Procedures>,
+    pub(crate) patterns: FxHashMap<Arc<str>, Arc<regex_automata::meta::Regex>>,
+    cancel: Option<Arc<AtomicBool>>,
+    bytes_held: usize,
+    bytes_max: usize,
+    ticks: u32,
+    dice: u64,
+}
+
+impl Runtime {
+    pub(crate) fn new(limits: Limits) -> Runtime {
+        Runtime {
+            now: limits.now,
+            has_deleted: false,
+            deleted_edges: FxHashMap::default(),
+            counters: Counters::default(),
+            procedures: limits.procedures,
+            patterns: FxHashMap::default(),
+            cancel: limits.cancel,
+            bytes_held: 0,
+            bytes_max: limits.memory_bytes_max,
+            ticks: 0,
+            dice: limits.seed,
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> Runtime {
+        Runtime::new(Limits::default())
+    }
+
+    /// Counts a step, and now and then looks whether the query is to stop.
+    pub fn tick(&mut self) -> Result<(), CypherError> {
+        self.ticks = self.ticks.wrapping_add(1);
+        if self.ticks & 0xff == 0 { self.check_cancelled() } else { Ok(()) }
+    }
+
+    /// Stops the query where that was asked for.
+    pub fn check_cancelled(&self) -> Result<(), CypherError> {
+        match &self.cancel {
+            Some(flag) if flag.load(Ordering::Relaxed) => Err(CypherError::limit(
+                "Transaction was asked to abort, either by another session, a time-out or a shutdown.",
+            )
+            .transient()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Accounts for bytes that the query keeps until its end.
+    pub fn hold(&mut self, bytes: usize) -> Result<(), CypherError> {
+        self.require(bytes)?;
+        self.bytes_held += bytes;
+        Ok(())
+    }
+
+    /// Refuses what would not fit, without accounting for it.
+    pub fn require(&self, bytes: usize) -> Result<(), CypherError> {
+        if self.bytes_held.saturating_add(bytes) > self.bytes_max {
+            return Err(CypherError::limit(format!(
+                "Memory limit exceeded! The query holds {} bytes and needs {bytes} more; at most {} are allowed.",
+                self.bytes_held, self.bytes_max
+            )));
+        }
+        Ok(())
+    }
+
+    /// Throws the dice (SplitMix64).
+    pub fn random(&mut self) -> u64 {
+        self.dice = self.dice.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.dice;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}

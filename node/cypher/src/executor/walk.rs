@@ -1,0 +1,497 @@
+//! Paths of many hops: every path, or the shortest.
+
+use super::{Machine, State};
+use crate::error::{CypherError, ErrorKind};
+use crate::fail;
+use crate::plan::{EdgeEnds, Expr, OpId, Shortest, Slot, Step, VarExpand};
+use crate::value::{equal, type_name};
+use mgnode_core::storage::{Direction, Expansion};
+use mgnode_core::types::{EdgeId, EdgeTypeId, Value, VertexId};
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+
+/// A walk in progress: depth first, on an explicit stack.
+#[derive(Default)]
+pub(crate) struct Walk {
+    /// Edges of the path so far.
+    path: Vec<EdgeId>,
+    /// Hops not yet taken, of all depths, one after the other.
+    hops: Vec<Expansion>,
+    /// For each depth, where its hops begin and which comes next.
+    frames: Vec<(usize, usize)>,
+    min: usize,
+    max: usize,
+    types: SmallVec<[EdgeTypeId; 4]>,
+    /// The path of no hops is to be given.
+    start: Option<VertexId>,
+    active: bool,
+}
+
+/// How each vertex was reached: its level, and the last hops of its shortest paths.
+type Reached = FxHashMap<VertexId, (usize, SmallVec<[(EdgeId, VertexId); 1]>)>;
+
+/// A shortest path: its end, its edges, its weight.
+pub(crate) struct Found {
+    to: VertexId,
+    edges: Vec<EdgeId>,
+    weight: Option<Value>,
+}
+
+impl<'a> Machine<'a> {
+    fn hops(&mut self, e: &'a Option<Expr>, default: usize) -> Result<usize, CypherError> {
+        let Some(e) = e else { return Ok(default) };
+        match self.eval(e)? {
+            Value::Int(n) if n >= 0 => Ok(usize::try_from(n).unwrap_or(usize::MAX)),
+            Value::Int(n) => Err(CypherError::runtime(
+                ErrorKind::ArgumentError,
+                "NegativeIntegerArgument",
+                format!("a path has no negative number of hops, such as {n}"),
+            )),
+            other => Err(fail::types(format!("a number of hops is an integer, not {}", type_name(&other)))),
+        }
+    }
+
+    pub(super) fn var_expand(&mut self, id: OpId, e: &'a VarExpand) -> Result<bool, CypherError> {
+        loop {
+            if let State::Walk(_) = self.states[id] {
+                let State::Walk(mut walk) = std::mem::take(&mut self.states[id]) else {
+                    unreachable!("matched above")
+                };
+                let found = if walk.active { self.advance(&mut walk, e)? } else { false };
+                walk.active = found;
+                self.states[id] = State::Walk(walk);
+                if found {
+                    return Ok(true);
+                }
+            }
+            if !self.next(e.hop.input)? {
+                return Ok(false);
+            }
+            let mut walk = match std::mem::take(&mut self.states[id]) {
+                State::Walk(walk) => walk,
+                _ => Box::default(),
+            };
+            walk.path.clear();
+            walk.hops.clear();
+            walk.frames.clear();
+            walk.active = false;
+            if let Some(from) = self.vertex(e.hop.from)?
+                && (!e.hop.into || self.vertex(e.hop.to)?.is_some())
+            {
+                walk.min = self.hops(&e.min, 1)?;
+                walk.max = self.hops(&e.max, usize::MAX)?;
+                walk.active = true;
+                walk.start = (walk.min == 0).then_some(from);
+                match self.types(&e.hop.types) {
+                    Some(types) => {
+                        walk.types = types;
+                        self.descend(&mut walk, from, e);
+                    }
+                    // No hop is possible; the path of no hops is.
+                    None => walk.frames.clear(),
+                }
+            }
+            self.states[id] = State::Walk(walk);
+        }
+    }
+
+    /// Lists the hops that leave a vertex, unless the path is as long as it may be.
+    fn descend(&mut self, walk: &mut Walk, at: VertexId, e: &VarExpand) {
+        let from = walk.hops.len();
+        if walk.path.len() < walk.max {
+            let types = (!e.hop.types.is_empty()).then_some(&walk.types[..]);
+            self.tx.expand(at, e.hop.direction, types, &mut walk.hops);
+        }
+        walk.frames.push((from, from));
+    }
+
+    /// Goes on to the next path that counts.
+    fn advance(&mut self, walk: &mut Walk, e: &'a VarExpand) -> Result<bool, CypherError> {
+        if let Some(start) = walk.start.take()
+            && self.give(&[], start, e)
+        {
+            return Ok(true);
+        }
+        while let Some((from, at)) = walk.frames.last_mut() {
+            let Some((edge, _, other, _)) = walk.hops.get(*at).copied() else {
+                walk.hops.truncate(*from);
+                walk.frames.pop();
+                walk.path.pop();
+                continue;
+            };
+            *at += 1;
+            self.run.tick()?;
+            if walk.path.contains(&edge)
+                || self.is_taken(edge, &e.hop.others)
+                || !self.step_holds(e.step.as_ref(), edge, other)?
+            {
+                continue;
+            }
+            walk.path.push(edge);
+            let depth = walk.path.len();
+            // The edge is taken off again when its frame is empty.
+            self.descend(walk, other, e);
+            if depth >= walk.min && self.give(&walk.path, other, e) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn step_holds(
+        &mut self,
+        step: Option<&'a Step>,
+        edge: EdgeId,
+        to: VertexId,
+    ) -> Result<bool, CypherError> {
+        let Some(step) = step else { return Ok(true) };
+        self.row[step.edge] = Value::Edge(edge);
+        self.row[step.node] = Value::Vertex(to);
+        self.test(&step.predicate)
+    }
+
+    /// Puts a path into the registers, if it ends where it must.
+    fn give(&mut self, path: &[EdgeId], to: VertexId, e: &VarExpand) -> bool {
+        if e.hop.into {
+            if !matches!(self.row[e.hop.to], Value::Vertex(v) if v == to) {
+                return false;
+            }
+        } else {
+            self.row[e.hop.to] = Value::Vertex(to);
+        }
+        if e.keep_edges {
+            self.row[e.hop.edge] = edge_list(path, e.reversed);
+        }
+        true
+    }
+
+    pub(super) fn shortest(&mut self, id: OpId, e: &'a Shortest) -> Result<bool, CypherError> {
+        loop {
+            if let State::Paths(found) = &mut self.states[id] {
+                if let Some(found) = found.next() {
+                    if !e.hop.into {
+                        self.row[e.hop.to] = Value::Vertex(found.to);
+                    }
+                    self.row[e.hop.edge] = edge_list(&found.edges, e.reversed);
+                    if let (Some((.., Some(total))), Some(weight)) = (&e.weight, found.weight) {
+                        self.row[*total] = weight;
+                    }
+                    return Ok(true);
+                }
+                self.states[id] = State::Fresh;
+            }
+            if !self.next(e.hop.input)? {
+                return Ok(false);
+            }
+            let mut found = Vec::new();
+            if let Some(from) = self.vertex(e.hop.from)?
+                && let Some(to) = if e.hop.into { self.vertex(e.hop.to)?.map(Some) } else { Some(None) }
+            {
+                let min = self.hops(&e.min, 1)?;
+                let max = self.hops(&e.max, usize::MAX)?;
+                match (&e.weight, self.types(&e.hop.types)) {
+                    (None, Some(types)) => self.breadth_first(e, from, to, (min, max), &types, &mut found)?,
+                    (Some(_), Some(types)) => self.cheapest(e, from, to, max, &types, &mut found)?,
+                    (_, None) => {
+                        if min == 0 && to.is_none_or(|to| to == from) {
+                            found.push(Found { to: from, edges: Vec::new(), weight: None });
+                        }
+                    }
+                }
+            }
+            self.states[id] = State::Paths(found.into_iter());
+        }
+    }
+
+    /// Finds shortest paths level by level: one or all, to one vertex or to every one.
+    fn breadth_first(
+        &mut self,
+        e: &'a Shortest,
+        from: VertexId,
+        to: Option<VertexId>,
+        (min, max): (usize, usize),
+        types: &[EdgeTypeId],
+        found: &mut Vec<Found>,
+    ) -> Result<(), CypherError> {
+        if to == Some(from) || (to.is_none() && min == 0) {
+            if min == 0 {
+                found.push(Found { to: from, edges: Vec::new(), weight: None });
+            }
+            if to.is_some() {
+                return Ok(());
+            }
+        }
+        let types = (!e.hop.types.is_empty()).then_some(types);
+        let mut reached = Reached::default();
+        reached.insert(from, (0, SmallVec::new()));
+        let mut level = vec![from];
+        let mut hits = Vec::new();
+        let mut depth = 0;
+        while !level.is_empty() && depth < max {
+            depth += 1;
+            let mut next = Vec::new();
+            for at in level {
+                hits.clear();
+                self.tx.expand(at, e.hop.direction, types, &mut hits);
+                for (edge, _, other, _) in hits.drain(..) {
+                    self.run.tick()?;
+                    if self.is_taken(edge, &e.hop.others) {
+                        continue;
+                    }
+                    let known = reached.get(&other).map(|(d, _)| *d);
+                    if known.is_some_and(|d| d < depth || !e.all)
+                        || !self.step_holds(e.step.as_ref(), edge, other)?
+                    {
+                        continue;
+                    }
+                    let entry = reached.entry(other).or_insert_with(|| (depth, SmallVec::new()));
+                    entry.1.push((edge, at));
+                    if known.is_none() {
+                        next.push(other);
+                    }
+                }
+            }
+            self.run.require(reached.len() * 48)?;
+            for end in &next {
+                if depth >= min && to.is_none_or(|to| to == *end) {
+                    self.trace(*end, &reached, found)?;
+                }
+            }
+            if to.is_some_and(|to| reached.contains_key(&to)) {
+                break;
+            }
+            level = next;
+        }
+        Ok(())
+    }
+
+    /// Lists the paths that lead back from `end`, on an explicit stack.
+    fn trace(&mut self, end: VertexId, reached: &Reached, found: &mut Vec<Found>) -> Result<(), CypherError> {
+        let mut edges: Vec<EdgeId> = Vec::new();
+        let mut stack: Vec<(VertexId, usize)> = vec![(end, 0)];
+        while let Some((at, choice)) = stack.last_mut() {
+            let (depth, hops) = &reached[at];
+            if *depth == 0 {
+                self.run.tick()?;
+                self.run.hold(edges.len() * 8 + 48)?;
+                found.push(Found { to: end, edges: edges.iter().rev().copied().collect(), weight: None });
+            } else if let Some((edge, before)) = hops.get(*choice) {
+                *choice += 1;
+                edges.push(*edge);
+                stack.push((*before, 0));
+                continue;
+            }
+            stack.pop();
+            edges.pop();
+        }
+        Ok(())
+    }
+
+    /// Dijkstra's algorithm: paths of the least sum of weights.
+    fn cheapest(
+        &mut self,
+        e: &'a Shortest,
+        from: VertexId,
+        to: Option<VertexId>,
+        max: usize,
+        types: &[EdgeTypeId],
+        found: &mut Vec<Found>,
+    ) -> Result<(), CypherError> {
+        let Some((edge_slot, node_slot, weight, _)) = &e.weight else { unreachable!("called for weights") };
+        let types = (!e.hop.types.is_empty()).then_some(types);
+        // A vertex may be worth reaching again with fewer hops, but only where hops are limited.
+        type State = (VertexId, usize);
+        type Best = FxHashMap<State, (Cost, SmallVec<[(EdgeId, State); 1]>)>;
+        let key = |v: VertexId, hops: usize| -> State { (v, if max == usize::MAX { 0 } else { hops }) };
+        let mut best = Best::default();
+        let mut given: FxHashMap<VertexId, Cost> = FxHashMap::default();
+        let mut heap = BinaryHeap::new();
+        best.insert(key(from, 0), (Cost(0.0), SmallVec::new()));
+        heap.push(Reverse((Cost(0.0), 0_usize, from)));
+        let mut hits = Vec::new();
+        while let Some(Reverse((cost, hops, at))) = heap.pop() {
+            self.run.tick()?;
+            let here = key(at, hops);
+            if best.get(&here).is_some_and(|(c, _)| *c < cost) {
+                continue;
+            }
+            let first = !given.contains_key(&at);
+            if at != from && (first || (e.all && max != usize::MAX && given[&at] == cost)) {
+                given.insert(at, cost);
+                if to.is_none_or(|to| to == at) {
+                    // Back along the hops; all of them where all paths are asked for.
+                    let mut edges: Vec<EdgeId> = Vec::new();
+                    let mut stack: Vec<(State, usize)> = vec![(here, 0)];
+                    while let Some((state, choice)) = stack.last_mut() {
+                        let hops = &best[state].1;
+                        if hops.is_empty() {
+                            self.run.hold(edges.len() * 8 + 48)?;
+                            found.push(Found {
+                                to: at,
+                                edges: edges.iter().rev().copied().collect(),
+                                weight: Some(Value::Float(cost.0)),
+                            });
+                        } else if let Some((edge, before)) = hops.get(*choice)
+                            && (e.all || *choice == 0)
+                        {
+                            *choice += 1;
+                            edges.push(*edge);
+                            stack.push((*before, 0));
+                            continue;
+                        }
+                        stack.pop();
+                        edges.pop();
+                    }
+                    if to.is_some() && !(e.all && max != usize::MAX) {
+                        return Ok(());
+                    }
+                }
+            } else if at != from && max == usize::MAX {
+                continue;
+            }
+            if hops >= max {
+                continue;
+            }
+            hits.clear();
+            self.tx.expand(at, e.hop.direction, types, &mut hits);
+            for (edge, _, other, _) in hits.drain(..) {
+                self.run.tick()?;
+                if self.is_taken(edge, &e.hop.others) || !self.step_holds(e.step.as_ref(), edge, other)? {
+                    continue;
+                }
+                self.row[*edge_slot] = Value::Edge(edge);
+                self.row[*node_slot] = Value::Vertex(other);
+                let step = match self.eval(weight)? {
+                    Value::Int(i) => i as f64,
+                    Value::Float(f) => f,
+                    Value::Null => continue,
+                    v => return Err(fail::types(format!("a weight is a number, not {}", type_name(&v)))),
+                };
+                if step.is_nan() || step < 0.0 {
+                    return Err(fail::value(format!("a weight must not be negative, such as {step}")));
+                }
+                let total = Cost(cost.0 + step);
+                let there = key(other, hops + 1);
+                match best.get_mut(&there) {
+                    Some((known, _)) if *known < total => {}
+                    Some((known, hops)) if *known == total => {
+                        // Only a hop that costs something cannot close a circle.
+                        if step > 0.0 {
+                            hops.push((edge, here));
+                        }
+                    }
+                    _ => {
+                        best.insert(there, (total, SmallVec::from_iter([(edge, here)])));
+                        self.run.require(best.len() * 64)?;
+                        heap.push(Reverse((total, hops + 1, other)));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn edge_ends(&mut self, id: OpId, input: OpId, e: &'a EdgeEnds) -> Result<bool, CypherError> {
+        loop {
+            // The second way to read an edge without direction.
+            if let State::Expand { hits, at } = &mut self.states[id]
+                && let Some((_, _, to, _)) = hits.get(*at).copied()
+            {
+                *at += 1;
+                let from = hits[1 - (*at - 1)].2;
+                if self.bind_ends(e, from, to) {
+                    return Ok(true);
+                }
+                continue;
+            }
+            self.states[id] = State::Fresh;
+            if !self.next(input)? {
+                return Ok(false);
+            }
+            self.run.tick()?;
+            let edge = match &self.row[e.edge] {
+                Value::Edge(edge) => *edge,
+                Value::Null => continue,
+                other => {
+                    return Err(fail::types(format!(
+                        "a pattern follows relationships, not {}",
+                        type_name(other)
+                    )));
+                }
+            };
+            let Some(info) = self.tx.edge(edge) else { continue };
+            let others: SmallVec<[Slot; 4]> = e.others.iter().copied().filter(|s| *s != e.edge).collect();
+            if self.is_taken(edge, &others) {
+                continue;
+            }
+            match self.types(&e.types) {
+                Some(types) if types.is_empty() || types.contains(&info.edge_type) => {}
+                _ => continue,
+            }
+            let forward = (edge, info.edge_type, info.to, true);
+            let backward = (edge, info.edge_type, info.from, false);
+            // Entry i leads to its vertex, and comes from the other entry's.
+            let at = match e.direction {
+                Direction::Outgoing | Direction::Both => 0,
+                Direction::Incoming => 1,
+            };
+            let single = e.direction != Direction::Both || info.from == info.to;
+            let hits = vec![forward, backward];
+            if single {
+                let (from, to) = if at == 0 { (info.from, info.to) } else { (info.to, info.from) };
+                if self.bind_ends(e, from, to) {
+                    return Ok(true);
+                }
+            } else {
+                self.states[id] = State::Expand { hits, at };
+            }
+        }
+    }
+
+    fn bind_ends(&mut self, e: &EdgeEnds, from: VertexId, to: VertexId) -> bool {
+        let (from, to) = (Value::Vertex(from), Value::Vertex(to));
+        if e.from_bound && equal(&self.row[e.from], &from) != Some(true) {
+            return false;
+        }
+        // A loop pattern `(a)-[r]-(a)` names one slot for both ends.
+        if !e.from_bound {
+            self.row[e.from] = from;
+        }
+        if (e.to_bound || e.from == e.to) && equal(&self.row[e.to], &to) != Some(true) {
+            return false;
+        }
+        if !e.to_bound {
+            self.row[e.to] = to;
+        }
+        true
+    }
+}
+
+fn edge_list(path: &[EdgeId], reversed: bool) -> Value {
+    let mut out: Vec<Value> = path.iter().map(|e| Value::Edge(*e)).collect();
+    if reversed {
+        out.reverse();
+    }
+    Value::List(Arc::new(out))
+}
+
+/// A sum of weights, never NaN.
+#[derive(Clone, Copy, PartialEq)]
+struct Cost(f64);
+
+impl Eq for Cost {}
+
+impl PartialOrd for Cost {
+    fn partial_cmp(&self, other: &Cost) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Cost {
+    fn cmp(&self, other: &Cost) -> std::cmp::Ordering {
+        self.0.total_cmp(&other.0)
+    }
+}

@@ -1,0 +1,266 @@
+//! Aggregates: state that takes values one by one and ends in one.
+
+use crate::ast::AggregateFunction;
+use crate::error::CypherError;
+use crate::executor::Runtime;
+use crate::fail;
+use crate::value::{Key, add, memory, orderable, type_name};
+use mgnode_core::types::{Duration, Value};
+use rustc_hash::FxHashSet;
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+/// One aggregate of one group.
+pub struct Accumulator {
+    /// Values already seen, where `DISTINCT` was written.
+    seen: Option<FxHashSet<Key>>,
+    state: State,
+}
+
+enum State {
+    Count(i64),
+    Sum(Value),
+    Avg {
+        count: i64,
+        sum: f64,
+        durations: Option<Duration>,
+    },
+    Min(Value),
+    Max(Value),
+    Collect(Vec<Value>),
+    /// Welford's running mean and sum of squared distances.
+    Deviation {
+        count: i64,
+        mean: f64,
+        squares: f64,
+        of_population: bool,
+    },
+    Percentile {
+        values: Vec<Value>,
+        at: f64,
+        continuous: bool,
+    },
+}
+
+impl Accumulator {
+    /// Begins an aggregate over no values.
+    pub fn new(function: AggregateFunction, distinct: bool) -> Accumulator {
+        use AggregateFunction as F;
+        Accumulator {
+            seen: distinct.then(FxHashSet::default),
+            state: match function {
+                F::CountStar | F::Count => State::Count(0),
+                F::Sum => State::Sum(Value::Int(0)),
+                F::Avg => State::Avg { count: 0, sum: 0.0, durations: None },
+                F::Min => State::Min(Value::Null),
+                F::Max => State::Max(Value::Null),
+                F::Collect => State::Collect(Vec::new()),
+                F::StDev | F::StDevP => State::Deviation {
+                    count: 0,
+                    mean: 0.0,
+                    squares: 0.0,
+                    of_population: function == F::StDevP,
+                },
+                F::PercentileCont | F::PercentileDisc => State::Percentile {
+                    values: Vec::new(),
+                    at: 0.0,
+                    continuous: function == F::PercentileCont,
+                },
+            },
+        }
+    }
+
+    /// Counts a row, for `count(*)`.
+    pub fn row(&mut self) {
+        if let State::Count(n) = &mut self.state {
+            *n += 1;
+        }
+    }
+
+    /// Takes a value; `second` is the percentile's place. Null is passed over.
+    pub fn take(&mut self, v: Value, second: Option<Value>, run: &mut Runtime) -> Result<(), CypherError> {
+        if let (State::Percentile { at, .. }, Some(place)) = (&mut self.state, second) {
+            *at = match place {
+                Value::Int(i) => i as f64,
+                Value::Float(f) => f,
+                Value::Null => 0.0,
+                other => {
+                    return Err(fail::types(format!("a percentile is a number, not {}", type_name(&other))));
+                }
+            };
+            if !(0.0..=1.0).contains(at) {
+                return Err(fail::argument(
+                    "NumberOutOfRange",
+                    format!("a percentile lies within 0.0 and 1.0, not {at}"),
+                ));
+            }
+        }
+        if v.is_null() {
+            return Ok(());
+        }
+        if let Some(seen) = &mut self.seen {
+            let bytes = memory(&v);
+            if !seen.insert(Key(Box::new([v.clone()]))) {
+                return Ok(());
+            }
+            run.hold(bytes + 16)?;
+        }
+        match &mut self.state {
+            State::Count(n) => *n += 1,
+            State::Sum(sum) => {
+                if !matches!(v, Value::Int(_) | Value::Float(_) | Value::Duration(_)) {
+                    return Err(fail::types(format!("`sum()` takes numbers, not {}", type_name(&v))));
+                }
+                let so_far = std::mem::take(sum);
+                *sum = match (&so_far, &v) {
+                    (Value::Int(0), Value::Duration(_)) => v,
+                    _ => add(so_far, v)?,
+                };
+            }
+            State::Avg { count, sum, durations } => {
+                *count += 1;
+                match v {
+                    Value::Int(i) => *sum += i as f64,
+                    Value::Float(f) => *sum += f,
+                    Value::Duration(d) => {
+                        let t =
+                            durations.get_or_insert(Duration { months: 0, days: 0, seconds: 0, nanos: 0 });
+                        let nanos = i64::from(t.nanos) + i64::from(d.nanos);
+                        t.months += d.months;
+                        t.days += d.days;
+                        t.seconds += d.seconds + nanos.div_euclid(1_000_000_000);
+                        t.nanos = nanos.rem_euclid(1_000_000_000) as i32;
+                    }
+                    other => {
+                        return Err(fail::types(format!("`avg()` takes numbers, not {}", type_name(&other))));
+                    }
+                }
+            }
+            State::Min(least) => {
+                if least.is_null() || orderable(&v, least) == Ordering::Less {
+                    *least = v;
+                }
+            }
+            State::Max(most) => {
+                if most.is_null() || orderable(&v, most) == Ordering::Greater {
+                    *most = v;
+                }
+            }
+            State::Collect(items) => {
+                run.hold(memory(&v))?;
+                items.push(v);
+            }
+            State::Deviation { count, mean, squares, .. } => {
+                let x = match v {
+                    Value::Int(i) => i as f64,
+                    Value::Float(f) => f,
+                    other => {
+                        return Err(fail::types(format!(
+                            "`stDev()` takes numbers, not {}",
+                            type_name(&other)
+                        )));
+                    }
+                };
+                *count += 1;
+                let before = x - *mean;
+                *mean += before / *count as f64;
+                *squares += before * (x - *mean);
+            }
+            State::Percentile { values, .. } => {
+                if !matches!(v, Value::Int(_) | Value::Float(_)) {
+                    return Err(fail::types(format!(
+                        "a percentile is taken of numbers, not of {}",
+                        type_name(&v)
+                    )));
+                }
+                run.hold(size_of::<Value>())?;
+                values.push(v);
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the aggregate.
+    pub fn finish(self) -> Value {
+        match self.state {
+            State::Count(n) => Value::Int(n),
+            State::Sum(v) | State::Min(v) | State::Max(v) => v,
+            State::Avg { count: 0, .. } => Value::Null,
+            State::Avg { count, durations: Some(d), .. } => {
+                let nanos = (i128::from(d.seconds) * 1_000_000_000 + i128::from(d.nanos)) / i128::from(count);
+                Value::Duration(Arc::new(Duration {
+                    months: d.months / count,
+                    days: d.days / count,
+                    seconds: nanos.div_euclid(1_000_000_000) as i64,
+                    nanos: nanos.rem_euclid(1_000_000_000) as i32,
+                }))
+            }
+            State::Avg { count, sum, .. } => Value::Float(sum / count as f64),
+            State::Collect(items) => Value::List(Arc::new(items)),
+            State::Deviation { count, squares, of_population, .. } => {
+                let n = if of_population { count } else { count - 1 };
+                Value::Float(if n <= 0 { 0.0 } else { (squares / n as f64).sqrt() })
+            }
+            State::Percentile { mut values, at, continuous } => {
+                values.sort_by(orderable);
+                percentile(&values, at, continuous)
+            }
+        }
+    }
+}
+
+fn percentile(sorted: &[Value], at: f64, continuous: bool) -> Value {
+    let Some(last) = sorted.len().checked_sub(1) else { return Value::Null };
+    if !continuous {
+        let place = (at * sorted.len() as f64).ceil() as usize;
+        return sorted[place.saturating_sub(1).min(last)].clone();
+    }
+    let number = |v: &Value| match v {
+        Value::Int(i) => *i as f64,
+        Value::Float(f) => *f,
+        _ => f64::NAN,
+    };
+    let place = at * last as f64;
+    let low = place.floor() as usize;
+    let high = (low + 1).min(last);
+    let (a, b) = (number(&sorted[low]), number(&sorted[high]));
+    Value::Float(a + (b - a) * (place - low as f64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(function: AggregateFunction, distinct: bool, values: &[Value], second: Option<f64>) -> Value {
+        let mut runtime = Runtime::for_tests();
+        let mut a = Accumulator::new(function, distinct);
+        for v in values {
+            a.take(v.clone(), second.map(Value::Float), &mut runtime).unwrap();
+        }
+        a.finish()
+    }
+
+    #[test]
+    fn aggregates_over_nothing() {
+        use AggregateFunction as F;
+        assert_eq!(run(F::Count, false, &[Value::Null], None), Value::Int(0));
+        assert_eq!(run(F::Sum, false, &[], None), Value::Int(0));
+        assert_eq!(run(F::Avg, false, &[], None), Value::Null);
+        assert_eq!(run(F::Min, false, &[], None), Value::Null);
+        assert_eq!(run(F::Collect, false, &[Value::Null], None), Value::list(vec![]));
+        assert_eq!(run(F::PercentileCont, false, &[], Some(0.5)), Value::Null);
+    }
+
+    #[test]
+    fn aggregates_over_numbers() {
+        use AggregateFunction as F;
+        let v: Vec<Value> = [1, 2, 2, 3].into_iter().map(Value::Int).collect();
+        assert_eq!(run(F::Sum, false, &v, None), Value::Int(8));
+        assert_eq!(run(F::Sum, true, &v, None), Value::Int(6));
+        assert_eq!(run(F::Avg, false, &v, None), Value::Float(2.0));
+        assert_eq!(run(F::Count, true, &v, None), Value::Int(3));
+        assert_eq!(run(F::PercentileDisc, false, &v, Some(0.5)), Value::Int(2));
+        assert_eq!(run(F::PercentileCont, false, &v, Some(1.0)), Value::Float(3.0));
+        assert_eq!(run(F::StDevP, false, &[Value::Int(1), Value::Int(3)], None), Value::Float(1.0));
+    }
+}

@@ -1,0 +1,173 @@
+//! Functions that look at vertices, edges and paths.
+
+use super::{Scope, refuse};
+use crate::error::CypherError;
+use crate::fail;
+use mgnode_core::storage::{Direction, EdgeInfo};
+use mgnode_core::types::{EdgeId, Value, VertexId};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+type Map = Arc<BTreeMap<Arc<str>, Value>>;
+type Answer = Result<Value, CypherError>;
+
+pub(super) fn id(_: &mut Scope<'_>, args: &mut [Value]) -> Answer {
+    match &args[0] {
+        Value::Vertex(v) => Ok(Value::Int(v.0 as i64)),
+        Value::Edge(e) => Ok(Value::Int(e.0 as i64)),
+        other => Err(refuse("id", other)),
+    }
+}
+
+pub(super) fn element_id(_: &mut Scope<'_>, args: &mut [Value]) -> Answer {
+    match &args[0] {
+        Value::Vertex(v) => Ok(Value::string(v.0.to_string())),
+        Value::Edge(e) => Ok(Value::string(e.0.to_string())),
+        other => Err(refuse("elementId", other)),
+    }
+}
+
+/// Refuses a vertex that this query deleted.
+pub(crate) fn alive(scope: &Scope<'_>, v: VertexId) -> Result<(), CypherError> {
+    if scope.run.has_deleted && !scope.tx.vertex_exists(v) {
+        return Err(fail::deleted("node"));
+    }
+    Ok(())
+}
+
+/// Refuses an edge that this query deleted.
+pub(crate) fn edge_alive(scope: &Scope<'_>, e: EdgeId) -> Result<(), CypherError> {
+    if scope.run.has_deleted && scope.tx.edge(e).is_none() {
+        return Err(fail::deleted("relationship"));
+    }
+    Ok(())
+}
+
+pub(super) fn labels(scope: &mut Scope<'_>, args: &mut [Value]) -> Answer {
+    match &args[0] {
+        Value::Vertex(v) => {
+            alive(scope, *v)?;
+            let names = scope.tx.names();
+            Ok(Value::list(
+                scope
+                    .tx
+                    .labels(*v)
+                    .into_iter()
+                    .map(|l| Value::String(names.label_name(l)))
+                    .collect::<Vec<_>>(),
+            ))
+        }
+        other => Err(refuse("labels", other)),
+    }
+}
+
+/// Returns an edge's ends and type, also where this query deleted it.
+pub(crate) fn edge_info(scope: &Scope<'_>, e: EdgeId) -> Result<EdgeInfo, CypherError> {
+    match scope.tx.edge(e) {
+        Some(info) => Ok(info),
+        None => scope.run.deleted_edges.get(&e).copied().ok_or_else(|| fail::deleted("relationship")),
+    }
+}
+
+pub(super) fn edge_type(scope: &mut Scope<'_>, args: &mut [Value]) -> Answer {
+    match &args[0] {
+        Value::Edge(e) => Ok(Value::String(scope.tx.names().edge_type_name(edge_info(scope, *e)?.edge_type))),
+        other => Err(refuse("type", other)),
+    }
+}
+
+pub(super) fn start_node(scope: &mut Scope<'_>, args: &mut [Value]) -> Answer {
+    match &args[0] {
+        Value::Edge(e) => Ok(Value::Vertex(edge_info(scope, *e)?.from)),
+        other => Err(refuse("startNode", other)),
+    }
+}
+
+pub(super) fn end_node(scope: &mut Scope<'_>, args: &mut [Value]) -> Answer {
+    match &args[0] {
+        Value::Edge(e) => Ok(Value::Vertex(edge_info(scope, *e)?.to)),
+        other => Err(refuse("endNode", other)),
+    }
+}
+
+/// Returns all properties of a vertex, an edge or a map as a map.
+pub(crate) fn property_map(scope: &Scope<'_>, v: &Value) -> Result<Option<Map>, CypherError> {
+    let pairs = match v {
+        Value::Vertex(id) => {
+            alive(scope, *id)?;
+            scope.tx.vertex_properties(*id)
+        }
+        Value::Edge(id) => {
+            edge_alive(scope, *id)?;
+            scope.tx.edge_properties(*id)
+        }
+        Value::Map(map) => return Ok(Some(map.clone())),
+        _ => return Ok(None),
+    };
+    let names = scope.tx.names();
+    Ok(Some(Arc::new(pairs.into_iter().map(|(k, v)| (names.key_name(k), v)).collect())))
+}
+
+pub(super) fn properties(scope: &mut Scope<'_>, args: &mut [Value]) -> Answer {
+    match property_map(scope, &args[0])? {
+        Some(map) => Ok(Value::Map(map)),
+        None => Err(refuse("properties", &args[0])),
+    }
+}
+
+pub(super) fn keys(scope: &mut Scope<'_>, args: &mut [Value]) -> Answer {
+    match property_map(scope, &args[0])? {
+        Some(map) => Ok(Value::list(map.keys().map(|k| Value::String(k.clone())).collect::<Vec<_>>())),
+        None => Err(refuse("keys", &args[0])),
+    }
+}
+
+fn degree_of(scope: &Scope<'_>, name: &str, v: &Value, direction: Direction) -> Answer {
+    match v {
+        Value::Vertex(id) => {
+            alive(scope, *id)?;
+            Ok(Value::Int(scope.tx.degree(*id, direction, None) as i64))
+        }
+        other => Err(refuse(name, other)),
+    }
+}
+
+pub(super) fn degree(scope: &mut Scope<'_>, args: &mut [Value]) -> Answer {
+    degree_of(scope, "degree", &args[0], Direction::Both)
+}
+
+pub(super) fn in_degree(scope: &mut Scope<'_>, args: &mut [Value]) -> Answer {
+    degree_of(scope, "inDegree", &args[0], Direction::Incoming)
+}
+
+pub(super) fn out_degree(scope: &mut Scope<'_>, args: &mut [Value]) -> Answer {
+    degree_of(scope, "outDegree", &args[0], Direction::Outgoing)
+}
+
+pub(super) fn nodes(_: &mut Scope<'_>, args: &mut [Value]) -> Answer {
+    match &args[0] {
+        Value::Path(p) => {
+            let mut out = Vec::with_capacity(p.steps.len() + 1);
+            out.push(Value::Vertex(p.start));
+            out.extend(p.steps.iter().map(|s| Value::Vertex(s.to)));
+            Ok(Value::list(out))
+        }
+        other => Err(refuse("nodes", other)),
+    }
+}
+
+pub(super) fn relationships(_: &mut Scope<'_>, args: &mut [Value]) -> Answer {
+    match &args[0] {
+        Value::Path(p) => Ok(Value::list(p.steps.iter().map(|s| Value::Edge(s.edge)).collect::<Vec<_>>())),
+        other => Err(refuse("relationships", other)),
+    }
+}
+
+pub(super) fn length(_: &mut Scope<'_>, args: &mut [Value]) -> Answer {
+    match &args[0] {
+        Value::Path(p) => Ok(Value::Int(p.steps.len() as i64)),
+        Value::List(l) => Ok(Value::Int(l.len() as i64)),
+        Value::String(s) => Ok(Value::Int(s.chars().count() as i64)),
+        other => Err(refuse("length", other)),
+    }
+}

@@ -1,0 +1,191 @@
+//! Scalar functions: a table from name to code.
+//!
+//! A function gets its evaluated arguments and may look at the graph. Where its row in the table says
+//! `strict`, a Null among the arguments gives Null without a call. Aggregates live in [`aggregate`].
+
+pub mod aggregate;
+mod convert;
+pub(crate) mod graph;
+mod list;
+mod math;
+mod string;
+
+use crate::error::{CypherError, did_you_mean};
+use crate::executor::Runtime;
+use mgnode_core::storage::Transaction;
+use mgnode_core::types::Value;
+
+/// What a function may use besides its arguments.
+pub struct Scope<'a> {
+    pub tx: &'a Transaction,
+    pub run: &'a mut Runtime,
+}
+
+/// The code of a function. It may take its arguments apart.
+pub type Code = fn(&mut Scope<'_>, &mut [Value]) -> Result<Value, CypherError>;
+
+/// A function that queries can call.
+pub struct Function {
+    /// In lower case; lookups ignore case.
+    pub name: &'static str,
+    pub args_min: usize,
+    pub args_max: usize,
+    /// Null in, Null out, without a call.
+    pub strict: bool,
+    /// The same arguments give the same result, without the graph, the clock or dice.
+    pub pure: bool,
+    pub code: Code,
+}
+
+const ANY: usize = usize::MAX;
+
+const fn pure(name: &'static str, args_min: usize, args_max: usize, code: Code) -> Function {
+    Function { name, args_min, args_max, strict: true, pure: true, code }
+}
+
+const fn lax(name: &'static str, args_min: usize, args_max: usize, code: Code) -> Function {
+    Function { name, args_min, args_max, strict: false, pure: true, code }
+}
+
+const fn reads(name: &'static str, args_min: usize, args_max: usize, code: Code) -> Function {
+    Function { name, args_min, args_max, strict: true, pure: false, code }
+}
+
+static TABLE: &[Function] = &[
+    // Graph.
+    reads("id", 1, 1, graph::id),
+    reads("elementid", 1, 1, graph::element_id),
+    reads("labels", 1, 1, graph::labels),
+    reads("type", 1, 1, graph::edge_type),
+    reads("properties", 1, 1, graph::properties),
+    reads("keys", 1, 1, graph::keys),
+    reads("startnode", 1, 1, graph::start_node),
+    reads("endnode", 1, 1, graph::end_node),
+    reads("degree", 1, 1, graph::degree),
+    reads("indegree", 1, 1, graph::in_degree),
+    reads("outdegree", 1, 1, graph::out_degree),
+    reads("nodes", 1, 1, graph::nodes),
+    reads("relationships", 1, 1, graph::relationships),
+    reads("rels", 1, 1, graph::relationships),
+    reads("length", 1, 1, graph::length),
+    // Lists.
+    pure("size", 1, 1, list::size),
+    pure("head", 1, 1, list::head),
+    pure("last", 1, 1, list::last),
+    pure("tail", 1, 1, list::tail),
+    pure("range", 2, 3, list::range),
+    pure("reverse", 1, 1, list::reverse),
+    pure("isempty", 1, 1, list::is_empty),
+    pure("uniformsample", 2, 2, list::first_n),
+    pure("toset", 1, 1, list::to_set),
+    lax("coalesce", 1, ANY, list::coalesce),
+    lax("exists", 1, 1, list::exists),
+    lax("nullif", 2, 2, list::null_if),
+    // Conversions.
+    pure("tointeger", 1, 1, convert::to_integer),
+    pure("toint", 1, 1, convert::to_integer),
+    pure("tofloat", 1, 1, convert::to_float),
+    pure("toboolean", 1, 1, convert::to_boolean),
+    pure("tostring", 1, 1, convert::to_string),
+    pure("tointegerornull", 1, 1, convert::to_integer_or_null),
+    pure("tofloatornull", 1, 1, convert::to_float_or_null),
+    pure("tobooleanornull", 1, 1, convert::to_boolean_or_null),
+    pure("tostringornull", 1, 1, convert::to_string_or_null),
+    pure("tointegerlist", 1, 1, convert::to_integer_list),
+    pure("tofloatlist", 1, 1, convert::to_float_list),
+    pure("tobooleanlist", 1, 1, convert::to_boolean_list),
+    pure("tostringlist", 1, 1, convert::to_string_list),
+    lax("valuetype", 1, 1, convert::value_type),
+    // Clock and dice.
+    reads("timestamp", 0, 0, convert::timestamp),
+    reads("randomuuid", 0, 0, convert::random_uuid),
+    reads("rand", 0, 0, convert::rand),
+    // Strings.
+    pure("split", 2, 2, string::split),
+    pure("replace", 3, 3, string::replace),
+    pure("substring", 2, 3, string::substring),
+    pure("left", 2, 2, string::left),
+    pure("right", 2, 2, string::right),
+    pure("trim", 1, 1, string::trim),
+    pure("btrim", 1, 2, string::trim),
+    pure("ltrim", 1, 2, string::ltrim),
+    pure("rtrim", 1, 2, string::rtrim),
+    pure("toupper", 1, 1, string::to_upper),
+    pure("upper", 1, 1, string::to_upper),
+    pure("tolower", 1, 1, string::to_lower),
+    pure("lower", 1, 1, string::to_lower),
+    pure("char_length", 1, 1, string::char_length),
+    pure("character_length", 1, 1, string::char_length),
+    pure("startswith", 2, 2, string::starts_with),
+    pure("endswith", 2, 2, string::ends_with),
+    pure("contains", 2, 2, string::contains),
+    // Numbers.
+    pure("abs", 1, 1, math::abs),
+    pure("sign", 1, 1, math::sign),
+    pure("ceil", 1, 1, math::ceil),
+    pure("ceiling", 1, 1, math::ceil),
+    pure("floor", 1, 1, math::floor),
+    pure("round", 1, 3, math::round),
+    pure("sqrt", 1, 1, math::sqrt),
+    pure("exp", 1, 1, math::exp),
+    pure("log", 1, 1, math::log),
+    pure("log10", 1, 1, math::log10),
+    pure("log2", 1, 1, math::log2),
+    pure("sin", 1, 1, math::sin),
+    pure("cos", 1, 1, math::cos),
+    pure("tan", 1, 1, math::tan),
+    pure("cot", 1, 1, math::cot),
+    pure("asin", 1, 1, math::asin),
+    pure("acos", 1, 1, math::acos),
+    pure("atan", 1, 1, math::atan),
+    pure("atan2", 2, 2, math::atan2),
+    pure("sinh", 1, 1, math::sinh),
+    pure("cosh", 1, 1, math::cosh),
+    pure("tanh", 1, 1, math::tanh),
+    pure("degrees", 1, 1, math::degrees),
+    pure("radians", 1, 1, math::radians),
+    pure("haversin", 1, 1, math::haversin),
+    pure("isnan", 1, 1, math::is_nan),
+    pure("pi", 0, 0, math::pi),
+    pure("e", 0, 0, math::e),
+    pure("point", 1, 1, math::point),
+    pure("point.distance", 2, 2, math::distance),
+    pure("distance", 2, 2, math::distance),
+];
+
+/// Returns the function of that name, whatever its case.
+pub fn by_name(name: &str) -> Option<&'static Function> {
+    TABLE.iter().find(|f| f.name.eq_ignore_ascii_case(name))
+}
+
+/// Returns the function whose name was most likely meant.
+pub fn similar(name: &str) -> Option<&'static str> {
+    did_you_mean(name, TABLE.iter().map(|f| f.name))
+}
+
+/// Returns the names of all functions, in lower case.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    TABLE.iter().map(|f| f.name)
+}
+
+/// Says that a function does not take this value.
+fn refuse(function: &str, v: &Value) -> CypherError {
+    crate::fail::types(format!("`{function}()` does not take {}", crate::value::type_name(v)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_lower_case_and_unique() {
+        let mut seen = std::collections::BTreeSet::new();
+        for f in TABLE {
+            assert_eq!(f.name, f.name.to_lowercase());
+            assert!(seen.insert(f.name), "{}", f.name);
+            assert!(f.args_min <= f.args_max);
+        }
+        assert!(by_name("toInteger").is_some());
+        assert_eq!(similar("toIntegr"), Some("tointeger"));
+    }
+}

@@ -1,0 +1,648 @@
+//! Plans: operators over one row of slots.
+//!
+//! A query runs over a single row of registers. Each variable has its slot, given out once, so an
+//! operator writes only slots of its own and everything bound before stays readable without copying.
+//! Operators that must hold rows back (sort, aggregate, eager) save the slots that live on and put
+//! them back one row after the other.
+//!
+//! Operators stand in one list and name their input by index. An inner plan (of `OPTIONAL MATCH`,
+//! `EXISTS { }`, a pattern comprehension) is a contiguous part of that list; running it again means
+//! forgetting the states of that part. Its leaf is [`Op::Argument`], which yields one row: the
+//! registers as they are.
+
+use crate::ast::{AggregateFunction, ArithmeticOp, CompareOp, QuantifierKind, StringOp};
+use crate::functions::Function;
+use mgnode_core::storage::Direction;
+use mgnode_core::types::{EdgeTypeId, IndexSpec, LabelId, Names, PropertyKeyId, Value};
+use std::fmt::Write;
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+/// A register of the row.
+pub type Slot = usize;
+
+/// An operator, by its place in [`Plan::ops`].
+pub type OpId = usize;
+
+/// What a query does, ready to run with any parameters in any transaction.
+#[derive(Debug)]
+pub struct Plan {
+    pub ops: Vec<Op>,
+    pub root: OpId,
+    /// Number of registers.
+    pub width: usize,
+    /// Parameters by their index in [`Expr::Param`].
+    pub params: Vec<Arc<str>>,
+    /// Registers of the columns.
+    pub columns: Vec<Slot>,
+}
+
+macro_rules! late {
+    ($(#[$doc:meta])* $name:ident, $id:ty) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub struct $name {
+            pub name: Arc<str>,
+            id: OnceLock<$id>,
+        }
+
+        impl $name {
+            pub fn new(name: Arc<str>) -> $name {
+                $name { name, id: OnceLock::new() }
+            }
+        }
+    };
+}
+
+late! {
+    /// A label by name; its id is looked up when it is needed, since it may come up later.
+    LabelRef, LabelId
+}
+late! {
+    /// An edge type by name.
+    TypeRef, EdgeTypeId
+}
+late! {
+    /// A property key by name.
+    KeyName, PropertyKeyId
+}
+
+impl LabelRef {
+    /// Returns the id if the label is known by now.
+    pub fn find(&self, names: &Names) -> Option<LabelId> {
+        self.id.get().copied().or_else(|| {
+            let id = names.find_label(&self.name)?;
+            Some(*self.id.get_or_init(|| id))
+        })
+    }
+
+    /// Returns the id, making the label known.
+    pub fn intern(&self, names: &Names) -> LabelId {
+        *self.id.get_or_init(|| names.label(&self.name))
+    }
+}
+
+impl TypeRef {
+    /// Returns the id if the type is known by now.
+    pub fn find(&self, names: &Names) -> Option<EdgeTypeId> {
+        self.id.get().copied().or_else(|| {
+            let id = names.find_edge_type(&self.name)?;
+            Some(*self.id.get_or_init(|| id))
+        })
+    }
+}
+
+impl KeyName {
+    /// Returns the id if the key is known by now.
+    pub fn find(&self, names: &Names) -> Option<PropertyKeyId> {
+        self.id.get().copied().or_else(|| {
+            let id = names.find_key(&self.name)?;
+            Some(*self.id.get_or_init(|| id))
+        })
+    }
+
+    /// Returns the id, making the key known.
+    pub fn intern(&self, names: &Names) -> PropertyKeyId {
+        *self.id.get_or_init(|| names.key(&self.name))
+    }
+}
+
+/// A plan inside a plan.
+#[derive(Clone, Debug)]
+pub struct Inner {
+    pub root: OpId,
+    /// All of its operators.
+    pub ops: Range<OpId>,
+}
+
+/// One step of a plan. `input` yields the rows that it works on.
+#[derive(Debug)]
+pub enum Op {
+    /// One row: the registers as they are.
+    Argument,
+    /// No rows.
+    Nothing,
+    /// The rows of its input: a place where an `Eager` turned out not to be needed.
+    Pass {
+        input: OpId,
+    },
+    AllNodes {
+        input: OpId,
+        slot: Slot,
+    },
+    LabelScan {
+        input: OpId,
+        slot: Slot,
+        label: LabelRef,
+    },
+    IndexSeek {
+        input: OpId,
+        slot: Slot,
+        index: IndexSpec,
+        bounds: Bounds,
+    },
+    /// The vertex whose id the expression gives.
+    NodeById {
+        input: OpId,
+        slot: Slot,
+        id: Expr,
+    },
+    Expand(Expand),
+    VarExpand(VarExpand),
+    Shortest(Shortest),
+    /// The ends of an edge that is bound already.
+    EdgeEnds {
+        input: OpId,
+        expand: EdgeEnds,
+    },
+    Filter {
+        input: OpId,
+        predicate: Expr,
+    },
+    Project {
+        input: OpId,
+        items: Vec<(Expr, Slot)>,
+    },
+    /// Puts a path together.
+    NamedPath {
+        input: OpId,
+        slot: Slot,
+        parts: Vec<Slot>,
+    },
+    /// Rows of the inner plan, or one with Null in its slots.
+    Optional {
+        input: OpId,
+        inner: Inner,
+        nulls: Vec<Slot>,
+    },
+    /// Rows of the inner plan for each row.
+    Apply {
+        input: OpId,
+        inner: Inner,
+    },
+    /// Runs the inner plan to its end for each row.
+    ForEffect {
+        input: OpId,
+        inner: Inner,
+    },
+    Unwind {
+        input: OpId,
+        list: Expr,
+        slot: Slot,
+    },
+    Aggregate {
+        input: OpId,
+        keys: Vec<(Expr, Slot)>,
+        aggregates: Vec<AggregateItem>,
+    },
+    Distinct {
+        input: OpId,
+        slots: Vec<Slot>,
+    },
+    /// Sorts, keeping only the first rows where `top` says how many (skip plus limit).
+    Sort {
+        input: OpId,
+        keys: Vec<(Expr, bool)>,
+        saved: Vec<Slot>,
+        top: Vec<Expr>,
+    },
+    Skip {
+        input: OpId,
+        count: Expr,
+    },
+    Limit {
+        input: OpId,
+        count: Expr,
+    },
+    /// Holds all rows back until the input is at its end.
+    Eager {
+        input: OpId,
+        saved: Vec<Slot>,
+    },
+    /// Rows of each part, its slots moved to `slots`.
+    Union {
+        parts: Vec<(OpId, Vec<Slot>)>,
+        slots: Vec<Slot>,
+    },
+    Create {
+        input: OpId,
+        items: Vec<CreateItem>,
+    },
+    Merge(Merge),
+    Set {
+        input: OpId,
+        items: Vec<SetOp>,
+    },
+    /// Deletes when the input is at its end, then yields the rows.
+    Delete {
+        input: OpId,
+        targets: Vec<Expr>,
+        detach: bool,
+        saved: Vec<Slot>,
+    },
+    Foreach {
+        input: OpId,
+        slot: Slot,
+        list: Expr,
+        inner: Inner,
+    },
+    Call {
+        input: OpId,
+        name: Arc<str>,
+        args: Vec<Expr>,
+        outputs: Vec<(usize, Slot)>,
+        has_fields: bool,
+    },
+    /// Runs the input to its end and yields nothing.
+    Drain {
+        input: OpId,
+    },
+}
+
+/// Which entries of an index a seek wants.
+#[derive(Debug)]
+pub struct Bounds {
+    pub equal: Vec<Expr>,
+    /// Lower and upper bound, with whether the bound itself is in.
+    pub from: Option<(Expr, bool)>,
+    pub to: Option<(Expr, bool)>,
+    /// The property starts with this.
+    pub prefix: Option<Expr>,
+    /// The first property equals one of the list.
+    pub any_of: Option<Expr>,
+}
+
+/// One hop.
+#[derive(Debug)]
+pub struct Expand {
+    pub input: OpId,
+    pub from: Slot,
+    pub edge: Slot,
+    pub to: Slot,
+    pub direction: Direction,
+    pub types: Vec<TypeRef>,
+    /// `to` is bound already.
+    pub into: bool,
+    /// Edges (or lists of them) of the same `MATCH`, none of which may come again.
+    pub others: Vec<Slot>,
+}
+
+/// Many hops: every path without a repeated edge.
+#[derive(Debug)]
+pub struct VarExpand {
+    pub hop: Expand,
+    pub min: Option<Expr>,
+    pub max: Option<Expr>,
+    /// The pattern is walked from right to left, its list is given from left to right.
+    pub reversed: bool,
+    /// The list of edges is needed.
+    pub keep_edges: bool,
+    pub step: Option<Step>,
+}
+
+/// What each hop must satisfy: edge and vertex are put into the slots first.
+#[derive(Debug)]
+pub struct Step {
+    pub edge: Slot,
+    pub node: Slot,
+    pub predicate: Expr,
+}
+
+/// Shortest paths.
+#[derive(Debug)]
+pub struct Shortest {
+    pub hop: Expand,
+    pub min: Option<Expr>,
+    pub max: Option<Expr>,
+    pub reversed: bool,
+    pub step: Option<Step>,
+    /// Every shortest path instead of one.
+    pub all: bool,
+    /// Length of an edge, instead of 1: edge and vertex slot, expression, slot for the sum.
+    pub weight: Option<(Slot, Slot, Expr, Option<Slot>)>,
+}
+
+/// Checks or binds the ends of a bound edge.
+#[derive(Debug)]
+pub struct EdgeEnds {
+    pub edge: Slot,
+    pub from: Slot,
+    pub to: Slot,
+    pub from_bound: bool,
+    pub to_bound: bool,
+    pub direction: Direction,
+    pub types: Vec<TypeRef>,
+    pub others: Vec<Slot>,
+}
+
+#[derive(Debug)]
+pub struct AggregateItem {
+    pub function: AggregateFunction,
+    pub distinct: bool,
+    pub args: Vec<Expr>,
+    pub slot: Slot,
+}
+
+/// A label or type of something new.
+#[derive(Debug)]
+pub enum NewName {
+    Name(LabelRef),
+    Dynamic(Expr),
+}
+
+/// Properties of something new.
+#[derive(Debug)]
+pub enum Properties {
+    Pairs(Vec<(KeyName, Expr)>),
+    Map(Expr),
+}
+
+#[derive(Debug)]
+pub enum CreateItem {
+    Node { slot: Slot, labels: Vec<NewName>, properties: Properties },
+    Edge { slot: Slot, from: Slot, to: Slot, edge_type: NewName, properties: Properties },
+}
+
+#[derive(Debug)]
+pub struct Merge {
+    pub input: OpId,
+    /// Looks for the pattern.
+    pub matching: Inner,
+    pub create: Vec<CreateItem>,
+    /// The path's slot and parts, where it has a name.
+    pub path: Option<(Slot, Vec<Slot>)>,
+    /// Slots that a match binds.
+    pub saved: Vec<Slot>,
+    pub on_create: Vec<SetOp>,
+    pub on_match: Vec<SetOp>,
+}
+
+#[derive(Debug)]
+pub enum SetOp {
+    Property { target: Expr, key: KeyName, value: Expr },
+    Dynamic { target: Expr, key: Expr, value: Expr },
+    Replace { slot: Slot, value: Expr },
+    Merge { slot: Slot, value: Expr },
+    AddLabels { slot: Slot, labels: Vec<NewName> },
+    RemoveLabels { slot: Slot, labels: Vec<NewName> },
+}
+
+/// An expression whose names are slots, parameters, functions.
+#[derive(Debug)]
+pub enum Expr {
+    Const(Value),
+    Param(usize),
+    Slot(Slot),
+    Property(Box<Expr>, KeyName),
+    Index(Box<Expr>, Box<Expr>),
+    Slice(Box<Expr>, Option<Box<Expr>>, Option<Box<Expr>>),
+    List(Vec<Expr>),
+    Map(Vec<(Arc<str>, Expr)>),
+    MapProjection(Slot, Vec<MapItem>),
+    And(Vec<Expr>),
+    Or(Vec<Expr>),
+    Xor(Vec<Expr>),
+    Not(Box<Expr>),
+    Compare(Box<Expr>, Vec<(CompareOp, Expr)>),
+    Arithmetic(Box<Expr>, Vec<(ArithmeticOp, Expr)>),
+    Negate(Box<Expr>),
+    Plus(Box<Expr>),
+    In(Box<Expr>, Box<Expr>),
+    StringTest(StringOp, Box<Expr>, Box<Expr>),
+    IsNull(Box<Expr>, bool),
+    HasLabels(Box<Expr>, Box<LabelTest>),
+    Call(&'static Function, Vec<Expr>),
+    Case {
+        subject: Option<Box<Expr>>,
+        branches: Vec<(Expr, Expr)>,
+        default: Option<Box<Expr>>,
+    },
+    Comprehension {
+        slot: Slot,
+        list: Box<Expr>,
+        filter: Option<Box<Expr>>,
+        result: Option<Box<Expr>>,
+    },
+    Quantifier {
+        kind: QuantifierKind,
+        slot: Slot,
+        list: Box<Expr>,
+        predicate: Box<Expr>,
+    },
+    Reduce {
+        accumulator: Slot,
+        initial: Box<Expr>,
+        slot: Slot,
+        list: Box<Expr>,
+        body: Box<Expr>,
+    },
+    /// Whether the inner plan has a row.
+    Exists(Inner),
+    /// How many rows it has.
+    Count(Inner),
+    /// A slot of all its rows.
+    Collect(Inner, Slot),
+    /// A slot of its first row, or Null.
+    First(Inner, Slot),
+}
+
+#[derive(Debug)]
+pub enum MapItem {
+    Property(KeyName),
+    Entry(Arc<str>, Expr),
+    All,
+}
+
+#[derive(Debug)]
+pub enum LabelTest {
+    Label(LabelRef),
+    Dynamic(Expr),
+    Any,
+    Not(Box<LabelTest>),
+    All(Vec<LabelTest>),
+    Or(Vec<LabelTest>),
+}
+
+impl std::fmt::Debug for Function {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl Op {
+    /// Returns where its rows come from, and the plan inside it.
+    fn below(&self) -> (Option<OpId>, Option<&Inner>) {
+        match self {
+            Op::Argument | Op::Nothing | Op::Union { .. } => (None, None),
+            Op::Optional { input, inner, .. }
+            | Op::Apply { input, inner }
+            | Op::ForEffect { input, inner }
+            | Op::Foreach { input, inner, .. } => (Some(*input), Some(inner)),
+            Op::Merge(m) => (Some(m.input), Some(&m.matching)),
+            Op::Expand(e) => (Some(e.input), None),
+            Op::VarExpand(e) => (Some(e.hop.input), None),
+            Op::Shortest(e) => (Some(e.hop.input), None),
+            Op::Pass { input }
+            | Op::AllNodes { input, .. }
+            | Op::LabelScan { input, .. }
+            | Op::IndexSeek { input, .. }
+            | Op::NodeById { input, .. }
+            | Op::EdgeEnds { input, .. }
+            | Op::Filter { input, .. }
+            | Op::Project { input, .. }
+            | Op::NamedPath { input, .. }
+            | Op::Unwind { input, .. }
+            | Op::Aggregate { input, .. }
+            | Op::Distinct { input, .. }
+            | Op::Sort { input, .. }
+            | Op::Skip { input, .. }
+            | Op::Limit { input, .. }
+            | Op::Eager { input, .. }
+            | Op::Create { input, .. }
+            | Op::Set { input, .. }
+            | Op::Delete { input, .. }
+            | Op::Call { input, .. }
+            | Op::Drain { input } => (Some(*input), None),
+        }
+    }
+}
+
+impl Plan {
+    /// Writes the plan as `EXPLAIN` shows it: the last operator first, inner plans indented before
+    /// the operator's input. `variable` names a slot.
+    pub fn explain(&self, names: &Names, variable: &dyn Fn(Slot) -> String) -> Vec<String> {
+        let mut lines = Vec::new();
+        // Operator and indentation; an explicit stack, since plans can be long.
+        let mut stack = vec![(self.root, 0)];
+        while let Some((id, depth)) = stack.pop() {
+            let op = &self.ops[id];
+            if let Op::Pass { input } = op {
+                stack.push((*input, depth));
+                continue;
+            }
+            let indent = " |".repeat(depth);
+            lines.push(format!("{indent} * {}", self.title(op, names, variable)));
+            if let Op::Union { parts, .. } = op {
+                for (part, _) in parts.iter().rev() {
+                    stack.push((*part, depth + 1));
+                }
+            }
+            let (input, inner) = op.below();
+            if let Some(input) = input {
+                stack.push((input, depth));
+            }
+            if let Some(inner) = inner {
+                lines.push(format!("{indent} |\\"));
+                stack.push((inner.root, depth + 1));
+            }
+        }
+        lines
+    }
+
+    fn title(&self, op: &Op, names: &Names, variable: &dyn Fn(Slot) -> String) -> String {
+        let hop = |e: &Expand, star: &str| {
+            let types = e.types.iter().map(|t| &*t.name).collect::<Vec<_>>().join("|");
+            let types = if types.is_empty() { String::new() } else { format!(":{types}") };
+            let (left, right) = match e.direction {
+                Direction::Outgoing => ("-", "->"),
+                Direction::Incoming => ("<-", "-"),
+                Direction::Both => ("-", "-"),
+            };
+            format!(
+                "({}){left}[{}{types}{star}]{right}({})",
+                variable(e.from),
+                variable(e.edge),
+                variable(e.to)
+            )
+        };
+        match op {
+            Op::Argument => "Once".into(),
+            Op::Nothing | Op::Pass { .. } => "EmptyResult".into(),
+            Op::AllNodes { slot, .. } => format!("ScanAll ({})", variable(*slot)),
+            Op::LabelScan { slot, label, .. } => {
+                format!("ScanAllByLabel ({} :{})", variable(*slot), label.name)
+            }
+            Op::IndexSeek { slot, index, .. } => {
+                let mut text = format!("ScanAllByLabelProperties ({}", variable(*slot));
+                if let IndexSpec::LabelProperties(label, keys) = index {
+                    // Writing to a String cannot fail.
+                    let _ = write!(text, " :{} {{", names.label_name(*label));
+                    for (i, key) in keys.iter().enumerate() {
+                        let _ = write!(text, "{}{}", if i > 0 { ", " } else { "" }, names.key_name(*key));
+                    }
+                    text.push('}');
+                }
+                text.push(')');
+                text
+            }
+            Op::NodeById { slot, .. } => format!("ScanAllById ({})", variable(*slot)),
+            Op::Expand(e) => format!("Expand{} {}", if e.into { "Into" } else { "" }, hop(e, "")),
+            Op::VarExpand(e) => format!("ExpandVariable {}", hop(&e.hop, "*")),
+            Op::Shortest(e) => {
+                let word = match (&e.weight, e.all) {
+                    (Some(_), false) => "WeightedShortestPath",
+                    (None, false) => "BFSExpand",
+                    (_, true) => "AllShortestPaths",
+                };
+                format!("{word} {}", hop(&e.hop, "*"))
+            }
+            Op::EdgeEnds { expand, .. } => format!("EdgeEnds [{}]", variable(expand.edge)),
+            Op::Filter { .. } => "Filter".into(),
+            Op::Project { items, .. } => {
+                format!(
+                    "Produce {{{}}}",
+                    items.iter().map(|(_, s)| variable(*s)).collect::<Vec<_>>().join(", ")
+                )
+            }
+            Op::NamedPath { slot, .. } => format!("ConstructNamedPath ({})", variable(*slot)),
+            Op::Optional { .. } => "Optional".into(),
+            Op::Apply { .. } => "Apply".into(),
+            Op::ForEffect { .. } => "Apply (unit)".into(),
+            Op::Unwind { slot, .. } => format!("Unwind {{{}}}", variable(*slot)),
+            Op::Aggregate { keys, aggregates, .. } => format!(
+                "Aggregate {{{}}} {{{}}}",
+                aggregates.iter().map(|a| variable(a.slot)).collect::<Vec<_>>().join(", "),
+                keys.iter().map(|(_, s)| variable(*s)).collect::<Vec<_>>().join(", ")
+            ),
+            Op::Distinct { .. } => "Distinct".into(),
+            Op::Sort { top, .. } => {
+                if top.is_empty() {
+                    "OrderBy".into()
+                } else {
+                    "OrderBy (top)".into()
+                }
+            }
+            Op::Skip { .. } => "Skip".into(),
+            Op::Limit { .. } => "Limit".into(),
+            Op::Eager { .. } => "Accumulate".into(),
+            Op::Union { .. } => "Union".into(),
+            Op::Create { items, .. } => items
+                .iter()
+                .map(|item| match item {
+                    CreateItem::Node { slot, .. } => format!("CreateNode ({})", variable(*slot)),
+                    CreateItem::Edge { slot, from, to, .. } => {
+                        format!(
+                            "CreateExpand ({})-[{}]->({})",
+                            variable(*from),
+                            variable(*slot),
+                            variable(*to)
+                        )
+                    }
+                })
+                .collect::<Vec<_>>()
+                .join(", "),
+            Op::Merge(_) => "Merge".into(),
+            Op::Set { .. } => "SetProperty".into(),
+            Op::Delete { detach, .. } => {
+                if *detach {
+                    "DetachDelete".into()
+                } else {
+                    "Delete".into()
+                }
+            }
+            Op::Foreach { slot, .. } => format!("Foreach {{{}}}", variable(*slot)),
+            Op::Call { name, .. } => format!("CallProcedure<{name}>"),
+            Op::Drain { .. } => "EmptyResult".into(),
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! Statements about indexes and constraints, and the tables that show them.
+//!
+//! A schema statement is a transaction of its own: the caller begins it, runs [`execute`], and
+//! commits as for any other. What changes nothing (an index that is there already) succeeds with a
+//! [`Notification`]. Kinds that are not offered are refused by name.
+
+use crate::ast::{Constraint, ConstraintKind as Asked, Index, IndexKind, SchemaStatement, Symbol};
+use crate::error::CypherError;
+use crate::fail;
+use mgnode_core::storage::{Transaction, WriteError};
+use mgnode_core::types::{ConstraintKind, ConstraintSpec, IndexSpec, Names, Value};
+
+/// Something that the client should know of a statement that succeeded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notification {
+    /// `INFO` or `WARNING`.
+    pub severity: &'static str,
+    /// Memgraph's code, such as `IndexAlreadyExists`.
+    pub code: &'static str,
+    pub title: String,
+    pub description: String,
+}
+
+fn info(code: &'static str, title: String) -> Notification {
+    Notification { severity: "INFO", code, title, description: String::new() }
+}
+
+/// A table: columns and rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table {
+    pub columns: Vec<&'static str>,
+    pub rows: Vec<Vec<Value>>,
+}
+
+/// Runs a schema statement in a transaction of its own; the caller commits it.
+pub fn execute(statement: &SchemaStatement, tx: &mut Transaction) -> Result<Vec<Notification>, CypherError> {
+    let mut notes = Vec::new();
+    match statement {
+        SchemaStatement::CreateIndex { index, name, .. } => {
+            let spec = index_spec(index, tx.names())?;
+            note_name(name.as_ref(), &mut notes);
+            let text = index_text(&spec, tx.names());
+            if tx.create_index(spec).map_err(refused)? {
+                notes.push(info("CreateIndex", format!("Created index on {text}.")));
+            } else {
+                notes.push(info("IndexAlreadyExists", format!("Index on {text} already exists.")));
+            }
+        }
+        SchemaStatement::DropIndex { index } => {
+            let spec = index_spec(index, tx.names())?;
+            let text = index_text(&spec, tx.names());
+            if tx.drop_index(&spec).map_err(refused)? {
+                notes.push(info("DropIndex", format!("Dropped index on {text}.")));
+            } else {
+                notes.push(info("IndexDoesNotExist", format!("Index on {text} doesn't exist.")));
+            }
+        }
+        SchemaStatement::DropNamedIndex { name, .. } => return Err(unnamed("index", name)),
+        SchemaStatement::DropAllIndexes => {
+            for spec in tx.indexes() {
+                tx.drop_index(&spec).map_err(refused)?;
+                notes.push(info("DropIndex", format!("Dropped index on {}.", index_text(&spec, tx.names()))));
+            }
+        }
+        SchemaStatement::CreateConstraint { constraint, name, .. } => {
+            note_name(name.as_ref(), &mut notes);
+            for spec in constraint_specs(constraint, tx.names())? {
+                let text = constraint_text(&spec, tx.names());
+                if tx.create_constraint(spec).map_err(refused)? {
+                    notes.push(info("CreateConstraint", format!("Created {text}.")));
+                } else {
+                    notes.push(info("ConstraintAlreadyExists", format!("Constraint {text} already exists.")));
+                }
+            }
+        }
+        SchemaStatement::DropConstraint { constraint } => {
+            for spec in constraint_specs(constraint, tx.names())? {
+                let text = constraint_text(&spec, tx.names());
+                if tx.drop_constraint(&spec).map_err(refused)? {
+                    notes.push(info("DropConstraint", format!("Dropped {text}.")));
+                } else {
+                    notes.push(info("ConstraintDoesNotExist", format!("Constraint {text} doesn't exist.")));
+                }
+            }
+        }
+        SchemaStatement::DropNamedConstraint { name, .. } => return Err(unnamed("constraint", name)),
+        SchemaStatement::DropAllConstraints => {
+            for spec in tx.constraints() {
+                tx.drop_constraint(&spec).map_err(refused)?;
+                notes
+                    .push(info("DropConstraint", format!("Dropped {}.", constraint_text(&spec, tx.names()))));
+            }
+        }
+        SchemaStatement::CreateEnum { .. } => return Err(not_offered("CREATE ENUM")),
+        SchemaStatement::AlterEnumAdd { .. } | SchemaStatement::AlterEnumUpdate { .. } => {
+            return Err(not_offered("ALTER ENUM"));
+        }
+        SchemaStatement::DropEnum { .. } => return Err(not_offered("DROP ENUM")),
+    }
+    Ok(notes)
+}
+
+/// Answers `SHOW INDEX INFO`.
+pub fn show_indexes(tx: &Transaction) -> Table {
+    let names = tx.names();
+    let mut rows: Vec<(String, String, Vec<String>, u64)> = tx
+        .indexes()
+        .into_iter()
+        .map(|spec| {
+            let count = tx.index_count(&spec);
+            match &spec {
+                IndexSpec::Label(label) => {
+                    ("label".to_owned(), names.label_name(*label).to_string(), Vec::new(), count)
+                }
+                IndexSpec::LabelProperties(label, keys) => (
+                    "label+property".to_owned(),
+                    names.label_name(*label).to_string(),
+                    keys.iter().map(|k| names.key_name(*k).to_string()).collect(),
+                    count,
+                ),
+            }
+        })
+        .collect();
+    rows.sort();
+    Table {
+        columns: vec!["index type", "label", "property", "count"],
+        rows: rows
+            .into_iter()
+            .map(|(kind, label, keys, count)| {
+                let property = if keys.is_empty() { Value::Null } else { texts(keys) };
+                vec![Value::string(kind), Value::string(label), property, Value::Int(count as i64)]
+            })
+            .collect(),
+    }
+}
+
+/// Answers `SHOW CONSTRAINT INFO`.
+pub fn show_constraints(tx: &Transaction) -> Table {
+    let names = tx.names();
+    let mut rows: Vec<(&str, String, Vec<String>)> = tx
+        .constraints()
+        .into_iter()
+        .map(|c| {
+            let kind = match c.kind {
+                ConstraintKind::Exists => "exists",
+                ConstraintKind::Unique => "unique",
+            };
+            let keys = c.properties.iter().map(|k| names.key_name(*k).to_string()).collect();
+            (kind, names.label_name(c.label).to_string(), keys)
+        })
+        .collect();
+    rows.sort();
+    Table {
+        columns: vec!["constraint type", "label", "properties", "data_type"],
+        rows: rows
+            .into_iter()
+            .map(|(kind, label, keys)| {
+                let properties = match (kind, &keys[..]) {
+                    ("exists", [key]) => Value::string(key.as_str()),
+                    _ => texts(keys),
+                };
+                vec![Value::string(kind), Value::string(label), properties, Value::string("")]
+            })
+            .collect(),
+    }
+}
+
+fn texts(items: Vec<String>) -> Value {
+    Value::list(items.into_iter().map(Value::string).collect::<Vec<_>>())
+}
+
+fn note_name(name: Option<&Symbol>, notes: &mut Vec<Notification>) {
+    if let Some(name) = name {
+        notes.push(info(
+            "IndexConstraintNameIgnored",
+            format!("Name '{}' is ignored: indexes and constraints have no names.", name.name),
+        ));
+    }
+}
+
+fn unnamed(what: &str, name: &Symbol) -> CypherError {
+    CypherError::statement(format!(
+        "There is no {what} named '{}': they have no names here. Drop it by what it covers, as SHOW {} INFO lists it.",
+        name.name,
+        what.to_uppercase()
+    ))
+}
+
+fn not_offered(what: &str) -> CypherError {
+    CypherError::statement(format!("{what} is not supported."))
+}
+
+fn refused(error: WriteError) -> CypherError {
+    match error {
+        WriteError::Constraint(text) => CypherError::statement(text),
+        other => fail::write(other),
+    }
+}
+
+fn index_spec(index: &Index, names: &Names) -> Result<IndexSpec, CypherError> {
+    let label = match (index.kind, &index.label) {
+        (IndexKind::Label, Some(label)) => names.label(&label.name),
+        (kind, _) => return Err(not_offered(kind.words())),
+    };
+    if index.has_config {
+        return Err(not_offered("An index with a configuration"));
+    }
+    let mut keys = Vec::new();
+    for path in &index.properties {
+        let [key] = &path.parts[..] else { return Err(not_offered("An index on a property inside a map")) };
+        if path.descending {
+            return Err(not_offered("A descending index"));
+        }
+        let key = names.key(&key.name);
+        if keys.contains(&key) {
+            return Err(CypherError::statement("An index names each of its properties once."));
+        }
+        keys.push(key);
+    }
+    Ok(if keys.is_empty() { IndexSpec::Label(label) } else { IndexSpec::LabelProperties(label, keys) })
+}
+
+/// Returns the constraints that a statement means: two for a node key.
+fn constraint_specs(c: &Constraint, names: &Names) -> Result<Vec<ConstraintSpec>, CypherError> {
+    if c.on_relationship {
+        return Err(not_offered("A constraint on relationships"));
+    }
+    let label = names.label(&c.label.name);
+    let exists = || {
+        c.properties.iter().map(|p| ConstraintSpec {
+            label,
+            properties: vec![names.key(&p.name)],
+            kind: ConstraintKind::Exists,
+        })
+    };
+    let unique = || {
+        let mut sorted: Vec<&str> = c.properties.iter().map(|p| &*p.name).collect();
+        sorted.sort_unstable();
+        sorted.dedup();
+        ConstraintSpec {
+            label,
+            properties: sorted.into_iter().map(|p| names.key(p)).collect(),
+            kind: ConstraintKind::Unique,
+        }
+    };
+    match &c.kind {
+        Asked::Exists if c.properties.len() > 1 => {
+            Err(not_offered("An existence constraint on several properties"))
+        }
+        Asked::Exists => Ok(exists().collect()),
+        Asked::Unique => Ok(vec![unique()]),
+        Asked::NodeKey => Ok(exists().chain([unique()]).collect()),
+        Asked::Typed(_) => Err(not_offered("A type constraint")),
+    }
+}
+
+/// Returns the words for an index: `label L on properties p, q`.
+fn index_text(spec: &IndexSpec, names: &Names) -> String {
+    match spec {
+        IndexSpec::Label(label) => format!("label {}", names.label_name(*label)),
+        IndexSpec::LabelProperties(label, keys) => {
+            let keys: Vec<_> = keys.iter().map(|k| names.key_name(*k).to_string()).collect();
+            format!("label {} on properties {}", names.label_name(*label), keys.join(", "))
+        }
+    }
+}
+
+fn constraint_text(spec: &ConstraintSpec, names: &Names) -> String {
+    let kind = match spec.kind {
+        ConstraintKind::Exists => "EXISTS",
+        ConstraintKind::Unique => "UNIQUE",
+    };
+    let keys: Vec<_> = spec.properties.iter().map(|k| names.key_name(*k).to_string()).collect();
+    format!("{kind} constraint on label {} on properties {}", names.label_name(spec.label), keys.join(", "))
+}
