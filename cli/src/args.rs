@@ -497,3 +497,89 @@ impl FileArg {
         self.topology.as_ref().or(self.after.file.as_ref())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_surface_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn f_and_v_mean_file_and_verbose_before_the_verb() {
+        let cli = parse("mgctl -f a.yaml -vv logs m1 -f").unwrap();
+        assert_eq!((cli.file, cli.verbose), (Some("a.yaml".into()), 2));
+        let Command::Logs(logs) = cli.command else { panic!("logs") };
+        assert!(logs.follow && logs.file.is_none());
+        assert_eq!(logs.names, ["m1"]);
+    }
+
+    #[test]
+    fn after_the_verb_they_mean_follow_and_volumes_where_there_are_such() {
+        let cli = parse("mgctl down -v").unwrap();
+        assert_eq!(cli.verbose, 0);
+        let Command::Down(down) = cli.command else { panic!("down") };
+        assert!(down.volumes);
+        let cli = parse("mgctl up -v -f a.yaml").unwrap();
+        assert_eq!(cli.command.after_verb(), (Some(&"a.yaml".into()), 1));
+    }
+
+    #[test]
+    fn a_topology_is_named_once() {
+        let cli = parse("mgctl up a.yaml").unwrap();
+        assert_eq!(cli.command.after_verb().0, Some(&"a.yaml".into()));
+        assert!(parse("mgctl up a.yaml -f b.yaml").is_err());
+        let cli = parse("mgctl promote r1 -f a.yaml").unwrap();
+        assert_eq!(cli.command.after_verb().0, Some(&"a.yaml".into()));
+    }
+
+    #[test]
+    fn aliases_name_the_same_verb() {
+        let pairs = [
+            ("ps", "status"),
+            ("replicas", "show-replicas"),
+            ("drop r1", "unregister"),
+            ("config", "validate"),
+            ("plan", "diff"),
+        ];
+        for (alias, verb) in pairs {
+            assert_eq!(parse(&format!("mgctl {alias}")).unwrap().command.verb(), verb);
+        }
+    }
+
+    #[test]
+    fn check_takes_its_word_with_an_equals_sign() {
+        let check = |line: &str| match parse(line).unwrap().command {
+            Command::Status(status) => (status.check, status.file.topology),
+            _ => panic!("status"),
+        };
+        assert_eq!(check("mgctl status --check a.yaml"), (Some(Check::Redundant), Some("a.yaml".into())));
+        assert_eq!(check("mgctl status --check=writable"), (Some(Check::Writable), None));
+    }
+
+    #[test]
+    fn arguments_of_a_node_are_its_own() {
+        let cli = parse("mgctl node --help --bolt-port=1 -o x -- y").unwrap();
+        let Command::Node { args } = cli.command else { panic!("node") };
+        assert_eq!(args, ["--help", "--bolt-port=1", "-o", "x", "--", "y"]);
+    }
+
+    #[test]
+    fn values_are_checked() {
+        assert!(parse("mgctl up --timeout 30").is_err());
+        assert!(parse("mgctl up --timeout 1m30s").is_ok());
+        assert!(parse("mgctl register r1 --mode semi").is_err());
+        assert!(parse("mgctl register r1 --mode strict_sync").is_ok());
+        assert!(parse("mgctl register").is_err());
+        assert!(parse("mgctl register --name X --address h:1").is_ok());
+        assert!(parse("mgctl register --address h:1").is_err());
+        assert!(parse("mgctl --runtime swarm up").is_err());
+    }
+}

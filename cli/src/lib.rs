@@ -1,4 +1,8 @@
 //! mgctl: turns a YAML topology into a running, replicated graph-database cluster, and operates it.
+//!
+//! `args` is the command surface. `topology` reads the YAML. `cluster` decides what to do, purely; `runtime` and
+//! `query` do it, with an engine or processes and with the nodes. `commands` has a file per verb, `ui` shows what
+//! happens, `error` says what went wrong.
 
 pub mod args;
 pub mod cluster;
@@ -13,13 +17,18 @@ use std::ffi::OsString;
 
 use clap::Parser;
 
-use crate::args::Cli;
+use crate::args::{Cli, Command};
 use crate::commands::Context;
 use crate::error::{CliError, Exit};
 
-/// Runs mgctl with these arguments, the first of which is its own name, and returns the exit code.
-pub fn main_from_args(args: impl IntoIterator<Item = OsString>) -> u8 {
-    let cli = match Cli::try_parse_from(args) {
+/// Runs mgctl with these arguments, the first of which is its own name, and returns the exit code. `node` runs a
+/// node: it gets its own name and the arguments after `node`, as they are.
+pub fn main_from_args(
+    args: impl IntoIterator<Item = OsString>,
+    node: impl FnOnce(Vec<OsString>) -> u8,
+) -> u8 {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are results, everything else is talk; clap knows which stream that is. Nobody can
@@ -31,7 +40,11 @@ pub fn main_from_args(args: impl IntoIterator<Item = OsString>) -> u8 {
             };
         }
     };
-    let context = match Context::new(&cli.global, cli.file.as_ref(), cli.verbose, &cli.command) {
+    if let Command::Node { args } = cli.command {
+        return node(std::iter::once(OsString::from("mgctl node")).chain(args).collect());
+    }
+    let program = commands::started_as(args.first());
+    let context = match Context::new(&cli.global, cli.file.as_ref(), cli.verbose, &cli.command, program) {
         Ok(context) => context,
         Err(error) => {
             ui::Ui::new(&cli.global, cli.verbose).error(&error);
@@ -50,7 +63,7 @@ pub fn main_from_args(args: impl IntoIterator<Item = OsString>) -> u8 {
     match ui.finish() {
         Ok(()) => exit.code(),
         Err(error) => {
-            eprint!("{}", error.render(false));
+            ui.problem(error.problem());
             if exit == Exit::Ok { error.exit().code() } else { exit.code() }
         }
     }

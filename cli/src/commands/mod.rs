@@ -5,6 +5,9 @@ mod select;
 mod validate;
 mod version;
 
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
 use crate::args::{Command, Global};
 use crate::error::{CliError, Exit};
 use crate::topology::Runtime;
@@ -23,6 +26,8 @@ pub struct Context {
     pub host: Option<String>,
     /// `--runtime`: stands over the file.
     pub runtime: Option<Runtime>,
+    /// How mgctl was started, for commands that the user can repeat: `mgctl`, or its path.
+    pub program: String,
 }
 
 impl Context {
@@ -33,15 +38,35 @@ impl Context {
     /// When flags contradict each other.
     pub fn new(
         global: &Global,
-        file: Option<&std::path::PathBuf>,
+        file: Option<&PathBuf>,
         verbose: u8,
         command: &Command,
+        program: String,
     ) -> Result<Context, CliError> {
         let (file_after, verbose_after) = command.after_verb();
         let ui = Ui::new(global, verbose + verbose_after);
         let selection = Selection::new(file, file_after, global.cluster.as_deref())?;
-        Ok(Context { ui, selection, host: global.host.clone(), runtime: global.runtime })
+        Ok(Context { ui, selection, host: global.host.clone(), runtime: global.runtime, program })
     }
+}
+
+/// Returns how mgctl is to be named in commands that a user can repeat: its bare name where the search path leads
+/// to it, else as it was started.
+pub fn started_as(argument: Option<&OsString>) -> String {
+    let Some(path) = argument.map(Path::new).filter(|path| path.file_name().is_some()) else {
+        return "mgctl".to_owned();
+    };
+    let name = path.file_name().unwrap_or_default();
+    let same = |other: PathBuf| match (other.canonicalize(), path.canonicalize()) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => false,
+    };
+    let search = std::env::var_os("PATH").unwrap_or_default();
+    let bare = path.components().count() == 1;
+    if bare || std::env::split_paths(&search).any(|directory| same(directory.join(name))) {
+        return name.to_string_lossy().into_owned();
+    }
+    path.display().to_string()
 }
 
 /// Runs a verb.
