@@ -26,6 +26,8 @@ mod segment;
 mod snapshots;
 mod writer;
 
+#[cfg(test)]
+mod tests;
 
 pub use directory::Directory;
 pub use error::DiskError;

@@ -46,6 +46,7 @@ pub(super) fn read(catalog: &Catalog, from: Lsn, bytes_max: usize) -> io::Result
     let mut taken = 0;
     loop {
         let piece = read_piece(&segment, offset, piece_bytes)?;
+        let is_last = piece.len() < piece_bytes;
         let mut at = 0;
         while at < piece.len() {
             match parse_record(&piece, at, offset) {
@@ -69,7 +70,7 @@ pub(super) fn read(catalog: &Catalog, from: Lsn, bytes_max: usize) -> io::Result
                 Parsed::Nothing => return ended(&segment, offset + at as u64, records),
             }
         }
-        if at == 0 && piece.len() < piece_bytes {
+        if at == 0 && is_last {
             // The end of what was written, or a frame that goes on beyond it.
             return ended(&segment, offset, records);
         }

@@ -21,7 +21,7 @@ pub struct SnapshotStore {
     /// Only for its codec: names are shared by all graphs of a process.
     codec: Graph,
     kept: usize,
-    received: Received,
+    pub(super) received: Received,
     next_temporary: AtomicU64,
 }
 

@@ -60,6 +60,17 @@ pub struct Queue {
     queue: mpsc::Receiver<Request>,
 }
 
+#[cfg(test)]
+impl Queue {
+    /// Returns the next input, for tests of those who send them.
+    pub(crate) fn next_input(&self) -> Option<Input> {
+        match self.queue.recv_timeout(Duration::from_secs(10)) {
+            Ok(Request::Input(input)) => Some(input),
+            _ => None,
+        }
+    }
+}
+
 /// Makes the queue that disk and transport are built with, before the loop runs.
 pub fn queue() -> (Inputs, Queue) {
     let (sender, receiver) = mpsc::channel();

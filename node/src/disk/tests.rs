@@ -1,0 +1,508 @@
+//! The disk over real files in a temporary directory.
+
+use super::*;
+use crate::driver::{Queue, queue};
+use bytes::Bytes;
+use mgnode_core::durability::{Found, Rebuild, SegmentHeader, SnapshotEncoder, Tail, frame_bytes, recover};
+use mgnode_core::types::{Epoch, History, Position, Role, chain_next};
+use std::fs;
+use std::time::Duration;
+use tempfile::TempDir;
+
+const OWN: NodeId = NodeId(0xA1);
+
+fn epoch(number: u64) -> Epoch {
+    Epoch { number, node: OWN, incarnation: 1 }
+}
+
+fn state(by: &str) -> NodeState {
+    NodeState {
+        node: OWN,
+        role: Role::Main,
+        promised: epoch(1),
+        promised_by: by.to_owned(),
+        replicas: vec![],
+    }
+}
+
+fn small() -> DiskOptions {
+    DiskOptions { first_segment_bytes: 4 << 10, segment_bytes: 8 << 10, ..DiskOptions::default() }
+}
+
+/// A "graph" that is the payloads that it was built from.
+#[derive(Default)]
+struct Payloads(Vec<Bytes>);
+
+impl Rebuild for Payloads {
+    fn begin(&mut self) {
+        self.0.clear();
+    }
+    fn block(&mut self, payload: Bytes) -> Result<(), String> {
+        self.0.push(payload);
+        Ok(())
+    }
+    fn snapshot_ends(&mut self, _: &SnapshotHeader) -> Result<(), String> {
+        Ok(())
+    }
+    fn record(&mut self, record: CommitRecord) -> Result<(), String> {
+        self.0.push(record.payload);
+        Ok(())
+    }
+}
+
+/// A disk at work, and what a caller keeps in mind about it.
+struct Bench {
+    disk: Disk,
+    queue: Queue,
+    number: u64,
+    last: Lsn,
+    chain: u64,
+}
+
+impl Bench {
+    fn open(root: &TempDir, options: &DiskOptions) -> (Bench, Vec<Bytes>, Option<Found>) {
+        let directory = Directory::open(root.path(), Duration::ZERO).unwrap();
+        let mut payloads = Payloads::default();
+        let found = recover(&mut &directory, OnDamage::Refuse, &mut payloads).unwrap();
+        let names = Arc::new(Names::default());
+        let ready = match &found {
+            Some(found) => Ready::repaired(directory, names, found).unwrap(),
+            None => Ready::fresh(directory, names, &state("")).unwrap(),
+        };
+        let (last, chain) = (ready.last, ready.chain);
+        let (inputs, queue) = queue();
+        let disk = Disk::start(ready, options, inputs).unwrap();
+        (Bench { disk, queue, number: 1, last, chain }, payloads.0, found)
+    }
+
+    fn write(&mut self, payload: impl Into<Bytes>) {
+        self.last = self.last.next();
+        let payload = payload.into();
+        let record = CommitRecord { epoch: epoch(self.number), lsn: self.last, ts: self.last.0, payload };
+        self.chain = chain_next(self.chain, &record);
+        self.disk.write_wal(record, self.chain);
+    }
+
+    fn sync(&mut self) {
+        self.disk.sync_wal(self.last);
+        loop {
+            match self.queue.next_input() {
+                Some(Input::WalSynced { lsn }) if lsn == self.last => return,
+                Some(Input::WalSynced { .. }) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn read(&mut self, from: u64, bytes_max: usize) -> Vec<u64> {
+        self.disk.read_wal(PeerId(2), Lsn(from), bytes_max);
+        let Some(Input::WalRead { records, .. }) = self.queue.next_input() else { panic!("no answer") };
+        records.iter().map(|(r, _)| r.lsn.0).collect()
+    }
+
+    fn stop(mut self) {
+        self.disk.stop();
+    }
+}
+
+fn payload(n: u64) -> Vec<u8> {
+    format!("payload {n}").repeat(1 + (n % 40) as usize).into_bytes()
+}
+
+/// Writes records from the next up to `last`, in groups.
+fn fill_up(bench: &mut Bench, last: u64) {
+    while bench.last.0 < last {
+        bench.write(payload(bench.last.0 + 1));
+        if bench.last.0 % 7 == 0 {
+            bench.sync();
+        }
+    }
+    bench.sync();
+}
+
+fn expected(last: u64) -> Vec<Bytes> {
+    (1..=last).map(|n| payload(n).into()).collect()
+}
+
+#[test]
+fn what_was_synced_is_there_after_every_restart() {
+    let root = TempDir::new().unwrap();
+    for round in 0..5 {
+        let (mut bench, found, _) = Bench::open(&root, &small());
+        assert_eq!(found, expected(round * 60));
+        fill_up(&mut bench, (round + 1) * 60);
+        bench.stop();
+    }
+    let segments = fs::read_dir(root.path().join("wal")).unwrap().count();
+    assert!(segments > 5, "{segments} segments: it never went over to a new one");
+}
+
+#[test]
+fn a_record_larger_than_a_segment_gets_its_own() {
+    let root = TempDir::new().unwrap();
+    let (mut bench, ..) = Bench::open(&root, &small());
+    bench.write("small");
+    bench.write(vec![7; 100_000]);
+    bench.write("small again");
+    bench.sync();
+    assert_eq!(bench.read(2, 1), [2]);
+    bench.stop();
+    let (bench, found, _) = Bench::open(&root, &small());
+    assert_eq!(found[1], vec![7; 100_000]);
+    assert_eq!(found.len(), 3);
+    bench.stop();
+}
+
+#[test]
+fn records_are_read_back_from_anywhere() {
+    let root = TempDir::new().unwrap();
+    let (mut bench, ..) = Bench::open(&root, &small());
+    fill_up(&mut bench, 150);
+    for reopened in [false, true] {
+        if reopened {
+            bench.stop();
+            bench = Bench::open(&root, &small()).0;
+        }
+        for from in 1..=150 {
+            let records = bench.read(from, 2000);
+            assert!(!records.is_empty(), "from {from}");
+            let follow: Vec<u64> = (from..from + records.len() as u64).collect();
+            assert_eq!(records, follow);
+        }
+        assert_eq!(bench.read(151, 2000), []);
+        assert_eq!(bench.read(0, 2000), []);
+        assert_eq!(bench.read(150, 1), [150]);
+    }
+    bench.stop();
+}
+
+#[test]
+fn a_directory_in_use_is_named_with_its_holder() {
+    let root = TempDir::new().unwrap();
+    let (bench, ..) = Bench::open(&root, &small());
+    let error = Directory::open(root.path(), Duration::from_millis(50)).unwrap_err().to_string();
+    assert!(error.contains("in use by another process"), "{error}");
+    assert!(error.contains(&std::process::id().to_string()), "{error}");
+    bench.stop();
+    Directory::open(root.path(), Duration::ZERO).unwrap();
+}
+
+#[test]
+fn a_torn_tail_is_wiped_and_the_log_goes_on_in_its_place() {
+    let root = TempDir::new().unwrap();
+    let (mut bench, ..) = Bench::open(&root, &DiskOptions::default());
+    fill_up(&mut bench, 6);
+    bench.stop();
+    let path = root.path().join("wal/0000000000000001.wal");
+    let bytes = fs::read(&path).unwrap();
+    let starts: Vec<usize> = (1..=6)
+        .scan(512, |at, n| {
+            let start = *at;
+            *at += frame_bytes(payload(n).len());
+            Some(start)
+        })
+        .collect();
+    let end = starts[5] + frame_bytes(payload(6).len());
+    for cut in (starts[3]..=end).step_by(3) {
+        // Both a shorter file and one whose last part was never written.
+        for zeroed in [false, true] {
+            let mut left = bytes.clone();
+            if zeroed {
+                left[cut..].fill(0)
+            } else {
+                left.truncate(cut)
+            }
+            fs::remove_dir_all(root.path().join("wal")).unwrap();
+            fs::create_dir(root.path().join("wal")).unwrap();
+            fs::write(&path, left).unwrap();
+            let whole = (0..6).filter(|i| starts.get(i + 1).copied().unwrap_or(end) <= cut).count() as u64;
+            let (mut bench, found, _) = Bench::open(&root, &DiskOptions::default());
+            assert_eq!(found, expected(whole), "cut at {cut}");
+            fill_up(&mut bench, whole + 2);
+            bench.stop();
+            let (bench, found, again) = Bench::open(&root, &DiskOptions::default());
+            assert_eq!(found, expected(whole + 2), "cut at {cut}");
+            assert_eq!(again.unwrap().tail, None);
+            bench.stop();
+        }
+    }
+}
+
+#[test]
+fn damage_is_named_with_file_and_offset_and_changes_nothing() {
+    let root = TempDir::new().unwrap();
+    let (mut bench, ..) = Bench::open(&root, &small());
+    fill_up(&mut bench, 20);
+    bench.stop();
+    let path = root.path().join("wal/0000000000000001.wal");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[512 + 85] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    let directory = Directory::open(root.path(), Duration::ZERO).unwrap();
+    let refused = open(directory, OnDamage::Refuse, Arc::default(), || unreachable!());
+    let error = refused.err().expect("it is damaged").to_string();
+    assert!(error.contains("0000000000000001.wal` is damaged at byte 512"), "{error}");
+    assert_eq!(fs::read(&path).unwrap(), bytes);
+}
+
+#[test]
+fn damage_that_is_cut_is_kept_aside() {
+    let root = TempDir::new().unwrap();
+    let (mut bench, ..) = Bench::open(&root, &small());
+    fill_up(&mut bench, 60);
+    bench.stop();
+    let path = root.path().join("wal/0000000000000001.wal");
+    let mut bytes = fs::read(&path).unwrap();
+    let second = 512 + frame_bytes(payload(1).len());
+    bytes[second + 85] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    let directory = Directory::open(root.path(), Duration::ZERO).unwrap();
+    let mut built = Payloads::default();
+    let found = recover(&mut &directory, OnDamage::Cut, &mut built).unwrap().unwrap();
+    assert!(matches!(&found.tail, Some(Tail { damage: Some(_), .. })));
+    drop(Ready::repaired(directory, Arc::default(), &found).unwrap());
+    assert_eq!(fs::read(root.path().join("diverged/0000000000000001.wal.damaged")).unwrap(), bytes);
+    assert!(root.path().join("diverged/0000000000000002.wal").exists());
+    let (bench, found, _) = Bench::open(&root, &small());
+    assert_eq!(found, expected(1));
+    bench.stop();
+}
+
+#[test]
+fn the_state_is_replaced_as_a_whole() {
+    let root = TempDir::new().unwrap();
+    let (mut bench, ..) = Bench::open(&root, &small());
+    for id in 1..=3 {
+        bench.disk.save_state(id, state(&format!("operation {id}")));
+        let Some(Input::StateSaved { id: saved, result: Ok(()) }) = bench.queue.next_input() else {
+            panic!()
+        };
+        assert_eq!(saved, id);
+    }
+    bench.stop();
+    let (bench, _, found) = Bench::open(&root, &small());
+    assert_eq!(found.unwrap().state, state("operation 3"));
+    bench.stop();
+}
+
+#[test]
+fn a_state_that_cannot_be_written_is_told_and_the_old_one_stands() {
+    let root = TempDir::new().unwrap();
+    let (mut bench, ..) = Bench::open(&root, &small());
+    // A folder in the place of the temporary file.
+    fs::create_dir(root.path().join("state.tmp")).unwrap();
+    bench.disk.save_state(1, state("refused"));
+    let answer = bench.queue.next_input();
+    assert!(matches!(answer, Some(Input::StateSaved { id: 1, result: Err(_) })), "{answer:?}");
+    bench.write("the log is not touched by that");
+    bench.sync();
+    fs::remove_dir(root.path().join("state.tmp")).unwrap();
+    bench.stop();
+    let (bench, found, recovered) = Bench::open(&root, &small());
+    assert_eq!((found.len(), recovered.unwrap().state), (1, state("")));
+    bench.stop();
+}
+
+/// A snapshot file as a peer of the same history would send it.
+fn snapshot(header: &SnapshotHeader, payloads: &[Bytes]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut encoder = SnapshotEncoder::new(header, &mut out);
+    for payload in payloads {
+        encoder.block(payload, &mut out);
+    }
+    encoder.finish(&mut out);
+    out
+}
+
+fn header(number: u64, first: u64, lsn: u64, chain: u64) -> SnapshotHeader {
+    let mut history = History::default();
+    history.note(epoch(1), Lsn(1));
+    history.note(epoch(number), Lsn(first));
+    SnapshotHeader { position: Position { epoch: epoch(number), lsn: Lsn(lsn) }, chain, ts: 5, history }
+}
+
+fn install(bench: &mut Bench, root: &TempDir, header: &SnapshotHeader, payloads: &[Bytes]) {
+    let path = root.path().join("snapshots/from-peer.tmp");
+    fs::write(&path, snapshot(header, payloads)).unwrap();
+    bench.disk.snapshots.received.put(header.clone(), path);
+    bench.disk.install_snapshot(header.clone());
+    let answer = bench.queue.next_input();
+    assert!(
+        matches!(answer, Some(Input::SnapshotInstalled { lsn }) if lsn == header.position.lsn),
+        "{answer:?}"
+    );
+    (bench.number, bench.last, bench.chain) =
+        (header.position.epoch.number, header.position.lsn, header.chain);
+}
+
+#[test]
+fn an_installed_snapshot_takes_the_place_of_the_log() {
+    let root = TempDir::new().unwrap();
+    let (mut bench, ..) = Bench::open(&root, &small());
+    fill_up(&mut bench, 40);
+    let theirs: Vec<Bytes> = vec!["a".into(), "b".into()];
+    install(&mut bench, &root, &header(1, 1, 100, 77), &theirs);
+    assert_eq!(bench.read(40, 1000), []);
+    bench.write("after");
+    bench.sync();
+    assert_eq!(bench.read(101, 1000), [101]);
+    bench.stop();
+    let (bench, found, recovered) = Bench::open(&root, &small());
+    assert_eq!(found, [Bytes::from("a"), "b".into(), "after".into()]);
+    assert_eq!(recovered.unwrap().wal_from, Lsn(101));
+    // Everything that was there is part of the new history.
+    assert!(!root.path().join("diverged").exists());
+    bench.stop();
+}
+
+#[test]
+fn a_log_that_the_new_history_lacks_is_kept_aside() {
+    let root = TempDir::new().unwrap();
+    let (mut bench, ..) = Bench::open(&root, &small());
+    fill_up(&mut bench, 40);
+    let before = fs::read(root.path().join("wal/0000000000000001.wal")).unwrap();
+    // Their epoch 2 begins at record 3, which here is of epoch 1.
+    install(&mut bench, &root, &header(2, 3, 30, 77), &["theirs".into()]);
+    bench.stop();
+    assert_eq!(fs::read(root.path().join("diverged/0000000000000001.wal")).unwrap(), before);
+    let (bench, found, _) = Bench::open(&root, &small());
+    assert_eq!(found, [Bytes::from("theirs")]);
+    bench.stop();
+}
+
+#[test]
+fn an_installation_cut_short_is_ended_at_the_next_start() {
+    let root = TempDir::new().unwrap();
+    let (mut bench, ..) = Bench::open(&root, &small());
+    fill_up(&mut bench, 40);
+    bench.stop();
+    let header = header(1, 1, 90, 5);
+    fs::write(root.path().join("snapshots/install.snap"), snapshot(&header, &["theirs".into()])).unwrap();
+    let (mut bench, found, recovered) = Bench::open(&root, &small());
+    assert_eq!(found, [Bytes::from("theirs")]);
+    assert_eq!(recovered.unwrap().last, header.position);
+    bench.write("after");
+    bench.sync();
+    bench.stop();
+    let (bench, found, _) = Bench::open(&root, &small());
+    assert_eq!(found.len(), 2);
+    bench.stop();
+}
+
+#[test]
+fn log_goes_only_where_two_snapshots_cover_it() {
+    let root = TempDir::new().unwrap();
+    let (mut bench, ..) = Bench::open(&root, &small());
+    fill_up(&mut bench, 150);
+    let segments = |root: &TempDir| fs::read_dir(root.path().join("wal")).unwrap().count();
+    let all = segments(&root);
+    let save = |lsn: u64| {
+        let mut header = header(1, 1, lsn, 0);
+        header.chain = 0;
+        let name = format!("snapshots/{lsn:020}.snap");
+        fs::write(root.path().join(name), snapshot(&header, &[])).unwrap();
+    };
+    save(140);
+    bench.disk.drop_wal(Lsn(141));
+    assert_eq!(bench.read(1, 100)[0], 1, "one snapshot alone could be damaged");
+    save(150);
+    bench.disk.drop_wal(Lsn(151));
+    assert_eq!(bench.read(1, 100), []);
+    assert_eq!(bench.read(141, 100)[0], 141, "the older snapshot needs it");
+    assert!(segments(&root) < all);
+    bench.stop();
+}
+
+#[test]
+fn a_full_disk_is_told_once_and_its_end_too() {
+    let root = TempDir::new().unwrap();
+    let directory = Arc::new(Directory::open(root.path(), Duration::ZERO).unwrap());
+    let wal = root.path().join("wal");
+    fs::remove_dir(&wal).unwrap();
+    let (inputs, queue) = queue();
+    let (spares_in, spares) = mpsc::sync_channel(0);
+    let (stop, stopped) = mpsc::channel();
+    let thread = spawn("test", move || {
+        segment::keep_prepared(directory, 1, 4096, spares_in, stopped, move |i| inputs.send(i));
+    });
+    assert!(matches!(queue.next_input(), Some(Input::WalSpace { enough: false })));
+    fs::create_dir(&wal).unwrap();
+    assert!(matches!(queue.next_input(), Some(Input::WalSpace { enough: true })));
+    assert_eq!(spares.recv().unwrap().sequence, 1);
+    drop((spares, stop));
+    thread.unwrap().join().unwrap();
+    assert_eq!(fs::read_dir(&wal).unwrap().count(), 1, "the spare that nobody took is removed");
+}
+
+#[test]
+fn a_failed_write_is_told_once_and_nothing_is_said_to_be_durable_after() {
+    let root = TempDir::new().unwrap();
+    let directory = Directory::open(root.path(), Duration::ZERO).unwrap();
+    let mut ready = Ready::fresh(directory, Arc::default(), &state("")).unwrap();
+    // A segment opened for reading only stands for a disk that refuses.
+    let path = ready.directory.segment(1);
+    let mut bytes = SegmentHeader { node: OWN, sequence: 1, first: Lsn(1), chain: 0 }.encode();
+    bytes.resize(64 << 10, 0);
+    fs::write(&path, bytes).unwrap();
+    let segment = Arc::new(Segment::new(path.clone(), fs::File::open(&path).unwrap(), Lsn(1), 512));
+    ready.live = None;
+    let (inputs, queue) = queue();
+    let (commands, receiver) = mpsc::channel();
+    let (_spares_in, spares) = mpsc::sync_channel(0);
+    let (reads, _requests) = mpsc::channel();
+    let writer = Writer {
+        directory: ready.directory,
+        node: OWN,
+        durability: Durability::Commit,
+        snapshots_kept: 1,
+        catalog: Arc::new(Mutex::new(vec![segment.clone()])),
+        received: Received::default(),
+        spares,
+        first_spare: None,
+        reads,
+        report: move |input| inputs.send(input),
+        log: Log::new(Some((segment, 64 << 10)), Lsn::ZERO, 0),
+    };
+    for lsn in [1, 2] {
+        let record =
+            CommitRecord { epoch: epoch(1), lsn: Lsn(lsn), ts: 1, payload: Bytes::from_static(b"x") };
+        commands.send(Command::Write { record, chain: 0 }).unwrap();
+        commands.send(Command::Sync { lsn: Lsn(lsn) }).unwrap();
+    }
+    let (done, stopped) = mpsc::channel();
+    commands.send(Command::Stop { done }).unwrap();
+    drop(commands);
+    writer.run(receiver);
+    let _ = stopped.recv();
+    assert!(matches!(queue.next_input(), Some(Input::WalFailed { .. })));
+    assert!(queue.next_input().is_none(), "something was said after the failure");
+}
+
+#[test]
+fn a_directory_that_cannot_be_made_is_a_clear_error() {
+    let root = TempDir::new().unwrap();
+    fs::write(root.path().join("file"), "").unwrap();
+    let error = Directory::open(&root.path().join("file/data"), Duration::ZERO).unwrap_err().to_string();
+    assert!(error.starts_with("cannot use data directory `"), "{error}");
+    // Missing parents are made.
+    Directory::open(&root.path().join("a/b/c"), Duration::ZERO).unwrap();
+}
+
+#[test]
+fn interval_and_os_answer_after_the_write() {
+    for durability in
+        [Durability::Interval(Duration::from_millis(5)), Durability::Os { sync_every_n_commits: Some(3) }]
+    {
+        let root = TempDir::new().unwrap();
+        let options = DiskOptions { durability, ..small() };
+        let (mut bench, ..) = Bench::open(&root, &options);
+        fill_up(&mut bench, 50);
+        std::thread::sleep(Duration::from_millis(20));
+        fill_up(&mut bench, 60);
+        // The process is killed: what was written is the system's.
+        bench.stop();
+        let (bench, found, _) = Bench::open(&root, &options);
+        assert_eq!(found, expected(60));
+        bench.stop();
+    }
+}
