@@ -1,0 +1,479 @@
+//! Applying a record: the one place where the shared graph changes.
+//!
+//! MAIN after a commit, a REPLICA after a record came, and recovery all come here, in LSN order, so
+//! they hold the same graph. Changes go into the slots one by one under short chunk locks, and each
+//! leaves an undo step tagged with the LSN, so that readers of an older LSN do not notice.
+
+use super::chunk::Chunk;
+use super::gc::{Garbage, Object, Stale};
+use super::index::Index;
+use super::labels::SetId;
+use super::order::Key;
+use super::transaction::EdgeInfo;
+use super::vertex::Side;
+use super::{Graph, ID_END, Writer, adjacency::Adjacent, properties};
+use crate::types::{
+    Change, ConstraintKind, ConstraintSpec, EdgeId, IndexSpec, LabelId, Lsn, PropertyKeyId, Value, VertexId,
+};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// A record that does not fit the graph: the log and the memory of this node no longer agree.
+///
+/// What came before the impossible change stays applied, so the node must stop and recover; no
+/// reader has seen anything of it, since it is not published.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("record {lsn} does not fit the graph: {what} (change {place})")]
+pub struct ApplyError {
+    /// The record.
+    pub lsn: Lsn,
+    /// Which of its changes, from 0.
+    pub place: usize,
+    /// What is impossible about it.
+    pub what: String,
+}
+
+/// Longer records are not applied quietly, since new readers wait meanwhile.
+const QUIET_MAX: usize = 1024;
+
+/// An index, the key that a vertex had in it, and the key that it gets.
+type Rekey = (Arc<Index>, Option<Key>, Option<Key>);
+
+impl Graph {
+    /// Applies the record that follows the last one applied. It must be one that may be seen: durable
+    /// wherever the mode demands. Readers see it when it is published (or a moment earlier, see
+    /// [`super::mvcc`]).
+    ///
+    /// # Errors
+    /// An error is fatal, see [`ApplyError`].
+    pub fn apply(&self, lsn: Lsn, changes: &[Change]) -> Result<(), ApplyError> {
+        let mut writer = self.writer.lock();
+        let expected = writer.applied.next();
+        if lsn != expected || writer.is_loading {
+            let what = format!("record {expected} must come next");
+            return Err(ApplyError { lsn, place: 0, what });
+        }
+        self.collect(&mut writer, 64 + 2 * changes.len());
+        let quiet = if changes.len() <= QUIET_MAX { self.readers.quiet() } else { None };
+        let at = quiet.is_none().then_some(lsn);
+        self.apply_all(&mut writer, lsn, at, changes)?;
+        writer.applied = lsn;
+        let version = writer.version();
+        match quiet {
+            Some(quiet) => quiet.applied(version),
+            None => self.readers.applied(version),
+        }
+        Ok(())
+    }
+
+    /// Adds a block of a snapshot to a graph that holds nothing yet and that no one reads; `publish`
+    /// with the snapshot's LSN ends the load.
+    ///
+    /// # Errors
+    /// After an error the graph must be thrown away.
+    pub fn load_block(&self, block: Vec<Change>) -> Result<(), ApplyError> {
+        let mut writer = self.writer.lock();
+        if writer.applied != Lsn::ZERO {
+            let what = "a snapshot can be loaded into an empty graph only".to_owned();
+            return Err(ApplyError { lsn: writer.applied, place: 0, what });
+        }
+        writer.is_loading = true;
+        self.apply_all(&mut writer, Lsn::ZERO, None, &block)
+    }
+
+    fn apply_all(
+        &self,
+        writer: &mut Writer,
+        lsn: Lsn,
+        at: Option<Lsn>,
+        changes: &[Change],
+    ) -> Result<(), ApplyError> {
+        let garbage = Garbage { lsn, objects: Vec::new(), stale: Vec::new() };
+        let mut applier = Applier { graph: self, writer, lsn, at, garbage };
+        for (place, change) in changes.iter().enumerate() {
+            applier.change(change).map_err(|what| ApplyError { lsn, place, what })?;
+        }
+        let garbage = applier.garbage;
+        if !garbage.objects.is_empty() || !garbage.stale.is_empty() {
+            writer.garbage.push_back(garbage);
+        }
+        Ok(())
+    }
+}
+
+struct Applier<'a> {
+    graph: &'a Graph,
+    writer: &'a mut Writer,
+    lsn: Lsn,
+    /// Where undo steps are left, the LSN they are tagged with.
+    at: Option<Lsn>,
+    garbage: Garbage,
+}
+
+impl Applier<'_> {
+    fn change(&mut self, change: &Change) -> Result<(), String> {
+        match change {
+            Change::CreateVertex { id, labels, properties } => self.create_vertex(*id, labels, properties),
+            Change::DeleteVertex { id } => self.delete_vertex(*id),
+            Change::AddLabel { id, label } => self.set_label(*id, *label, true),
+            Change::RemoveLabel { id, label } => self.set_label(*id, *label, false),
+            Change::SetVertexProperty { id, key, value } => self.set_vertex_property(*id, *key, value),
+            Change::CreateEdge { id, from, to, edge_type, properties } => {
+                let info = EdgeInfo { from: *from, to: *to, edge_type: *edge_type };
+                self.create_edge(*id, info, properties)
+            }
+            Change::DeleteEdge { id } => self.delete_edge(*id),
+            Change::SetEdgeProperty { id, key, value } => self.set_edge_property(*id, *key, value),
+            Change::CreateIndex(spec) => self.create_index(spec),
+            Change::DropIndex(spec) => self.drop_index(spec),
+            Change::CreateConstraint(spec) => self.create_constraint(spec),
+            Change::DropConstraint(spec) => self.drop_constraint(spec),
+        }
+    }
+
+    fn note(&mut self, object: Object) {
+        if self.at.is_some() {
+            self.garbage.objects.push(object);
+        }
+    }
+
+    fn create_vertex(
+        &mut self,
+        id: VertexId,
+        labels: &[LabelId],
+        properties: &[(PropertyKeyId, Value)],
+    ) -> Result<(), String> {
+        if id.0 >= ID_END {
+            return Err(format!("vertex id {id} is beyond 40 bits"));
+        }
+        let mut labels = labels.to_vec();
+        labels.sort_unstable();
+        if labels.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err(format!("vertex {id} has a label twice"));
+        }
+        let block = block_of(properties).map_err(|what| format!("vertex {id} {what}"))?;
+        let set = self.graph.label_sets.intern(&labels);
+        let rekeys = self.rekeys(None, Some((set, &block)), None);
+        let created = self.graph.vertices.write(id.0, |chunk| chunk.create(id, set, block, self.at));
+        if !created {
+            return Err(format!("vertex {id} exists"));
+        }
+        for label in labels {
+            self.graph.members.add(label, id);
+        }
+        self.rekey(id, rekeys);
+        self.writer.counts.vertices += 1;
+        let before = self.writer.next_vertex;
+        self.writer.next_vertex = before.max(id.0 + 1);
+        self.graph.next_vertex.fetch_max(id.0 + 1, Ordering::Relaxed);
+        Graph::free_if_left(&self.graph.vertices, before, id.0 + 1);
+        self.note(Object::Vertex(id));
+        Ok(())
+    }
+
+    fn delete_vertex(&mut self, id: VertexId) -> Result<(), String> {
+        let (labels, block) = self.content(id)?;
+        if !self.graph.vertices.read(id.0, |chunk| chunk.is_alone(id)).unwrap_or(false) {
+            return Err(format!("vertex {id} still has edges"));
+        }
+        let rekeys = self.rekeys(Some((labels, &block)), None, None);
+        let is_empty = self.graph.vertices.write(id.0, |chunk| {
+            chunk.delete(id, self.at);
+            chunk.is_empty()
+        });
+        for label in self.graph.label_sets.get(labels).iter() {
+            self.lose_label(id, *label);
+        }
+        self.rekey(id, rekeys);
+        self.writer.counts.vertices -= 1;
+        self.note(Object::Vertex(id));
+        if is_empty {
+            self.graph.free_vertices(id, self.writer.next_vertex);
+        }
+        Ok(())
+    }
+
+    fn set_label(&mut self, id: VertexId, label: LabelId, to: bool) -> Result<(), String> {
+        let (before, block) = self.content(id)?;
+        let mut labels = self.graph.label_sets.get(before).to_vec();
+        match (labels.binary_search(&label), to) {
+            (Err(place), true) => labels.insert(place, label),
+            (Ok(place), false) => drop(labels.remove(place)),
+            (Ok(_), true) => return Err(format!("vertex {id} has the label")),
+            (Err(_), false) => return Err(format!("vertex {id} does not have the label")),
+        }
+        let after = self.graph.label_sets.intern(&labels);
+        let rekeys = self.rekeys(Some((before, &block)), Some((after, &block)), None);
+        self.graph.vertices.write(id.0, |chunk| chunk.set_labels(id, after, self.at));
+        if to {
+            self.graph.members.add(label, id);
+        } else {
+            self.lose_label(id, label);
+        }
+        self.rekey(id, rekeys);
+        self.note(Object::Vertex(id));
+        Ok(())
+    }
+
+    fn set_vertex_property(&mut self, id: VertexId, key: PropertyKeyId, value: &Value) -> Result<(), String> {
+        super::codec::check_value(value).map_err(|e| e.to_string())?;
+        let (labels, before) = self.content(id)?;
+        let after = properties::with(&before, key, value)
+            .ok_or_else(|| format!("vertex {id} does not have the property"))?;
+        let rekeys = self.rekeys(Some((labels, &before)), Some((labels, &after)), Some(key));
+        self.graph.vertices.write(id.0, |chunk| chunk.set_properties(id, after, self.at));
+        self.rekey(id, rekeys);
+        self.note(Object::Vertex(id));
+        Ok(())
+    }
+
+    fn create_edge(
+        &mut self,
+        id: EdgeId,
+        info: EdgeInfo,
+        properties: &[(PropertyKeyId, Value)],
+    ) -> Result<(), String> {
+        if id.0 >= ID_END {
+            return Err(format!("edge id {id} is beyond 40 bits"));
+        }
+        let block = block_of(properties).map_err(|what| format!("edge {id} {what}"))?;
+        for end in [info.from, info.to] {
+            if !self.exists(end) {
+                return Err(format!("vertex {end}, an end of edge {id}, does not exist"));
+            }
+        }
+        if self.graph.edges.read(id.0, |chunk| chunk.is_known(id)).unwrap_or(false) {
+            return Err(format!("edge {id} exists"));
+        }
+        self.graph.edges.write(id.0, |chunk| chunk.create(id, info, block, self.at));
+        for (vertex, side, other) in [(info.from, Side::Out, info.to), (info.to, Side::In, info.from)] {
+            let entry = Adjacent::new(id, other, info.edge_type);
+            let added =
+                self.graph.vertices.write(vertex.0, |chunk| chunk.add_edge(vertex, side, entry, self.at));
+            assert!(added, "edge {id} is at vertex {vertex} although it did not exist");
+            self.note(Object::Vertex(vertex));
+        }
+        self.writer.counts.edges += 1;
+        let before = self.writer.next_edge;
+        self.writer.next_edge = before.max(id.0 + 1);
+        self.graph.next_edge.fetch_max(id.0 + 1, Ordering::Relaxed);
+        Graph::free_if_left(&self.graph.edges, before, id.0 + 1);
+        self.note(Object::Edge(id));
+        Ok(())
+    }
+
+    fn delete_edge(&mut self, id: EdgeId) -> Result<(), String> {
+        let found = self.graph.edges.read(id.0, |chunk| chunk.newest(id).map(|(info, _)| info)).flatten();
+        let info = found.ok_or_else(|| format!("edge {id} does not exist"))?;
+        let is_empty = self.graph.edges.write(id.0, |chunk| {
+            chunk.delete(id, self.at);
+            chunk.is_empty()
+        });
+        for (vertex, side) in [(info.from, Side::Out), (info.to, Side::In)] {
+            let removed =
+                self.graph.vertices.write(vertex.0, |chunk| chunk.remove_edge(vertex, side, id, self.at));
+            assert!(removed, "edge {id} is not at its vertex {vertex}");
+            self.note(Object::Vertex(vertex));
+        }
+        self.writer.counts.edges -= 1;
+        self.note(Object::Edge(id));
+        if is_empty {
+            self.graph.free_edges(id, self.writer.next_edge);
+        }
+        Ok(())
+    }
+
+    fn set_edge_property(&mut self, id: EdgeId, key: PropertyKeyId, value: &Value) -> Result<(), String> {
+        super::codec::check_value(value).map_err(|e| e.to_string())?;
+        let after = self
+            .graph
+            .edges
+            .read(id.0, |chunk| {
+                let (_, before) = chunk.newest(id)?;
+                Some(properties::with(before, key, value))
+            })
+            .flatten()
+            .ok_or_else(|| format!("edge {id} does not exist"))?
+            .ok_or_else(|| format!("edge {id} does not have the property"))?;
+        self.graph.edges.write(id.0, |chunk| chunk.set_properties(id, after, self.at));
+        self.note(Object::Edge(id));
+        Ok(())
+    }
+
+    fn create_index(&mut self, spec: &IndexSpec) -> Result<(), String> {
+        if self.writer.schema.index(spec).is_some() {
+            return Err("the index exists".to_owned());
+        }
+        let index = match spec {
+            IndexSpec::Label(_) => None,
+            IndexSpec::LabelProperties(label, keys) => {
+                let index = Index::new(*label, keys.clone(), false);
+                index.fill(self.entries(&index));
+                Some(Arc::new(index))
+            }
+        };
+        let mut schema = (*self.writer.schema).clone();
+        schema.add_index(&self.graph.names, spec.clone(), index);
+        schema.changed = self.lsn;
+        self.writer.schema = Arc::new(schema);
+        Ok(())
+    }
+
+    fn drop_index(&mut self, spec: &IndexSpec) -> Result<(), String> {
+        let mut schema = (*self.writer.schema).clone();
+        if !schema.remove_index(spec) {
+            return Err("the index does not exist".to_owned());
+        }
+        schema.changed = self.lsn;
+        self.writer.schema = Arc::new(schema);
+        Ok(())
+    }
+
+    fn create_constraint(&mut self, spec: &ConstraintSpec) -> Result<(), String> {
+        if self.writer.schema.has_constraint(spec) {
+            return Err("the constraint exists".to_owned());
+        }
+        let index = match spec.kind {
+            ConstraintKind::Exists => None,
+            ConstraintKind::Unique => {
+                let index = Index::new(spec.label, spec.properties.clone(), true);
+                let mut entries = self.entries(&index);
+                entries.sort_unstable();
+                if entries.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+                    return Err(super::constraint::violation(&self.graph.names, spec));
+                }
+                index.fill(entries);
+                Some(Arc::new(index))
+            }
+        };
+        let mut schema = (*self.writer.schema).clone();
+        schema.add_constraint(&self.graph.names, spec.clone(), index);
+        schema.changed = self.lsn;
+        schema.constraints_changed = self.lsn;
+        self.writer.schema = Arc::new(schema);
+        Ok(())
+    }
+
+    fn drop_constraint(&mut self, spec: &ConstraintSpec) -> Result<(), String> {
+        let mut schema = (*self.writer.schema).clone();
+        if !schema.remove_constraint(spec) {
+            return Err("the constraint does not exist".to_owned());
+        }
+        schema.changed = self.lsn;
+        schema.constraints_changed = self.lsn;
+        self.writer.schema = Arc::new(schema);
+        Ok(())
+    }
+
+    /// Returns the entries of a new index: the newest states, since no reader of it is older.
+    fn entries(&self, index: &Index) -> Vec<super::index::Entry> {
+        let mut entries = Vec::new();
+        let mut ids = Vec::new();
+        let mut from = 0;
+        loop {
+            ids.clear();
+            self.graph.members.candidates(index.label, from, 4096, &mut ids);
+            let Some(last) = ids.last() else { return entries };
+            from = last.0 + 1;
+            for id in &ids {
+                let key = self.graph.vertices.read(id.0, |chunk| {
+                    let content = chunk.newest(*id)?;
+                    if !self.graph.label_sets.has(content.labels, index.label) {
+                        return None;
+                    }
+                    index.key_of_block(content.properties)
+                });
+                entries.extend(key.flatten().map(|key| (key, *id)));
+            }
+        }
+    }
+
+    fn exists(&self, id: VertexId) -> bool {
+        self.graph.vertices.read(id.0, |chunk| chunk.newest(id).is_some()).unwrap_or(false)
+    }
+
+    fn content(&self, id: VertexId) -> Result<(SetId, properties::Block), String> {
+        let found = self
+            .graph
+            .vertices
+            .read(id.0, |chunk| chunk.newest(id).map(|c| (c.labels, properties::Block::from(c.properties))));
+        found.flatten().ok_or_else(|| format!("vertex {id} does not exist"))
+    }
+
+    fn lose_label(&mut self, id: VertexId, label: LabelId) {
+        self.graph.members.lose(label);
+        if self.at.is_some() {
+            self.garbage.stale.push(Stale::Label(label, id));
+        } else {
+            self.graph.members.forget(label, id);
+        }
+    }
+
+    /// Returns what a change of a vertex means for the indexes; `key` names the only property that
+    /// changed, where it is only one.
+    fn rekeys(
+        &self,
+        before: Option<(SetId, &[u8])>,
+        after: Option<(SetId, &[u8])>,
+        key: Option<PropertyKeyId>,
+    ) -> Vec<Rekey> {
+        let schema = &self.writer.schema;
+        if schema.maintains_nothing() {
+            return Vec::new();
+        }
+        let labels = |state: Option<(SetId, &[u8])>| state.map(|(set, _)| self.graph.label_sets.get(set));
+        let (old_labels, new_labels) = (labels(before), labels(after));
+        let mut touched: Vec<LabelId> =
+            old_labels.iter().chain(&new_labels).flat_map(|set| set.iter().copied()).collect();
+        touched.sort_unstable();
+        touched.dedup();
+        let key_in = |index: &Index, labels: &Option<Arc<[LabelId]>>, state: Option<(SetId, &[u8])>| {
+            let is_member = labels.as_ref().is_some_and(|set| set.binary_search(&index.label).is_ok());
+            let (_, block) = state.filter(|_| is_member)?;
+            index.key_of_block(block)
+        };
+        let mut rekeys = Vec::new();
+        for index in touched.iter().flat_map(|label| schema.of_label(*label)) {
+            if key.is_some_and(|key| !index.keys.contains(&key)) {
+                continue;
+            }
+            let old = key_in(index, &old_labels, before);
+            let new = key_in(index, &new_labels, after);
+            if old != new {
+                rekeys.push((index.clone(), old, new));
+            }
+        }
+        rekeys
+    }
+
+    fn rekey(&mut self, id: VertexId, rekeys: Vec<Rekey>) {
+        for (index, old, new) in rekeys {
+            if let Some(key) = new {
+                index.insert(key, id);
+            }
+            if let Some(key) = old {
+                if self.at.is_some() {
+                    self.garbage.stale.push(Stale::Entry(index, key, id));
+                } else {
+                    index.remove(key, id);
+                }
+            }
+        }
+    }
+}
+
+/// Makes a block of properties in any order.
+fn block_of(properties: &[(PropertyKeyId, Value)]) -> Result<properties::Block, String> {
+    for (_, value) in properties {
+        if value.is_null() {
+            return Err("has a property that is Null".to_owned());
+        }
+        super::codec::check_value(value).map_err(|e| format!("has a bad property: {e}"))?;
+    }
+    let mut sorted: Vec<(PropertyKeyId, Value)> = properties.to_vec();
+    sorted.sort_by_key(|(key, _)| *key);
+    if sorted.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+        return Err("has a property twice".to_owned());
+    }
+    Ok(properties::block(&sorted))
+}

@@ -1,0 +1,969 @@
+//! One client's work: reads at one LSN, and writes of its own that no one else sees.
+//!
+//! A transaction takes no lock that lasts: it reads the graph as of the LSN that was published when it
+//! began, and its writes stay in an overlay until `finish` turns them into a [`Commit`]. Writing an
+//! object that another commit has changed since is refused at once; what changes later is found when
+//! the commit asks for its LSN. A transaction that writes nothing has no overlay, and its reads do not
+//! look for one.
+
+use super::adjacency::Adjacent;
+use super::codec::ValueError;
+use super::commit::{Claims, Commit};
+use super::constraint::{NewConstraint, violation};
+use super::delta::Touch;
+use super::gc::Object;
+use super::index::{Entry, Index, IndexBounds, IndexCursor};
+use super::mvcc::{Pin, Version};
+use super::order::Key;
+use super::overlay::{EdgeWrite, Overlay, Properties, VertexWrite, find, put};
+use super::schema::{constraint_name, index_name};
+use super::vertex::Side;
+use super::{Counts, Graph, ID_END, properties};
+use crate::types::{
+    Change, ConstraintKind, ConstraintSpec, EdgeId, EdgeTypeId, IndexSpec, LabelId, Lsn, Names,
+    PropertyKeyId, Value, VertexId,
+};
+use rustc_hash::FxHashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Which way edges are followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// From a vertex along its edges.
+    Outgoing,
+    /// Against the edges that lead to it.
+    Incoming,
+    /// Either.
+    Both,
+}
+
+/// An edge without its properties.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct EdgeInfo {
+    /// Where it starts.
+    pub from: VertexId,
+    /// Where it leads.
+    pub to: VertexId,
+    /// What it is.
+    pub edge_type: EdgeTypeId,
+}
+
+/// One step away from a vertex: the edge, its type, the vertex at its other end, and whether the step
+/// goes along the edge.
+pub type Expansion = (EdgeId, EdgeTypeId, VertexId, bool);
+
+/// Why a write is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WriteError {
+    /// It does not exist, or this transaction deleted it.
+    #[error("vertex {0} does not exist")]
+    NoSuchVertex(VertexId),
+    /// It does not exist, or this transaction deleted it.
+    #[error("edge {0} does not exist")]
+    NoSuchEdge(EdgeId),
+    /// A retry of the whole transaction can help.
+    #[error("another transaction changed the same object first")]
+    Conflict,
+    /// Its edges must be deleted first.
+    #[error("vertex {0} still has edges")]
+    HasEdges(VertexId),
+    /// Not something that a property can hold.
+    #[error(transparent)]
+    BadValue(#[from] ValueError),
+    /// Text as in `Unable to commit due to unique constraint violation on :L(p)`.
+    #[error("{0}")]
+    Constraint(String),
+    /// 2^40 ids are used up.
+    #[error("no ids are left")]
+    NoIds,
+}
+
+/// One client's work. Dropped without `finish`, it has done nothing.
+pub struct Transaction {
+    graph: Arc<Graph>,
+    pin: Pin,
+    version: Version,
+    own: Option<Box<Overlay>>,
+}
+
+impl fmt::Debug for Transaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transaction")
+            .field("read", &self.version.lsn)
+            .field("is_read_only", &self.is_read_only())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Reads. An id that does not exist has no labels, no properties and no edges.
+impl Transaction {
+    pub(super) fn new(graph: Arc<Graph>) -> Transaction {
+        let (pin, version) = graph.readers.pin();
+        Transaction { graph, pin, version, own: None }
+    }
+
+    /// Returns the graph that it works on.
+    pub fn graph(&self) -> &Arc<Graph> {
+        &self.graph
+    }
+
+    /// Returns the names of labels, edge types and property keys.
+    pub fn names(&self) -> &Arc<Names> {
+        &self.graph.names
+    }
+
+    /// Returns the last record that it sees.
+    pub fn read_lsn(&self) -> Lsn {
+        self.version.lsn
+    }
+
+    fn vertex_write(&self, id: VertexId) -> Option<&VertexWrite> {
+        self.own.as_ref()?.vertices.get(&id)
+    }
+
+    fn edge_write(&self, id: EdgeId) -> Option<&EdgeWrite> {
+        self.own.as_ref()?.edges.get(&id)
+    }
+
+    fn base_vertex<R>(&self, id: VertexId, look: impl FnOnce(super::vertex::Content<'_>) -> R) -> Option<R> {
+        self.graph.vertices.read(id.0, |chunk| chunk.at(id, self.version.lsn).map(look)).flatten()
+    }
+
+    fn base_edge<R>(&self, id: EdgeId, look: impl FnOnce(EdgeInfo, &[u8]) -> R) -> Option<R> {
+        self.graph
+            .edges
+            .read(id.0, |chunk| chunk.at(id, self.version.lsn).map(|(info, block)| look(info, block)))
+            .flatten()
+    }
+
+    /// Whether there is such a vertex.
+    pub fn vertex_exists(&self, id: VertexId) -> bool {
+        match self.vertex_write(id) {
+            Some(write) => !write.is_deleted,
+            None => self.base_vertex(id, |_| ()).is_some(),
+        }
+    }
+
+    /// Whether a vertex has a label.
+    pub fn has_label(&self, id: VertexId, label: LabelId) -> bool {
+        match self.vertex_write(id) {
+            Some(write) if write.is_deleted => false,
+            Some(VertexWrite { labels: Some(labels), .. }) => labels.binary_search(&label).is_ok(),
+            _ => self.base_vertex(id, |c| self.graph.label_sets.has(c.labels, label)).unwrap_or(false),
+        }
+    }
+
+    /// Returns the labels of a vertex in the order of their ids.
+    pub fn labels(&self, id: VertexId) -> Vec<LabelId> {
+        match self.vertex_write(id) {
+            Some(write) if write.is_deleted => Vec::new(),
+            Some(VertexWrite { labels: Some(labels), .. }) => labels.clone(),
+            _ => self.base_labels(id),
+        }
+    }
+
+    fn base_labels(&self, id: VertexId) -> Vec<LabelId> {
+        let set = self.base_vertex(id, |content| content.labels).unwrap_or_default();
+        self.graph.label_sets.get(set).to_vec()
+    }
+
+    /// Returns a property of a vertex, Null where there is none.
+    pub fn vertex_property(&self, id: VertexId, key: PropertyKeyId) -> Value {
+        match self.vertex_write(id) {
+            Some(write) if write.is_deleted => Value::Null,
+            Some(VertexWrite { properties: Some(properties), .. }) => find(properties, key),
+            _ => self.base_vertex(id, |c| properties::get(c.properties, key)).unwrap_or_default(),
+        }
+    }
+
+    /// Returns the properties of a vertex in the order of their key ids.
+    pub fn vertex_properties(&self, id: VertexId) -> Vec<(PropertyKeyId, Value)> {
+        match self.vertex_write(id) {
+            Some(write) if write.is_deleted => Vec::new(),
+            Some(VertexWrite { properties: Some(properties), .. }) => properties.clone(),
+            _ => self.base_vertex(id, |c| properties::all(c.properties)).unwrap_or_default(),
+        }
+    }
+
+    /// Returns the ends and the type of an edge.
+    pub fn edge(&self, id: EdgeId) -> Option<EdgeInfo> {
+        match self.edge_write(id) {
+            Some(write) if write.is_deleted => None,
+            Some(EdgeWrite { created: Some(info), .. }) => Some(*info),
+            _ => self.base_edge(id, |info, _| info),
+        }
+    }
+
+    /// Returns a property of an edge, Null where there is none.
+    pub fn edge_property(&self, id: EdgeId, key: PropertyKeyId) -> Value {
+        match self.edge_write(id) {
+            Some(write) if write.is_deleted => Value::Null,
+            Some(EdgeWrite { properties: Some(properties), .. }) => find(properties, key),
+            _ => self.base_edge(id, |_, block| properties::get(block, key)).unwrap_or_default(),
+        }
+    }
+
+    /// Returns the properties of an edge in the order of their key ids.
+    pub fn edge_properties(&self, id: EdgeId) -> Vec<(PropertyKeyId, Value)> {
+        match self.edge_write(id) {
+            Some(write) if write.is_deleted => Vec::new(),
+            Some(EdgeWrite { properties: Some(properties), .. }) => properties.clone(),
+            _ => self.base_edge(id, |_, block| properties::all(block)).unwrap_or_default(),
+        }
+    }
+
+    /// Calls `see` with each edge at one side of a vertex, by edge id.
+    fn each_edge(
+        &self,
+        id: VertexId,
+        side: Side,
+        types: Option<&[EdgeTypeId]>,
+        mut see: impl FnMut(Adjacent),
+    ) {
+        let wanted = |entry: &Adjacent| types.is_none_or(|types| types.contains(&entry.edge_type()));
+        let write = self.vertex_write(id);
+        let own = write.map(|write| write.side(side));
+        if write.is_none_or(|write| !write.is_created) {
+            self.graph.vertices.read(id.0, |chunk| {
+                chunk.edges(id, side, self.version.lsn, |edges| {
+                    let kept = |e: &&Adjacent| own.is_none_or(|own| !own.removed.contains(&e.edge()));
+                    edges.iter().filter(|entry| wanted(entry)).filter(kept).copied().for_each(&mut see);
+                });
+            });
+        }
+        // Ids were given to these after every edge that this transaction reads was committed.
+        if let Some(own) = own {
+            own.added.as_slice().iter().filter(|entry| wanted(entry)).copied().for_each(see);
+        }
+    }
+
+    /// Appends the edges at a vertex, by edge id. In `Both`, a loop comes once, as forward.
+    pub fn expand(
+        &self,
+        id: VertexId,
+        direction: Direction,
+        types: Option<&[EdgeTypeId]>,
+        out: &mut Vec<Expansion>,
+    ) {
+        let start = out.len();
+        if direction != Direction::Incoming {
+            self.each_edge(id, Side::Out, types, |e| out.push((e.edge(), e.edge_type(), e.other(), true)));
+        }
+        let is_both = direction == Direction::Both;
+        if direction != Direction::Outgoing {
+            self.each_edge(id, Side::In, types, |e| {
+                if !(is_both && e.other() == id) {
+                    out.push((e.edge(), e.edge_type(), e.other(), false));
+                }
+            });
+        }
+        if is_both {
+            // Two sorted runs: the sort merges them.
+            out[start..].sort_by_key(|(edge, ..)| *edge);
+        }
+    }
+
+    /// Counts what `expand` gives.
+    pub fn degree(&self, id: VertexId, direction: Direction, types: Option<&[EdgeTypeId]>) -> usize {
+        let mut count = 0;
+        if direction != Direction::Incoming {
+            self.each_edge(id, Side::Out, types, |_| count += 1);
+        }
+        if direction != Direction::Outgoing {
+            let is_both = direction == Direction::Both;
+            self.each_edge(id, Side::In, types, |e| count += usize::from(!(is_both && e.other() == id)));
+        }
+        count
+    }
+
+    /// Appends up to `limit` vertices by id, from after `after`. Fewer than `limit` means the end.
+    pub fn scan_vertices(&self, after: Option<VertexId>, limit: usize, out: &mut Vec<VertexId>) {
+        let end = out.len() + limit;
+        let from = after.map_or(0, |id| id.0 + 1);
+        self.graph.scan_vertices(self.version.lsn, from, |id| {
+            if out.len() < end && self.vertex_write(id).is_none_or(|write| !write.is_deleted) {
+                out.push(id);
+            }
+            out.len() < end
+        });
+        if let Some(own) = &self.own {
+            let first = own.created_vertices.partition_point(|id| id.0 < from);
+            let alive = |id: &&VertexId| !own.vertices[*id].is_deleted;
+            out.extend(own.created_vertices[first..].iter().filter(alive).take(end - out.len()));
+        }
+    }
+
+    /// Appends up to `limit` edges by id, from after `after`. Fewer than `limit` means the end.
+    pub fn scan_edges(&self, after: Option<EdgeId>, limit: usize, out: &mut Vec<EdgeId>) {
+        let end = out.len() + limit;
+        let from = after.map_or(0, |id| id.0 + 1);
+        self.graph.scan_edges(self.version.lsn, from, |id| {
+            if out.len() < end && self.edge_write(id).is_none_or(|write| !write.is_deleted) {
+                out.push(id);
+            }
+            out.len() < end
+        });
+        if let Some(own) = &self.own {
+            let first = own.created_edges.partition_point(|id| id.0 < from);
+            let alive = |id: &&EdgeId| !own.edges[*id].is_deleted;
+            out.extend(own.created_edges[first..].iter().filter(alive).take(end - out.len()));
+        }
+    }
+
+    /// Appends up to `limit` vertices with a label by id, from after `after`. Fewer than `limit`
+    /// means the end.
+    pub fn scan_label(&self, label: LabelId, after: Option<VertexId>, limit: usize, out: &mut Vec<VertexId>) {
+        let start = out.len();
+        let mut from = after.map_or(0, |id| id.0 + 1);
+        let own = self.own.as_ref().and_then(|own| own.labels.get(&label));
+        if let Some(own) = own {
+            let matching = own.range(VertexId(from)..).filter(|id| self.has_label(**id, label));
+            out.extend(matching.take(limit).copied());
+        }
+        let own_end = out.len();
+        let mut candidates = Vec::new();
+        let mut found = 0;
+        while found < limit {
+            candidates.clear();
+            let wanted = (limit - found).max(32);
+            self.graph.members.candidates(label, from, wanted, &mut candidates);
+            let Some(last) = candidates.last() else { break };
+            from = last.0 + 1;
+            for id in &candidates {
+                if found < limit && self.has_label(*id, label) {
+                    out.push(*id);
+                    found += 1;
+                }
+            }
+        }
+        if own_end > start {
+            out[start..].sort_unstable();
+            let mut kept = out.split_off(start);
+            kept.dedup();
+            kept.truncate(limit);
+            out.append(&mut kept);
+        }
+    }
+
+    /// Appends up to `limit` vertices by (value, id) from `cursor` on, and moves it. Fewer than `limit`
+    /// means the end. An index that this transaction may not use (see [`Self::has_index`]) is empty.
+    pub fn index_seek(
+        &self,
+        index: &IndexSpec,
+        bounds: &IndexBounds,
+        cursor: &mut IndexCursor,
+        limit: usize,
+        out: &mut Vec<VertexId>,
+    ) {
+        let index = match (index, self.version.schema.index(index)) {
+            (IndexSpec::Label(label), Some(_)) => {
+                let start = out.len();
+                self.scan_label(*label, cursor.after.as_ref().map(|(_, id)| *id), limit, out);
+                if let Some(last) = out[start..].last() {
+                    cursor.after = Some((Key::new(), *last));
+                }
+                return;
+            }
+            (_, Some(Some(index))) => index,
+            _ => return,
+        };
+        let Some(range) = bounds.keys() else { return };
+        let is_seen = |(key, id): &Entry| {
+            self.has_label(*id, index.label)
+                && index.key(|property| self.vertex_property(*id, property)).as_ref() == Some(key)
+        };
+        let mut found: Vec<Entry> = Vec::new();
+        let mut candidates = Vec::new();
+        let own = self.own.as_ref().and_then(|own| own.entries(index));
+        if let Some(own) = own {
+            let mut after = cursor.after.clone();
+            while found.len() < limit {
+                candidates.clear();
+                range.take(own, after.as_ref(), limit.clamp(32, 4096), &mut candidates);
+                if candidates.is_empty() {
+                    break;
+                }
+                after = candidates.last().cloned();
+                found.extend(candidates.drain(..).filter(is_seen));
+            }
+            found.truncate(limit);
+        }
+        let own_count = found.len();
+        let mut after = cursor.after.clone();
+        while found.len() - own_count < limit {
+            candidates.clear();
+            index.take(&range, after.as_ref(), limit.clamp(8, 4096), &mut candidates);
+            if candidates.is_empty() {
+                break;
+            }
+            after = candidates.last().cloned();
+            let room = limit - (found.len() - own_count);
+            found.extend(candidates.drain(..).filter(is_seen).take(room));
+        }
+        if own_count > 0 {
+            found.sort_unstable();
+            found.dedup();
+            found.truncate(limit);
+        }
+        out.extend(found.iter().map(|(_, id)| *id));
+        if let Some(last) = found.pop() {
+            cursor.after = Some(last);
+        }
+    }
+
+    /// Counts all vertices and edges exactly.
+    pub fn counts(&self) -> Counts {
+        let counts = self.version.counts;
+        match &self.own {
+            None => counts,
+            Some(own) => Counts {
+                vertices: counts.vertices.saturating_add_signed(own.vertices_more),
+                edges: counts.edges.saturating_add_signed(own.edges_more),
+            },
+        }
+    }
+
+    /// Estimates how many vertices have a label; exact where nothing was written since and here.
+    pub fn label_count(&self, label: LabelId) -> u64 {
+        let own = self.own.as_ref().and_then(|own| own.labels.get(&label)).map_or(0, |ids| ids.len() as u64);
+        self.graph.members.count(label) + own
+    }
+
+    /// Estimates how many vertices are in an index.
+    pub fn index_count(&self, index: &IndexSpec) -> u64 {
+        match (index, self.version.schema.index(index)) {
+            (IndexSpec::Label(label), Some(_)) => self.label_count(*label),
+            (_, Some(Some(index))) => {
+                let own = self.own.as_ref().and_then(|own| own.entries(index));
+                index.len() + own.map_or(0, |entries| entries.len() as u64)
+            }
+            _ => 0,
+        }
+    }
+
+    /// Whether this transaction may use the index: it was there when the transaction began.
+    pub fn has_index(&self, index: &IndexSpec) -> bool {
+        self.version.schema.index(index).is_some()
+    }
+
+    /// Returns the indexes, sorted by name.
+    pub fn indexes(&self) -> Vec<IndexSpec> {
+        let mut indexes: Vec<IndexSpec> =
+            self.version.schema.indexes.iter().map(|(spec, _)| spec.clone()).collect();
+        for change in self.own.iter().flat_map(|own| &own.schema) {
+            match change {
+                Change::CreateIndex(spec) => indexes.push(spec.clone()),
+                Change::DropIndex(spec) => indexes.retain(|other| other != spec),
+                _ => {}
+            }
+        }
+        indexes.sort_by_cached_key(|spec| index_name(self.names(), spec));
+        indexes
+    }
+
+    /// Returns the constraints, sorted by name.
+    pub fn constraints(&self) -> Vec<ConstraintSpec> {
+        let mut constraints: Vec<ConstraintSpec> =
+            self.version.schema.constraints.iter().map(|(spec, _)| spec.clone()).collect();
+        for change in self.own.iter().flat_map(|own| &own.schema) {
+            match change {
+                Change::CreateConstraint(spec) => constraints.push(spec.clone()),
+                Change::DropConstraint(spec) => constraints.retain(|other| other != spec),
+                _ => {}
+            }
+        }
+        constraints.sort_by_cached_key(|spec| constraint_name(self.names(), spec));
+        constraints
+    }
+}
+
+/// Writes.
+impl Transaction {
+    fn own(&mut self) -> &mut Overlay {
+        self.own.get_or_insert_default()
+    }
+
+    fn next_id(counter: &AtomicU64) -> Result<u64, WriteError> {
+        match counter.fetch_add(1, Ordering::Relaxed) {
+            id if id < ID_END => Ok(id),
+            _ => {
+                counter.fetch_sub(1, Ordering::Relaxed);
+                Err(WriteError::NoIds)
+            }
+        }
+    }
+
+    /// Begins to write a vertex that exists, in the way that `touch` says.
+    fn write_vertex(&mut self, id: VertexId, touch: Touch) -> Result<&mut VertexWrite, WriteError> {
+        if !self.vertex_exists(id) {
+            return Err(WriteError::NoSuchVertex(id));
+        }
+        let before = self.vertex_write(id);
+        let is_known = before.is_some_and(|write| write.is_created || write.touch.and(touch) == write.touch);
+        if !is_known && self.graph.touched_after(Object::Vertex(id), self.version.lsn).conflicts_with(touch) {
+            return Err(WriteError::Conflict);
+        }
+        let write = self.own().vertices.entry(id).or_default();
+        if !write.is_created {
+            write.touch = write.touch.and(touch);
+        }
+        Ok(write)
+    }
+
+    /// Begins to write an edge that exists, in the way that `touch` says.
+    fn write_edge(&mut self, id: EdgeId, touch: Touch) -> Result<&mut EdgeWrite, WriteError> {
+        if self.edge(id).is_none() {
+            return Err(WriteError::NoSuchEdge(id));
+        }
+        let before = self.edge_write(id);
+        let is_known =
+            before.is_some_and(|write| write.created.is_some() || write.touch.and(touch) == write.touch);
+        if !is_known && self.graph.touched_after(Object::Edge(id), self.version.lsn).conflicts_with(touch) {
+            return Err(WriteError::Conflict);
+        }
+        let write = self.own().edges.entry(id).or_default();
+        if write.created.is_none() {
+            write.touch = write.touch.and(touch);
+        }
+        Ok(write)
+    }
+
+    /// Notes the entries that a vertex now has in indexes over these properties (all, if none are named).
+    fn reindex(&mut self, id: VertexId, changed: Option<PropertyKeyId>) {
+        if self.version.schema.maintains_nothing() {
+            return;
+        }
+        let schema = self.version.schema.clone();
+        for index in self.labels(id).iter().flat_map(|label| schema.of_label(*label)) {
+            // Nobody seeks in the index of a constraint.
+            if index.is_unique || changed.is_some_and(|key| !index.keys.contains(&key)) {
+                continue;
+            }
+            if let Some(key) = index.key(|property| self.vertex_property(id, property)) {
+                self.own().add_entry(index, (key, id));
+            }
+        }
+    }
+
+    /// Creates a vertex. Null properties are left out; of equal keys the last counts.
+    pub fn create_vertex(
+        &mut self,
+        labels: &[LabelId],
+        properties: Vec<(PropertyKeyId, Value)>,
+    ) -> Result<VertexId, WriteError> {
+        let properties = normal(properties)?;
+        let id = VertexId(Self::next_id(&self.graph.next_vertex)?);
+        let mut labels = labels.to_vec();
+        labels.sort_unstable();
+        labels.dedup();
+        let own = self.own();
+        for label in &labels {
+            own.labels.entry(*label).or_default().insert(id);
+        }
+        let write = VertexWrite {
+            is_created: true,
+            labels: Some(labels),
+            properties: Some(properties),
+            ..VertexWrite::default()
+        };
+        own.vertices.insert(id, write);
+        own.created_vertices.push(id);
+        own.vertices_more += 1;
+        self.reindex(id, None);
+        Ok(id)
+    }
+
+    /// Creates an edge between vertices that exist. Properties as in `create_vertex`.
+    pub fn create_edge(
+        &mut self,
+        from: VertexId,
+        to: VertexId,
+        edge_type: EdgeTypeId,
+        properties: Vec<(PropertyKeyId, Value)>,
+    ) -> Result<EdgeId, WriteError> {
+        let properties = normal(properties)?;
+        // Both ends are looked at before anything is written.
+        if !self.vertex_exists(to) {
+            return Err(WriteError::NoSuchVertex(to));
+        }
+        self.write_vertex(from, Touch::EDGES)?;
+        self.write_vertex(to, Touch::EDGES)?;
+        let id = EdgeId(Self::next_id(&self.graph.next_edge)?);
+        let own = self.own();
+        let both = [(from, Side::Out, to), (to, Side::In, from)];
+        for (vertex, side, other) in both {
+            let write = own.vertices.get_mut(&vertex).expect("write_vertex put it there");
+            write.add_edge(side, Adjacent::new(id, other, edge_type));
+        }
+        let info = EdgeInfo { from, to, edge_type };
+        own.edges.insert(
+            id,
+            EdgeWrite { created: Some(info), properties: Some(properties), ..EdgeWrite::default() },
+        );
+        own.created_edges.push(id);
+        own.edges_more += 1;
+        Ok(id)
+    }
+
+    /// Sets a property, or removes it where the value is Null. Returns what was there.
+    pub fn set_vertex_property(
+        &mut self,
+        id: VertexId,
+        key: PropertyKeyId,
+        value: Value,
+    ) -> Result<Value, WriteError> {
+        super::codec::check_value(&value)?;
+        if value.is_null() && self.vertex_exists(id) && self.vertex_property(id, key).is_null() {
+            return Ok(Value::Null);
+        }
+        let is_loaded = self.vertex_write(id).is_some_and(|write| write.properties.is_some());
+        let loaded = if is_loaded { None } else { Some(self.vertex_properties(id)) };
+        let write = self.write_vertex(id, Touch::CONTENT)?;
+        let properties = match loaded {
+            Some(loaded) => write.properties.insert(loaded),
+            None => write.properties.as_mut().expect("just seen"),
+        };
+        let before = put(properties, key, value);
+        if !write.is_created && !write.written.contains(&key) {
+            write.written.push(key);
+        }
+        self.reindex(id, Some(key));
+        Ok(before)
+    }
+
+    /// Sets a property, or removes it where the value is Null. Returns what was there.
+    pub fn set_edge_property(
+        &mut self,
+        id: EdgeId,
+        key: PropertyKeyId,
+        value: Value,
+    ) -> Result<Value, WriteError> {
+        super::codec::check_value(&value)?;
+        if value.is_null() && self.edge(id).is_some() && self.edge_property(id, key).is_null() {
+            return Ok(Value::Null);
+        }
+        let is_loaded = self.edge_write(id).is_some_and(|write| write.properties.is_some());
+        let loaded = if is_loaded { None } else { Some(self.edge_properties(id)) };
+        let write = self.write_edge(id, Touch::CONTENT)?;
+        let properties = match loaded {
+            Some(loaded) => write.properties.insert(loaded),
+            None => write.properties.as_mut().expect("just seen"),
+        };
+        let before = put(properties, key, value);
+        if write.created.is_none() && !write.written.contains(&key) {
+            write.written.push(key);
+        }
+        Ok(before)
+    }
+
+    /// Adds a label. Returns whether it is new.
+    pub fn add_label(&mut self, id: VertexId, label: LabelId) -> Result<bool, WriteError> {
+        if self.has_label(id, label) {
+            return Ok(false);
+        }
+        let mut labels = self.labels(id);
+        let write = self.write_vertex(id, Touch::CONTENT)?;
+        let place = labels.binary_search(&label).expect_err("the vertex does not have it");
+        labels.insert(place, label);
+        write.labels = Some(labels);
+        self.own().labels.entry(label).or_default().insert(id);
+        self.reindex(id, None);
+        Ok(true)
+    }
+
+    /// Removes a label. Returns whether it was there.
+    pub fn remove_label(&mut self, id: VertexId, label: LabelId) -> Result<bool, WriteError> {
+        if !self.vertex_exists(id) {
+            return Err(WriteError::NoSuchVertex(id));
+        }
+        if !self.has_label(id, label) {
+            return Ok(false);
+        }
+        let mut labels = self.labels(id);
+        let write = self.write_vertex(id, Touch::CONTENT)?;
+        labels.retain(|other| *other != label);
+        write.labels = Some(labels);
+        Ok(true)
+    }
+
+    /// Deletes a vertex that has no edges.
+    pub fn delete_vertex(&mut self, id: VertexId) -> Result<(), WriteError> {
+        if !self.vertex_exists(id) {
+            return Err(WriteError::NoSuchVertex(id));
+        }
+        if self.degree(id, Direction::Both, None) > 0 {
+            return Err(WriteError::HasEdges(id));
+        }
+        self.write_vertex(id, Touch::DELETED)?.is_deleted = true;
+        self.own().vertices_more -= 1;
+        Ok(())
+    }
+
+    /// Deletes an edge.
+    pub fn delete_edge(&mut self, id: EdgeId) -> Result<(), WriteError> {
+        let info = self.edge(id).ok_or(WriteError::NoSuchEdge(id))?;
+        // A conflict is found before anything is written.
+        for end in [info.from, info.to] {
+            if self.graph.touched_after(Object::Vertex(end), self.version.lsn).conflicts_with(Touch::EDGES) {
+                return Err(WriteError::Conflict);
+            }
+        }
+        self.write_edge(id, Touch::DELETED)?.is_deleted = true;
+        self.write_vertex(info.from, Touch::EDGES)?.remove_edge(Side::Out, id);
+        self.write_vertex(info.to, Touch::EDGES)?.remove_edge(Side::In, id);
+        self.own().edges_more -= 1;
+        Ok(())
+    }
+
+    /// Creates an index, usable by transactions that begin after the commit. Returns whether it is new.
+    pub fn create_index(&mut self, index: IndexSpec) -> Result<bool, WriteError> {
+        if self.indexes().contains(&index) {
+            return Ok(false);
+        }
+        self.own().schema.push(Change::CreateIndex(index));
+        Ok(true)
+    }
+
+    /// Drops an index. Returns whether it was there.
+    pub fn drop_index(&mut self, index: &IndexSpec) -> Result<bool, WriteError> {
+        if !self.indexes().contains(index) {
+            return Ok(false);
+        }
+        self.own().schema.push(Change::DropIndex(index.clone()));
+        Ok(true)
+    }
+
+    /// Creates a constraint, which what is there must fit. Returns whether it is new.
+    pub fn create_constraint(&mut self, constraint: ConstraintSpec) -> Result<bool, WriteError> {
+        let constraint = self.sorted(constraint);
+        if self.constraints().contains(&constraint) {
+            return Ok(false);
+        }
+        let index = Index::new(constraint.label, constraint.properties.clone(), true);
+        let mut holders: FxHashMap<Key, VertexId> = FxHashMap::default();
+        let mut ids = Vec::new();
+        loop {
+            let after = ids.last().copied();
+            ids.clear();
+            self.scan_label(constraint.label, after, 4096, &mut ids);
+            if ids.is_empty() {
+                break;
+            }
+            for id in &ids {
+                let fits = match constraint.kind {
+                    ConstraintKind::Exists => {
+                        constraint.properties.iter().all(|key| !self.vertex_property(*id, *key).is_null())
+                    }
+                    ConstraintKind::Unique => index
+                        .key(|property| self.vertex_property(*id, property))
+                        .is_none_or(|key| holders.insert(key, *id).is_none()),
+                };
+                if !fits {
+                    return Err(WriteError::Constraint(violation(self.names(), &constraint)));
+                }
+            }
+        }
+        let own = self.own();
+        own.schema.push(Change::CreateConstraint(constraint.clone()));
+        own.constraints.push(NewConstraint { spec: constraint, holders });
+        Ok(true)
+    }
+
+    /// Drops a constraint. Returns whether it was there.
+    pub fn drop_constraint(&mut self, constraint: &ConstraintSpec) -> Result<bool, WriteError> {
+        let constraint = self.sorted(constraint.clone());
+        if !self.constraints().contains(&constraint) {
+            return Ok(false);
+        }
+        let own = self.own();
+        own.constraints.retain(|new| new.spec != constraint);
+        own.schema.push(Change::DropConstraint(constraint));
+        Ok(true)
+    }
+
+    fn sorted(&self, mut constraint: ConstraintSpec) -> ConstraintSpec {
+        constraint.properties.sort_by_cached_key(|key| self.names().key_name(*key));
+        constraint.properties.dedup();
+        constraint
+    }
+
+    /// Whether nothing was written.
+    pub fn is_read_only(&self) -> bool {
+        self.own.is_none()
+    }
+
+    /// Ends the transaction. Returns nothing to commit where nothing is left of what was written.
+    pub fn finish(mut self) -> Result<Option<Commit>, WriteError> {
+        if self.own.is_none() {
+            return Ok(None);
+        }
+        let changes = self.changes();
+        if changes.is_empty() {
+            return Ok(None);
+        }
+        let claims = self.claims()?;
+        let payload = super::codec::encode(self.names(), &changes)?;
+        let read = self.pin.lsn();
+        self.own = None;
+        Ok(Some(Commit { read, changes, payload: payload.into(), claims, pin: Some(self.pin) }))
+    }
+
+    /// Turns the overlay into changes, in an order that can be applied and is the same each time.
+    fn changes(&mut self) -> Vec<Change> {
+        let own = self.own.as_ref().expect("something was written");
+        let mut changes = Vec::new();
+        let mut written: Vec<VertexId> =
+            own.vertices.iter().filter(|(_, write)| !write.is_created).map(|(id, _)| *id).collect();
+        written.sort_unstable();
+        let mut written_edges: Vec<EdgeId> =
+            own.edges.iter().filter(|(_, write)| write.created.is_none()).map(|(id, _)| *id).collect();
+        written_edges.sort_unstable();
+
+        for id in &own.created_vertices {
+            let write = &own.vertices[id];
+            if !write.is_deleted {
+                changes.push(Change::CreateVertex {
+                    id: *id,
+                    labels: write.labels.clone().unwrap_or_default(),
+                    properties: write.properties.clone().unwrap_or_default(),
+                });
+            }
+        }
+        for id in &written {
+            let write = &own.vertices[id];
+            if write.is_deleted {
+                continue;
+            }
+            if let Some(labels) = &write.labels {
+                let before = self.base_labels(*id);
+                let lost = before.iter().filter(|label| labels.binary_search(label).is_err());
+                changes.extend(lost.map(|label| Change::RemoveLabel { id: *id, label: *label }));
+                let new = labels.iter().filter(|label| before.binary_search(label).is_err());
+                changes.extend(new.map(|label| Change::AddLabel { id: *id, label: *label }));
+            }
+            if let Some(properties) = &write.properties {
+                let before = self.base_vertex(*id, |c| properties::all(c.properties)).unwrap_or_default();
+                for (key, value) in writes(&write.written, &before, properties) {
+                    changes.push(Change::SetVertexProperty { id: *id, key, value });
+                }
+            }
+        }
+        for id in &own.created_edges {
+            let write = &own.edges[id];
+            if let (false, Some(info)) = (write.is_deleted, write.created) {
+                changes.push(Change::CreateEdge {
+                    id: *id,
+                    from: info.from,
+                    to: info.to,
+                    edge_type: info.edge_type,
+                    properties: write.properties.clone().unwrap_or_default(),
+                });
+            }
+        }
+        for id in &written_edges {
+            let write = &own.edges[id];
+            if let (false, Some(properties)) = (write.is_deleted, &write.properties) {
+                let before = self.base_edge(*id, |_, block| properties::all(block)).unwrap_or_default();
+                for (key, value) in writes(&write.written, &before, properties) {
+                    changes.push(Change::SetEdgeProperty { id: *id, key, value });
+                }
+            }
+        }
+        let gone = written_edges.iter().filter(|id| own.edges[*id].is_deleted);
+        changes.extend(gone.map(|id| Change::DeleteEdge { id: *id }));
+        let gone = written.iter().filter(|id| own.vertices[*id].is_deleted);
+        changes.extend(gone.map(|id| Change::DeleteVertex { id: *id }));
+        changes.extend(own.schema.iter().cloned());
+        changes
+    }
+
+    /// Collects what the commit lays a hand on, and checks the constraints that need nobody else.
+    fn claims(&mut self) -> Result<Claims, WriteError> {
+        let schema = self.version.schema.clone();
+        let own = self.own.as_ref().expect("something was written");
+        let mut claims = Claims {
+            constraints_changed: schema.constraints_changed,
+            schema_changed: schema.changed,
+            changes_schema: !own.schema.is_empty(),
+            ..Claims::default()
+        };
+        claims.changes_constraints = own
+            .schema
+            .iter()
+            .any(|change| matches!(change, Change::CreateConstraint(_) | Change::DropConstraint(_)));
+        let mut keys: FxHashMap<(*const Index, Key), VertexId> = FxHashMap::default();
+        let mut ids: Vec<VertexId> = own.vertices.keys().copied().collect();
+        ids.sort_unstable();
+        for id in ids {
+            let write = &own.vertices[&id];
+            if write.is_created && write.is_deleted {
+                continue;
+            }
+            if !write.is_created {
+                claims.objects.push((Object::Vertex(id), write.touch));
+            }
+            let is_content = write.is_created || write.touch.conflicts_with(Touch::CONTENT);
+            if !is_content {
+                continue;
+            }
+            let labels = self.labels(id);
+            let before = if write.is_created { Vec::new() } else { self.base_labels(id) };
+            claims.labels.extend(labels.iter().chain(&before).copied());
+            for (spec, index) in &schema.constraints {
+                let is_bound = labels.binary_search(&spec.label).is_ok();
+                let was_bound = before.binary_search(&spec.label).is_ok();
+                let Some(index) = index else {
+                    let lacks = |key: &PropertyKeyId| self.vertex_property(id, *key).is_null();
+                    if is_bound && spec.properties.iter().any(lacks) {
+                        return Err(WriteError::Constraint(violation(self.names(), spec)));
+                    }
+                    continue;
+                };
+                if !is_bound && !was_bound {
+                    continue;
+                }
+                let key = if is_bound { index.key(|key| self.vertex_property(id, key)) } else { None };
+                if let Some(key) = &key
+                    && keys.insert((Arc::as_ptr(index), key.clone()), id).is_some()
+                {
+                    return Err(WriteError::Constraint(violation(self.names(), spec)));
+                }
+                claims.unique.push((spec.clone(), index.clone(), id, key));
+            }
+        }
+        let mut ids: Vec<EdgeId> =
+            own.edges.iter().filter(|(_, write)| write.created.is_none()).map(|(id, _)| *id).collect();
+        ids.sort_unstable();
+        claims.objects.extend(ids.iter().map(|id| (Object::Edge(*id), own.edges[id].touch)));
+        let own = self.own.as_mut().expect("something was written");
+        claims.constraints = std::mem::take(&mut own.constraints);
+        Ok(claims)
+    }
+}
+
+/// Checks properties, leaves out Null, sorts by key; of equal keys the last counts.
+fn normal(properties: Vec<(PropertyKeyId, Value)>) -> Result<Properties, WriteError> {
+    let mut normal = Properties::with_capacity(properties.len());
+    for (key, value) in properties {
+        super::codec::check_value(&value)?;
+        put(&mut normal, key, value);
+    }
+    Ok(normal)
+}
+
+/// Returns the written properties with their last values, by key; one that was not there and is not
+/// there is left out.
+fn writes<'a>(
+    written: &[PropertyKeyId],
+    before: &'a Properties,
+    after: &'a Properties,
+) -> impl Iterator<Item = (PropertyKeyId, Value)> + use<'a> {
+    let mut written = written.to_vec();
+    written.sort_unstable();
+    written
+        .into_iter()
+        .map(|key| (key, find(after, key)))
+        .filter(|(key, value)| !(value.is_null() && find(before, *key).is_null()))
+}
