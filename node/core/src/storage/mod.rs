@@ -209,10 +209,11 @@ impl Graph {
 
     /// Encodes changes, as a record's payload or a snapshot's block.
     ///
-    /// # Errors
-    /// A value that no property can hold.
-    pub fn encode(&self, changes: &[Change]) -> Result<Vec<u8>, ValueError> {
-        codec::encode(&self.names, changes)
+    /// # Panics
+    /// On a value that no property can hold. Transactions refuse those ([`check_value`]), and so does
+    /// `decode`, so none is in changes that come from a commit, a record or a view.
+    pub fn encode(&self, changes: &[Change]) -> Vec<u8> {
+        codec::encode(&self.names, changes).expect("values are checked before they become changes")
     }
 
     /// Decodes what `encode` made, maybe on another node. Never panics, whatever the bytes.
