@@ -572,11 +572,11 @@ pub enum ExprKind {
     PatternComprehension(Box<PatternComprehension>),
     Quantifier(Box<Quantifier>),
     Reduce(Box<Reduce>),
-    /// `(a)-->(b)` as a condition, and `exists((a)-->(b))`: it names no new variable.
+    /// `(a)-->(b)` as a condition: it names no new variable.
     PatternPredicate(Box<PathPattern>),
     /// `shortestPath(...)` and `allShortestPaths(...)` as a value: a path, or a list of them.
     ShortestPath(Box<PathPattern>),
-    /// `EXISTS { ... }`. A pattern alone is a `MATCH` without a `RETURN`.
+    /// `EXISTS { ... }` and `exists((a)-->(b))`. A pattern alone is a `MATCH` without a `RETURN`.
     Exists(Box<Query>),
     /// `COUNT { ... }`
     CountSubquery(Box<Query>),

@@ -535,12 +535,14 @@ impl Parser<'_> {
         Ok(ExprKind::Case(Box::new(Case { subject, branches, default })))
     }
 
-    /// Takes `exists(pattern)` and `exists(n.property)`, which is not null.
+    /// Takes `exists(pattern)`, which is `EXISTS { pattern }`, and `exists(n.property)`, which is
+    /// `n.property IS NOT NULL`.
     fn exists(&mut self) -> Result<ExprKind> {
         self.at += 2;
+        let start = self.span();
         let kind = if self.begins_path_at(0) || (self.kind() == T::ParenOpen && self.begins_path_at(1)) {
             let path = self.deeper(|p| p.path_element())?;
-            ExprKind::PatternPredicate(Box::new(path))
+            ExprKind::Exists(Box::new(match_only(vec![path], None, self.since(start))))
         } else {
             let expr = Box::new(self.closed_expr()?);
             ExprKind::IsNull { expr, negated: true }
@@ -588,15 +590,19 @@ impl Parser<'_> {
             }
             let patterns = p.list(|p| p.path())?;
             let filter = if p.eat_word("WHERE") { Some(p.closed_expr()?) } else { None };
-            let span = p.since(start);
-            let kind = ClauseKind::Match(Match { optional: false, patterns, hints: Vec::new(), filter });
-            let part = SingleQuery { clauses: vec![Clause { kind, span }], columns: Vec::new(), span };
-            Ok(Query { parts: vec![part], union_all: false, directives: Directives::default(), span })
+            Ok(match_only(patterns, filter, p.since(start)))
         })?;
         self.bar_ends = bar_ends;
         self.expect(T::BraceClose, "`}`")?;
         Ok(query)
     }
+}
+
+/// Makes the query that is a `MATCH` and nothing else.
+fn match_only(patterns: Vec<PathPattern>, filter: Option<Expr>, span: Span) -> Query {
+    let kind = ClauseKind::Match(Match { optional: false, patterns, hints: Vec::new(), filter });
+    let part = SingleQuery { clauses: vec![Clause { kind, span }], columns: Vec::new(), span };
+    Query { parts: vec![part], union_all: false, directives: Directives::default(), span }
 }
 
 /// Returns the value of an integer literal; None where it is too large.

@@ -214,17 +214,7 @@ impl<'a> Parser<'a> {
         let raw = token.span.of(self.text);
         let name: Name = match token.kind {
             TokenKind::Word => raw.into(),
-            TokenKind::Quoted => {
-                let name = unquote(raw);
-                if name.is_empty() {
-                    return Err(CypherError::syntax(
-                        "UnexpectedSyntax",
-                        token.span,
-                        "A name cannot be empty.",
-                    ));
-                }
-                name.as_ref().into()
-            }
+            TokenKind::Quoted => unquote(raw).as_ref().into(),
             _ => return Err(self.unexpected(what)),
         };
         self.advance();

@@ -1,6 +1,29 @@
 //! Meaning: which variable is meant, what kind of thing it is, and what a query may not say.
+//!
+//! [`analyze`] walks the clauses in their order with the variables in scope. Every name becomes a
+//! [`crate::ast::VarId`]; `*` becomes the variables that it stands for; in a projection with aggregates
+//! what is a grouping key becomes that key's variable, so that behind the grouping only keys and
+//! aggregates are needed. The errors are those of the openCypher TCK.
+//!
+//! Types are inferred only as far as the text shows them, and only what cannot succeed is refused.
+
+mod clauses;
+mod expressions;
+mod patterns;
+mod projection;
+mod scope;
+mod types;
+mod visit;
 
 use crate::ast::{Name, Query};
+use crate::error::CypherError;
+
+/// Resolves the names of a query, and refuses what it may not say.
+///
+/// `text` is the query's text, for the places in errors.
+pub fn analyze(query: &Query, catalog: &dyn Catalog, text: &str) -> Result<Analyzed, CypherError> {
+    clauses::analyze(query.clone(), catalog).map_err(|error| error.located(text))
+}
 
 /// What a function takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +69,22 @@ pub enum ArgumentKind {
     String,
     List,
     Map,
+}
+
+impl ArgumentKind {
+    /// Returns the words for messages.
+    fn words(self) -> &'static str {
+        match self {
+            ArgumentKind::Any => "a value",
+            ArgumentKind::Boolean => "a boolean",
+            ArgumentKind::Integer => "an integer",
+            ArgumentKind::Float => "a float",
+            ArgumentKind::Number => "a number",
+            ArgumentKind::String => "a string",
+            ArgumentKind::List => "a list",
+            ArgumentKind::Map => "a map",
+        }
+    }
 }
 
 /// What a variable is, as far as the text shows it.
