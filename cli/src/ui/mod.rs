@@ -76,7 +76,9 @@ impl Ui {
         let progress = match global.progress {
             _ if global.quiet => Progress::None,
             Progress::Auto if err_tty && variable("TERM").as_deref() != Some("dumb") => Progress::Tty,
+            // Lines cannot change in place where there is no terminal.
             Progress::Auto => Progress::Plain,
+            Progress::Tty if !err_tty => Progress::Plain,
             asked => asked,
         };
         Ui(Arc::new(Inner {
