@@ -40,7 +40,7 @@ pub(crate) fn write(error: WriteError) -> CypherError {
             "DeleteConnectedNode",
             format!("Failed to remove node because of it's existing connections: vertex {id} still has relationships; delete them first or use `DETACH DELETE`"),
         ),
-        WriteError::BadValue(what) => CypherError::runtime(ErrorKind::TypeError, "InvalidPropertyType", what),
+        WriteError::BadValue(what) => CypherError::runtime(ErrorKind::TypeError, "InvalidPropertyType", what.to_string()),
         WriteError::NoSuchVertex(_) => deleted("node"),
         WriteError::NoSuchEdge(_) => deleted("relationship"),
         WriteError::Constraint(text) => CypherError::statement(text),
