@@ -35,6 +35,14 @@ impl Work {
         }
     }
 
+    /// Writes a line above those that move.
+    fn print(&self, line: &str) {
+        if let Some(bars) = &*self.bars() {
+            // Nobody can be told that standard error is gone.
+            let _ = bars.println(line);
+        }
+    }
+
     pub(super) fn clear(&self) {
         *self.bars() = None;
     }
@@ -56,7 +64,7 @@ impl Step {
         let (verb, subject) = (printable(verb), printable(subject));
         let bar = (ui.0.progress == Progress::Tty).then(|| {
             let bar = ui.0.work.add();
-            bar.set_style(template(" {spinner} {msg}"));
+            bar.set_style(style());
             bar.set_message(format!("{verb:<8} {subject}"));
             bar.enable_steady_tick(Duration::from_millis(100));
             bar
@@ -104,10 +112,11 @@ impl Step {
         let line = format!(" {mark} {:<8} {:<28} {detail:<34} {seconds:>5.1}s", self.verb, self.subject);
         match self.ui.0.progress {
             Progress::Tty => {
+                // What is done does not move: a plan may have more steps than the terminal has lines.
                 if let Some(bar) = self.bar.take() {
-                    bar.set_style(template("{msg}"));
-                    bar.finish_with_message(line);
+                    bar.finish_and_clear();
                 }
+                self.ui.0.work.print(&line);
             }
             Progress::Plain => self.ui.talk(&format!("{line}\n")),
             Progress::Json => self.json(state, &detail),
@@ -134,8 +143,9 @@ impl Drop for Step {
     }
 }
 
-fn template(text: &str) -> ProgressStyle {
-    ProgressStyle::with_template(text).expect("the template is one of the two above")
+fn style() -> ProgressStyle {
+    ProgressStyle::with_template(" {spinner} {msg}")
+        .expect("the template is a constant that indicatif can read")
 }
 
 #[cfg(test)]
