@@ -113,7 +113,7 @@ fn payload(n: u64) -> Vec<u8> {
 fn fill_up(bench: &mut Bench, last: u64) {
     while bench.last.0 < last {
         bench.write(payload(bench.last.0 + 1));
-        if bench.last.0 % 7 == 0 {
+        if bench.last.0.is_multiple_of(7) {
             bench.sync();
         }
     }
@@ -190,7 +190,8 @@ fn a_directory_in_use_is_named_with_its_holder() {
 #[test]
 fn a_torn_tail_is_wiped_and_the_log_goes_on_in_its_place() {
     let root = TempDir::new().unwrap();
-    let (mut bench, ..) = Bench::open(&root, &DiskOptions::default());
+    let options = DiskOptions { first_segment_bytes: 16 << 10, ..small() };
+    let (mut bench, ..) = Bench::open(&root, &options);
     fill_up(&mut bench, 6);
     bench.stop();
     let path = root.path().join("wal/0000000000000001.wal");
@@ -203,8 +204,8 @@ fn a_torn_tail_is_wiped_and_the_log_goes_on_in_its_place() {
         })
         .collect();
     let end = starts[5] + frame_bytes(payload(6).len());
-    for cut in (starts[3]..=end).step_by(3) {
-        // Both a shorter file and one whose last part was never written.
+    for cut in (starts[3]..=end).step_by(17) {
+        // Both a shorter file and one whose last part was never written. (Every byte: `durability::wal`.)
         for zeroed in [false, true] {
             let mut left = bytes.clone();
             if zeroed {
@@ -216,11 +217,11 @@ fn a_torn_tail_is_wiped_and_the_log_goes_on_in_its_place() {
             fs::create_dir(root.path().join("wal")).unwrap();
             fs::write(&path, left).unwrap();
             let whole = (0..6).filter(|i| starts.get(i + 1).copied().unwrap_or(end) <= cut).count() as u64;
-            let (mut bench, found, _) = Bench::open(&root, &DiskOptions::default());
+            let (mut bench, found, _) = Bench::open(&root, &options);
             assert_eq!(found, expected(whole), "cut at {cut}");
             fill_up(&mut bench, whole + 2);
             bench.stop();
-            let (bench, found, again) = Bench::open(&root, &DiskOptions::default());
+            let (bench, found, again) = Bench::open(&root, &options);
             assert_eq!(found, expected(whole + 2), "cut at {cut}");
             assert_eq!(again.unwrap().tail, None);
             bench.stop();

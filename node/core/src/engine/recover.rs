@@ -37,7 +37,6 @@ impl Rebuild for GraphBuilder {
 
     fn snapshot_ends(&mut self, header: &SnapshotHeader) -> Result<(), String> {
         self.graph.publish(header.position.lsn, header.ts);
-        self.graph.clock().adopt(header.ts);
         Ok(())
     }
 
@@ -45,7 +44,6 @@ impl Rebuild for GraphBuilder {
         let changes = self.graph.decode(&record.payload).map_err(|e| e.to_string())?;
         self.graph.apply(record.lsn, &changes).map_err(|e| e.to_string())?;
         self.graph.publish(record.lsn, record.ts);
-        self.graph.clock().adopt(record.ts);
         Ok(())
     }
 }
