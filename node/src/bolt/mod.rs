@@ -1,0 +1,76 @@
+//! Bolt in front: sockets and sessions around `mgbolt`.
+//!
+//! ```text
+//!   line --> reader task: chunks, messages --> queue --> session task: ServerMachine, transaction, results --> line
+//!                |  RESET, end of line: stops the running query                     |
+//!                +------------------------------------------------------------------+
+//! ```
+//!
+//! A connection is two tasks. The reader sees a RESET while a query runs, since it reads ahead as
+//! far as one message of the largest size. The session serves one request after the other; rows are
+//! made in slices (`block_in_place`), and between two slices what is ready goes out, so a client
+//! that reads slowly slows only its own query.
+//!
+//! The rules of commits are the engine's: what a session adds is the words. A commit that a SYNC
+//! replica did not confirm is a SUCCESS with a warning, one whose outcome cannot be known is a
+//! `ClientError` with its position, and only what surely did not happen is a `TransientError`.
+//!
+//! A statement takes effect when its result is pulled or discarded, not when it is run; a client
+//! that runs and resets did nothing.
+//!
+//! Left out: TLS, users and their rights (anyone is let in), SHOW TRANSACTIONS and its counterpart.
+
+mod connection;
+mod core;
+mod interrupt;
+mod listener;
+mod result;
+mod session;
+mod statement;
+mod texts;
+mod wire;
+
+pub use self::core::Core;
+pub use listener::Listener;
+
+use crate::config::{Config, SyncFailureReport};
+use std::time::Duration;
+
+/// What the Bolt side of a node is told.
+#[derive(Clone, Debug)]
+pub struct BoltConfig {
+    /// What HELLO is answered with; the Neo4j drivers insist on a beginning like `Neo4j/5`.
+    pub server_name: String,
+    /// `host:port` that clients should use, for routing tables.
+    pub advertised_address: Option<String>,
+    /// Most connections at once.
+    pub sessions_max: usize,
+    /// How long a client has from its connect to its log-on.
+    pub logon_timeout: Duration,
+    /// Largest message of a client that has logged on.
+    pub message_bytes_max: usize,
+    pub sync_failure_report: SyncFailureReport,
+    /// Bound of a transaction's life where the client asks for none or for a longer one.
+    pub query_timeout: Option<Duration>,
+    /// Bytes that one query may hold.
+    pub query_memory_max: Option<usize>,
+    /// How long a transaction waits for what its bookmarks name.
+    pub bookmark_timeout: Duration,
+}
+
+impl BoltConfig {
+    /// Takes what concerns Bolt out of a node's configuration.
+    pub fn new(config: &Config) -> BoltConfig {
+        BoltConfig {
+            server_name: config.bolt_server_name.clone(),
+            advertised_address: config.bolt_advertised_address.clone(),
+            sessions_max: config.bolt_sessions_max,
+            logon_timeout: Duration::from_secs(10),
+            message_bytes_max: 256 << 20,
+            sync_failure_report: config.sync_failure_report,
+            query_timeout: config.query_timeout,
+            query_memory_max: config.query_memory_max,
+            bookmark_timeout: Duration::from_secs(30),
+        }
+    }
+}

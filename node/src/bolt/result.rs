@@ -1,0 +1,155 @@
+//! A result on its way to a client.
+
+use super::connection::Writer;
+use super::statement::Deferred;
+use super::texts::{Failure, Notification};
+use super::wire;
+use mgbolt::{Map, PackValue, Response, write_message};
+use mgcypher::Execution;
+use mgnode_core::storage::Transaction;
+use mgnode_core::types::Value;
+use std::time::{Duration, Instant};
+
+/// Bytes of rows that are made before they are sent.
+const SLICE_BYTES: usize = 256 * 1024;
+
+/// A result that a client has begun and not yet taken to its end.
+pub(super) struct Running {
+    pub(super) fields: Vec<String>,
+    /// "r", "w" or "rw".
+    pub(super) kind: &'static str,
+    pub(super) source: Source,
+    pub(super) notifications: Vec<Notification>,
+    /// A row that was made to see whether there is one.
+    ahead: Option<Vec<Value>>,
+    pub(super) parsing: Duration,
+    pub(super) planning: Duration,
+    executing: Duration,
+}
+
+/// Where rows come from.
+pub(super) enum Source {
+    Query(Box<Execution>),
+    Table(std::vec::IntoIter<Vec<PackValue>>),
+    /// Nothing has happened yet: that is for the first PULL or DISCARD.
+    Deferred(Box<Deferred>),
+}
+
+/// How far a slice came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// The buffer is full.
+    Full,
+    /// As many rows as were asked for; there are more.
+    HasMore,
+    End,
+}
+
+impl Running {
+    pub(super) fn new(fields: Vec<String>, kind: &'static str, source: Source) -> Running {
+        Running {
+            fields,
+            kind,
+            source,
+            notifications: Vec::new(),
+            ahead: None,
+            parsing: Duration::ZERO,
+            planning: Duration::ZERO,
+            executing: Duration::ZERO,
+        }
+    }
+
+    /// Makes rows until the buffer is full, `left` (none: all) are made, or there are no more.
+    /// Without `out` they are thrown away.
+    pub(super) fn slice(
+        &mut self,
+        tx: Option<&mut Transaction>,
+        left: &mut Option<u64>,
+        out: Option<&mut Writer>,
+    ) -> Result<Progress, Failure> {
+        let started = Instant::now();
+        let progress = self.make(tx, left, out);
+        self.executing += started.elapsed();
+        progress
+    }
+
+    fn make(
+        &mut self,
+        tx: Option<&mut Transaction>,
+        left: &mut Option<u64>,
+        mut out: Option<&mut Writer>,
+    ) -> Result<Progress, Failure> {
+        let too_large = |e: mgbolt::EncodeError| Failure::client(format!("A row cannot be sent: {e}."));
+        let execution = match &mut self.source {
+            Source::Query(execution) => execution,
+            Source::Table(rows) => loop {
+                if rows.as_slice().is_empty() {
+                    return Ok(Progress::End);
+                }
+                if *left == Some(0) {
+                    return Ok(Progress::HasMore);
+                }
+                let row = rows.next().expect("looked at above");
+                if let Some(out) = out.as_deref_mut() {
+                    out.send(&Response::Record(row)).map_err(too_large)?;
+                }
+                left.iter_mut().for_each(|left| *left -= 1);
+            },
+            Source::Deferred(_) => unreachable!("the session has carried it out"),
+        };
+        let tx = tx.expect("a query has a transaction");
+        loop {
+            let row = match self.ahead.take() {
+                Some(row) => row,
+                None => match execution.next(tx)? {
+                    Some(row) => row,
+                    None => return Ok(Progress::End),
+                },
+            };
+            if *left == Some(0) {
+                self.ahead = Some(row);
+                return Ok(Progress::HasMore);
+            }
+            left.iter_mut().for_each(|left| *left -= 1);
+            if let Some(out) = out.as_deref_mut() {
+                write_message(&mut out.buffer, out.version, |e| {
+                    Response::record_header(e, row.len())?;
+                    row.iter().try_for_each(|value| wire::write(e, value, tx))
+                })
+                .map_err(too_large)?;
+                if out.buffer.len() >= SLICE_BYTES {
+                    return Ok(Progress::Full);
+                }
+            }
+        }
+    }
+
+    /// Returns what is said at the end of the result.
+    pub(super) fn summary(&self, db: &str) -> Map {
+        let mut summary = Map::new().with("type", self.kind).with("db", db);
+        if let Source::Query(execution) = &self.source {
+            let counters = execution.counters();
+            if counters.any() {
+                // Only what moved; mgconsole wants every value to be an integer.
+                let moved = counters.pairs().into_iter().filter(|(_, n)| *n > 0);
+                let stats: Map = moved.map(|(key, n)| (key, i64::try_from(n).unwrap_or(i64::MAX))).collect();
+                summary.insert("stats", stats);
+            }
+            summary.insert("cost_estimate", 0.0);
+            summary.insert("parsing_time", self.parsing.as_secs_f64());
+            summary.insert("planning_time", self.planning.as_secs_f64());
+            summary.insert("plan_execution_time", self.executing.as_secs_f64());
+        }
+        summary.insert("t_last", i64::try_from(self.executing.as_millis()).unwrap_or(i64::MAX));
+        put_notifications(&mut summary, &self.notifications);
+        summary
+    }
+}
+
+/// Adds notifications where there are some: mgconsole reads the first one of a list unseen.
+pub(super) fn put_notifications(metadata: &mut Map, notifications: &[Notification]) {
+    if !notifications.is_empty() {
+        metadata
+            .insert("notifications", notifications.iter().map(Notification::to_value).collect::<Vec<_>>());
+    }
+}

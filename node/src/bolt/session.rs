@@ -1,0 +1,735 @@
+//! One client's conversation: requests in, answers out, a transaction in between.
+
+use super::connection::Writer;
+use super::interrupt::{Interrupt, Reason};
+use super::result::{Progress, Running, Source, put_notifications};
+use super::statement::{self, AdminStep, DATABASE, Deferred};
+use super::texts::{self, Failure, Notification, WRITE_ON_REPLICA};
+use super::{BoltConfig, Core, wire};
+use crate::config::SyncFailureReport;
+use crate::driver::BookmarkError;
+use mgbolt::{
+    ALL, Auth, Ended, Map, PackValue, Request, Response, Route, ServerMachine, ServerState, Stream,
+    TransactionExtra, Verdict, Version,
+};
+use mgcypher::ast::{Query, Statement, TransactionStatement};
+use mgcypher::{CypherError, Execution, Limits, Params, Prepared, QueryKind, schema};
+use mgnode_core::engine::Outcome;
+use mgnode_core::storage::Transaction;
+use mgnode_core::types::{Position, Role, SyncMode};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::io;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::task::block_in_place;
+use tokio::time::Instant;
+
+/// Statements kept parsed, and the longest text that is worth keeping.
+const STATEMENTS_KEPT: usize = 1024;
+const STATEMENT_BYTES_KEPT: usize = 4096;
+
+/// How long a routing table is good for.
+const ROUTING_SECONDS: i64 = 300;
+
+/// What all sessions share.
+pub(super) struct Services<C> {
+    pub(super) core: C,
+    pub(super) config: BoltConfig,
+    sessions: AtomicU64,
+    /// Texts that were seen before: clients send the same few again and again.
+    known: Mutex<HashMap<String, Arc<Known>>>,
+}
+
+/// A text that was parsed, and how its query was last planned.
+struct Known {
+    statement: Statement,
+    prepared: Mutex<Option<Arc<Prepared>>>,
+}
+
+impl<C: Core> Services<C> {
+    pub(super) fn new(core: C, config: BoltConfig) -> Services<C> {
+        Services { core, config, sessions: AtomicU64::new(0), known: Mutex::default() }
+    }
+
+    fn parse(&self, text: &str) -> Result<Arc<Known>, Failure> {
+        if let Some(known) = self.known.lock().get(text) {
+            return Ok(known.clone());
+        }
+        let statement = mgcypher::parse(text).map_err(|e| e.located(text))?;
+        let known = Arc::new(Known { statement, prepared: Mutex::new(None) });
+        if text.len() <= STATEMENT_BYTES_KEPT {
+            let mut all = self.known.lock();
+            if all.len() >= STATEMENTS_KEPT {
+                all.clear();
+            }
+            all.insert(text.to_owned(), known.clone());
+        }
+        Ok(known)
+    }
+}
+
+impl Known {
+    /// Returns the plan, making it anew where indexes came or went.
+    fn prepare(
+        &self,
+        query: &Query,
+        text: &str,
+        tx: &Transaction,
+        parameters: &Params,
+    ) -> Result<Arc<Prepared>, Failure> {
+        let kept = self.prepared.lock().clone();
+        if let Some(prepared) = kept
+            && !prepared.is_stale(tx)
+        {
+            return Ok(prepared);
+        }
+        let prepared = mgcypher::prepare(query, tx, parameters).map_err(|e| e.located(text))?;
+        *self.prepared.lock() = Some(prepared.clone());
+        Ok(prepared)
+    }
+}
+
+/// Whether the connection goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flow {
+    Go,
+    Close,
+}
+
+/// Why a request has no SUCCESS.
+enum Stop {
+    Failure(Failure),
+    /// The line broke; nobody hears an answer.
+    Line(io::Error),
+}
+
+impl<F: Into<Failure>> From<F> for Stop {
+    fn from(failure: F) -> Stop {
+        Stop::Failure(failure.into())
+    }
+}
+
+/// A conversation.
+pub(super) struct Session<C> {
+    services: Arc<Services<C>>,
+    machine: ServerMachine,
+    interrupt: Arc<Interrupt>,
+    /// RESETs that the state machine knows of, and those that were answered.
+    resets_noted: u64,
+    resets_served: u64,
+    transaction: Option<Open>,
+    /// The transaction outlived its time and was given up; the next request hears of it.
+    expired: bool,
+    /// Results by their number; one that was taken to its end is none.
+    results: Vec<Option<Box<Running>>>,
+    /// How the client says it reached this node.
+    reached_as: Option<String>,
+}
+
+/// A transaction under way.
+struct Open {
+    tx: Transaction,
+    /// Begun by BEGIN rather than for one query.
+    explicit: bool,
+    deadline: Option<Instant>,
+}
+
+impl<C: Core> Session<C> {
+    pub(super) fn new(services: Arc<Services<C>>, version: Version, interrupt: Arc<Interrupt>) -> Session<C> {
+        Session {
+            services,
+            machine: ServerMachine::new(version),
+            interrupt,
+            resets_noted: 0,
+            resets_served: 0,
+            transaction: None,
+            expired: false,
+            results: Vec::new(),
+            reached_as: None,
+        }
+    }
+
+    pub(super) fn is_logged_on(&self) -> bool {
+        self.machine.is_logged_on()
+    }
+
+    /// Waits until the transaction that lies idle has outlived its time, and gives it up.
+    pub(super) async fn expire(&mut self) {
+        match self.transaction.as_ref().and_then(|open| open.deadline) {
+            Some(deadline) => tokio::time::sleep_until(deadline).await,
+            None => std::future::pending().await,
+        }
+        self.forget();
+        self.expired = true;
+    }
+
+    /// Serves one request. An error means that the line is broken.
+    pub(super) async fn serve(&mut self, request: Request, out: &mut Writer) -> io::Result<Flow> {
+        let kind = request.kind();
+        while self.resets_noted < self.interrupt.resets() {
+            self.resets_noted += 1;
+            self.machine.interrupt();
+        }
+        let answered = match self.machine.judge(kind) {
+            Verdict::Close => return Ok(Flow::Close),
+            Verdict::Ignore => out.send(&Response::Ignored),
+            Verdict::Violation => {
+                let message = format!("{} cannot be sent now.", kind.name());
+                out.failure(&Failure::request(message)).map_err(io::Error::other)?;
+                return Ok(Flow::Close);
+            }
+            Verdict::Serve => match self.perform(request, out).await {
+                Ok((metadata, ended)) => {
+                    self.machine.served(kind, ended);
+                    out.send(&Response::Success(metadata))
+                }
+                Err(Stop::Line(error)) => return Err(error),
+                Err(Stop::Failure(failure)) => {
+                    self.forget();
+                    self.machine.served(kind, Ended::Failure);
+                    out.failure(&failure)
+                }
+            },
+        };
+        answered.map_err(io::Error::other)?;
+        Ok(if self.machine.state() == ServerState::Defunct { Flow::Close } else { Flow::Go })
+    }
+
+    async fn perform(&mut self, request: Request, out: &mut Writer) -> Result<(Map, Ended), Stop> {
+        if self.expired && !matches!(request, Request::Reset) {
+            self.expired = false;
+            return Err(Failure::timed_out().into());
+        }
+        match request {
+            Request::Hello { auth, routing, .. } => {
+                self.reached_as = routing
+                    .as_ref()
+                    .and_then(|routing| routing.get("address"))
+                    .and_then(PackValue::as_str)
+                    .map(str::to_owned);
+                // From 5.1 on LOGON authenticates.
+                check_auth(&auth)?;
+                let number = self.services.sessions.fetch_add(1, Ordering::Relaxed) + 1;
+                let metadata = Map::new()
+                    .with("server", self.services.config.server_name.as_str())
+                    .with("connection_id", format!("bolt-{number}"));
+                done(metadata)
+            }
+            Request::Logon(auth) => {
+                check_auth(&auth)?;
+                done(Map::new())
+            }
+            Request::Logoff => {
+                self.forget();
+                done(Map::new())
+            }
+            Request::Reset => {
+                self.forget();
+                self.expired = false;
+                self.resets_served += 1;
+                self.interrupt.clear(self.resets_served);
+                done(Map::new())
+            }
+            Request::Run { query, parameters, extra } => self.run(&query, parameters, &extra).await,
+            Request::Pull(stream) => self.take(stream, out, false).await,
+            Request::Discard(stream) => self.take(stream, out, true).await,
+            Request::Begin(extra) => {
+                if self.transaction.is_some() {
+                    return Err(Failure::client("Nested transactions are not supported.").into());
+                }
+                self.open(&extra, true).await?;
+                done(Map::new())
+            }
+            Request::Commit => {
+                let (metadata, notifications) = self.commit(out).await?;
+                let mut metadata = metadata;
+                put_notifications(&mut metadata, &notifications);
+                done(metadata)
+            }
+            Request::Rollback => {
+                self.forget();
+                done(Map::new())
+            }
+            Request::Route(route) => done(self.route(route)?),
+            Request::Telemetry { .. } => done(Map::new()),
+            Request::Goodbye => unreachable!("the state machine closes"),
+        }
+    }
+
+    /// Gives up whatever is under way.
+    fn forget(&mut self) {
+        self.results.clear();
+        self.transaction = None;
+    }
+
+    fn in_explicit_transaction(&self) -> bool {
+        self.transaction.as_ref().is_some_and(|open| open.explicit)
+    }
+
+    fn is_replica(&self) -> bool {
+        matches!(self.services.core.role(), Role::Replica { .. })
+    }
+
+    /// Begins a transaction on a state that includes what the client has seen.
+    async fn open(&mut self, extra: &TransactionExtra, explicit: bool) -> Result<(), Stop> {
+        check_extra(extra)?;
+        let bound = self.services.config.query_timeout;
+        let asked = extra.timeout_ms.and_then(|ms| u64::try_from(ms).ok()).filter(|ms| *ms > 0);
+        let limit = asked.map(Duration::from_millis).into_iter().chain(bound).min();
+        // A time too far away for the clock is no limit.
+        let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+        self.wait_for_bookmarks(&extra.bookmarks).await?;
+        // On a REPLICA a read takes no value of the counter that its MAIN hands out.
+        let count_clock = !self.is_replica();
+        let tx = self.services.core.graph().begin(count_clock);
+        self.results.clear();
+        self.transaction = Some(Open { tx, explicit, deadline });
+        Ok(())
+    }
+
+    async fn wait_for_bookmarks(&self, bookmarks: &[String]) -> Result<(), Stop> {
+        let limit = self.services.config.bookmark_timeout;
+        for bookmark in bookmarks {
+            let position: Position = bookmark.parse().map_err(|()| Failure::bad_bookmark(bookmark))?;
+            let waited = tokio::select! {
+                waited = self.services.core.wait_for(position, limit) => waited,
+                reason = self.interrupt.wait() => return Err(stopped(reason).into()),
+            };
+            waited.map_err(|error| match error {
+                BookmarkError::Lost => Failure::bookmark_lost(position),
+                BookmarkError::TimedOut => Failure::bookmark_late(position, limit),
+            })?;
+        }
+        Ok(())
+    }
+
+    // ------------------------------------------------------------------------------------------ RUN
+
+    async fn run(
+        &mut self,
+        query: &str,
+        parameters: Map,
+        extra: &TransactionExtra,
+    ) -> Result<(Map, Ended), Stop> {
+        let started = Instant::now();
+        let known = guarded(|| self.services.parse(query))?;
+        let parsing = started.elapsed();
+        let mut running = self.begin_statement(&known, query, parameters, extra).await?;
+        running.parsing = parsing;
+        running.planning = started.elapsed() - parsing;
+        let t_first = i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX);
+        let fields: Vec<PackValue> = running.fields.iter().map(|f| f.as_str().into()).collect();
+        let mut metadata = Map::new().with("fields", fields).with("t_first", t_first);
+        if self.in_explicit_transaction() {
+            metadata.insert("qid", i64::try_from(self.results.len()).unwrap_or(i64::MAX));
+        } else {
+            self.results.clear();
+        }
+        self.results.push(Some(Box::new(running)));
+        done(metadata)
+    }
+
+    async fn begin_statement(
+        &mut self,
+        known: &Known,
+        text: &str,
+        parameters: Map,
+        extra: &TransactionExtra,
+    ) -> Result<Running, Stop> {
+        let statement = &known.statement;
+        let explicit = self.in_explicit_transaction();
+        let deferred = |deferred, fields| Running::new(fields, "rw", Source::Deferred(Box::new(deferred)));
+        if !explicit && !matches!(statement, Statement::Query(_) | Statement::Explain(_) | Statement::Show(_))
+        {
+            // No transaction is opened that would look at these.
+            check_extra(extra)?;
+        }
+        Ok(match statement {
+            Statement::Query(query) => {
+                if !explicit {
+                    self.open(extra, false).await?;
+                }
+                self.prepare(known, query, text, parameters)?
+            }
+            Statement::Explain(query) => {
+                if !explicit {
+                    self.open(extra, false).await?;
+                }
+                let parameters = wire::parameters(parameters).map_err(Failure::client)?;
+                let open = self.transaction.as_ref().expect("opened above, or explicit");
+                let lines = guarded(|| Ok(explain(query, text, &open.tx, &parameters)?))?;
+                let rows: Vec<Vec<PackValue>> = lines.into_iter().map(|line| vec![line.into()]).collect();
+                Running::new(vec!["QUERY PLAN".to_owned()], "rw", Source::Table(rows.into_iter()))
+            }
+            Statement::Profile(_) => return Err(statement::unsupported("PROFILE").into()),
+            Statement::Transaction(step) => {
+                match (step, explicit) {
+                    (TransactionStatement::Begin, true) => {
+                        return Err(Failure::client("Nested transactions are not supported.").into());
+                    }
+                    (TransactionStatement::Commit, false) => {
+                        return Err(Failure::client("No current transaction to commit.").into());
+                    }
+                    (TransactionStatement::Rollback, false) => {
+                        return Err(Failure::client("No current transaction to rollback.").into());
+                    }
+                    _ => {}
+                }
+                deferred(Deferred::Transaction(*step), Vec::new())
+            }
+            Statement::Schema(schema) => {
+                if explicit {
+                    return Err(Failure::multicommand(statement::schema_word(schema)).into());
+                }
+                if self.is_replica() {
+                    return Err(Failure::client(WRITE_ON_REPLICA).into());
+                }
+                self.wait_for_bookmarks(&extra.bookmarks).await?;
+                deferred(Deferred::Schema(schema.clone()), Vec::new())
+            }
+            Statement::Replication(replication) => {
+                if explicit {
+                    return Err(Failure::multicommand("Managing replication").into());
+                }
+                let command = statement::admin(replication.clone())?;
+                let fields = statement::admin_fields(&command);
+                deferred(Deferred::Admin(command), fields)
+            }
+            Statement::Admin(admin) => {
+                if explicit {
+                    return Err(Failure::multicommand("This statement").into());
+                }
+                match statement::admin_statement(admin)? {
+                    AdminStep::Ask(command) => {
+                        let fields = statement::admin_fields(&command);
+                        deferred(Deferred::Admin(command), fields)
+                    }
+                    AdminStep::Done => Running::new(Vec::new(), "rw", Source::Table(Vec::new().into_iter())),
+                }
+            }
+            Statement::Show(show) => {
+                // It looks at the graph without taking a value of its counter.
+                let own;
+                let tx = match &self.transaction {
+                    Some(open) if open.explicit => &open.tx,
+                    _ => {
+                        check_extra(extra)?;
+                        self.wait_for_bookmarks(&extra.bookmarks).await?;
+                        own = self.services.core.graph().begin(false);
+                        &own
+                    }
+                };
+                let table = guarded(|| statement::show(show, tx))?;
+                Running::new(table.fields, "rw", Source::Table(table.rows.into_iter()))
+            }
+            Statement::Unsupported { what, .. } => return Err(statement::unsupported(what).into()),
+        })
+    }
+
+    fn prepare(
+        &mut self,
+        known: &Known,
+        query: &Query,
+        text: &str,
+        parameters: Map,
+    ) -> Result<Running, Stop> {
+        let parameters = wire::parameters(parameters).map_err(Failure::client)?;
+        let is_replica = self.is_replica();
+        let limits = Limits {
+            memory_bytes_max: self.services.config.query_memory_max.unwrap_or(usize::MAX),
+            cancel: Some(self.interrupt.flag()),
+            now: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+            seed: random_seed(),
+            ..Limits::default()
+        };
+        let open = self.transaction.as_ref().expect("opened by the caller, or explicit");
+        let running = guarded(|| {
+            let prepared = known.prepare(query, text, &open.tx, &parameters)?;
+            if is_replica && prepared.kind != QueryKind::Read {
+                return Err(Failure::client(WRITE_ON_REPLICA));
+            }
+            let fields = prepared.columns.iter().map(|c| c.to_string()).collect();
+            let kind = prepared.kind.letters();
+            let execution = Execution::new(prepared, parameters, limits).map_err(|e| e.located(text))?;
+            Ok(Running::new(fields, kind, Source::Query(Box::new(execution))))
+        })?;
+        Ok(running)
+    }
+
+    // -------------------------------------------------------------------------------- PULL, DISCARD
+
+    async fn take(&mut self, stream: Stream, out: &mut Writer, discard: bool) -> Result<(Map, Ended), Stop> {
+        let index = match stream.qid {
+            // Outside of a transaction there is one result, whatever number it is called by.
+            Some(qid) if self.in_explicit_transaction() => usize::try_from(qid).ok(),
+            _ => self.results.len().checked_sub(1),
+        };
+        let taken = index.and_then(|index| Some((index, self.results.get_mut(index)?.take()?)));
+        let Some((index, mut running)) = taken else {
+            return Err(Failure::request("There is no open result of that number.").into());
+        };
+        let was_explicit = self.in_explicit_transaction();
+        let mut committed = Map::new();
+        if let Source::Deferred(_) = running.source {
+            committed = self.carry_out(&mut running, out).await?;
+        }
+        // Rows of a query that only reads need not be made to be thrown away.
+        let skip =
+            discard && stream.n == ALL && running.kind == "r" && matches!(running.source, Source::Query(_));
+        let mut left = u64::try_from(stream.n).ok();
+        let progress =
+            if skip { Progress::End } else { self.stream(&mut running, &mut left, out, discard).await? };
+        if progress == Progress::HasMore {
+            self.results[index] = Some(running);
+            return Ok((Map::new().with("has_more", true), Ended::HasMore));
+        }
+        if !was_explicit && self.transaction.as_ref().is_some_and(|open| !open.explicit) {
+            let (metadata, notifications) = self.finish_transaction().await?;
+            committed = metadata;
+            running.notifications.extend(notifications);
+        }
+        let mut summary = running.summary(DATABASE);
+        summary.0.extend(committed.0);
+        done(summary)
+    }
+
+    /// Makes rows slice by slice and sends each slice before the next is made.
+    async fn stream(
+        &mut self,
+        running: &mut Running,
+        left: &mut Option<u64>,
+        out: &mut Writer,
+        discard: bool,
+    ) -> Result<Progress, Stop> {
+        let deadline = self.transaction.as_ref().and_then(|open| open.deadline);
+        let _timer = deadline.map(|deadline| Timer::start(deadline, self.interrupt.clone()));
+        loop {
+            let kept = out.buffer.len();
+            let tx = self.transaction.as_mut().map(|open| &mut open.tx);
+            let sink = (!discard).then_some(&mut *out);
+            let made = guarded(|| running.slice(tx, left, sink));
+            match made {
+                Ok(Progress::Full) => {}
+                Ok(progress) => return Ok(progress),
+                Err(failure) => {
+                    // A panic may have left half a message behind what was complete.
+                    if failure.code == Failure::database("").code {
+                        out.buffer.truncate(kept);
+                    }
+                    let reason = self.interrupt.reason();
+                    if reason == Some(Reason::TimedOut) {
+                        self.interrupt.clear(self.resets_served);
+                    }
+                    return Err(reason.map_or(failure, stopped).into());
+                }
+            }
+            let flushed = tokio::select! {
+                biased;
+                flushed = out.flush() => Some(flushed),
+                reason = self.interrupt.wait() => {
+                    if reason == Reason::Reset { None } else { return Err(stopped(reason).into()) }
+                }
+            };
+            match flushed {
+                Some(Ok(())) => {}
+                Some(Err(error)) => return Err(Stop::Line(error)),
+                None => return Err(stopped(Reason::Reset).into()),
+            }
+        }
+    }
+
+    /// Carries out what was put off until the first PULL.
+    async fn carry_out(&mut self, running: &mut Running, out: &mut Writer) -> Result<Map, Stop> {
+        let nothing = Source::Table(Vec::new().into_iter());
+        let Source::Deferred(deferred) = std::mem::replace(&mut running.source, nothing) else {
+            return Ok(Map::new());
+        };
+        match *deferred {
+            Deferred::Admin(command) => {
+                let answer = self.services.core.admin(command.clone()).await;
+                let answer = answer.map_err(|error| texts::admin_failure(&command, error))?;
+                running.source = Source::Table(statement::admin_rows(answer).into_iter());
+                running.notifications.extend(statement::admin_notifications(&command));
+                Ok(Map::new())
+            }
+            Deferred::Schema(statement) => {
+                // Counted: a schema change is a transaction of its own.
+                let mut tx = self.services.core.graph().begin(true);
+                let made = guarded(|| Ok(schema::execute(&statement, &mut tx)?))?;
+                running.notifications.extend(made.into_iter().map(Notification::from));
+                self.transaction = Some(Open { tx, explicit: false, deadline: None });
+                let (metadata, notifications) = self.finish_transaction().await?;
+                running.notifications.extend(notifications);
+                Ok(metadata)
+            }
+            Deferred::Transaction(TransactionStatement::Begin) => {
+                self.open(&TransactionExtra::default(), true).await?;
+                Ok(Map::new())
+            }
+            Deferred::Transaction(TransactionStatement::Commit) => {
+                let (metadata, notifications) = self.commit(out).await?;
+                running.notifications.extend(notifications);
+                Ok(metadata)
+            }
+            Deferred::Transaction(TransactionStatement::Rollback) => {
+                self.forget();
+                Ok(Map::new())
+            }
+        }
+    }
+
+    // --------------------------------------------------------------------------------------- commit
+
+    /// Commits the explicit transaction. Results that were begun first run to their end: what was
+    /// asked for is part of it, read or not.
+    async fn commit(&mut self, out: &mut Writer) -> Result<(Map, Vec<Notification>), Stop> {
+        for mut running in std::mem::take(&mut self.results).into_iter().flatten() {
+            if running.kind != "r" && matches!(running.source, Source::Query(_)) {
+                self.stream(&mut running, &mut None, out, true).await?;
+            }
+        }
+        self.finish_transaction().await
+    }
+
+    /// Ends the transaction; what was written is committed. Returns the bookmark and the warnings.
+    async fn finish_transaction(&mut self) -> Result<(Map, Vec<Notification>), Stop> {
+        let Some(open) = self.transaction.take() else {
+            return Err(Failure::client("No current transaction to commit.").into());
+        };
+        if open.tx.is_read_only() {
+            return Ok((Map::new(), Vec::new()));
+        }
+        let commit = guarded(|| open.tx.finish().map_err(statement::write_failure))?;
+        let Some(commit) = commit else { return Ok((Map::new(), Vec::new())) };
+        let bookmark = |position: Position| Map::new().with("bookmark", position.to_string());
+        match self.services.core.commit(commit).await {
+            Outcome::Committed { position } => Ok((bookmark(position), Vec::new())),
+            Outcome::Degraded { position, failed } => {
+                let text = texts::replication_failure(&failed, SyncMode::Sync);
+                match self.services.config.sync_failure_report {
+                    SyncFailureReport::Notification => {
+                        Ok((bookmark(position), vec![Notification::warning("SyncReplicationFailure", text)]))
+                    }
+                    SyncFailureReport::Error => {
+                        Err(Failure::client(format!("Replication Exception: {text}")).into())
+                    }
+                }
+            }
+            Outcome::Failed(error) => Err(texts::commit_failure(error).into()),
+            Outcome::InDoubt { position, failed } => Err(texts::in_doubt(position, &failed).into()),
+        }
+    }
+
+    // ---------------------------------------------------------------------------------------- ROUTE
+
+    /// Names this node, by the address that clients are told, else by the one that this client used.
+    /// A REPLICA takes no writes and does not know for its clients who does.
+    fn route(&self, route: Route) -> Result<Map, Failure> {
+        statement::check_database(route.db.as_deref())?;
+        let used = route.routing.get("address").and_then(PackValue::as_str).map(str::to_owned);
+        let address =
+            self.services.config.advertised_address.clone().or(used).or_else(|| self.reached_as.clone());
+        let Some(address) = address else {
+            return Err(Failure::client(
+                "This node does not know by which address clients reach it; start it with \
+                 `--bolt-advertised-address=host:port`.",
+            ));
+        };
+        let roles: &[&str] = if self.is_replica() { &["READ", "ROUTE"] } else { &["WRITE", "READ", "ROUTE"] };
+        let servers: Vec<PackValue> = roles
+            .iter()
+            .map(|role| {
+                Map::new()
+                    .with("addresses", vec![PackValue::from(address.as_str())])
+                    .with("role", *role)
+                    .into()
+            })
+            .collect();
+        let db = route.db.unwrap_or_else(|| DATABASE.to_owned());
+        Ok(Map::new()
+            .with("rt", Map::new().with("ttl", ROUTING_SECONDS).with("db", db).with("servers", servers)))
+    }
+}
+
+fn done(metadata: Map) -> Result<(Map, Ended), Stop> {
+    Ok((metadata, Ended::Success))
+}
+
+/// No users are kept, so anyone is let in who asks in a way that is known.
+fn check_auth(auth: &Auth) -> Result<(), Failure> {
+    match auth.scheme.as_deref() {
+        None | Some("none" | "basic" | "") => Ok(()),
+        Some(_) => Err(Failure::unauthenticated()),
+    }
+}
+
+fn check_extra(extra: &TransactionExtra) -> Result<(), Failure> {
+    statement::check_database(extra.db.as_deref())?;
+    if extra.imp_user.is_some() {
+        return Err(Failure::client("Impersonation is not supported."));
+    }
+    Ok(())
+}
+
+fn stopped(reason: Reason) -> Failure {
+    match reason {
+        Reason::TimedOut => Failure::timed_out(),
+        Reason::Shutdown => Failure::shutdown(),
+        Reason::Reset | Reason::Gone => Failure::terminated(),
+    }
+}
+
+/// Runs work that takes its time beside the other sessions, and turns a defect into an answer: one
+/// query that panics must not take the node with it.
+fn guarded<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    block_in_place(|| {
+        std::panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+            let what = panic
+                .downcast_ref::<&str>()
+                .map(|text| (*text).to_owned())
+                .or_else(|| panic.downcast_ref::<String>().cloned())
+                .unwrap_or_default();
+            tracing::error!(%what, "a query panicked");
+            Err(Failure::database(format!("The query failed by a defect of the node: {what}.")))
+        })
+    })
+}
+
+fn explain(
+    query: &Query,
+    text: &str,
+    tx: &Transaction,
+    parameters: &Params,
+) -> Result<Vec<String>, CypherError> {
+    let prepared = mgcypher::prepare(query, tx, parameters).map_err(|e| e.located(text))?;
+    Ok(prepared.explain(tx))
+}
+
+fn random_seed() -> u64 {
+    // Dice of a query need no secrecy: where the system has none, the clock does.
+    getrandom::u64().unwrap_or_else(|_| {
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.subsec_nanos().into())
+    })
+}
+
+/// Stops the running query when its time is up.
+struct Timer(tokio::task::AbortHandle);
+
+impl Timer {
+    fn start(deadline: Instant, interrupt: Arc<Interrupt>) -> Timer {
+        let task = tokio::spawn(async move {
+            tokio::time::sleep_until(deadline).await;
+            interrupt.raise(Reason::TimedOut);
+        });
+        Timer(task.abort_handle())
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

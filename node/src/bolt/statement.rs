@@ -1,0 +1,382 @@
+//! Statements that are no queries: replication, schema, tables about the node.
+
+use super::texts::{Failure, Notification};
+use super::wire;
+use mgbolt::{Map, PackValue};
+use mgcypher::ast::{
+    AdminStatement, IsolationLevel, ReplicationStatement, SchemaStatement, ShowStatement, StorageMode,
+    StorageScope, TransactionStatement,
+};
+use mgcypher::schema;
+use mgnode_core::engine::{Admin, AdminAnswer, LagReport, OutcomeReport, ReplicaStatus, StateReport};
+use mgnode_core::storage::{Transaction, WriteError};
+use mgnode_core::types::Role;
+
+/// What happens at the first PULL or DISCARD.
+#[derive(Debug)]
+pub(super) enum Deferred {
+    Admin(Admin),
+    Schema(SchemaStatement),
+    Transaction(TransactionStatement),
+}
+
+/// A table that is known as a whole.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    pub(super) fields: Vec<String>,
+    pub(super) rows: Vec<Vec<PackValue>>,
+}
+
+impl Table {
+    fn new(fields: &[&str]) -> Table {
+        Table { fields: fields.iter().map(|f| (*f).to_owned()).collect(), rows: Vec::new() }
+    }
+
+    fn with(mut self, row: impl Into<Vec<PackValue>>) -> Table {
+        self.rows.push(row.into());
+        self
+    }
+}
+
+// -------------------------------------------------------------------------------------- replication
+
+/// Turns a statement into the engine's command.
+pub(super) fn admin(statement: ReplicationStatement) -> Result<Admin, Failure> {
+    Ok(match statement {
+        ReplicationStatement::SetRoleMain { epoch } => Admin::SetRoleMain { epoch },
+        ReplicationStatement::SetRoleReplica { port } => Admin::SetRoleReplica { port },
+        ReplicationStatement::ShowRole => Admin::ShowRole,
+        ReplicationStatement::ShowState => Admin::ShowState,
+        ReplicationStatement::ShowLag => Admin::ShowLag,
+        ReplicationStatement::ShowReplicas => Admin::ShowReplicas,
+        ReplicationStatement::Register { name, mode, address } => {
+            Admin::Register { name: name.to_string(), mode, address: address.to_string() }
+        }
+        ReplicationStatement::Drop { name } => Admin::Drop { name: name.to_string() },
+        ReplicationStatement::Fence { epoch, by } => Admin::Fence { epoch, by: by.to_string() },
+        ReplicationStatement::ConfirmMain => Admin::ConfirmMain,
+        ReplicationStatement::TransactionOutcome { position } => Admin::TransactionOutcome {
+            position: position.parse().map_err(|()| {
+                Failure::client(format!(
+                    "`{position}` is no position; one looks like 1.00000000000000aa.1:42 and comes with a commit or \
+                     with the error that left it in doubt."
+                ))
+            })?,
+        },
+    })
+}
+
+/// Returns the columns of a command's answer.
+pub(super) fn admin_fields(command: &Admin) -> Vec<String> {
+    let fields: &[&str] = match command {
+        Admin::ShowReplicas => &["name", "socket_address", "sync_mode", "system_info", "data_info"],
+        Admin::ShowRole => &["replication role"],
+        Admin::ShowState => &[
+            "role",
+            "epoch",
+            "promised",
+            "promised_by",
+            "durable_lsn",
+            "applied_lsn",
+            "chain",
+            "history",
+            "confirmed",
+            "node_id",
+        ],
+        Admin::ShowLag => &[
+            "name",
+            "mode",
+            "state",
+            "commits_behind",
+            "bytes_behind",
+            "seconds_behind",
+            "last_contact_ms",
+            "last_error",
+        ],
+        Admin::TransactionOutcome { .. } => &["outcome"],
+        Admin::CreateSnapshot => &["path"],
+        Admin::SetRoleReplica { .. }
+        | Admin::SetRoleMain { .. }
+        | Admin::Register { .. }
+        | Admin::Drop { .. }
+        | Admin::Fence { .. }
+        | Admin::ConfirmMain => &[],
+    };
+    fields.iter().map(|f| (*f).to_owned()).collect()
+}
+
+/// Returns the rows of a command's answer.
+pub(super) fn admin_rows(answer: AdminAnswer) -> Vec<Vec<PackValue>> {
+    match answer {
+        AdminAnswer::Done => Vec::new(),
+        AdminAnswer::Role(role) => vec![vec![role_word(role).into()]],
+        AdminAnswer::Replicas(replicas) => replicas.into_iter().map(replica_row).collect(),
+        AdminAnswer::State(state) => vec![state_row(state)],
+        AdminAnswer::Lag(lags) => lags.into_iter().map(lag_row).collect(),
+        AdminAnswer::Outcome(outcome) => {
+            let word = match outcome {
+                OutcomeReport::Committed => "committed",
+                OutcomeReport::NotCommitted => "not_committed",
+                OutcomeReport::InDoubt => "in_doubt",
+                OutcomeReport::Unknown => "unknown",
+            };
+            vec![vec![word.into()]]
+        }
+        AdminAnswer::Snapshot { lsn } => vec![vec![format!("snapshots/{:020}", lsn.0).into()]],
+    }
+}
+
+/// Returns what is said beside the answer of a command that was carried out.
+pub(super) fn admin_notifications(command: &Admin) -> Vec<Notification> {
+    match command {
+        Admin::SetRoleMain { .. } => vec![Notification::info("SetReplica", "Replica role set to MAIN.")],
+        Admin::SetRoleReplica { port } => {
+            let mut all = vec![Notification::info("SetReplica", "Replica role set to REPLICA.")];
+            if *port == 7687 {
+                all.push(Notification::warning(
+                    "ReplicaPortWarning",
+                    "Be careful the replication port must be different from the memgraph port!",
+                ));
+            }
+            all
+        }
+        Admin::Register { name, .. } => {
+            vec![Notification::info("RegisterReplica", format!("Replica {name} is registered."))]
+        }
+        Admin::Drop { name } => {
+            vec![Notification::info("DropReplica", format!("Replica {name} is dropped."))]
+        }
+        _ => Vec::new(),
+    }
+}
+
+pub(super) fn role_word(role: Role) -> &'static str {
+    match role {
+        Role::Main => "main",
+        Role::Replica { .. } => "replica",
+    }
+}
+
+fn replica_row(r: ReplicaStatus) -> Vec<PackValue> {
+    // As with a licence of Memgraph: a map, never null.
+    let system = Map::new().with("ts", 0i64).with("behind", PackValue::Null).with("status", r.status);
+    let data = Map::new().with("ts", int(r.ts)).with("behind", r.behind).with("status", r.status);
+    vec![
+        r.name.into(),
+        r.address.into(),
+        r.mode.word().into(),
+        system.into(),
+        Map::new().with("memgraph", data).into(),
+    ]
+}
+
+fn state_row(s: StateReport) -> Vec<PackValue> {
+    let history: Vec<PackValue> =
+        s.history.starts.iter().map(|(epoch, first)| format!("{epoch}:{first}").into()).collect();
+    vec![
+        role_word(s.state.role).into(),
+        s.epoch.to_string().into(),
+        s.state.promised.to_string().into(),
+        s.state.promised_by.into(),
+        int(s.durable.0),
+        int(s.applied.0),
+        // 64 bits do not fit a signed integer.
+        format!("{:016x}", s.chain).into(),
+        history.into(),
+        s.confirmed.into(),
+        s.state.node.to_string().into(),
+    ]
+}
+
+fn lag_row(l: LagReport) -> Vec<PackValue> {
+    vec![
+        l.name.into(),
+        l.mode.word().into(),
+        l.state.into(),
+        int(l.commits_behind),
+        int(l.bytes_behind),
+        (l.behind_ms as f64 / 1000.0).into(),
+        l.last_contact_ms.map(int).into(),
+        l.last_error.into(),
+    ]
+}
+
+fn int(n: u64) -> PackValue {
+    PackValue::Int(i64::try_from(n).unwrap_or(i64::MAX))
+}
+
+// ------------------------------------------------------------------------------------------- schema
+
+/// Returns what a schema statement is called in Memgraph's refusals.
+pub(super) fn schema_word(statement: &SchemaStatement) -> &'static str {
+    match statement {
+        SchemaStatement::CreateIndex { .. }
+        | SchemaStatement::DropIndex { .. }
+        | SchemaStatement::DropNamedIndex { .. }
+        | SchemaStatement::DropAllIndexes => "Index manipulation",
+        SchemaStatement::CreateConstraint { .. }
+        | SchemaStatement::DropConstraint { .. }
+        | SchemaStatement::DropNamedConstraint { .. }
+        | SchemaStatement::DropAllConstraints => "Constraint manipulation",
+        SchemaStatement::CreateEnum { .. }
+        | SchemaStatement::AlterEnumAdd { .. }
+        | SchemaStatement::AlterEnumUpdate { .. }
+        | SchemaStatement::DropEnum { .. } => "Enum manipulation",
+    }
+}
+
+/// A write of a statement, or of the end of a transaction, was refused.
+pub(super) fn write_failure(error: WriteError) -> Failure {
+    match error {
+        WriteError::Conflict => super::texts::commit_failure(mgnode_core::engine::CommitError::Conflict),
+        other => Failure::client(other.to_string()),
+    }
+}
+
+// ------------------------------------------------------------------------------------ about the node
+
+/// Returns the table of a SHOW statement.
+pub(super) fn show(statement: &ShowStatement, tx: &Transaction) -> Result<Table, Failure> {
+    Ok(match statement {
+        ShowStatement::Indexes => schema_table(schema::show_indexes(tx)),
+        ShowStatement::Constraints => schema_table(schema::show_constraints(tx)),
+        ShowStatement::StorageInfo(StorageScope::Node) => storage_info(tx, true),
+        ShowStatement::StorageInfo(StorageScope::CurrentDatabase) => storage_info(tx, false),
+        ShowStatement::StorageInfo(StorageScope::Database(name)) => {
+            check_database(Some(&name.name))?;
+            storage_info(tx, false)
+        }
+        ShowStatement::BuildInfo => {
+            let build = if cfg!(debug_assertions) { "Debug" } else { "Release" };
+            Table::new(&["build info", "value"]).with(["build_type".into(), build.into()])
+        }
+        ShowStatement::Version => Table::new(&["version"]).with([env!("CARGO_PKG_VERSION").into()]),
+        ShowStatement::Databases => {
+            Table::new(&["Name", "State", "Health"]).with([DATABASE.into(), "hot".into(), "ready".into()])
+        }
+        ShowStatement::Database => Table::new(&["Current"]).with([DATABASE.into()]),
+        ShowStatement::Triggers => {
+            Table::new(&["trigger name", "statement", "privilege context", "event type", "phase", "owner"])
+        }
+        ShowStatement::Enums => Table::new(&["Enum Name", "Enum Values"]),
+        ShowStatement::Users => Table::new(&["user"]),
+        ShowStatement::Roles => Table::new(&["role", "builtin"]),
+        ShowStatement::CurrentUser => Table::new(&["user"]).with([PackValue::Null]),
+        ShowStatement::Config
+        | ShowStatement::DatabaseSettings
+        | ShowStatement::DatabaseSetting(_)
+        | ShowStatement::Snapshots
+        | ShowStatement::NextSnapshot
+        | ShowStatement::Transactions(_)
+        | ShowStatement::ActiveUsers
+        | ShowStatement::LicenseInfo
+        | ShowStatement::SchemaInfo
+        | ShowStatement::MetricsInfo
+        | ShowStatement::Functions
+        | ShowStatement::Procedures => return Err(unsupported("This SHOW statement")),
+    })
+}
+
+fn schema_table(table: schema::Table) -> Table {
+    let rows = table.rows.iter().map(|row| row.iter().map(wire::plain).collect()).collect();
+    Table { fields: table.columns.into_iter().map(str::to_owned).collect(), rows }
+}
+
+fn storage_info(tx: &Transaction, of_node: bool) -> Table {
+    let counts = tx.counts();
+    let memory = tx.graph().memory();
+    let bytes = memory.vertices
+        + memory.edges
+        + memory.adjacency
+        + memory.properties
+        + memory.labels
+        + memory.indexes
+        + memory.deltas;
+    let degree = if counts.vertices == 0 { 0.0 } else { 2.0 * counts.edges as f64 / counts.vertices as f64 };
+    let mut table = Table::new(&["storage info", "value"]);
+    let mut add = |key: &str, value: PackValue| table.rows.push(vec![key.into(), value]);
+    add("name", DATABASE.into());
+    if of_node {
+        add("memory_tracked", size_text(bytes).into());
+        add("global_isolation_level", "SNAPSHOT_ISOLATION".into());
+        add("session_isolation_level", "".into());
+        add("next_session_isolation_level", "".into());
+        add("global_storage_mode", "IN_MEMORY_TRANSACTIONAL".into());
+    }
+    add("vertex_count", int(counts.vertices));
+    add("edge_count", int(counts.edges));
+    add("average_degree", degree.into());
+    add("graph_memory_tracked", size_text(bytes).into());
+    add("storage_mode", "IN_MEMORY_TRANSACTIONAL".into());
+    add("storage_isolation_level", "SNAPSHOT_ISOLATION".into());
+    add("health", "ready".into());
+    table
+}
+
+/// As Memgraph writes sizes: `1.20GiB`.
+fn size_text(bytes: u64) -> String {
+    let mut value = bytes as f64;
+    for unit in ["B", "KiB", "MiB", "GiB"] {
+        if value < 1024.0 {
+            return format!("{value:.2}{unit}");
+        }
+        value /= 1024.0;
+    }
+    format!("{value:.2}TiB")
+}
+
+/// The one database of a node.
+pub(super) const DATABASE: &str = "memgraph";
+
+/// Refuses databases that do not exist. Some drivers ask for "neo4j" unless told otherwise.
+pub(super) fn check_database(name: Option<&str>) -> Result<(), Failure> {
+    match name {
+        None | Some("" | "memgraph" | "neo4j") => Ok(()),
+        Some(other) => Err(Failure::client(format!(
+            "Unknown database name \"{other}\". This node serves one database, \"{DATABASE}\"."
+        ))),
+    }
+}
+
+/// What became of a statement about how the node runs.
+pub(super) enum AdminStep {
+    /// It goes to the engine.
+    Ask(Admin),
+    /// It is so already, or nothing has to be done.
+    Done,
+}
+
+/// Carries out, or refuses, a statement about how the node runs.
+pub(super) fn admin_statement(statement: &AdminStatement) -> Result<AdminStep, Failure> {
+    Ok(match statement {
+        AdminStatement::CreateSnapshot => AdminStep::Ask(Admin::CreateSnapshot),
+        // Memory is given back as it becomes free.
+        AdminStatement::FreeMemory => AdminStep::Done,
+        AdminStatement::SetIsolationLevel { level: IsolationLevel::SnapshotIsolation, .. } => AdminStep::Done,
+        AdminStatement::SetIsolationLevel { .. } => {
+            return Err(unsupported("An isolation level other than SNAPSHOT ISOLATION"));
+        }
+        AdminStatement::SetStorageMode(StorageMode::InMemoryTransactional) => AdminStep::Done,
+        AdminStatement::SetStorageMode(_) => {
+            return Err(unsupported("A storage mode other than IN_MEMORY_TRANSACTIONAL"));
+        }
+        AdminStatement::UseDatabase(name) => {
+            check_database(Some(&name.name))?;
+            AdminStep::Done
+        }
+        AdminStatement::RecoverSnapshot { .. }
+        | AdminStatement::TerminateTransactions(_)
+        | AdminStatement::AnalyzeGraph { .. }
+        | AdminStatement::DumpDatabase
+        | AdminStatement::DropGraph
+        | AdminStatement::LockDataDirectory
+        | AdminStatement::UnlockDataDirectory
+        | AdminStatement::DataDirectoryLockStatus
+        | AdminStatement::SetDatabaseSetting { .. } => return Err(unsupported("This statement")),
+    })
+}
+
+/// Refuses what is understood and not offered.
+pub(super) fn unsupported(what: &str) -> Failure {
+    Failure::client(format!("{what} is not supported by mgnode {}.", env!("CARGO_PKG_VERSION")))
+}

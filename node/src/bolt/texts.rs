@@ -1,0 +1,411 @@
+//! Words of failures and notifications. They are Memgraph's where Memgraph has some: clients and
+//! scripts look for them.
+
+use mgbolt::{Map, PackValue};
+use mgcypher::CypherError;
+use mgnode_core::engine::{Admin, AdminError, CommitError, ReplicaFailure, ReplicaFailureReason};
+use mgnode_core::types::{Position, SyncMode};
+
+/// What a client is told when something did not work.
+///
+/// The second part of the code is the class: drivers run a transaction again after a
+/// `TransientError`, so whatever may have been committed is never one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub(super) code: &'static str,
+    pub(super) message: String,
+}
+
+const CLIENT: &str = "Memgraph.ClientError.MemgraphError.MemgraphError";
+const TRANSIENT: &str = "Memgraph.TransientError.MemgraphError.MemgraphError";
+const DATABASE: &str = "Memgraph.DatabaseError.MemgraphError.MemgraphError";
+const REQUEST: &str = "Memgraph.ClientError.Request.Invalid";
+const UNAUTHENTICATED: &str = "Memgraph.ClientError.Security.Unauthenticated";
+const SESSION_LIMIT: &str = "Memgraph.ClientError.Statement.SessionLimitReached";
+const IN_DOUBT: &str = "Memgraph.ClientError.Transaction.InDoubt";
+const BOOKMARK: &str = "Memgraph.ClientError.Transaction.InvalidBookmark";
+const BOOKMARK_TIMEOUT: &str = "Memgraph.TransientError.Transaction.BookmarkTimeout";
+
+pub(super) const WRITE_ON_REPLICA: &str = "Write queries are forbidden on the replica instance. Replica instances \
+accept only read queries, while the main instance accepts read and write queries. Please retry your query on the \
+main instance.";
+
+pub(super) const CHECK_REPLICAS: &str = "Check the status of the replicas using 'SHOW REPLICAS' query.";
+
+impl Failure {
+    /// The client must change something before it tries again.
+    pub(super) fn client(message: impl Into<String>) -> Failure {
+        Failure { code: CLIENT, message: message.into() }
+    }
+
+    /// The same may succeed later, and did not happen now.
+    pub(super) fn transient(message: impl Into<String>) -> Failure {
+        Failure { code: TRANSIENT, message: message.into() }
+    }
+
+    /// A defect of the node.
+    pub(super) fn database(message: impl Into<String>) -> Failure {
+        Failure { code: DATABASE, message: message.into() }
+    }
+
+    /// The client does not keep to the protocol.
+    pub(super) fn request(message: impl Into<String>) -> Failure {
+        Failure { code: REQUEST, message: message.into() }
+    }
+
+    pub(super) fn unauthenticated() -> Failure {
+        Failure { code: UNAUTHENTICATED, message: "Authentication failure".into() }
+    }
+
+    pub(super) fn session_limit(limit: usize) -> Failure {
+        let message = format!("This node serves at most {limit} sessions at once; try again later.");
+        Failure { code: SESSION_LIMIT, message }
+    }
+
+    pub(super) fn bad_bookmark(bookmark: &str) -> Failure {
+        Failure { code: BOOKMARK, message: format!("`{bookmark}` is no bookmark of this cluster.") }
+    }
+
+    pub(super) fn bookmark_lost(position: Position) -> Failure {
+        let message = format!(
+            "BookmarkLost: the transaction of bookmark `{position}` is not part of this node's history and never will \
+             be. It was lost in a failover; read what stands now and decide anew."
+        );
+        Failure { code: BOOKMARK, message }
+    }
+
+    pub(super) fn bookmark_late(position: Position, waited: std::time::Duration) -> Failure {
+        let message = format!(
+            "This node has not yet applied the transaction of bookmark `{position}` after {waited:?}."
+        );
+        Failure { code: BOOKMARK_TIMEOUT, message }
+    }
+
+    pub(super) fn timed_out() -> Failure {
+        Failure::transient("Transaction was asked to abort because of transaction timeout.")
+    }
+
+    pub(super) fn terminated() -> Failure {
+        Failure::transient("Transaction was asked to abort by another user.")
+    }
+
+    pub(super) fn shutdown() -> Failure {
+        Failure::transient("Transaction was asked to abort because of database shutdown.")
+    }
+
+    /// A statement that only runs in a transaction of its own.
+    pub(super) fn multicommand(what: &str) -> Failure {
+        // The missing space in "particularquery" is Memgraph's.
+        Failure::client(format!(
+            "{what} is not allowed in multicommand transactions. A multicommand transaction, also known as an \
+             explicit transaction, groups multiple commands into a single atomic operation. Instead, please use an \
+             implicit transaction, also known as an auto committing transaction, in order to execute this \
+             particularquery. For more details, visit https://memgraph.com/docs"
+        ))
+    }
+}
+
+impl From<CypherError> for Failure {
+    fn from(error: CypherError) -> Failure {
+        if error.is_transient {
+            Failure::transient(error.to_string())
+        } else {
+            Failure::client(error.to_string())
+        }
+    }
+}
+
+/// The transaction did not commit.
+pub(super) fn commit_failure(error: CommitError) -> Failure {
+    match error {
+        CommitError::Conflict => Failure::transient(
+            "Cannot resolve conflicting transactions. Retry this transaction when the conflicting transaction is \
+             finished. For more details, visit https://memgraph.com/docs",
+        ),
+        CommitError::SchemaChanged => Failure::transient(
+            "The schema changed while the transaction ran, and nothing of it was committed. Retry this transaction.",
+        ),
+        CommitError::Constraint(text) => Failure::client(text),
+        CommitError::NotMain => Failure::client("Cannot commit because instance is not main anymore."),
+        CommitError::Fenced => Failure::client(
+            "Cannot commit because instance is not main anymore: another node was promoted and holds a higher epoch.",
+        ),
+        CommitError::Unconfirmed => Failure::transient(
+            "Write queries currently forbidden on the main instance: it has started anew and has not yet heard from \
+             its replicas. Please retry the query later on, or run `CONFIRM REPLICATION ROLE MAIN`.",
+        ),
+        CommitError::StrictSync(failed) => Failure::client(format!(
+            "Replication Exception: {}",
+            replication_failure(&failed, SyncMode::StrictSync)
+        )),
+        CommitError::NoSpace => Failure::transient(
+            "There is no room left on the disk of this node, so nothing was written. Free some and retry.",
+        ),
+        CommitError::TooLarge { bytes, bytes_max } => Failure::client(format!(
+            "The transaction was not committed: its changes take {bytes} bytes, and one transaction may take \
+             {bytes_max}. Split it into smaller ones."
+        )),
+        CommitError::Invalid(text) => Failure::database(format!(
+            "The transaction does not fit the graph and was not committed: {text}."
+        )),
+        CommitError::Stopping => Failure::shutdown(),
+    }
+}
+
+/// The transaction is written, and whether it will stand is not known. Never transient: a driver
+/// would run it a second time.
+pub(super) fn in_doubt(position: Position, failed: &[ReplicaFailure]) -> Failure {
+    let message = if position == Position::default() {
+        "The outcome of the transaction is unknown: the node stopped while it was being committed. Look for its \
+         effects before you run it again."
+            .to_owned()
+    } else {
+        let missing: Vec<_> = failed.iter().map(|f| format!("'{}'", f.name)).collect();
+        let because = if missing.is_empty() {
+            String::new()
+        } else {
+            format!(" Not confirmed by {}.", join_words(&missing))
+        };
+        format!(
+            "The outcome of the transaction is in doubt: it is written as {position} and not yet confirmed \
+             everywhere.{because} Ask for it with SHOW TRANSACTION OUTCOME \"{position}\" before you run it again."
+        )
+    };
+    Failure { code: IN_DOUBT, message }
+}
+
+/// Which replicas did not confirm a commit, why, and what that means.
+pub(super) fn replication_failure(failed: &[ReplicaFailure], mode: SyncMode) -> String {
+    let mut sentences = Vec::new();
+    let mut reasons: Vec<ReplicaFailureReason> = Vec::new();
+    for failure in failed {
+        if !reasons.contains(&failure.reason) {
+            reasons.push(failure.reason);
+        }
+    }
+    let word = mode.word().to_uppercase();
+    for reason in &reasons {
+        let names: Vec<String> =
+            failed.iter().filter(|f| f.reason == *reason).map(|f| format!("'{}'", f.name)).collect();
+        let many = names.len() > 1;
+        sentences.push(format!(
+            "Failed to replicate to {word} {} {}: {}.",
+            if many { "replicas" } else { "replica" },
+            join_words(&names),
+            reason_words(*reason, many),
+        ));
+    }
+    let whose = if failed.len() > 1 { "Replicas" } else { "Replica" };
+    sentences.push(format!("{whose} will be recovered automatically."));
+    sentences.push(match mode {
+        SyncMode::StrictSync => "Transaction was aborted on all instances.".to_owned(),
+        _ => "Transaction is still committed on the main instance and other alive replicas.".to_owned(),
+    });
+    let late: Vec<&str> = failed
+        .iter()
+        .filter(|f| f.reason == ReplicaFailureReason::TimedOut)
+        .map(|f| f.name.as_str())
+        .collect();
+    if !late.is_empty() {
+        sentences.push(format!(
+            "Main reached an RPC timeout while replicating to [{}]. One possible reason for this error is that the \
+             replica is down and in that case make sure to recover it.",
+            late.join(", ")
+        ));
+    }
+    sentences.push(CHECK_REPLICAS.to_owned());
+    sentences.join(" ")
+}
+
+fn reason_words(reason: ReplicaFailureReason, many: bool) -> &'static str {
+    match (reason, many) {
+        (ReplicaFailureReason::NotInSync, false) => "replica is not reachable or not in sync with the main",
+        (ReplicaFailureReason::NotInSync, true) => "replicas are not reachable or not in sync with the main",
+        (ReplicaFailureReason::TimedOut, _) => "RPC timeout while replicating",
+        (ReplicaFailureReason::Diverged, false) => "replica has diverged from main",
+        (ReplicaFailureReason::Diverged, true) => "replicas have diverged from main",
+        (ReplicaFailureReason::Refused, _) => "RPC communication error",
+    }
+}
+
+/// `'a'`, `'a' and 'b'`, `'a', 'b' and 'c'`
+fn join_words(words: &[String]) -> String {
+    match words {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+/// Why an operator's query did not do what it says: Memgraph's text, its number where it has one,
+/// and the reason in words.
+pub(super) fn admin_failure(command: &Admin, error: AdminError) -> Failure {
+    let reason = match &error {
+        AdminError::AlreadyReplica => "It is a replica already".to_owned(),
+        AdminError::AlreadyMain => "It is main already".to_owned(),
+        AdminError::Listen(why) => format!("The replication port cannot be opened: {why}"),
+        AdminError::NotMain => "This node is a replica".to_owned(),
+        AdminError::NameTaken => "A replica of that name is registered already".to_owned(),
+        AdminError::AddressTaken => "A replica at that address is registered already".to_owned(),
+        AdminError::Diverged(why) => format!("It holds data that this main does not: {why}"),
+        AdminError::Unreachable(why) => format!("It cannot be reached as a replica: {why}"),
+        AdminError::NotPersisted(why) => format!("The change could not be saved: {why}"),
+        AdminError::Busy => {
+            "Another role or registration query is under way; please try again later".to_owned()
+        }
+        AdminError::UnknownReplica => "No replica of that name is registered".to_owned(),
+        AdminError::Fenced(why) | AdminError::Refused(why) => why.clone(),
+    };
+    let with = |text: &str| Failure::client(format!("{text} {}", sentence(&reason)));
+    match (command, &error) {
+        (Admin::SetRoleReplica { .. }, _) => with("Couldn't set role to replica!"),
+        (Admin::SetRoleMain { .. }, _) => with("Couldn't set replication role to main!"),
+        (Admin::Register { .. }, AdminError::NotMain) => {
+            Failure::client("Replica can't register another replica!")
+        }
+        (Admin::Register { name, .. }, error) => match register_number(error) {
+            Some(number) => with(&format!("Couldn't register replica {name}. Error: {number}.")),
+            None => with(&format!("Couldn't register replica {name}.")),
+        },
+        (Admin::Drop { .. }, AdminError::NotMain) => Failure::client(
+            "Replica can't unregister a replica! Please rerun the query on main in order to unregister a replica \
+             from the cluster.",
+        ),
+        (Admin::Drop { .. }, AdminError::Busy) => Failure::client(
+            "Failed to unregister replica due to lack of unique access over the cluster state. Please try again \
+             later on.",
+        ),
+        (Admin::Drop { name }, _) => with(&format!("Failed to unregister the replica {name}.")),
+        (Admin::ShowReplicas, AdminError::NotMain) => {
+            Failure::client("Show replicas query should only be run on the main instance.")
+        }
+        (Admin::ShowLag, AdminError::NotMain) => {
+            Failure::client("Show replication lag query should only be run on the main instance.")
+        }
+        (Admin::CreateSnapshot, _) => Failure::transient(sentence(&reason)),
+        (_, _) => Failure::client(sentence(&reason)),
+    }
+}
+
+fn register_number(error: &AdminError) -> Option<u8> {
+    match error {
+        AdminError::NameTaken => Some(1),
+        AdminError::AddressTaken => Some(2),
+        AdminError::Diverged(_) => Some(3),
+        AdminError::NotPersisted(_) => Some(4),
+        AdminError::Unreachable(_) => Some(5),
+        AdminError::Busy => Some(6),
+        _ => None,
+    }
+}
+
+fn sentence(text: &str) -> String {
+    if text.ends_with(['.', '!', '?']) { text.to_owned() } else { format!("{text}.") }
+}
+
+/// Something that a client should know about a query that worked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Notification {
+    severity: &'static str,
+    code: &'static str,
+    title: String,
+    description: String,
+}
+
+impl From<mgcypher::schema::Notification> for Notification {
+    fn from(n: mgcypher::schema::Notification) -> Notification {
+        Notification { severity: n.severity, code: n.code, title: n.title, description: n.description }
+    }
+}
+
+impl Notification {
+    pub(super) fn info(code: &'static str, title: impl Into<String>) -> Notification {
+        Notification { severity: "INFO", code, title: title.into(), description: String::new() }
+    }
+
+    pub(super) fn warning(code: &'static str, title: impl Into<String>) -> Notification {
+        Notification { severity: "WARNING", code, title: title.into(), description: String::new() }
+    }
+
+    pub(super) fn to_value(&self) -> PackValue {
+        let map = Map::new()
+            .with("severity", self.severity)
+            .with("code", self.code)
+            .with("title", self.title.as_str())
+            .with("description", self.description.as_str());
+        PackValue::Map(map)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(names: &[(&str, ReplicaFailureReason)]) -> Vec<ReplicaFailure> {
+        let one = |(name, reason): &(&str, _)| ReplicaFailure {
+            name: (*name).to_owned(),
+            mode: SyncMode::Sync,
+            reason: *reason,
+        };
+        names.iter().map(one).collect()
+    }
+
+    #[test]
+    fn one_silent_replica_reads_as_in_memgraph() {
+        let text = replication_failure(&failed(&[("r1", ReplicaFailureReason::NotInSync)]), SyncMode::Sync);
+        assert_eq!(
+            text,
+            "Failed to replicate to SYNC replica 'r1': replica is not reachable or not in sync with the main. Replica \
+             will be recovered automatically. Transaction is still committed on the main instance and other alive \
+             replicas. Check the status of the replicas using 'SHOW REPLICAS' query."
+        );
+    }
+
+    #[test]
+    fn replicas_are_grouped_by_reason() {
+        use ReplicaFailureReason::*;
+        let all = failed(&[("a", NotInSync), ("b", TimedOut), ("c", NotInSync), ("d", NotInSync)]);
+        let text = replication_failure(&all, SyncMode::StrictSync);
+        assert!(text.starts_with(
+            "Failed to replicate to STRICT_SYNC replicas 'a', 'c' and 'd': replicas are not reachable or not in sync \
+             with the main. Failed to replicate to STRICT_SYNC replica 'b': RPC timeout while replicating. Replicas \
+             will be recovered automatically. Transaction was aborted on all instances. Main reached an RPC timeout \
+             while replicating to [b]."
+        ));
+    }
+
+    #[test]
+    fn what_may_have_happened_is_never_transient() {
+        let position: Position = "3.00000000000000aa.1:42".parse().unwrap();
+        for failure in [in_doubt(position, &[]), in_doubt(Position::default(), &[])] {
+            assert_eq!(failure.code.split('.').nth(1), Some("ClientError"));
+        }
+        assert!(
+            in_doubt(position, &[]).message.contains("SHOW TRANSACTION OUTCOME \"3.00000000000000aa.1:42\"")
+        );
+        assert_eq!(commit_failure(CommitError::Conflict).code, TRANSIENT);
+        assert_eq!(commit_failure(CommitError::StrictSync(Vec::new())).code, CLIENT);
+    }
+
+    #[test]
+    fn registration_errors_keep_their_numbers() {
+        let register =
+            Admin::Register { name: "r1".into(), mode: SyncMode::Sync, address: "127.0.0.1:10000".into() };
+        let text = |error| admin_failure(&register, error).message;
+        assert_eq!(
+            text(AdminError::NameTaken),
+            "Couldn't register replica r1. Error: 1. A replica of that name is registered already."
+        );
+        assert!(
+            text(AdminError::Unreachable("it is MAIN".into()))
+                .starts_with("Couldn't register replica r1. Error: 5.")
+        );
+        assert_eq!(text(AdminError::NotMain), "Replica can't register another replica!");
+        let drop = Admin::Drop { name: "x".into() };
+        assert!(
+            admin_failure(&drop, AdminError::UnknownReplica)
+                .message
+                .starts_with("Failed to unregister the replica x.")
+        );
+    }
+}
