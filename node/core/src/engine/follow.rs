@@ -46,7 +46,9 @@ impl Engine {
 
     fn turn_away(&mut self, peer: PeerId, refusal: Refusal, out: &mut Vec<Effect>) {
         let reason = refusal.text.clone();
-        out.push(Effect::Send { peer, message: refusal.message(self.state.promised) });
+        // Only what the disk holds is told: a promise on its way there is not one yet.
+        let message = refusal.message(self.saved.promised, self.log.end().clone());
+        out.push(Effect::Send { peer, message });
         out.push(Effect::Hangup { peer, reason });
     }
 

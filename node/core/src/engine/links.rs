@@ -96,16 +96,14 @@ impl Engine {
             Message::Welcome { node, promised, end, .. } => {
                 self.on_welcome(index, node, promised, end, out);
             }
-            Message::Refused { reason, promised, text } => {
+            Message::Refused { reason, promised, end: _, text } => {
                 let link = &mut self.links[index];
                 link.has_answered = true;
                 self.lose_link(index, &text, out);
                 if matches!(reason, RefusalReason::Mismatch | RefusalReason::Full) {
                     self.links[index].absence = ReplicaFailureReason::Refused;
                 }
-                if reason == RefusalReason::Fenced {
-                    self.hear_of_epoch(promised, out);
-                }
+                self.hear_of_epoch(promised, out);
             }
             Message::Ack { durable, applied } => self.on_ack(index, durable, applied, out),
             Message::Tail { prev, prev_chain, records } => {
@@ -120,7 +118,7 @@ impl Engine {
         }
     }
 
-    /// Steps back where a replica obeys a higher epoch: someone promoted another MAIN.
+    /// Steps back where a node obeys a higher epoch: someone promoted another MAIN.
     pub(super) fn hear_of_epoch(&mut self, promised: Epoch, out: &mut Vec<Effect>) {
         self.seen = self.seen.max(promised.number);
         let own = self.reign_epoch();

@@ -176,9 +176,14 @@ impl Engine {
                 self.state.replicas.push(registration);
                 self.save(AfterSave::Task, out);
             }
-            Message::Refused { reason, promised, text } => {
+            Message::Refused { reason, promised, end, text } => {
                 self.seen = self.seen.max(promised.number);
+                let comparison = self.compare_with(&end);
                 let error = match reason {
+                    // Whatever it promised: with records of its own it could not follow anyway.
+                    RefusalReason::Fenced if comparison != Comparison::Prefix => {
+                        AdminError::Diverged(self.divergence(comparison, &end))
+                    }
                     RefusalReason::Fenced => AdminError::Fenced(format!(
                         "{text}; `SET REPLICATION ROLE TO MAIN WITH EPOCH {}` on this MAIN takes it over",
                         promised.number + 1
@@ -204,13 +209,14 @@ impl Engine {
         }
         match self.compare_with(end) {
             Comparison::Prefix => Ok(()),
-            Comparison::OwnTail => {
-                Err(AdminError::Diverged(divergence(self.log.last(), self.log.last(), end.last.lsn)))
-            }
-            Comparison::Diverged { common } => {
-                Err(AdminError::Diverged(divergence(common, self.log.last(), end.last.lsn)))
-            }
+            other => Err(AdminError::Diverged(self.divergence(other, end))),
         }
+    }
+
+    fn divergence(&self, comparison: Comparison, theirs: &LogEnd) -> String {
+        let ours = self.log.last();
+        let common = if let Comparison::Diverged { common } = comparison { common } else { ours };
+        divergence(common, ours, theirs.last.lsn)
     }
 
     /// Ends a registration without a trace. One that is being written down stands all the same.

@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | 1 | Hello | protocol `u16`, node, to node (0: anyone), epoch, log end |
 //! | 2 | Welcome | protocol `u16`, node, promised epoch, log end |
-//! | 3 | Refused | reason `u8`, promised epoch, text |
+//! | 3 | Refused | reason `u8`, promised epoch, log end, text |
 //! | 4 | Append | epoch, prev `u64`, chain at prev `u64`, apply to `u64`, records |
 //! | 5 | Ack | durable `u64`, applied `u64` |
 //! | 6 | Publish | apply to `u64` |
@@ -81,8 +81,8 @@ pub enum Message {
     Hello { protocol: u16, node: NodeId, to: NodeId, epoch: Epoch, end: LogEnd },
     /// REPLICA follows; its promise of that epoch is durable, and so is its log to this end.
     Welcome { protocol: u16, node: NodeId, promised: Epoch, end: LogEnd },
-    /// REPLICA does not follow, or no longer; it hangs up after that.
-    Refused { reason: RefusalReason, promised: Epoch, text: String },
+    /// The node does not follow, or no longer; it hangs up after that.
+    Refused { reason: RefusalReason, promised: Epoch, end: LogEnd, text: String },
     /// Records that follow `prev`. They may be shown up to `apply_to` once they are durable.
     Append { epoch: Epoch, prev: Lsn, prev_chain: u64, apply_to: Lsn, records: Vec<CommitRecord> },
     /// Durable and shown on the REPLICA up to there.
@@ -154,10 +154,11 @@ impl Message {
                 put_epoch(out, promised);
                 put_end(out, end);
             }
-            Message::Refused { reason, promised, text } => {
+            Message::Refused { reason, promised, end, text } => {
                 out.put_u8(REFUSED);
                 out.put_u8(reason_byte(*reason));
                 put_epoch(out, promised);
+                put_end(out, end);
                 put_len(out, text.len());
                 out.put_slice(text.as_bytes());
             }
@@ -217,7 +218,7 @@ impl Message {
                 end: take_end(b)?,
             },
             REFUSED => {
-                Message::Refused { reason: take_reason(b)?, promised: take_epoch(b)?, text: take_text(b)? }
+                Message::Refused { reason: take_reason(b)?, promised: take_epoch(b)?, end: take_end(b)?, text: take_text(b)? }
             }
             APPEND => Message::Append {
                 epoch: take_epoch(b)?,

@@ -1,6 +1,6 @@
 //! Whom a REPLICA follows, and which records it takes.
 
-use super::{Log, Message, PROTOCOL, PeerId, RefusalReason};
+use super::{Log, LogEnd, Message, PROTOCOL, PeerId, RefusalReason};
 use crate::types::{Epoch, Lsn, NodeId, NodeState, Role};
 
 /// The MAIN that this REPLICA follows, over one connection.
@@ -37,8 +37,8 @@ pub struct Refusal {
 
 impl Refusal {
     /// Makes the message that says so.
-    pub fn message(self, promised: Epoch) -> Message {
-        Message::Refused { reason: self.reason, promised, text: self.text }
+    pub fn message(self, promised: Epoch, end: LogEnd) -> Message {
+        Message::Refused { reason: self.reason, promised, end, text: self.text }
     }
 }
 
