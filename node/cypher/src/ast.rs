@@ -105,6 +105,8 @@ pub struct Query {
     pub union_all: bool,
     pub directives: Directives,
     pub span: Span,
+    /// What all spans point into; empty for a query inside another.
+    pub text: Arc<str>,
 }
 
 /// What stands before or after a query and says how to run it.

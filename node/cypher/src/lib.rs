@@ -39,7 +39,7 @@ use executor::{Machine, State};
 use mgnode_core::storage::Transaction;
 use mgnode_core::types::Value;
 use plan::Plan;
-use semantics::{Analyzed, Arity, Catalog, ProcedureShape};
+use semantics::{Analyzed, Arity, Catalog, ProcedureShape, analyze};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -159,10 +159,6 @@ pub fn prepare_with(
     };
     parameters(&prepared.plan, params)?;
     Ok(Arc::new(prepared))
-}
-
-fn analyze(_: &Query, _: &dyn Catalog) -> Result<Analyzed, CypherError> {
-    Err(CypherError::limit("analysis is being built"))
 }
 
 /// Puts parameters into the plan's order.

@@ -109,7 +109,7 @@ impl Scenario {
 
 fn check(query: &str, catalog: &TestCatalog) -> Result<Analyzed, CypherError> {
     match parse(query)? {
-        Statement::Query(parsed) => analyze(&parsed, catalog, query),
+        Statement::Query(parsed) => analyze(&parsed, catalog),
         other => panic!("no query: {other:?}"),
     }
 }

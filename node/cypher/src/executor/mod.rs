@@ -316,7 +316,10 @@ impl<'a> Machine<'a> {
                     Value::List(list) => list,
                     Value::Null => return Ok(true),
                     other => {
-                        return Err(fail::types(format!("`FOREACH` takes a list, not {}", type_name(&other))));
+                        return Err(fail::types(format!(
+                            "`FOREACH` takes a list, not {}",
+                            type_name(&other)
+                        )));
                     }
                 };
                 for v in list.iter() {

@@ -37,7 +37,8 @@ impl Parser<'_> {
         if self.eat_words(&["QUERY", "MEMORY"]) {
             directives.memory_limit_bytes = self.memory_limit()?;
         }
-        Ok(Query { parts, union_all: union_all == Some(true), directives, span: self.since(start) })
+        let span = self.since(start);
+        Ok(Query { parts, union_all: union_all == Some(true), directives, span, text: "".into() })
     }
 
     fn directives(&mut self) -> Result<Directives> {

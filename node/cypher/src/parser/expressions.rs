@@ -602,7 +602,7 @@ impl Parser<'_> {
 fn match_only(patterns: Vec<PathPattern>, filter: Option<Expr>, span: Span) -> Query {
     let kind = ClauseKind::Match(Match { optional: false, patterns, hints: Vec::new(), filter });
     let part = SingleQuery { clauses: vec![Clause { kind, span }], columns: Vec::new(), span };
-    Query { parts: vec![part], union_all: false, directives: Directives::default(), span }
+    Query { parts: vec![part], union_all: false, directives: Directives::default(), span, text: "".into() }
 }
 
 /// Returns the value of an integer literal; None where it is too large.

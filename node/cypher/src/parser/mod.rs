@@ -27,10 +27,13 @@ pub fn parse(text: &str) -> Result<Statement, CypherError> {
 fn parse_unlocated(text: &str) -> Result<Statement, CypherError> {
     let tokens = lex(text)?;
     let mut parser = Parser { text, tokens, at: 0, calls: 0, height: 0, bar_ends: false };
-    let statement = parser.statement()?;
+    let mut statement = parser.statement()?;
     while parser.eat(TokenKind::Semicolon) {}
     if parser.kind() != TokenKind::End {
         return Err(parser.unexpected("the end of the statement"));
+    }
+    if let Statement::Query(query) | Statement::Explain(query) | Statement::Profile(query) = &mut statement {
+        query.text = text.into();
     }
     Ok(statement)
 }

@@ -19,10 +19,8 @@ use crate::ast::{Name, Query};
 use crate::error::CypherError;
 
 /// Resolves the names of a query, and refuses what it may not say.
-///
-/// `text` is the query's text, for the places in errors.
-pub fn analyze(query: &Query, catalog: &dyn Catalog, text: &str) -> Result<Analyzed, CypherError> {
-    clauses::analyze(query.clone(), catalog).map_err(|error| error.located(text))
+pub fn analyze(query: &Query, catalog: &dyn Catalog) -> Result<Analyzed, CypherError> {
+    clauses::analyze(query.clone(), catalog).map_err(|error| error.located(&query.text))
 }
 
 /// What a function takes.
