@@ -105,10 +105,11 @@ pub async fn converge<R: Runtime, N: Nodes, P: Progress>(
 ) -> Result<(Observed, bool), CliError> {
     const ROUNDS_MAX: u32 = 8;
     let topology = &run.wish.topology;
+    let mut wish = run.wish.clone();
     let mut previous: Option<Plan> = None;
     for round in 0..ROUNDS_MAX {
         let seen = observe(topology, run.runtime, run.nodes).await?;
-        let plan = reconcile(run.wish, &seen);
+        let plan = reconcile(&wish, &seen);
         if plan.is_done() {
             return Ok((seen, round > 0));
         }
@@ -119,6 +120,8 @@ pub async fn converge<R: Runtime, N: Nodes, P: Progress>(
             break;
         }
         execute(run, &plan).await?;
+        // Machines are made anew once, not again in each round.
+        wish.options.recreate = false;
         previous = Some(plan);
     }
     let left: Vec<String> = previous
@@ -224,7 +227,7 @@ pub async fn execute<R: Runtime, N: Nodes, P: Progress>(
                     running.push(async move {
                         run.progress.started(step);
                         let began = Instant::now();
-                        let result = do_step(run, &step.action).await;
+                        let result = run.do_step(&step.action).await;
                         let took = began.elapsed();
                         match &result {
                             Ok(detail) => run.progress.done(step, detail, took),
@@ -261,43 +264,41 @@ fn interrupted(topology: &Topology, done: usize, all: usize) -> CliError {
         .help("the same command goes on from here")
 }
 
-/// Does one step, and says what came of it.
-async fn do_step<R: Runtime, N: Nodes, P: Progress>(
-    run: &Execution<'_, R, N, P>,
-    action: &Action,
-) -> Result<String, CliError> {
-    let topology = &run.wish.topology;
-    match action {
-        Action::LoadImage(_)
-        | Action::CreateNetwork(_)
-        | Action::CreateVolume(_)
-        | Action::CreateMachine(_)
-        | Action::StartMachine(_)
-        | Action::UnpauseMachine(_)
-        | Action::StopMachine(_)
-        | Action::RemoveMachine(_)
-        | Action::RemoveVolume(_)
-        | Action::RemoveNetwork => run.runtime.carry_out(topology, action).await,
-        Action::AwaitBolt(instance) => run.await_bolt(instance).await,
-        Action::BecomeReplica { instance, port } => {
-            run.become_role(instance, Role::Replica, &replica_query(*port)).await
-        }
-        Action::BecomeMain { instance } => run.become_role(instance, Role::Main, MAIN_QUERY).await,
-        Action::Drop { main, name } => run.drop_replica(main, name).await,
-        Action::Register { main, instance, name, mode, host, port } => {
-            let host = match host {
-                Host::Known(host) => host.clone(),
-                Host::OfMachine => run.address_of(instance).await?,
-            };
-            run.register(main, name, *mode, &format!("{host}:{port}")).await
-        }
-        Action::AwaitLevel { main, name } => run.await_level(main, name).await,
-        Action::Init { main } => run.init(main).await,
-        Action::AskNodes => Ok("asked".into()),
-    }
-}
-
 impl<R: Runtime, N: Nodes, P: Progress> Execution<'_, R, N, P> {
+    /// Does one step, and says what came of it.
+    pub(super) async fn do_step(&self, action: &Action) -> Result<String, CliError> {
+        let topology = &self.wish.topology;
+        match action {
+            Action::LoadImage(_)
+            | Action::CreateNetwork(_)
+            | Action::CreateVolume(_)
+            | Action::CreateMachine(_)
+            | Action::StartMachine(_)
+            | Action::UnpauseMachine(_)
+            | Action::StopMachine(_)
+            | Action::RemoveMachine(_)
+            | Action::RemoveVolume(_)
+            | Action::RemoveNetwork => self.runtime.carry_out(topology, action).await,
+            Action::AwaitBolt(instance) => self.await_bolt(instance).await,
+            Action::BecomeReplica { instance, port } => {
+                self.become_role(instance, Role::Replica, &replica_query(*port)).await
+            }
+            Action::BecomeMain { instance } => self.become_role(instance, Role::Main, MAIN_QUERY).await,
+            Action::Drop { main, name } => self.drop_replica(main, name).await,
+            Action::Register { main, instance, name, mode, host, port } => {
+                let host = match host {
+                    Host::Known(host) => host.clone(),
+                    Host::OfMachine => self.address_of(instance).await?,
+                };
+                self.register(main, name, *mode, &format!("{host}:{port}")).await
+            }
+            Action::AwaitLevel { main, name } => self.await_level(main, name).await,
+            Action::Init { main } => self.init(main).await,
+            Action::AskNodes => Ok("asked".into()),
+            Action::Prove { .. } => unreachable!("a switchover has an executor of its own"),
+        }
+    }
+
     /// Returns where a node's Bolt is reached.
     pub(super) async fn target(&self, instance: &str) -> Result<Target, CliError> {
         let topology = &self.wish.topology;

@@ -10,7 +10,7 @@
 //! cluster came to be as it is: after a crash, a Ctrl-C or a failed step the next plan holds what is left.
 //!
 //! What always holds:
-//! - Deciding is pure: [`reconcile`](fn@reconcile) and `promote::decide` see values and give values.
+//! - Deciding is pure: [`reconcile`](fn@reconcile) and [`promote::decide`] see values and give values.
 //! - A step is written so that doing it twice is doing it once: a role is read before it is set, a
 //!   registration is looked up before it is made.
 //! - The file says where MAIN is when the cluster is new. Later the nodes say it; a promotion is never
@@ -20,6 +20,7 @@
 mod execute;
 mod observed;
 mod plan;
+pub mod promote;
 mod reconcile;
 mod spec;
 

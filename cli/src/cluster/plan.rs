@@ -87,6 +87,8 @@ pub enum Action {
     AwaitLevel { main: String, name: String },
     /// Runs the statements of the topology's init files on MAIN.
     Init { main: String },
+    /// Sees that a node lacks nothing of what another, which no longer writes, has.
+    Prove { instance: String, against: String },
     /// Asks the running nodes what they are; the rest is planned then.
     AskNodes,
 }
@@ -129,6 +131,9 @@ impl fmt::Display for Action {
             }
             Action::AwaitLevel { main, name } => write!(f, "{main}: wait until {name} is ready and 0 behind"),
             Action::Init { main } => write!(f, "{main}: run init.cypher"),
+            Action::Prove { instance, against } => {
+                write!(f, "see that {instance} has all that {against} has")
+            }
             Action::AskNodes => f.write_str("ask the nodes for their roles, and plan the rest"),
         }
     }

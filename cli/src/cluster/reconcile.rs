@@ -35,6 +35,8 @@ pub struct Wish {
 pub struct Options {
     /// Makes every machine anew, also for a newer image.
     pub recreate: bool,
+    /// Removes machines that the file no longer names; their volumes stay.
+    pub remove_orphans: bool,
 }
 
 /// A statement of an init file.
@@ -386,7 +388,15 @@ fn plan_machines(wish: &Wish, seen: &Observed, plan: &mut Plan) {
         }
     }
     for name in existing.machines.keys().filter(|n| topology.instance(n).is_none()) {
-        plan.notes.push(format!("{name}: runs in this cluster and is not in the file"));
+        if wish.options.remove_orphans {
+            let cause = "it is not in the file";
+            plan.push(format!("stop:{name}"), &[], Action::StopMachine(name.clone()), cause);
+            let stop = [format!("stop:{name}")];
+            plan.push(format!("remove:{name}"), &stop, Action::RemoveMachine(name.clone()), cause);
+        } else {
+            plan.notes
+                .push(format!("{name}: is in this cluster and not in the file; --remove-orphans removes it"));
+        }
     }
 }
 
@@ -499,6 +509,14 @@ fn plan_roles(wish: &Wish, seen: &Observed, plan: &mut Plan) {
         }
     }
 
+    if wish.options.remove_orphans {
+        for (name, machine) in seen.existing.machines.iter().filter(|(n, _)| topology.instance(n).is_none()) {
+            let known = machine.spec.as_ref().and_then(Spec::register_as);
+            if let Some(row) = rows.iter().find(|r| Some(r.name.as_str()) == known) {
+                push_drop(plan, &main, &row.name, &main_ready, format!("`{name}` is not in the file"));
+            }
+        }
+    }
     let drops: Vec<StepId> =
         plan.steps.iter().filter(|s| matches!(s.action, Action::Drop { .. })).map(|s| s.id.clone()).collect();
     // One after the other: MAIN takes one registration at a time.

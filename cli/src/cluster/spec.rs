@@ -115,6 +115,11 @@ impl Spec {
         found
     }
 
+    /// Returns the name under which the node is registered while it is a REPLICA.
+    pub fn register_as(&self) -> Option<&str> {
+        self.text("register_as")
+    }
+
     fn text(&self, field: &str) -> Option<&str> {
         self.fields.get(field)?.as_str()
     }

@@ -1,0 +1,378 @@
+//! What most verbs begin with: the cluster that is meant, its runtime, and the way to its nodes.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use super::{Context, Selected};
+use crate::cluster::{
+    self, Action, Deadline, Execution, Interrupt, NodeView, Observed, Options, Progress, Runtime, Spec, Target, Wish,
+};
+use crate::error::{CliError, Exit, Problem};
+use crate::query::BoltNodes;
+use crate::runtime::docker::Docker;
+use crate::runtime::process::Processes;
+use crate::runtime::{Any, Lock};
+use crate::topology::{self, Role, Topology};
+use crate::ui::{self, Ui};
+
+/// A cluster and the means to work on it.
+pub(super) struct Session {
+    /// What the file says, or without one what the labels say.
+    pub(super) topology: Topology,
+    /// What is doubtful in the file.
+    pub(super) warnings: Vec<Problem>,
+    pub(super) runtime: Any,
+    pub(super) nodes: BoltNodes,
+    pub(super) ui: Ui,
+    /// Why processes were chosen although nobody asked for them.
+    pub(super) fallback: Option<String>,
+}
+
+impl Session {
+    /// Finds the cluster that the command line means.
+    pub(super) async fn open(context: &Context) -> Result<Session, CliError> {
+        match context.selection.resolve()? {
+            Selected::File(loaded) => Session::of_file(context, loaded.topology, loaded.warnings).await,
+            Selected::Named(name) => Session::of_name(context, Some(&name)).await,
+            Selected::Only => Session::of_name(context, None).await,
+        }
+    }
+
+    /// Finds the runtime for the cluster of a file.
+    pub(super) async fn of_file(
+        context: &Context,
+        mut topology: Topology,
+        warnings: Vec<Problem>,
+    ) -> Result<Session, CliError> {
+        let asked = context.runtime.unwrap_or(topology.runtime);
+        let (runtime, fallback) = choose(context, asked, Some(&topology.name)).await?;
+        if let Any::Process(processes) = &runtime {
+            processes.adapt(&mut topology);
+        }
+        Ok(Session::new(context, topology, warnings, runtime, fallback))
+    }
+
+    async fn of_name(context: &Context, name: Option<&str>) -> Result<Session, CliError> {
+        let asked = context.runtime.unwrap_or_default();
+        let (runtime, fallback) = choose(context, asked, name).await?;
+        let known: Vec<String> = match &runtime {
+            Any::Docker(docker) => docker.clusters().await?.into_iter().map(|c| c.cluster).collect(),
+            Any::Process(processes) => processes.clusters(),
+        };
+        let name = match (name, known.as_slice()) {
+            (Some(name), _) if known.iter().any(|k| k == name) => name.to_owned(),
+            (Some(name), _) => {
+                return Err(CliError::new(Exit::NotFound, format!("there is no cluster `{name}`"))
+                    .code("MG065")
+                    .thing(runtime.describe())
+                    .note(match known.is_empty() {
+                        true => "there is none at all".to_owned(),
+                        false => format!("there are: {}", known.join(", ")),
+                    })
+                    .help(format!("make one: {} up TOPOLOGY", mgctl())));
+            }
+            (None, [only]) => only.clone(),
+            (None, []) => {
+                return Err(CliError::new(Exit::NotFound, "there is no cluster, and no topology is named")
+                    .code("MG065")
+                    .thing(runtime.describe())
+                    .help(format!("make one: {} up topologies/quickstart.yaml", mgctl())));
+            }
+            (None, _) => {
+                return Err(CliError::new(Exit::NotFound, format!("there are several clusters: {}", known.join(", ")))
+                    .code("MG065")
+                    .thing(runtime.describe())
+                    .help(format!("say which: --cluster {}", known[0])));
+            }
+        };
+        let existing = runtime.observe(&name, None).await?;
+        let specs: BTreeMap<String, &Spec> =
+            existing.machines.iter().filter_map(|(name, m)| Some((name.clone(), m.spec.as_ref()?))).collect();
+        let topology = cluster::rebuild(&name, &specs).ok_or_else(|| {
+            CliError::new(Exit::Other, format!("the labels of cluster `{name}` cannot be read"))
+                .code("MG065")
+                .help("name its topology file")
+        })?;
+        Ok(Session::new(context, topology, Vec::new(), runtime, fallback))
+    }
+
+    fn new(
+        context: &Context,
+        topology: Topology,
+        warnings: Vec<Problem>,
+        runtime: Any,
+        fallback: Option<String>,
+    ) -> Session {
+        if let Some(why) = &fallback {
+            context.ui.detail(why);
+        }
+        Session { topology, warnings, runtime, nodes: BoltNodes::default(), ui: context.ui.clone(), fallback }
+    }
+
+    /// Returns the name of the cluster.
+    pub(super) fn cluster(&self) -> &str {
+        &self.topology.name
+    }
+
+    /// Reads what exists and asks every node, with nothing of the file in mind.
+    pub(super) async fn look(&self) -> Result<Observed, CliError> {
+        let existing = self.runtime.observe(self.cluster(), None).await?;
+        let nodes = cluster::ask_all(&self.nodes, existing.machines.iter()).await;
+        Ok(Observed { existing, nodes })
+    }
+
+    /// As [`Session::look`], and refuses a cluster that does not exist.
+    pub(super) async fn look_at_existing(&self) -> Result<Observed, CliError> {
+        let seen = self.look().await?;
+        if seen.existing.machines.is_empty() {
+            return Err(CliError::new(Exit::NotFound, format!("cluster `{}` is not up", self.cluster()))
+                .code("MG065")
+                .thing(self.runtime.describe())
+                .help(format!("bring it up: {} up {}", mgctl(), self.topology.place.file)));
+        }
+        Ok(seen)
+    }
+
+    /// Returns where an instance's Bolt is, if it runs.
+    pub(super) fn target(&self, seen: &Observed, instance: &str) -> Result<Target, CliError> {
+        let Some(machine) = seen.existing.machines.get(instance) else {
+            let names: Vec<&str> = seen.existing.machines.keys().map(String::as_str).collect();
+            return Err(CliError::new(Exit::NotFound, format!("cluster `{}` has no node `{instance}`", self.cluster()))
+                .code("MG065")
+                .note(format!("it has: {}", names.join(", "))));
+        };
+        match machine.bolt {
+            Some(bolt) if machine.is_running() => Ok(Target { instance: instance.to_owned(), bolt }),
+            _ => Err(CliError::new(Exit::Degraded, format!("`{instance}` does not run: {}", machine.state))
+                .code("MG070")
+                .thing(machine.name.clone())
+                .help(format!("start it: {} up; see why it ended: {} logs {instance}", mgctl(), mgctl()))),
+        }
+    }
+
+    /// Returns the MAIN, by what the nodes say.
+    pub(super) fn main(&self, seen: &Observed) -> Result<Target, CliError> {
+        let mains = mains(seen);
+        match mains.as_slice() {
+            [main] => self.target(seen, main),
+            [] => {
+                let mut error = CliError::new(Exit::Degraded, "no node answers as MAIN")
+                    .code("MG044")
+                    .thing(format!("cluster `{}`", self.cluster()));
+                for (name, view) in &seen.nodes {
+                    error = error.note(match view {
+                        NodeView::Answered(facts) => format!("`{name}` is {}", facts.role),
+                        NodeView::Silent(why) => format!("`{name}`: {why}"),
+                    });
+                }
+                Err(error.help(format!("see `{} status`; `{} up` brings back what is down", mgctl(), mgctl())))
+            }
+            several => Err(CliError::new(Exit::Unsafe, format!("several nodes are MAIN: {}", several.join(", ")))
+                .code("MG043")
+                .thing(format!("cluster `{}`", self.cluster()))
+                .help(format!("make one of them follow: {} demote {}", mgctl(), several[1]))),
+        }
+    }
+
+    /// Claims the cluster for the time of `work`. `work` decides what is left to do only after that.
+    pub(super) async fn locked<T>(
+        &self,
+        time_max: Duration,
+        work: impl Future<Output = Result<T, CliError>>,
+    ) -> Result<T, CliError> {
+        let lock: Lock = self.runtime.lock(&self.topology, time_max + Duration::from_secs(60)).await?;
+        let result = work.await;
+        let given_back = self.runtime.unlock(lock).await;
+        // What the work says comes first; a claim that stays is named too.
+        match (result, given_back) {
+            (Ok(value), Ok(())) => Ok(value),
+            (Ok(_), Err(error)) => Err(error),
+            (Err(error), Ok(())) => Err(error),
+            (Err(error), Err(more)) => {
+                let problems = error.problems().iter().chain(more.problems()).cloned().collect();
+                Err(CliError::of(error.exit(), problems))
+            }
+        }
+    }
+
+    /// Returns the means to carry a plan out.
+    pub(super) fn execution<'a>(
+        &'a self,
+        wish: &'a Wish,
+        shown: &'a Shown,
+        interrupt: Interrupt,
+    ) -> Execution<'a, Any, BoltNodes, Shown> {
+        Execution {
+            wish,
+            runtime: &self.runtime,
+            nodes: &self.nodes,
+            progress: shown,
+            interrupt,
+            deadline: Deadline::after(wish.topology.wait.timeout),
+        }
+    }
+
+    /// Returns the wish that the cluster be as its file says.
+    pub(super) fn wish(&self, options: Options) -> Wish {
+        Wish { topology: self.topology.clone(), init: Vec::new(), options }
+    }
+}
+
+/// The nodes that say they are MAIN; of several those that others follow.
+pub(super) fn mains(seen: &Observed) -> Vec<String> {
+    let all: Vec<(&String, bool)> = seen
+        .nodes
+        .iter()
+        .filter_map(|(name, view)| Some((name, view.facts()?)))
+        .filter(|(_, facts)| facts.role == Role::Main)
+        .map(|(name, facts)| (name, !facts.replicas.is_empty()))
+        .collect();
+    let followed: Vec<String> = all.iter().filter(|(_, f)| *f).map(|(n, _)| (*n).clone()).collect();
+    if followed.is_empty() { all.into_iter().map(|(n, _)| n.clone()).collect() } else { followed }
+}
+
+/// Finds the runtime: the one asked for, or Docker where an engine answers, else processes.
+async fn choose(
+    context: &Context,
+    asked: topology::Runtime,
+    cluster: Option<&str>,
+) -> Result<(Any, Option<String>), CliError> {
+    if asked == topology::Runtime::Process {
+        return Ok((Any::Process(Processes::of_this_user()?), None));
+    }
+    let connected = Docker::connect(context.host.as_deref()).await;
+    if asked == topology::Runtime::Docker || context.host.is_some() {
+        return Ok((Any::Docker(Box::new(connected?)), None));
+    }
+    match connected {
+        Ok(docker) => {
+            // A cluster that was made while no engine answered goes on as it is.
+            let processes = Processes::of_this_user()?;
+            let here = processes.clusters();
+            let is_here = cluster.map_or(!here.is_empty(), |c| here.iter().any(|h| h == c));
+            if is_here {
+                let there = docker.clusters().await?;
+                let is_there = cluster.map_or(!there.is_empty(), |c| there.iter().any(|t| t.cluster == c));
+                if !is_there {
+                    let why = "the cluster runs as local processes, and stays so; --runtime docker makes another".to_owned();
+                    return Ok((Any::Process(processes), Some(why)));
+                }
+            }
+            Ok((Any::Docker(Box::new(docker)), None))
+        }
+        Err(error) if error.exit() == Exit::Engine => {
+            let why = format!("{}: nodes run as local processes", error.problem().what);
+            Ok((Any::Process(Processes::of_this_user()?), Some(why)))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Returns how the user started mgctl, for commands that are shown to be typed.
+pub(super) fn mgctl() -> String {
+    let Some(started) = std::env::args_os().next() else { return "mgctl".into() };
+    let path = Path::new(&started);
+    let on_path = || {
+        let dirs = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&dirs).any(|dir| {
+            let there = std::fs::canonicalize(dir.join("mgctl"));
+            there.is_ok_and(|there| std::fs::canonicalize(path).is_ok_and(|here| here == there))
+        })
+    };
+    if path.components().count() < 2 || on_path() {
+        return "mgctl".into();
+    }
+    // An absolute path is shortened where the command is typed from here anyway.
+    let shown = std::env::current_dir().ok().and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path);
+    if shown.components().count() < 2 { format!("./{}", shown.display()) } else { shown.display().to_string() }
+}
+
+/// Raises an interrupt at the first Ctrl-C and ends the process at the second.
+pub(super) fn on_ctrl_c(ui: &Ui) -> Interrupt {
+    let interrupt = Interrupt::default();
+    let (raise, ui) = (interrupt.clone(), ui.clone());
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_err() {
+            return;
+        }
+        raise.raise();
+        ui.say("interrupted: the steps that run are finished; Ctrl-C again ends at once");
+        if tokio::signal::ctrl_c().await.is_ok() {
+            ui.say("ended at once; `status` says how far it came, and the same command goes on from there");
+            std::process::exit(i32::from(Exit::Interrupted.code()));
+        }
+    });
+    interrupt
+}
+
+/// Shows the steps of a plan.
+pub(super) struct Shown {
+    ui: Ui,
+    steps: std::sync::Mutex<BTreeMap<String, ui::Step>>,
+}
+
+impl Shown {
+    pub(super) fn new(ui: &Ui) -> Shown {
+        Shown { ui: ui.clone(), steps: std::sync::Mutex::default() }
+    }
+
+    fn take(&self, id: &str) -> Option<ui::Step> {
+        self.steps.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(id)
+    }
+
+    fn begin(&self, step: &cluster::Step) -> ui::Step {
+        let (verb, subject) = words(&step.action);
+        self.ui.step(verb, &subject)
+    }
+}
+
+impl Progress for Shown {
+    fn started(&self, step: &cluster::Step) {
+        // Small steps are not worth a line unless they fail.
+        let is_small = matches!(step.action, Action::CreateVolume(_) | Action::CreateMachine(_) | Action::AskNodes);
+        if !is_small || self.ui.verbose() > 0 {
+            let shown = self.begin(step);
+            self.steps.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(step.id.clone(), shown);
+        }
+    }
+
+    fn done(&self, step: &cluster::Step, detail: &str, _: Duration) {
+        if let Some(shown) = self.take(&step.id) {
+            shown.done(detail);
+        }
+    }
+
+    fn failed(&self, step: &cluster::Step, error: &CliError, _: Duration) {
+        self.take(&step.id).unwrap_or_else(|| self.begin(step)).failed(&error.problem().what);
+    }
+
+    fn query(&self, instance: &str, text: &str) {
+        self.ui.query_sent(instance, text);
+    }
+}
+
+/// A step as a verb and what it is about.
+fn words(action: &Action) -> (&'static str, String) {
+    match action {
+        Action::LoadImage(image) => ("image", image.to_string()),
+        Action::CreateNetwork(_) => ("network", String::new()),
+        Action::CreateVolume(i) => ("volume", i.clone()),
+        Action::CreateMachine(i) => ("create", i.clone()),
+        Action::StartMachine(i) => ("start", i.clone()),
+        Action::UnpauseMachine(i) => ("unpause", i.clone()),
+        Action::StopMachine(i) => ("stop", i.clone()),
+        Action::RemoveMachine(i) => ("remove", i.clone()),
+        Action::RemoveVolume(name) => ("delete", name.clone()),
+        Action::RemoveNetwork => ("network", "remove".into()),
+        Action::AwaitBolt(i) => ("bolt", i.clone()),
+        Action::BecomeReplica { instance, port } => ("role", format!("{instance} → REPLICA :{port}")),
+        Action::BecomeMain { instance } => ("role", format!("{instance} → MAIN")),
+        Action::Drop { name, .. } => ("drop", name.clone()),
+        Action::Register { name, mode, .. } => ("register", format!("{name} {mode}")),
+        Action::AwaitLevel { name, .. } => ("ready", name.clone()),
+        Action::Init { main } => ("init", format!("init.cypher on {main}")),
+        Action::Prove { instance, against } => ("prove", format!("{instance} has all of {against}")),
+        Action::AskNodes => ("ask", "the nodes".into()),
+    }
+}

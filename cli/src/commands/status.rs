@@ -1,0 +1,291 @@
+//! `mgctl status`: roles, states and addresses of all nodes in one table, and what is wrong in words.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+use super::Context;
+use super::session::{Session, mains, mgctl};
+use crate::args::{Check, Status};
+use crate::cluster::{Machine, MachineState, NodeView, Observed, ReplicaRow, Runtime};
+use crate::error::{CliError, Exit};
+use crate::topology::{Addressing, Instance, Mode, Role, Topology};
+use crate::ui::{Cell, Table, Tone, Ui};
+
+/// One node, from the engine's side, its own, and its MAIN's.
+pub(super) struct NodeLine {
+    pub(super) name: String,
+    pub(super) role: Option<Role>,
+    /// As registered at MAIN.
+    pub(super) row: Option<ReplicaRow>,
+    pub(super) machine: Option<Machine>,
+    pub(super) silent: Option<String>,
+    /// The address in MAIN's list is not the node's.
+    pub(super) stale: bool,
+}
+
+/// The cluster in words.
+pub(super) struct Report {
+    pub(super) lines: Vec<NodeLine>,
+    pub(super) main: Option<String>,
+    /// How far it meets what can be asked for; `None` if it is not even writable.
+    pub(super) level: Option<Check>,
+    /// What is wrong, and what helps.
+    pub(super) findings: Vec<(String, String)>,
+}
+
+pub(super) async fn run(context: &Context, args: &Status) -> Result<Exit, CliError> {
+    let session = Session::open(context).await?;
+    let seen = session.look_at_existing().await?;
+    let report = report(&session.topology, &seen);
+    let ok = args.check.is_none_or(|asked| report.level >= Some(asked));
+    let text = |ui: &Ui| render(&session, &report, ui);
+    context.ui.partial_result("ClusterStatus", Some(session.cluster()), ok, to_json(&session, &report), &[], text);
+    Ok(if ok { Exit::Ok } else { Exit::Degraded })
+}
+
+/// Joins what was seen into one line for each node.
+pub(super) fn report(topology: &Topology, seen: &Observed) -> Report {
+    let mains = mains(seen);
+    let main = match mains.as_slice() {
+        [main] => Some(main.clone()),
+        _ => None,
+    };
+    let main_facts = main.as_ref().and_then(|m| seen.nodes.get(m)).and_then(NodeView::facts);
+    let rows = main_facts.map_or(&[][..], |f| &f.replicas);
+    let mut findings = Vec::new();
+    if main.is_none() {
+        findings.push(match mains.as_slice() {
+            [] => ("no node answers as MAIN: nothing can be written".to_owned(), format!("{} up", mgctl())),
+            several => (
+                format!("several nodes are MAIN: {}", several.join(", ")),
+                format!("decide, then {} demote {}", mgctl(), several[1]),
+            ),
+        });
+    }
+
+    let mut names: Vec<(String, Option<&Instance>)> =
+        topology.instances.iter().map(|i| (i.name.clone(), Some(i))).collect();
+    for name in seen.existing.machines.keys().filter(|n| topology.instance(n).is_none()) {
+        names.push((name.clone(), None));
+    }
+    let mut lines = Vec::new();
+    let mut level = main_facts.map(|f| match f.position.as_ref().is_none_or(|p| p.is_confirmed) {
+        true => Check::Redundant,
+        false => Check::Writable,
+    });
+    for (name, instance) in names {
+        let machine = seen.existing.machines.get(&name).cloned();
+        let view = seen.nodes.get(&name);
+        let role = view.and_then(NodeView::facts).map(|f| f.role);
+        let row = instance.and_then(|i| rows.iter().find(|r| r.name == i.register_as)).cloned();
+        let silent = match view {
+            Some(NodeView::Silent(why)) => Some(why.clone()),
+            _ => None,
+        };
+        let stale = match (instance, &row, machine.as_ref()) {
+            (Some(i), Some(row), Some(m)) => is_stale(topology, i, row, m),
+            _ => false,
+        };
+        let is_main = main.as_ref() == Some(&name);
+        if let Some(instance) = instance {
+            find(topology, instance, is_main, role, row.as_ref(), machine.as_ref(), silent.as_deref(), stale, main.is_some(), &mut findings);
+            let here = machine.as_ref().is_some_and(Machine::is_running) && role.is_some();
+            let level_here = is_main || (role == Some(Role::Replica) && row.as_ref().is_some_and(ReplicaRow::is_level) && !stale);
+            if !here {
+                level = level.map(|_| Check::Writable);
+            } else if !level_here {
+                level = level.map(|l| l.min(Check::Healthy));
+            }
+            // A STRICT_SYNC replica that is not there stops writes.
+            if instance.mode == Mode::StrictSync && row.as_ref().is_some_and(|r| r.status != "ready") {
+                level = None;
+            }
+        } else {
+            findings.push((format!("{name} runs and is not in the file"), format!("{} up --remove-orphans", mgctl())));
+        }
+        lines.push(NodeLine { name, role, row, machine, silent, stale });
+    }
+    for row in rows.iter().filter(|r| !topology.instances.iter().any(|i| i.register_as == r.name)) {
+        findings.push((
+            format!("{} at {} is registered and not in the file; it is {}", row.name, row.address, row.status),
+            format!("{} unregister {}", mgctl(), row.name),
+        ));
+    }
+    Report { lines, main, level, findings }
+}
+
+fn is_stale(topology: &Topology, instance: &Instance, row: &ReplicaRow, machine: &Machine) -> bool {
+    if topology.addressing == Addressing::Dns || !machine.is_running() {
+        return false;
+    }
+    machine.address.is_some_and(|ip| row.address != format!("{ip}:{}", instance.replication_port))
+}
+
+#[allow(clippy::too_many_arguments, reason = "every fact about one node, to say what is wrong with it")]
+fn find(
+    topology: &Topology,
+    instance: &Instance,
+    is_main: bool,
+    role: Option<Role>,
+    row: Option<&ReplicaRow>,
+    machine: Option<&Machine>,
+    silent: Option<&str>,
+    stale: bool,
+    has_main: bool,
+    findings: &mut Vec<(String, String)>,
+) {
+    let name = &instance.name;
+    let up = format!("{} up {}", mgctl(), topology.place.file);
+    let Some(machine) = machine else {
+        findings.push((format!("{name} does not exist"), up));
+        return;
+    };
+    match &machine.state {
+        MachineState::Exited { out_of_memory: true, .. } => {
+            findings.push((format!("{name} was ended for want of memory"), format!("raise instances.{name}.memory, then {up}")));
+        }
+        MachineState::Running => {}
+        state => findings.push((format!("{name} does not run: {state}"), format!("{up}; why: {} logs {name}", mgctl()))),
+    }
+    if let Some(why) = silent {
+        findings.push((format!("{name} does not answer: {why}"), format!("{} logs {name}", mgctl())));
+    }
+    if role.is_none() || is_main || !has_main {
+        return;
+    }
+    if role == Some(Role::Main) {
+        findings.push((format!("{name} is MAIN too, and nobody follows it"), up));
+        return;
+    }
+    match row {
+        None => findings.push((format!("{name} is not registered at MAIN and gets no data"), up)),
+        Some(row) if stale => {
+            let is = machine.address.map(|ip| ip.to_string()).unwrap_or_default();
+            findings.push((format!("{name} is registered as {}, and is at {is}", row.address), up));
+        }
+        Some(row) if row.status == "diverged" => {
+            findings.push((format!("{name} holds commits that MAIN does not have (MG042)"), format!("{} query --on {name} ...", mgctl())));
+        }
+        Some(row) if row.status == "invalid" => {
+            findings.push((format!("MAIN does not reach {name} at {}", row.address), format!("{} logs {name}", mgctl())));
+        }
+        Some(_) => {}
+    }
+}
+
+/// Returns the headline, the table and the findings.
+pub(super) fn render(session: &Session, report: &Report, ui: &Ui) -> String {
+    let replicas: Vec<&NodeLine> = report.lines.iter().filter(|l| report.main.as_ref() != Some(&l.name)).collect();
+    let ready = replicas.iter().filter(|l| l.row.as_ref().is_some_and(ReplicaRow::is_level)).count();
+    let state = match report.level {
+        Some(Check::Redundant) => "HEALTHY",
+        Some(_) => "DEGRADED",
+        None => "DOWN",
+    };
+    let writes = if report.level.is_some() { "writes OK" } else { "no writes" };
+    let main = report.main.as_deref().unwrap_or("none");
+    let mut out = format!(
+        "{}   {state}   main {main} · {ready}/{} replicas ready · {writes}\n",
+        session.cluster(),
+        replicas.len()
+    );
+    out += &table(session, report).render(ui);
+    for (finding, help) in &report.findings {
+        out += &format!("\n ! {finding}\n     → {help}");
+    }
+    out
+}
+
+pub(super) fn table(session: &Session, report: &Report) -> Table {
+    let machine_title = match &session.runtime {
+        crate::runtime::Any::Docker(_) => "CONTAINER",
+        crate::runtime::Any::Process(_) => "PROCESS",
+    };
+    let mut table =
+        Table::new(["NAME", "ROLE", "MODE", "STATE", "BEHIND", "REGISTERED AS", "BOLT", machine_title, "UPTIME"]);
+    for line in &report.lines {
+        let is_main = report.main.as_ref() == Some(&line.name);
+        let dash = || Cell::new("–", Tone::Dim);
+        let role = match line.role {
+            Some(Role::Main) => Cell::new("MAIN", Tone::Strong),
+            Some(Role::Replica) => Cell::from("REPLICA"),
+            None => Cell::new("?", Tone::Bad),
+        };
+        let row = line.row.as_ref().filter(|_| !is_main);
+        let state = |row: &ReplicaRow| match row.status.as_str() {
+            "ready" => Cell::new("ready", Tone::Good),
+            "diverged" | "invalid" => Cell::new(row.status.clone(), Tone::Bad),
+            other => Cell::new(other, Tone::Doubtful),
+        };
+        let machine = match &line.machine {
+            None => Cell::new("none", Tone::Bad),
+            Some(m) if m.is_running() && line.silent.is_none() => Cell::new("running", Tone::Good),
+            Some(m) if m.is_running() => Cell::new("silent", Tone::Bad),
+            Some(m) => Cell::new(m.state.to_string(), Tone::Bad),
+        };
+        let running = line.machine.as_ref().filter(|m| m.is_running());
+        table.row([
+            Cell::from(line.name.clone()),
+            role,
+            row.map_or_else(dash, |r| r.mode.map_or_else(dash, |m| Cell::from(m.to_string()))),
+            row.map_or_else(dash, state),
+            row.map_or_else(dash, |r| Cell::from(r.behind.to_string())),
+            row.map_or_else(dash, |r| match line.stale {
+                true => Cell::new(format!("{}!", r.address), Tone::Bad),
+                false => Cell::from(r.address.clone()),
+            }),
+            running.and_then(|m| m.bolt).map_or_else(dash, |b| Cell::from(b.to_string())),
+            machine,
+            running.and_then(|m| m.started).map_or_else(dash, |s| Cell::from(age(s))),
+        ]);
+    }
+    table
+}
+
+/// Returns how long ago that was, as `4m` or `2h`.
+fn age(started: u64) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    match now.saturating_sub(started) {
+        s @ 0..60 => format!("{s}s"),
+        s @ 60..3600 => format!("{}m", s / 60),
+        s @ 3600..172_800 => format!("{}h", s / 3600),
+        s => format!("{}d", s / 86_400),
+    }
+}
+
+pub(super) fn to_json(session: &Session, report: &Report) -> Value {
+    let lines: Vec<Value> = report
+        .lines
+        .iter()
+        .map(|line| {
+            let machine = line.machine.as_ref();
+            let row = line.row.as_ref();
+            json!({
+                "name": line.name,
+                "role": line.role.map(|r| r.as_str()),
+                "mode": row.and_then(|r| r.mode).map(|m| m.as_str()),
+                "state": row.map(|r| &r.status),
+                "behind": row.map(|r| r.behind),
+                "registered_as": row.map(|r| &r.name),
+                "registered_address": row.map(|r| &r.address),
+                "address_is_stale": line.stale,
+                "machine": machine.map(|m| json!({
+                    "id": m.id, "name": m.name, "state": m.state.to_string(), "address": m.address,
+                    "started": m.started,
+                })),
+                "bolt": machine.and_then(|m| m.bolt).map(|b| b.to_string()),
+                "silent": line.silent,
+            })
+        })
+        .collect();
+    json!({
+        "runtime": session.runtime.describe(),
+        "main": report.main,
+        "writable": report.level.is_some(),
+        "healthy": report.level >= Some(Check::Healthy),
+        "redundant": report.level >= Some(Check::Redundant),
+        "instances": lines,
+        "findings": report.findings.iter().map(|(what, help)| json!({"message": what, "hint": help})).collect::<Vec<_>>(),
+    })
+}
