@@ -144,6 +144,11 @@ pub enum Command {
     Uri(Uri),
     /// JSON Schema of the topology file, for editors.
     Schema,
+    /// The node's image, for containers that are started by hand.
+    Image {
+        #[command(subcommand)]
+        command: ImageCommand,
+    },
     /// Versions of mgctl and of the engine.
     Version,
     /// Runs one node in the foreground (mgnode); all arguments are its own.
@@ -153,6 +158,13 @@ pub enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
         args: Vec<OsString>,
     },
+}
+
+/// `mgctl image`.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum ImageCommand {
+    /// Makes the image from this executable, loads it into the engine, and prints its tag.
+    Load,
 }
 
 /// The file of verbs that take no NAME.
@@ -465,6 +477,7 @@ impl Command {
             Command::Diff(_) => "diff",
             Command::Uri(_) => "uri",
             Command::Schema => "schema",
+            Command::Image { .. } => "image",
             Command::Version => "version",
             Command::Node { .. } => "node",
         }
@@ -487,7 +500,7 @@ impl Command {
             Command::Validate(a) => (a.file.path(), a.verbose.verbose),
             Command::Diff(a) => (a.file.path(), a.verbose.verbose),
             Command::Uri(a) => (a.file.file.as_ref(), a.verbose.verbose),
-            Command::Schema | Command::Version | Command::Node { .. } => (None, 0),
+            Command::Schema | Command::Image { .. } | Command::Version | Command::Node { .. } => (None, 0),
         }
     }
 }

@@ -31,7 +31,7 @@ pub use observed::{
     Existing, Foreign, Machine, MachineState, NodeFacts, NodeView, Observed, Position, ReplicaRow,
     Subnetwork, decode_replicas, decode_state,
 };
-pub use plan::{Action, Plan, Step, StepId};
+pub use plan::{Action, Host, Plan, Step, StepId};
 pub use reconcile::{InitStatement, MainFound, Options, Wish, find_main, reconcile, split_statements};
 pub use spec::{Drift, Spec, container_name, rebuild};
 

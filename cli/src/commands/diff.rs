@@ -49,7 +49,11 @@ fn render(session: &Session, plan: &Plan, ui: &Ui) -> String {
         let mut table = Table::new(["", "STEP", "CAUSE"]);
         for step in &plan.steps {
             let (sign, tone) = sign(&step.action);
-            table.row([Cell::new(sign, tone), Cell::from(step.action.to_string()), Cell::from(step.cause.clone())]);
+            table.row([
+                Cell::new(sign, tone),
+                Cell::from(step.action.to_string()),
+                Cell::from(step.cause.clone()),
+            ]);
         }
         lines.push(table.render(ui));
     }
@@ -65,10 +69,23 @@ fn render(session: &Session, plan: &Plan, ui: &Ui) -> String {
 /// `+` makes, `~` changes, `-` removes, a space waits.
 fn sign(action: &Action) -> (&'static str, Tone) {
     match action {
-        Action::LoadImage(_) | Action::CreateNetwork(_) | Action::CreateVolume(_) | Action::CreateMachine(_) => ("+", Tone::Good),
+        Action::LoadImage(_)
+        | Action::CreateNetwork(_)
+        | Action::CreateVolume(_)
+        | Action::CreateMachine(_) => ("+", Tone::Good),
         Action::Register { .. } => ("+", Tone::Good),
-        Action::StopMachine(_) | Action::RemoveMachine(_) | Action::RemoveVolume(_) | Action::RemoveNetwork | Action::Drop { .. } => ("-", Tone::Bad),
-        Action::StartMachine(_) | Action::UnpauseMachine(_) | Action::BecomeReplica { .. } | Action::BecomeMain { .. } | Action::Init { .. } => ("~", Tone::Doubtful),
-        Action::AwaitBolt(_) | Action::AwaitLevel { .. } | Action::Prove { .. } | Action::AskNodes => (" ", Tone::Dim),
+        Action::StopMachine(_)
+        | Action::RemoveMachine(_)
+        | Action::RemoveVolume(_)
+        | Action::RemoveNetwork
+        | Action::Drop { .. } => ("-", Tone::Bad),
+        Action::StartMachine(_)
+        | Action::UnpauseMachine(_)
+        | Action::BecomeReplica { .. }
+        | Action::BecomeMain { .. }
+        | Action::Init { .. } => ("~", Tone::Doubtful),
+        Action::AwaitBolt(_) | Action::AwaitLevel { .. } | Action::Prove { .. } | Action::AskNodes => {
+            (" ", Tone::Dim)
+        }
     }
 }

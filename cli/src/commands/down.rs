@@ -18,7 +18,8 @@ pub(super) async fn run(context: &Context, args: &Down) -> Result<Exit, CliError
     }
     let kept = if args.volumes { 0 } else { seen.existing.volumes.len() };
     if plan.steps.is_empty() {
-        let text = |_: &Ui| format!("Cluster {} is down: nothing to do{}", session.cluster(), kept_text(kept));
+        let text =
+            |_: &Ui| format!("Cluster {} is down: nothing to do{}", session.cluster(), kept_text(kept));
         let data = json!({ "changed": false, "volumes_kept": kept });
         session.ui.result("Down", Some(session.cluster()), data, &[], text);
         return Ok(Exit::Ok);
@@ -74,7 +75,8 @@ fn plan(seen: &Observed, volumes: bool) -> Plan {
         plan.steps.push(Step { id, needs, action, cause: cause.into() });
     };
     let machines = &seen.existing.machines;
-    let runs = |name: &String| !matches!(machines[name].state, MachineState::Created | MachineState::Exited { .. });
+    let runs =
+        |name: &String| !matches!(machines[name].state, MachineState::Created | MachineState::Exited { .. });
     let (leading, following): (Vec<&String>, Vec<&String>) =
         machines.keys().partition(|n| mains.iter().any(|m| m == *n));
     let followers_stopped: Vec<StepId> =
@@ -86,7 +88,12 @@ fn plan(seen: &Observed, volumes: bool) -> Plan {
     }
     for name in &leading {
         if runs(name) {
-            push(format!("stop:{name}"), followers_stopped.clone(), Action::StopMachine((*name).clone()), "down");
+            push(
+                format!("stop:{name}"),
+                followers_stopped.clone(),
+                Action::StopMachine((*name).clone()),
+                "down",
+            );
         }
     }
     for name in machines.keys() {

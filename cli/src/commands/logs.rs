@@ -4,6 +4,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use futures_util::stream::LocalBoxStream;
 use futures_util::{Stream, StreamExt, stream};
 
 use super::Context;
@@ -27,9 +28,12 @@ pub(super) async fn run(context: &Context, args: &Logs) -> Result<Exit, CliError
     };
     if let Some(unknown) = names.iter().find(|n| !seen.existing.machines.contains_key(*n)) {
         let known: Vec<&str> = seen.existing.machines.keys().map(String::as_str).collect();
-        return Err(CliError::new(Exit::NotFound, format!("cluster `{}` has no node `{unknown}`", session.cluster()))
-            .code("MG065")
-            .note(format!("it has: {}", known.join(", "))));
+        return Err(CliError::new(
+            Exit::NotFound,
+            format!("cluster `{}` has no node `{unknown}`", session.cluster()),
+        )
+        .code("MG065")
+        .note(format!("it has: {}", known.join(", "))));
     }
     let tail = args.tail.or(args.follow.then_some(TAIL_FOLLOWING));
     let width = names.iter().map(String::len).max().unwrap_or(0);
@@ -37,7 +41,9 @@ pub(super) async fn run(context: &Context, args: &Logs) -> Result<Exit, CliError
     for name in &names {
         let prefix = prefix(&session.ui, &seen, name, width);
         let of_node = of_node(&session, name, args.follow, tail)?;
-        lines.push(of_node.map(move |line| line.map(|line| format!("{prefix} {}", printable(&line)))).boxed_local());
+        lines.push(
+            of_node.map(move |line| line.map(|line| format!("{prefix} {}", printable(&line)))).boxed_local(),
+        );
     }
     let stopped = tokio::signal::ctrl_c();
     let mut stopped = std::pin::pin!(stopped);
@@ -74,7 +80,7 @@ fn of_node<'a>(
     name: &str,
     follow: bool,
     lines: Option<u64>,
-) -> Result<std::pin::Pin<Box<dyn Stream<Item = Result<String, CliError>> + 'a>>, CliError> {
+) -> Result<LocalBoxStream<'a, Result<String, CliError>>, CliError> {
     match &session.runtime {
         Any::Docker(docker) => Ok(docker.log_lines(session.cluster(), name, follow, lines).boxed_local()),
         Any::Process(processes) => {
@@ -93,31 +99,34 @@ fn of_node<'a>(
 
 /// The lines that are added to a file after `from`. A file that was put aside begins anew.
 fn growing(path: PathBuf, from: u64) -> impl Stream<Item = Result<String, CliError>> {
-    stream::unfold((path, from, String::new(), Vec::<String>::new()), |(path, mut at, mut rest, mut ready)| async move {
-        loop {
-            if !ready.is_empty() {
-                let line = ready.remove(0);
-                return Some((Ok(line), (path, at, rest, ready)));
-            }
-            let mut bytes = Vec::new();
-            let read = std::fs::File::open(&path).and_then(|mut file| {
-                if file.metadata()?.len() < at {
-                    at = 0;
+    stream::unfold(
+        (path, from, String::new(), Vec::<String>::new()),
+        |(path, mut at, mut rest, mut ready)| async move {
+            loop {
+                if !ready.is_empty() {
+                    let line = ready.remove(0);
+                    return Some((Ok(line), (path, at, rest, ready)));
                 }
-                file.seek(SeekFrom::Start(at))?;
-                file.read_to_end(&mut bytes)
-            });
-            if let Ok(count) = read {
-                at += count as u64;
+                let mut bytes = Vec::new();
+                let read = std::fs::File::open(&path).and_then(|mut file| {
+                    if file.metadata()?.len() < at {
+                        at = 0;
+                    }
+                    file.seek(SeekFrom::Start(at))?;
+                    file.read_to_end(&mut bytes)
+                });
+                if let Ok(count) = read {
+                    at += count as u64;
+                }
+                rest += &String::from_utf8_lossy(&bytes);
+                while let Some((line, more)) = rest.split_once('\n') {
+                    ready.push(line.to_owned());
+                    rest = more.to_owned();
+                }
+                if ready.is_empty() {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
             }
-            rest += &String::from_utf8_lossy(&bytes);
-            while let Some((line, more)) = rest.split_once('\n') {
-                ready.push(line.to_owned());
-                rest = more.to_owned();
-            }
-            if ready.is_empty() {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        }
-    })
+        },
+    )
 }

@@ -1,8 +1,20 @@
 //! One file per verb. A verb gets its arguments and a [`Context`], and ends with an exit code or an error.
 
+mod diff;
+mod down;
+mod image;
+mod logs;
+mod promote;
+mod query;
+mod replicas;
 mod schema;
 mod select;
+mod session;
+mod status;
+mod up;
+mod uri;
 mod validate;
+mod verify;
 mod version;
 
 use std::ffi::OsString;
@@ -79,6 +91,23 @@ pub async fn run(command: &Command, context: &Context) -> Result<Exit, CliError>
         Command::Validate(args) => validate::run(args, context),
         Command::Schema => schema::run(context),
         Command::Version => version::run(context),
-        other => Err(CliError::new(Exit::Other, format!("`{}` is not part of this build", other.verb()))),
+        Command::Up(args) => up::run(context, args).await,
+        Command::Down(args) => down::run(context, args).await,
+        Command::Status(args) => status::run(context, args).await,
+        Command::ShowReplicas(args) => replicas::show(context, args).await,
+        Command::Register(args) => replicas::register(context, args).await,
+        Command::Unregister(args) => replicas::unregister(context, args).await,
+        Command::Promote(args) => promote::run(context, args).await,
+        Command::Demote(args) => promote::demote(context, args).await,
+        Command::Query(args) => query::run(context, args).await,
+        Command::Verify(args) => verify::run(context, args).await,
+        Command::Logs(args) => logs::run(context, args).await,
+        Command::Diff(args) => diff::run(context, args).await,
+        Command::Uri(args) => uri::run(context, args).await,
+        Command::Image { command } => image::run(context, command).await,
+        Command::Node { .. } => Err(CliError::new(
+            Exit::Other,
+            "this library holds no node: the executable hands `node` over itself",
+        )),
     }
 }

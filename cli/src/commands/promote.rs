@@ -65,7 +65,10 @@ pub(super) async fn run(context: &Context, args: &Promote) -> Result<Exit, CliEr
     for problem in &done.left {
         ui.problem(problem);
     }
-    ui.problem(&Problem::warning("the switch is done, the cluster is degraded").help(format!("{} up registers what is missing", mgctl())));
+    ui.problem(
+        &Problem::warning("the switch is done, the cluster is degraded")
+            .help(format!("{} up registers what is missing", mgctl())),
+    );
     Ok(Exit::Degraded)
 }
 
@@ -126,14 +129,18 @@ pub(super) async fn demote(context: &Context, args: &Demote) -> Result<Exit, Cli
     };
     let others = seen.nodes.iter().any(|(n, v)| n != name && v.facts().is_some_and(|f| f.role == Role::Main));
     if facts.role == Role::Main && !others && !args.no_main {
-        return Err(CliError::new(Exit::Unsafe, format!("`{name}` is the only MAIN: without it nothing can be written"))
-            .code("MG045")
-            .thing(format!("cluster `{}`", session.cluster()))
-            .help(format!("to move MAIN without a loss: {} promote NODE", mgctl()))
-            .help("to have no MAIN for a while: --no-main"));
+        return Err(CliError::new(
+            Exit::Unsafe,
+            format!("`{name}` is the only MAIN: without it nothing can be written"),
+        )
+        .code("MG045")
+        .thing(format!("cluster `{}`", session.cluster()))
+        .help(format!("to move MAIN without a loss: {} promote NODE", mgctl()))
+        .help("to have no MAIN for a while: --no-main"));
     }
     let instance = session.topology.instance(name).ok_or_else(|| {
-        CliError::new(Exit::NotFound, format!("`{name}` is not in {}", session.topology.place.file)).code("MG065")
+        CliError::new(Exit::NotFound, format!("`{name}` is not in {}", session.topology.place.file))
+            .code("MG065")
     })?;
     let step = Step {
         id: "demote".into(),
@@ -151,11 +158,26 @@ pub(super) async fn demote(context: &Context, args: &Demote) -> Result<Exit, Cli
     session.locked(wish.topology.wait.timeout, work).await?;
     let seen = session.look().await?;
     if seen.nodes.get(name).and_then(NodeView::facts).is_none_or(|f| f.role != Role::Replica) {
-        return Err(CliError::new(Exit::Degraded, format!("`{name}` was demoted and does not say that it is a REPLICA"))
-            .code("MG043")
-            .help(format!("see {} status", mgctl())));
+        return Err(CliError::new(
+            Exit::Degraded,
+            format!("`{name}` was demoted and does not say that it is a REPLICA"),
+        )
+        .code("MG043")
+        .help(format!("see {} status", mgctl())));
     }
-    let text = |_: &Ui| format!("{}\n{name} is a REPLICA; `{} up` registers it at MAIN", one_line(&session.topology, &seen), mgctl());
-    session.ui.result("Demote", Some(session.cluster()), json!({ "name": name, "role": "REPLICA" }), &[], text);
+    let text = |_: &Ui| {
+        format!(
+            "{}\n{name} is a REPLICA; `{} up` registers it at MAIN",
+            one_line(&session.topology, &seen),
+            mgctl()
+        )
+    };
+    session.ui.result(
+        "Demote",
+        Some(session.cluster()),
+        json!({ "name": name, "role": "REPLICA" }),
+        &[],
+        text,
+    );
     Ok(Exit::Ok)
 }

@@ -34,9 +34,10 @@ pub(super) async fn run(context: &Context, args: &Query) -> Result<Exit, CliErro
     let mut answers = Vec::new();
     let mut digests = Vec::new();
     for target in &targets {
-        let mut client = Client::connect(&target.bolt.to_string(), Duration::from_secs(10).min(time_max), None)
-            .await
-            .map_err(|e| failed(target, "", &e))?;
+        let mut client =
+            Client::connect(&target.bolt.to_string(), Duration::from_secs(10).min(time_max), None)
+                .await
+                .map_err(|e| failed(target, "", &e))?;
         client.set_timeout(time_max);
         let mut hasher = Sha256::new();
         for statement in &statements {
@@ -87,7 +88,8 @@ fn parameters(given: &[String]) -> Result<Map, CliError> {
     let mut map = Map::new();
     for text in given {
         let (name, value) = text.split_once('=').filter(|(n, _)| !n.is_empty()).ok_or_else(|| {
-            CliError::new(Exit::Usage, format!("`{text}` is no parameter")).help("write NAME=VALUE, as -p age=42")
+            CliError::new(Exit::Usage, format!("`{text}` is no parameter"))
+                .help("write NAME=VALUE, as -p age=42")
         })?;
         let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
         map = map.with(name, from_json(value));
@@ -106,7 +108,9 @@ pub(super) fn targets(session: &Session, seen: &Observed, on: &str) -> Result<Ve
     };
     match on {
         // A node may have one of these names; then it is meant.
-        name if seen.existing.machines.contains_key(name) && name != "main" => Ok(vec![session.target(seen, name)?]),
+        name if seen.existing.machines.contains_key(name) && name != "main" => {
+            Ok(vec![session.target(seen, name)?])
+        }
         "main" => Ok(vec![session.main(seen)?]),
         "all" => running().into_iter().map(|n| session.target(seen, n)).collect(),
         "replica" | "replicas" => {
@@ -150,7 +154,10 @@ fn failed(target: &Target, statement: &str, error: &QueryError) -> CliError {
         return problem.help("nothing was changed; the same query can succeed when it is run again");
     }
     if error.is_outcome_unknown() {
-        return problem.help(format!("whether it took effect is not known: look before running it again; see {} status", mgctl()));
+        return problem.help(format!(
+            "whether it took effect is not known: look before running it again; see {} status",
+            mgctl()
+        ));
     }
     problem
 }
@@ -168,10 +175,16 @@ fn show(ui: &Ui, target: &Target, result: &QueryResult, took: Duration, named: b
     }
     for note in &result.summary.notifications {
         let severity = note.severity.to_lowercase();
-        let text = [note.title.as_str(), note.description.as_str()].iter().filter(|t| !t.is_empty()).copied().collect::<Vec<_>>().join(" ");
+        let text = [note.title.as_str(), note.description.as_str()]
+            .iter()
+            .filter(|t| !t.is_empty())
+            .copied()
+            .collect::<Vec<_>>()
+            .join(" ");
         ui.say(&format!("{severity} {}: {text}", note.code));
     }
-    let stats: Vec<String> = result.summary.stats.iter().map(|(k, n)| format!(", {n} {}", k.replace('-', " "))).collect();
+    let stats: Vec<String> =
+        result.summary.stats.iter().map(|(k, n)| format!(", {n} {}", k.replace('-', " "))).collect();
     let rows = if result.rows.len() == 1 { "1 row".into() } else { format!("{} rows", result.rows.len()) };
     ui.say(&format!("{rows}{} ({} on {})", stats.concat(), milliseconds(took), target.instance));
 }

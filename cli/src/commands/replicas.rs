@@ -5,9 +5,7 @@ use serde_json::json;
 use super::session::{Session, Shown, mgctl};
 use super::{Context, diff};
 use crate::args::{Register, ShowReplicas, Unregister};
-use crate::cluster::{
-    Action, Host, NodeError, Nodes, Options, Plan, Step, Target, decode_replicas, execute,
-};
+use crate::cluster::{Action, Host, NodeError, Nodes, Options, Plan, Step, Target, decode_replicas, execute};
 use crate::error::{CliError, Exit};
 use crate::topology::{Addressing, Mode};
 use crate::ui::{Cell, Table, Tone, Ui};
@@ -36,7 +34,9 @@ pub(super) async fn show(context: &Context, args: &ShowReplicas) -> Result<Exit,
         return Ok(Exit::Ok);
     }
     let replicas = decode_replicas(&rows);
-    let node_of = |name: &str| session.topology.instances.iter().find(|i| i.register_as == name).map(|i| i.name.clone());
+    let node_of = |name: &str| {
+        session.topology.instances.iter().find(|i| i.register_as == name).map(|i| i.name.clone())
+    };
     let data = json!({
         "main": main.instance,
         "replicas": replicas.iter().map(|r| json!({
@@ -95,7 +95,11 @@ pub(super) async fn register(context: &Context, args: &Register) -> Result<Exit,
                 Addressing::Static | Addressing::Ip => Host::OfMachine,
             };
             let mode = args.mode.unwrap_or(instance.mode);
-            plan.steps.push(step("register", &["role"], registration(&main, node, &name, mode, host, instance.replication_port)));
+            plan.steps.push(step(
+                "register",
+                &["role"],
+                registration(&main, node, &name, mode, host, instance.replication_port),
+            ));
             name
         }
         (None, Some(address)) => {
@@ -110,12 +114,20 @@ pub(super) async fn register(context: &Context, args: &Register) -> Result<Exit,
                     .help("write it as HOST:PORT, as 10.0.0.7:10000"));
             };
             let mode = args.mode.unwrap_or(Mode::Sync);
-            plan.steps.push(step("register", &[], registration(&main, &name, &name, mode, Host::Known(host.to_owned()), port)));
+            plan.steps.push(step(
+                "register",
+                &[],
+                registration(&main, &name, &name, mode, Host::Known(host.to_owned()), port),
+            ));
             name
         }
         (None, None) => return Err(CliError::new(Exit::Usage, "name a node, or --name and --address")),
     };
-    plan.steps.push(step("ready", &["register"], Action::AwaitLevel { main: main.instance.clone(), name: name.clone() }));
+    plan.steps.push(step(
+        "ready",
+        &["register"],
+        Action::AwaitLevel { main: main.instance.clone(), name: name.clone() },
+    ));
     if args.dry_run.dry_run {
         return diff::show(&session, &plan, false);
     }
@@ -156,9 +168,16 @@ pub(super) async fn unregister(context: &Context, args: &Unregister) -> Result<E
     let row = rows.iter().find(|r| r.name == args.name || Some(&r.name) == by_node.as_ref());
     let Some(row) = row else {
         let names: Vec<&str> = rows.iter().map(|r| r.name.as_str()).collect();
-        return Err(CliError::new(Exit::NotFound, format!("MAIN `{}` has no replica `{}`", main.instance, args.name))
-            .code("MG065")
-            .note(if names.is_empty() { "it has none".to_owned() } else { format!("it has: {}", names.join(", ")) }));
+        return Err(CliError::new(
+            Exit::NotFound,
+            format!("MAIN `{}` has no replica `{}`", main.instance, args.name),
+        )
+        .code("MG065")
+        .note(if names.is_empty() {
+            "it has none".to_owned()
+        } else {
+            format!("it has: {}", names.join(", "))
+        }));
     };
     let action = Action::Drop { main: main.instance.clone(), name: row.name.clone() };
     let plan = Plan { steps: vec![step("drop", &[], action)], ..Plan::default() };
@@ -167,7 +186,12 @@ pub(super) async fn unregister(context: &Context, args: &Unregister) -> Result<E
     }
     carry_out(&session, plan, None).await?;
     let text = |_: &Ui| {
-        format!("{} is no longer a replica of {}; it keeps the data it has. `{} up` registers it again", row.name, main.instance, mgctl())
+        format!(
+            "{} is no longer a replica of {}; it keeps the data it has. `{} up` registers it again",
+            row.name,
+            main.instance,
+            mgctl()
+        )
     };
     let data = json!({ "main": main.instance, "name": row.name });
     session.ui.result("Unregister", Some(session.cluster()), data, &[], text);
@@ -175,10 +199,19 @@ pub(super) async fn unregister(context: &Context, args: &Unregister) -> Result<E
 }
 
 fn step(id: &str, needs: &[&str], action: Action) -> Step {
-    Step { id: id.into(), needs: needs.iter().map(|n| (*n).into()).collect(), action, cause: "asked for".into() }
+    Step {
+        id: id.into(),
+        needs: needs.iter().map(|n| (*n).into()).collect(),
+        action,
+        cause: "asked for".into(),
+    }
 }
 
-async fn carry_out(session: &Session, plan: Plan, timeout: Option<std::time::Duration>) -> Result<(), CliError> {
+async fn carry_out(
+    session: &Session,
+    plan: Plan,
+    timeout: Option<std::time::Duration>,
+) -> Result<(), CliError> {
     let mut wish = session.wish(Options::default());
     if let Some(timeout) = timeout {
         wish.topology.wait.timeout = timeout;
@@ -195,4 +228,3 @@ fn failed(main: &Target, error: NodeError) -> CliError {
         .thing(format!("Bolt {}", main.bolt))
         .help(format!("see {} status", mgctl()))
 }
-

@@ -1,12 +1,12 @@
 //! What most verbs begin with: the cluster that is meant, its runtime, and the way to its nodes.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Duration;
 
 use super::{Context, Selected};
 use crate::cluster::{
-    self, Action, Deadline, Execution, Interrupt, NodeView, Observed, Options, Progress, Runtime, Spec, Target, Wish,
+    self, Action, Deadline, Execution, Interrupt, NodeView, Observed, Options, Progress, Runtime, Spec,
+    Target, Wish,
 };
 use crate::error::{CliError, Exit, Problem};
 use crate::query::BoltNodes;
@@ -80,10 +80,13 @@ impl Session {
                     .help(format!("make one: {} up topologies/quickstart.yaml", mgctl())));
             }
             (None, _) => {
-                return Err(CliError::new(Exit::NotFound, format!("there are several clusters: {}", known.join(", ")))
-                    .code("MG065")
-                    .thing(runtime.describe())
-                    .help(format!("say which: --cluster {}", known[0])));
+                return Err(CliError::new(
+                    Exit::NotFound,
+                    format!("there are several clusters: {}", known.join(", ")),
+                )
+                .code("MG065")
+                .thing(runtime.describe())
+                .help(format!("say which: --cluster {}", known[0])));
             }
         };
         let existing = runtime.observe(&name, None).await?;
@@ -138,9 +141,12 @@ impl Session {
     pub(super) fn target(&self, seen: &Observed, instance: &str) -> Result<Target, CliError> {
         let Some(machine) = seen.existing.machines.get(instance) else {
             let names: Vec<&str> = seen.existing.machines.keys().map(String::as_str).collect();
-            return Err(CliError::new(Exit::NotFound, format!("cluster `{}` has no node `{instance}`", self.cluster()))
-                .code("MG065")
-                .note(format!("it has: {}", names.join(", "))));
+            return Err(CliError::new(
+                Exit::NotFound,
+                format!("cluster `{}` has no node `{instance}`", self.cluster()),
+            )
+            .code("MG065")
+            .note(format!("it has: {}", names.join(", "))));
         };
         match machine.bolt {
             Some(bolt) if machine.is_running() => Ok(Target { instance: instance.to_owned(), bolt }),
@@ -166,12 +172,18 @@ impl Session {
                         NodeView::Silent(why) => format!("`{name}`: {why}"),
                     });
                 }
-                Err(error.help(format!("see `{} status`; `{} up` brings back what is down", mgctl(), mgctl())))
+                Err(error.help(format!(
+                    "see `{} status`; `{} up` brings back what is down",
+                    mgctl(),
+                    mgctl()
+                )))
             }
-            several => Err(CliError::new(Exit::Unsafe, format!("several nodes are MAIN: {}", several.join(", ")))
-                .code("MG043")
-                .thing(format!("cluster `{}`", self.cluster()))
-                .help(format!("make one of them follow: {} demote {}", mgctl(), several[1]))),
+            several => {
+                Err(CliError::new(Exit::Unsafe, format!("several nodes are MAIN: {}", several.join(", ")))
+                    .code("MG043")
+                    .thing(format!("cluster `{}`", self.cluster()))
+                    .help(format!("make one of them follow: {} demote {}", mgctl(), several[1])))
+            }
         }
     }
 
@@ -255,7 +267,9 @@ async fn choose(
                 let there = docker.clusters().await?;
                 let is_there = cluster.map_or(!there.is_empty(), |c| there.iter().any(|t| t.cluster == c));
                 if !is_there {
-                    let why = "the cluster runs as local processes, and stays so; --runtime docker makes another".to_owned();
+                    let why =
+                        "the cluster runs as local processes, and stays so; --runtime docker makes another"
+                            .to_owned();
                     return Ok((Any::Process(processes), Some(why)));
                 }
             }
@@ -271,21 +285,7 @@ async fn choose(
 
 /// Returns how the user started mgctl, for commands that are shown to be typed.
 pub(super) fn mgctl() -> String {
-    let Some(started) = std::env::args_os().next() else { return "mgctl".into() };
-    let path = Path::new(&started);
-    let on_path = || {
-        let dirs = std::env::var_os("PATH").unwrap_or_default();
-        std::env::split_paths(&dirs).any(|dir| {
-            let there = std::fs::canonicalize(dir.join("mgctl"));
-            there.is_ok_and(|there| std::fs::canonicalize(path).is_ok_and(|here| here == there))
-        })
-    };
-    if path.components().count() < 2 || on_path() {
-        return "mgctl".into();
-    }
-    // An absolute path is shortened where the command is typed from here anyway.
-    let shown = std::env::current_dir().ok().and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path);
-    if shown.components().count() < 2 { format!("./{}", shown.display()) } else { shown.display().to_string() }
+    super::started_as(std::env::args_os().next().as_ref())
 }
 
 /// Raises an interrupt at the first Ctrl-C and ends the process at the second.
@@ -330,10 +330,14 @@ impl Shown {
 impl Progress for Shown {
     fn started(&self, step: &cluster::Step) {
         // Small steps are not worth a line unless they fail.
-        let is_small = matches!(step.action, Action::CreateVolume(_) | Action::CreateMachine(_) | Action::AskNodes);
+        let is_small =
+            matches!(step.action, Action::CreateVolume(_) | Action::CreateMachine(_) | Action::AskNodes);
         if !is_small || self.ui.verbose() > 0 {
             let shown = self.begin(step);
-            self.steps.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(step.id.clone(), shown);
+            self.steps
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .insert(step.id.clone(), shown);
         }
     }
 

@@ -40,7 +40,14 @@ pub(super) async fn run(context: &Context, args: &Status) -> Result<Exit, CliErr
     let report = report(&session.topology, &seen);
     let ok = args.check.is_none_or(|asked| report.level >= Some(asked));
     let text = |ui: &Ui| render(&session, &report, ui);
-    context.ui.partial_result("ClusterStatus", Some(session.cluster()), ok, to_json(&session, &report), &[], text);
+    context.ui.partial_result(
+        "ClusterStatus",
+        Some(session.cluster()),
+        ok,
+        to_json(&session, &report),
+        &[],
+        text,
+    );
     Ok(if ok { Exit::Ok } else { Exit::Degraded })
 }
 
@@ -89,9 +96,21 @@ pub(super) fn report(topology: &Topology, seen: &Observed) -> Report {
         };
         let is_main = main.as_ref() == Some(&name);
         if let Some(instance) = instance {
-            find(topology, instance, is_main, role, row.as_ref(), machine.as_ref(), silent.as_deref(), stale, main.is_some(), &mut findings);
+            find(
+                topology,
+                instance,
+                is_main,
+                role,
+                row.as_ref(),
+                machine.as_ref(),
+                silent.as_deref(),
+                stale,
+                main.is_some(),
+                &mut findings,
+            );
             let here = machine.as_ref().is_some_and(Machine::is_running) && role.is_some();
-            let level_here = is_main || (role == Some(Role::Replica) && row.as_ref().is_some_and(ReplicaRow::is_level) && !stale);
+            let level_here = is_main
+                || (role == Some(Role::Replica) && row.as_ref().is_some_and(ReplicaRow::is_level) && !stale);
             if !here {
                 level = level.map(|_| Check::Writable);
             } else if !level_here {
@@ -102,13 +121,19 @@ pub(super) fn report(topology: &Topology, seen: &Observed) -> Report {
                 level = None;
             }
         } else {
-            findings.push((format!("{name} runs and is not in the file"), format!("{} up --remove-orphans", mgctl())));
+            findings.push((
+                format!("{name} runs and is not in the file"),
+                format!("{} up --remove-orphans", mgctl()),
+            ));
         }
         lines.push(NodeLine { name, role, row, machine, silent, stale });
     }
     for row in rows.iter().filter(|r| !topology.instances.iter().any(|i| i.register_as == r.name)) {
         findings.push((
-            format!("{} at {} is registered and not in the file; it is {}", row.name, row.address, row.status),
+            format!(
+                "{} at {} is registered and not in the file; it is {}",
+                row.name, row.address, row.status
+            ),
             format!("{} unregister {}", mgctl(), row.name),
         ));
     }
@@ -143,10 +168,14 @@ fn find(
     };
     match &machine.state {
         MachineState::Exited { out_of_memory: true, .. } => {
-            findings.push((format!("{name} was ended for want of memory"), format!("raise instances.{name}.memory, then {up}")));
+            findings.push((
+                format!("{name} was ended for want of memory"),
+                format!("raise instances.{name}.memory, then {up}"),
+            ));
         }
         MachineState::Running => {}
-        state => findings.push((format!("{name} does not run: {state}"), format!("{up}; why: {} logs {name}", mgctl()))),
+        state => findings
+            .push((format!("{name} does not run: {state}"), format!("{up}; why: {} logs {name}", mgctl()))),
     }
     if let Some(why) = silent {
         findings.push((format!("{name} does not answer: {why}"), format!("{} logs {name}", mgctl())));
@@ -165,10 +194,16 @@ fn find(
             findings.push((format!("{name} is registered as {}, and is at {is}", row.address), up));
         }
         Some(row) if row.status == "diverged" => {
-            findings.push((format!("{name} holds commits that MAIN does not have (MG042)"), format!("{} query --on {name} ...", mgctl())));
+            findings.push((
+                format!("{name} holds commits that MAIN does not have (MG042)"),
+                format!("{} query --on {name} ...", mgctl()),
+            ));
         }
         Some(row) if row.status == "invalid" => {
-            findings.push((format!("MAIN does not reach {name} at {}", row.address), format!("{} logs {name}", mgctl())));
+            findings.push((
+                format!("MAIN does not reach {name} at {}", row.address),
+                format!("{} logs {name}", mgctl()),
+            ));
         }
         Some(_) => {}
     }
@@ -176,7 +211,8 @@ fn find(
 
 /// Returns the headline, the table and the findings.
 pub(super) fn render(session: &Session, report: &Report, ui: &Ui) -> String {
-    let replicas: Vec<&NodeLine> = report.lines.iter().filter(|l| report.main.as_ref() != Some(&l.name)).collect();
+    let replicas: Vec<&NodeLine> =
+        report.lines.iter().filter(|l| report.main.as_ref() != Some(&l.name)).collect();
     let ready = replicas.iter().filter(|l| l.row.as_ref().is_some_and(ReplicaRow::is_level)).count();
     let state = match report.level {
         Some(Check::Redundant) => "HEALTHY",
@@ -202,8 +238,17 @@ pub(super) fn table(session: &Session, report: &Report) -> Table {
         crate::runtime::Any::Docker(_) => "CONTAINER",
         crate::runtime::Any::Process(_) => "PROCESS",
     };
-    let mut table =
-        Table::new(["NAME", "ROLE", "MODE", "STATE", "BEHIND", "REGISTERED AS", "BOLT", machine_title, "UPTIME"]);
+    let mut table = Table::new([
+        "NAME",
+        "ROLE",
+        "MODE",
+        "STATE",
+        "BEHIND",
+        "REGISTERED AS",
+        "BOLT",
+        machine_title,
+        "UPTIME",
+    ]);
     for line in &report.lines {
         let is_main = report.main.as_ref() == Some(&line.name);
         let dash = || Cell::new("–", Tone::Dim);

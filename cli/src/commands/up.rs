@@ -34,12 +34,17 @@ pub(super) async fn run(context: &Context, args: &Up) -> Result<Exit, CliError> 
     if args.dry_run.dry_run {
         return diff::show(&session, &plan, false);
     }
-    let moves_main = args.enforce_roles && status::report(&wish.topology, &seen).main.is_some_and(|m| m != wish.topology.main().name);
+    let moves_main = args.enforce_roles
+        && status::report(&wish.topology, &seen).main.is_some_and(|m| m != wish.topology.main().name);
     if plan.is_done() && !moves_main {
         let report = status::report(&session.topology, &seen);
         let text = |_: &Ui| {
             let mut text: Vec<String> = plan.notes.iter().map(|n| format!("note: {n}")).collect();
-            text.push(format!("Cluster {} is up to date: nothing to do ({:.1}s)", session.cluster(), began.elapsed().as_secs_f64()));
+            text.push(format!(
+                "Cluster {} is up to date: nothing to do ({:.1}s)",
+                session.cluster(),
+                began.elapsed().as_secs_f64()
+            ));
             text.join("\n")
         };
         let mut data = status::to_json(&session, &report);
@@ -52,14 +57,24 @@ pub(super) async fn run(context: &Context, args: &Up) -> Result<Exit, CliError> 
     }
 
     let count = wish.topology.instances.len();
-    ui.say(&format!("Cluster {}  ({count} instances, runtime {})", session.cluster(), session.runtime.describe()));
+    ui.say(&format!(
+        "Cluster {}  ({count} instances, runtime {})",
+        session.cluster(),
+        session.runtime.describe()
+    ));
     let interrupt = on_ctrl_c(ui);
     let shown = Shown::new(ui);
     let (seen, _) = session
         .locked(wish.topology.wait.timeout, async {
             let done = cluster::converge(&session.execution(&wish, &shown, interrupt.clone())).await?;
             if moves_main {
-                promote::switch(&session, &wish.topology.main().name, wish.topology.wait.timeout, interrupt.clone()).await?;
+                promote::switch(
+                    &session,
+                    &wish.topology.main().name,
+                    wish.topology.wait.timeout,
+                    interrupt.clone(),
+                )
+                .await?;
                 return Ok((session.look().await?, true));
             }
             Ok(done)
@@ -95,17 +110,22 @@ async fn end_screen(session: &Session, seen: &Observed, took: Duration) -> Resul
     data["changed"] = json!(true);
     data["seconds"] = json!((took.as_secs_f64() * 1000.0).round() / 1000.0);
     if let Some(Ok(proof)) = &proof {
-        data["proof"] = json!({ "query": proof.query, "rows": proof.rows, "digest": proof.digest, "nodes": proof.nodes });
+        data["proof"] =
+            json!({ "query": proof.query, "rows": proof.rows, "digest": proof.digest, "nodes": proof.nodes });
     }
     let text = |ui: &Ui| {
         let counts = summary(seen, &report);
         let word = if ok { "healthy" } else { "up" };
-        let mut out = format!("Cluster {} is {word}: {counts}  ({:.1}s)\n\n", session.cluster(), took.as_secs_f64());
+        let mut out =
+            format!("Cluster {} is {word}: {counts}  ({:.1}s)\n\n", session.cluster(), took.as_secs_f64());
         out += &status::table(session, &report).render(ui);
         if let Some(Ok(proof)) = &proof {
             out += &format!(
                 "\n\n{}\n  {} rows, digest {}, the same on {}",
-                proof.query, proof.rows, proof.digest, proof.nodes.join(", ")
+                proof.query,
+                proof.rows,
+                proof.digest,
+                proof.nodes.join(", ")
             );
         }
         out += "\n";

@@ -105,7 +105,9 @@ pub(super) async fn run(context: &Context, args: &Verify) -> Result<Exit, CliErr
     let first = read(&session, &main, None, until).await?;
     step.done(&first.print.text()[..12]);
     let mut reads = vec![first];
-    for target in super::query::targets(&session, &seen, "all")?.into_iter().filter(|t| t.instance != main.instance) {
+    for target in
+        super::query::targets(&session, &seen, "all")?.into_iter().filter(|t| t.instance != main.instance)
+    {
         let step = session.ui.step("verify", &target.instance);
         let next = read(&session, &target, reads[0].position.as_ref(), until).await?;
         step.done(&next.print.text()[..12]);
@@ -145,7 +147,12 @@ pub(super) async fn run(context: &Context, args: &Verify) -> Result<Exit, CliErr
 }
 
 /// Reads a node's graph, once it has everything up to `from` and while it does not change.
-async fn read(session: &Session, target: &Target, from: Option<&Position>, until: Instant) -> Result<Read, CliError> {
+async fn read(
+    session: &Session,
+    target: &Target,
+    from: Option<&Position>,
+    until: Instant,
+) -> Result<Read, CliError> {
     if let Some(from) = from {
         loop {
             let own = position(session, target).await?;
@@ -153,10 +160,13 @@ async fn read(session: &Session, target: &Target, from: Option<&Position>, until
                 break;
             }
             if Instant::now() > until {
-                return Err(CliError::new(Exit::TimedOut, format!("`{}` does not reach position {}", target.instance, from.applied))
-                    .code("MG071")
-                    .thing(format!("cluster `{}`", session.cluster()))
-                    .help(format!("see {} status", mgctl())));
+                return Err(CliError::new(
+                    Exit::TimedOut,
+                    format!("`{}` does not reach position {}", target.instance, from.applied),
+                )
+                .code("MG071")
+                .thing(format!("cluster `{}`", session.cluster()))
+                .help(format!("see {} status", mgctl())));
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -171,10 +181,13 @@ async fn read(session: &Session, target: &Target, from: Option<&Position>, until
             return Ok(Read { target: target.clone(), print, position: after });
         }
         if attempts == READS_MAX {
-            return Err(CliError::new(Exit::Degraded, format!("the graph of `{}` changes while it is read", target.instance))
-                .code("MG079")
-                .thing(format!("cluster `{}`, {attempts} attempts", session.cluster()))
-                .help("stop what writes, and run it again"));
+            return Err(CliError::new(
+                Exit::Degraded,
+                format!("the graph of `{}` changes while it is read", target.instance),
+            )
+            .code("MG079")
+            .thing(format!("cluster `{}`, {attempts} attempts", session.cluster()))
+            .help("stop what writes, and run it again"));
         }
     }
 }
@@ -184,9 +197,11 @@ async fn position(session: &Session, target: &Target) -> Result<Option<Position>
         Ok(rows) => Ok(decode_state(&rows)),
         // Memgraph's image does not know the query.
         Err(NodeError::Refused { .. }) => Ok(None),
-        Err(error) => Err(CliError::new(Exit::Degraded, format!("`{}` does not answer: {error}", target.instance))
-            .code("MG068")
-            .help(format!("see {} status", mgctl()))),
+        Err(error) => {
+            Err(CliError::new(Exit::Degraded, format!("`{}` does not answer: {error}", target.instance))
+                .code("MG068")
+                .help(format!("see {} status", mgctl())))
+        }
     }
 }
 
@@ -268,7 +283,12 @@ pub(super) async fn proof(session: &Session, seen: &Observed) -> Result<Proof, C
             format!("`{}` and `{}` answer `{query}` differently", prints[0].0.instance, other.instance),
         )
         .code("MG080")
-        .thing(format!("cluster `{}`: {} rows and {} rows", session.cluster(), first.vertices, print.vertices))
+        .thing(format!(
+            "cluster `{}`: {} rows and {} rows",
+            session.cluster(),
+            first.vertices,
+            print.vertices
+        ))
         .note("something may have written in between")
         .help(format!("compare them at one position: {} verify", mgctl())));
     }
