@@ -764,3 +764,219 @@ impl Decoder<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn every_change(names: &Names) -> Vec<Change> {
+        let (label, key, other) = (names.label("Person"), names.key("name"), names.key("since"));
+        let edge_type = names.edge_type("KNOWS").unwrap();
+        let id = VertexId(300);
+        vec![
+            Change::CreateVertex {
+                id,
+                labels: vec![label, names.label("Ärztin")],
+                properties: vec![(key, Value::string("Ada"))],
+            },
+            Change::CreateVertex { id: VertexId((1 << 40) - 1), labels: vec![], properties: vec![] },
+            Change::AddLabel { id, label },
+            Change::RemoveLabel { id, label },
+            Change::SetVertexProperty { id, key, value: Value::Null },
+            Change::CreateEdge {
+                id: EdgeId(1),
+                from: id,
+                to: id,
+                edge_type,
+                properties: vec![(other, Value::Int(-1815))],
+            },
+            Change::SetEdgeProperty { id: EdgeId(1), key: other, value: Value::Float(0.5) },
+            Change::DeleteEdge { id: EdgeId(1) },
+            Change::DeleteVertex { id },
+            Change::CreateIndex(IndexSpec::Label(label)),
+            Change::DropIndex(IndexSpec::LabelProperties(label, vec![key, other])),
+            Change::CreateConstraint(ConstraintSpec {
+                kind: ConstraintKind::Unique,
+                label,
+                properties: vec![key],
+            }),
+            Change::DropConstraint(ConstraintSpec {
+                kind: ConstraintKind::Exists,
+                label,
+                properties: vec![other],
+            }),
+        ]
+    }
+
+    fn leaf() -> impl Strategy<Value = Value> {
+        let text = || ".{0,6}".prop_map(Arc::<str>::from);
+        prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::Bool),
+            any::<i64>().prop_map(Value::Int),
+            any::<f64>().prop_map(Value::Float),
+            text().prop_map(Value::String),
+            any::<Vec<u8>>().prop_map(|bytes| Value::Bytes(bytes.into())),
+            any::<i32>().prop_map(|days| Value::Date(Date(days))),
+            any::<i64>().prop_map(|nanos| Value::LocalTime(LocalTime(nanos))),
+            any::<(i64, i32)>()
+                .prop_map(|(nanos, offset_seconds)| { Value::Time(OffsetTime { nanos, offset_seconds }) }),
+            (any::<i64>(), 0u32..1_000_000_000)
+                .prop_map(|(seconds, nanos)| { Value::LocalDateTime(LocalDateTime { seconds, nanos }) }),
+            (any::<i64>(), 0u32..1_000_000_000, any::<i32>(), proptest::option::of(text())).prop_map(
+                |(seconds, nanos, offset_seconds, zone)| {
+                    Value::DateTime(Arc::new(DateTime { seconds, nanos, offset_seconds, zone }))
+                }
+            ),
+            any::<(i64, i64, i64, i32)>().prop_map(|(months, days, seconds, nanos)| {
+                Value::Duration(Arc::new(Duration { months, days, seconds, nanos }))
+            }),
+            any::<(u32, f64, f64, Option<f64>)>().prop_map(|(srid, x, y, z)| Value::Point(Arc::new(Point {
+                srid,
+                x,
+                y,
+                z
+            }))),
+            (text(), text())
+                .prop_map(|(enum_name, value)| Value::Enum(Arc::new(EnumValue { enum_name, value }))),
+        ]
+    }
+
+    fn value() -> impl Strategy<Value = Value> {
+        leaf().prop_recursive(4, 40, 6, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..6).prop_map(Value::list),
+                proptest::collection::btree_map(".{0,4}".prop_map(Arc::<str>::from), inner, 0..6)
+                    .prop_map(|map| Value::Map(Arc::new(map))),
+            ]
+        })
+    }
+
+    fn nested(depth: usize) -> Value {
+        (0..depth).fold(Value::Int(1), |inner, _| Value::list([inner]))
+    }
+
+    /// These bytes are in files and on the wire: when they change, the version byte must.
+    #[test]
+    fn the_form_of_every_change_is_fixed() {
+        let names = Names::default();
+        let bytes = encode(&names, &every_change(&names)).unwrap();
+        let expected = [
+            &[1, 2, 6][..],
+            b"Person",
+            &[7],
+            "Ärztin".as_bytes(),
+            &[1, 5],
+            b"KNOWS",
+            &[2, 4],
+            b"name",
+            &[5],
+            b"since",
+            &[13],
+            &[1, 0xac, 2, 2, 0, 1, 1, 0, 5, 3],
+            b"Ada",
+            &[1, 0xff, 0xff, 0xff, 0xff, 0xff, 0x1f, 0, 0],
+            &[3, 0xac, 2, 0],
+            &[4, 0xac, 2, 0],
+            &[5, 0xac, 2, 0, 0],
+            &[6, 1, 0xac, 2, 0xac, 2, 0, 1, 1, 3, 0xad, 0x1c],
+            &[8, 1, 1, 4, 0, 0, 0, 0, 0, 0, 0xe0, 0x3f],
+            &[7, 1],
+            &[2, 0xac, 2],
+            &[9, 1, 0],
+            &[10, 2, 0, 2, 0, 1],
+            &[11, 2, 0, 1, 0],
+            &[12, 1, 0, 1, 1],
+        ]
+        .concat();
+        assert_eq!(bytes, expected);
+        assert_eq!(decode(&names, &bytes).unwrap(), every_change(&names));
+    }
+
+    #[test]
+    fn names_travel_as_text() {
+        let (here, there) = (Names::default(), Names::default());
+        there.label("Other");
+        there.key("since");
+        let bytes = encode(&here, &every_change(&here)).unwrap();
+        assert_eq!(decode(&there, &bytes).unwrap(), every_change(&there));
+    }
+
+    #[test]
+    fn what_no_property_can_hold_is_refused() {
+        assert_eq!(check_value(&nested(NESTING_MAX)), Ok(()));
+        assert_eq!(check_value(&nested(NESTING_MAX + 1)), Err(ValueError::TooDeep));
+        assert_eq!(check_value(&Value::list([Value::Edge(EdgeId(1))])), Err(ValueError::RunTimeOnly));
+        let names = Names::default();
+        let set = |value| Change::SetVertexProperty { id: VertexId(1), key: names.key("k"), value };
+        assert_eq!(encode(&names, &[set(Value::Vertex(VertexId(1)))]), Err(ValueError::RunTimeOnly));
+
+        let deepest = encode(&names, &[set(nested(NESTING_MAX))]).unwrap();
+        assert_eq!(decode(&names, &deepest).unwrap(), [set(nested(NESTING_MAX))]);
+        let start = deepest.iter().position(|byte| *byte == 6).unwrap();
+        for extra in [1, 1_000_000] {
+            let mut hostile = deepest[..start].to_vec();
+            hostile.extend([6, 1].repeat(extra));
+            hostile.extend(&deepest[start..]);
+            assert_eq!(decode(&names, &hostile).unwrap_err().what, "nesting too deep");
+        }
+    }
+
+    #[test]
+    fn counts_beyond_the_bytes_are_refused_before_room_is_made() {
+        let names = Names::default();
+        let huge = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
+        for start in [&[1][..], &[1, 0], &[1, 0, 0], &[1, 0, 0, 0], &[1, 0, 0, 0, 1, 1, 1]] {
+            let bytes = [start, &huge, &[0; 30]].concat();
+            assert_eq!(decode(&names, &bytes).unwrap_err().what, "a count beyond what is there");
+        }
+        assert_eq!(decode(&names, &[2, 0, 0, 0, 0]).unwrap_err().what, "an unknown version");
+        assert_eq!(decode(&names, &[1, 0, 0, 0, 0, 9]).unwrap_err().what, "bytes after the last change");
+        let endless = [0xff; 12];
+        assert!(decode(&names, &[&[1][..], &endless].concat()).is_err());
+    }
+
+    #[test]
+    fn every_cut_is_refused() {
+        let names = Names::default();
+        let bytes = encode(&names, &every_change(&names)).unwrap();
+        for end in 0..bytes.len() {
+            assert!(decode(&names, &bytes[..end]).is_err(), "cut at {end}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn values_come_back_as_they_went(value in value()) {
+            let mut bytes = Vec::new();
+            write_value(&mut bytes, &value);
+            let mut r = Reader::new(&bytes);
+            // Compared as text, in which NaN equals itself.
+            prop_assert_eq!(format!("{:?}", r.value().unwrap()), format!("{value:?}"));
+            prop_assert!(r.is_empty());
+            let mut r = Reader::new(&bytes);
+            r.skip_value().unwrap();
+            prop_assert!(r.is_empty());
+        }
+
+        #[test]
+        fn mutated_bytes_never_panic(value in value(), at: proptest::sample::Index, byte: u8) {
+            let names = Names::default();
+            let mut changes = every_change(&names);
+            changes.push(Change::SetVertexProperty { id: VertexId(1), key: names.key("k"), value });
+            let mut bytes = encode(&names, &changes).unwrap();
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            // What still decodes can be encoded again.
+            if let Ok(changes) = decode(&names, &bytes) {
+                encode(&names, &changes).unwrap();
+            }
+        }
+
+        #[test]
+        fn random_bytes_never_panic(bytes: Vec<u8>) {
+            let _ = decode(&Names::default(), &[&[1][..], &bytes].concat());
+        }
+    }
+}
