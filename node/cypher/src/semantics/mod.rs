@@ -117,3 +117,6 @@ pub struct Analyzed {
     pub reads: bool,
     pub writes: bool,
 }
+
+#[cfg(test)]
+mod tests;
