@@ -184,7 +184,7 @@ impl<'a> Machine<'a> {
                 left
             }
             Expr::Negate(inner) => match self.eval(inner)? {
-                Value::Duration(d) => temporal::negate(&d),
+                Value::Duration(d) => temporal::negate(&d)?,
                 v => negate(v)?,
             },
             Expr::Plus(inner) => match self.eval(inner)? {

@@ -82,7 +82,7 @@ fn text(v: &Value) -> Option<Value> {
         Value::Float(f) => Value::string(float_text(*f)),
         Value::Bool(b) => Value::string(if *b { "true" } else { "false" }),
         Value::Enum(e) => Value::string(format!("{}::{}", e.enum_name, e.value)),
-        _ => return None,
+        other => Value::string(crate::temporal::temporal_text(other)?),
     })
 }
 

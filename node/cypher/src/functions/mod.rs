@@ -12,6 +12,7 @@ mod string;
 
 use crate::error::{CypherError, did_you_mean};
 use crate::executor::Runtime;
+use crate::temporal::functions as temporal;
 use mgnode_core::storage::Transaction;
 use mgnode_core::types::Value;
 
@@ -148,6 +149,39 @@ static TABLE: &[Function] = &[
     pure("isnan", 1, 1, math::is_nan),
     pure("pi", 0, 0, math::pi),
     pure("e", 0, 0, math::e),
+    // Dates, times, durations.
+    reads("date", 0, 1, temporal::date),
+    reads("date.transaction", 0, 1, temporal::date),
+    reads("date.statement", 0, 1, temporal::date),
+    reads("date.realtime", 0, 1, temporal::date),
+    pure("date.truncate", 2, 3, temporal::date_truncate),
+    reads("localtime", 0, 1, temporal::local_time),
+    reads("localtime.transaction", 0, 1, temporal::local_time),
+    reads("localtime.statement", 0, 1, temporal::local_time),
+    reads("localtime.realtime", 0, 1, temporal::local_time),
+    pure("localtime.truncate", 2, 3, temporal::local_time_truncate),
+    reads("time", 0, 1, temporal::time),
+    reads("time.transaction", 0, 1, temporal::time),
+    reads("time.statement", 0, 1, temporal::time),
+    reads("time.realtime", 0, 1, temporal::time),
+    pure("time.truncate", 2, 3, temporal::time_truncate),
+    reads("localdatetime", 0, 1, temporal::local_date_time),
+    reads("localdatetime.transaction", 0, 1, temporal::local_date_time),
+    reads("localdatetime.statement", 0, 1, temporal::local_date_time),
+    reads("localdatetime.realtime", 0, 1, temporal::local_date_time),
+    pure("localdatetime.truncate", 2, 3, temporal::local_date_time_truncate),
+    reads("datetime", 0, 1, temporal::date_time),
+    reads("datetime.transaction", 0, 1, temporal::date_time),
+    reads("datetime.statement", 0, 1, temporal::date_time),
+    reads("datetime.realtime", 0, 1, temporal::date_time),
+    pure("datetime.truncate", 2, 3, temporal::date_time_truncate),
+    pure("datetime.fromepoch", 2, 2, temporal::from_epoch),
+    pure("datetime.fromepochmillis", 1, 1, temporal::from_epoch_millis),
+    pure("duration", 1, 1, temporal::make_duration),
+    pure("duration.between", 2, 2, temporal::between),
+    pure("duration.inmonths", 2, 2, temporal::in_months),
+    pure("duration.indays", 2, 2, temporal::in_days),
+    pure("duration.inseconds", 2, 2, temporal::in_seconds),
     pure("point", 1, 1, math::point),
     pure("point.distance", 2, 2, math::distance),
     pure("distance", 2, 2, math::distance),

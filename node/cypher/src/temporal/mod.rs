@@ -1,0 +1,424 @@
+//! Dates, times and durations.
+//!
+//! Every temporal value but a duration is taken apart into [`Parts`] (a day, a time of day, a zone,
+//! each where the type has it), changed there, and put together again as the type that is wanted.
+//! [`calendar`] counts days, [`text`] reads and writes ISO 8601, [`functions`] is what queries call.
+//! Zones by name come from the database that is compiled in, so every node knows the same ones.
+
+mod calendar;
+pub(crate) mod functions;
+mod text;
+
+pub use text::temporal_text;
+
+use crate::ast::ArithmeticOp;
+use crate::error::CypherError;
+use crate::fail;
+use crate::value::type_name;
+use calendar::{civil, days, days_in_month, week_date};
+use mgnode_core::types::{Date, DateTime, Duration, LocalDateTime, LocalTime, OffsetTime, Value};
+use std::sync::Arc;
+
+const DAY_NANOS: i64 = 86_400_000_000_000;
+const SECOND_NANOS: i64 = 1_000_000_000;
+/// A year of 365.2425 days has twelve of these.
+const AVERAGE_MONTH_SECONDS: f64 = 2_629_746.0;
+
+/// The types that are points in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Date,
+    LocalTime,
+    Time,
+    LocalDateTime,
+    DateTime,
+}
+
+impl Kind {
+    fn has_date(self) -> bool {
+        matches!(self, Kind::Date | Kind::LocalDateTime | Kind::DateTime)
+    }
+
+    fn has_time(self) -> bool {
+        self != Kind::Date
+    }
+
+    fn has_zone(self) -> bool {
+        matches!(self, Kind::Time | Kind::DateTime)
+    }
+}
+
+/// Where a clock stands.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Zone {
+    Offset(i32),
+    Named(Arc<str>),
+}
+
+/// A temporal value taken apart; clock and calendar of its zone.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Parts {
+    /// Days since 1970-01-01.
+    day: Option<i64>,
+    /// Nanoseconds since midnight.
+    time: Option<i64>,
+    zone: Option<Zone>,
+}
+
+impl Zone {
+    /// Returns the offset from UTC that is in force at a local time.
+    fn offset(&self, day: i64, time: i64) -> Result<i32, CypherError> {
+        let name = match self {
+            Zone::Offset(seconds) => return Ok(*seconds),
+            Zone::Named(name) => name,
+        };
+        let zone = named(name)?;
+        let (year, month, d) = civil(day);
+        let date_time = i16::try_from(year).ok().and_then(|year| {
+            let nanos = (time % SECOND_NANOS) as i32;
+            let seconds = time / SECOND_NANOS;
+            jiff::civil::DateTime::new(
+                year,
+                month as i8,
+                d as i8,
+                (seconds / 3600) as i8,
+                (seconds / 60 % 60) as i8,
+                (seconds % 60) as i8,
+                nanos,
+            )
+            .ok()
+        });
+        let found = date_time.and_then(|dt| zone.to_ambiguous_timestamp(dt).compatible().ok());
+        found.map(|at| zone.to_offset(at).seconds()).ok_or_else(|| {
+            fail::value(format!("the offset of `{name}` is known for the years -9999 to 9999 only, not for {year}"))
+        })
+    }
+
+    /// Returns the offset from UTC that is in force at a moment.
+    fn offset_at(&self, seconds: i64) -> Result<i32, CypherError> {
+        match self {
+            Zone::Offset(offset) => Ok(*offset),
+            Zone::Named(name) => {
+                let zone = named(name)?;
+                jiff::Timestamp::from_second(seconds)
+                    .map(|at| zone.to_offset(at).seconds())
+                    .map_err(|_| fail::value(format!("the offset of `{name}` is not known at that time")))
+            }
+        }
+    }
+}
+
+fn named(name: &str) -> Result<jiff::tz::TimeZone, CypherError> {
+    jiff::tz::TimeZone::get(name).map_err(|_| fail::value(format!("there is no time zone `{name}`")))
+}
+
+impl Parts {
+    /// Takes a temporal value apart; None for any other.
+    pub(crate) fn of(v: &Value) -> Option<Parts> {
+        Some(match v {
+            Value::Date(d) => Parts { day: Some(i64::from(d.0)), ..Parts::default() },
+            Value::LocalTime(t) => Parts { time: Some(t.0), ..Parts::default() },
+            Value::Time(t) => {
+                Parts { day: None, time: Some(t.nanos), zone: Some(Zone::Offset(t.offset_seconds)) }
+            }
+            Value::LocalDateTime(t) => Parts {
+                day: Some(t.seconds.div_euclid(86_400)),
+                time: Some(t.seconds.rem_euclid(86_400) * SECOND_NANOS + i64::from(t.nanos)),
+                zone: None,
+            },
+            Value::DateTime(t) => {
+                let local = t.seconds + i64::from(t.offset_seconds);
+                Parts {
+                    day: Some(local.div_euclid(86_400)),
+                    time: Some(local.rem_euclid(86_400) * SECOND_NANOS + i64::from(t.nanos)),
+                    zone: Some(t.zone.clone().map_or(Zone::Offset(t.offset_seconds), Zone::Named)),
+                }
+            }
+            _ => return None,
+        })
+    }
+
+    /// Puts a value together. What the type needs and the parts lack is midnight, the first day of
+    /// 1970, or UTC; what it does not have is left out.
+    pub(crate) fn build(self, kind: Kind) -> Result<Value, CypherError> {
+        let day = self.day.unwrap_or(0);
+        let time = self.time.unwrap_or(0);
+        let zone = self.zone.clone().unwrap_or(Zone::Offset(0));
+        let day_seconds = || {
+            day.checked_mul(86_400)
+                .and_then(|s| s.checked_add(time / SECOND_NANOS))
+                .ok_or_else(|| fail::value("the date is too far away"))
+        };
+        let nanos = (time % SECOND_NANOS) as u32;
+        Ok(match kind {
+            Kind::Date => {
+                Value::Date(Date(i32::try_from(day).map_err(|_| fail::value("the date is too far away"))?))
+            }
+            Kind::LocalTime => Value::LocalTime(LocalTime(time)),
+            Kind::Time => {
+                Value::Time(OffsetTime { nanos: time, offset_seconds: zone.offset(day, time)? })
+            }
+            Kind::LocalDateTime => Value::LocalDateTime(LocalDateTime { seconds: day_seconds()?, nanos }),
+            Kind::DateTime => {
+                let offset_seconds = zone.offset(day, time)?;
+                Value::DateTime(Arc::new(DateTime {
+                    seconds: day_seconds()? - i64::from(offset_seconds),
+                    nanos,
+                    offset_seconds,
+                    zone: if let Zone::Named(name) = zone { Some(name) } else { None },
+                }))
+            }
+        })
+    }
+
+    /// Nanoseconds since 1970 on the local clock.
+    fn local(&self) -> i128 {
+        i128::from(self.day.unwrap_or(0)) * i128::from(DAY_NANOS) + i128::from(self.time.unwrap_or(0))
+    }
+
+    fn at_local(mut self, nanos: i128) -> Parts {
+        self.day = Some(nanos.div_euclid(i128::from(DAY_NANOS)) as i64);
+        self.time = Some(nanos.rem_euclid(i128::from(DAY_NANOS)) as i64);
+        self
+    }
+
+    /// Nanoseconds since 1970 UTC.
+    fn instant(&self) -> Result<i128, CypherError> {
+        let offset = match &self.zone {
+            Some(zone) => zone.offset(self.day.unwrap_or(0), self.time.unwrap_or(0))?,
+            None => 0,
+        };
+        Ok(self.local() - i128::from(offset) * i128::from(SECOND_NANOS))
+    }
+
+    /// The same moment on the clock of another zone.
+    fn in_zone(&self, zone: &Zone) -> Result<Parts, CypherError> {
+        let instant = self.instant()?;
+        let offset = zone.offset_at(instant.div_euclid(i128::from(SECOND_NANOS)) as i64)?;
+        let moved = self.clone().at_local(instant + i128::from(offset) * i128::from(SECOND_NANOS));
+        Ok(Parts { zone: Some(zone.clone()), ..moved })
+    }
+}
+
+/// Makes a duration from months, days and nanoseconds.
+fn duration(months: i64, days: i64, nanos: i128) -> Result<Value, CypherError> {
+    let seconds = i64::try_from(nanos.div_euclid(i128::from(SECOND_NANOS))).map_err(|_| too_long())?;
+    Ok(Value::Duration(Arc::new(Duration {
+        months,
+        days,
+        seconds,
+        nanos: nanos.rem_euclid(i128::from(SECOND_NANOS)) as i32,
+    })))
+}
+
+fn too_long() -> CypherError {
+    fail::arithmetic("NumberOutOfRange", "the duration is too long")
+}
+
+/// Makes a duration of parts with fractions; a fraction goes on as the next smaller part.
+fn duration_of(months: f64, days: f64, nanos: f64, exact_nanos: i128) -> Result<Value, CypherError> {
+    let whole_months = months.trunc();
+    let month_seconds = (months - whole_months) * AVERAGE_MONTH_SECONDS;
+    let month_days = (month_seconds / 86_400.0).trunc();
+    let days = days + month_days;
+    let whole_days = days.trunc();
+    let seconds = (month_seconds - month_days * 86_400.0) + (days - whole_days) * 86_400.0;
+    if [whole_months, whole_days, seconds, nanos].iter().any(|f| !f.is_finite() || f.abs() > 9e18) {
+        return Err(too_long());
+    }
+    let fraction = (seconds * 1e9).round() + nanos.trunc();
+    duration(whole_months as i64, whole_days as i64, exact_nanos + fraction as i128)
+}
+
+fn total_nanos(d: &Duration) -> i128 {
+    i128::from(d.seconds) * i128::from(SECOND_NANOS) + i128::from(d.nanos)
+}
+
+/// Returns `-d`.
+pub(crate) fn negate(d: &Duration) -> Result<Value, CypherError> {
+    match (d.months.checked_neg(), d.days.checked_neg()) {
+        (Some(months), Some(days)) => duration(months, days, -total_nanos(d)),
+        _ => Err(too_long()),
+    }
+}
+
+/// Computes with temporal values; None where neither side is one that the operator takes.
+pub(crate) fn arithmetic(op: ArithmeticOp, a: &Value, b: &Value) -> Option<Result<Value, CypherError>> {
+    use ArithmeticOp::{Add, Divide, Multiply, Subtract};
+    // The usual case first: numbers and strings have nothing to do here.
+    if !matches!(a, Value::Duration(_)) && !matches!(b, Value::Duration(_)) {
+        return None;
+    }
+    let number = |v: &Value| match v {
+        Value::Int(i) => Some(*i as f64),
+        Value::Float(f) => Some(*f),
+        _ => None,
+    };
+    Some(match (op, a, b) {
+        (Add | Subtract, Value::Duration(x), Value::Duration(y)) => {
+            let sign = if op == Add { 1 } else { -1 };
+            let join = |p: i64, q: i64| q.checked_mul(sign).and_then(|q| p.checked_add(q));
+            match (join(x.months, y.months), join(x.days, y.days)) {
+                (Some(months), Some(days)) => {
+                    duration(months, days, total_nanos(x) + total_nanos(y) * i128::from(sign))
+                }
+                _ => Err(too_long()),
+            }
+        }
+        (Add, Value::Duration(d), other) if Parts::of(other).is_some() => moved(other, d, 1),
+        (Add, other, Value::Duration(d)) if Parts::of(other).is_some() => moved(other, d, 1),
+        (Subtract, other, Value::Duration(d)) if Parts::of(other).is_some() => moved(other, d, -1),
+        (Multiply, Value::Duration(d), n) | (Multiply, n, Value::Duration(d)) => match n {
+            Value::Int(n) => match (d.months.checked_mul(*n), d.days.checked_mul(*n)) {
+                (Some(months), Some(days)) => {
+                    total_nanos(d).checked_mul(i128::from(*n)).ok_or_else(too_long).and_then(|t| duration(months, days, t))
+                }
+                _ => Err(too_long()),
+            },
+            n => match number(n) {
+                Some(f) => scaled(d, f),
+                None => return None,
+            },
+        },
+        (Divide, Value::Duration(d), n) => match number(n) {
+            Some(0.0) => Err(fail::arithmetic("DivisionByZero", "a duration is divided by zero")),
+            Some(f) => scaled(d, 1.0 / f),
+            None => return None,
+        },
+        _ => return None,
+    })
+}
+
+fn scaled(d: &Duration, by: f64) -> Result<Value, CypherError> {
+    duration_of(d.months as f64 * by, d.days as f64 * by, total_nanos(d) as f64 * by, 0)
+}
+
+/// Moves a point in time by a duration: months first, then days, then the rest.
+fn moved(v: &Value, d: &Duration, sign: i64) -> Result<Value, CypherError> {
+    let kind = kind_of(v).ok_or_else(|| fail::types(format!("{} cannot be moved", type_name(v))))?;
+    let mut parts = Parts::of(v).unwrap_or_default();
+    let nanos = total_nanos(d) * i128::from(sign);
+    if let Some(day) = parts.day {
+        let far = || fail::value("the date is too far away");
+        let (year, month, of_month) = civil(day);
+        let months = d.months.checked_mul(sign).and_then(|m| m.checked_add(year * 12 + month - 1)).ok_or_else(far)?;
+        let (year, month) = (months.div_euclid(12), months.rem_euclid(12) + 1);
+        if year.abs() > 10_000_000_000 {
+            return Err(far());
+        }
+        let moved = days(year, month, of_month.min(days_in_month(year, month)));
+        parts.day = Some(d.days.checked_mul(sign).and_then(|n| moved.checked_add(n)).ok_or_else(far)?);
+    }
+    match kind {
+        Kind::Date => {
+            let whole = (nanos / i128::from(DAY_NANOS)) as i64;
+            parts.day = parts.day.map(|day| day + whole);
+        }
+        Kind::LocalTime | Kind::Time => {
+            let time = i128::from(parts.time.unwrap_or(0)) + nanos;
+            parts.time = Some(time.rem_euclid(i128::from(DAY_NANOS)) as i64);
+        }
+        Kind::LocalDateTime => parts = parts.clone().at_local(parts.local() + nanos),
+        Kind::DateTime => {
+            // Hours pass in the moment, not on the clock.
+            let zone = parts.zone.clone().unwrap_or(Zone::Offset(0));
+            let utc = Parts { zone: Some(Zone::Offset(0)), ..Parts::default() };
+            parts = utc.at_local(parts.instant()? + nanos).in_zone(&zone)?;
+        }
+    }
+    parts.build(kind)
+}
+
+pub(crate) fn kind_of(v: &Value) -> Option<Kind> {
+    Some(match v {
+        Value::Date(_) => Kind::Date,
+        Value::LocalTime(_) => Kind::LocalTime,
+        Value::Time(_) => Kind::Time,
+        Value::LocalDateTime(_) => Kind::LocalDateTime,
+        Value::DateTime(_) => Kind::DateTime,
+        _ => return None,
+    })
+}
+
+/// Returns a part of a temporal value, such as `year`; None where it is no temporal value.
+pub(crate) fn component(v: &Value, name: &str) -> Option<Value> {
+    if let Value::Duration(d) = v {
+        return Some(duration_component(d, name));
+    }
+    let parts = Parts::of(v)?;
+    let int = |i: i64| Some(Value::Int(i));
+    let from_day = parts.day.and_then(|day| {
+        let (year, month, of_month) = civil(day);
+        let (week_year, week, weekday) = week_date(day);
+        let quarter = (month - 1) / 3 + 1;
+        match name {
+            "year" => int(year),
+            "quarter" => int(quarter),
+            "month" => int(month),
+            "week" => int(week),
+            "weekYear" => int(week_year),
+            "day" => int(of_month),
+            "ordinalDay" => int(day - days(year, 1, 1) + 1),
+            "weekDay" | "dayOfWeek" => int(weekday),
+            "dayOfQuarter" => int(day - days(year, quarter * 3 - 2, 1) + 1),
+            _ => None,
+        }
+    });
+    let from_time = parts.time.and_then(|t| match name {
+        "hour" => int(t / 3_600_000_000_000),
+        "minute" => int(t / 60_000_000_000 % 60),
+        "second" => int(t / SECOND_NANOS % 60),
+        "millisecond" => int(t % SECOND_NANOS / 1_000_000),
+        "microsecond" => int(t % SECOND_NANOS / 1_000),
+        "nanosecond" => int(t % SECOND_NANOS),
+        _ => None,
+    });
+    let offset = match v {
+        Value::Time(t) => Some(t.offset_seconds),
+        Value::DateTime(t) => Some(t.offset_seconds),
+        _ => None,
+    };
+    let from_zone = offset.and_then(|offset| match name {
+        "timezone" => Some(match &parts.zone {
+            Some(Zone::Named(name)) => Value::String(name.clone()),
+            _ => Value::string(text::offset_text(offset)),
+        }),
+        "offset" => Some(Value::string(text::offset_text(offset))),
+        "offsetMinutes" => int(i64::from(offset / 60)),
+        "offsetSeconds" => int(i64::from(offset)),
+        _ => None,
+    });
+    let from_moment = match (v, name) {
+        (Value::DateTime(t), "epochSeconds") => int(t.seconds),
+        (Value::DateTime(t), "epochMillis") => int(t.seconds * 1000 + i64::from(t.nanos / 1_000_000)),
+        _ => None,
+    };
+    Some(from_day.or(from_time).or(from_zone).or(from_moment).unwrap_or_default())
+}
+
+fn duration_component(d: &Duration, name: &str) -> Value {
+    let nanos = i64::from(d.nanos);
+    Value::Int(match name {
+        "years" => d.months / 12,
+        "quarters" => d.months / 3,
+        "months" => d.months,
+        "weeks" => d.days / 7,
+        "days" => d.days,
+        "hours" => d.seconds / 3600,
+        "minutes" => d.seconds / 60,
+        "seconds" => d.seconds,
+        "milliseconds" => d.seconds.wrapping_mul(1_000) + nanos / 1_000_000,
+        "microseconds" => d.seconds.wrapping_mul(1_000_000) + nanos / 1_000,
+        "nanoseconds" => d.seconds.wrapping_mul(SECOND_NANOS) + nanos,
+        "quartersOfYear" => d.months % 12 / 3,
+        "monthsOfQuarter" => d.months % 3,
+        "monthsOfYear" => d.months % 12,
+        "daysOfWeek" => d.days % 7,
+        "minutesOfHour" => d.seconds / 60 % 60,
+        "secondsOfMinute" => d.seconds % 60,
+        "millisecondsOfSecond" => nanos / 1_000_000,
+        "microsecondsOfSecond" => nanos / 1_000,
+        "nanosecondsOfSecond" => nanos,
+        _ => return Value::Null,
+    })
+}
