@@ -39,7 +39,7 @@ use executor::{Machine, State};
 use mgnode_core::storage::Transaction;
 use mgnode_core::types::Value;
 use plan::Plan;
-use semantics::{Analyzed, Arity, Catalog, ProcedureShape, analyze};
+use semantics::{Analyzed, Arity, Catalog, ProcedureShape};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -210,9 +210,11 @@ pub enum Op {
         input: OpId,
         count: Expr,
     },
+    /// `drains`: something below writes, and a limit on the rows is no limit on the writes.
     Limit {
         input: OpId,
         count: Expr,
+        drains: bool,
     },
     /// Holds all rows back until the input is at its end.
     Eager {

@@ -19,10 +19,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 fn tck_dir() -> PathBuf {
-    std::env::var_os("TCK_DIR").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/tck"),
-        PathBuf::from,
-    )
+    std::env::var_os("TCK_DIR")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/tck"), PathBuf::from)
 }
 
 fn known_failures() -> PathBuf {

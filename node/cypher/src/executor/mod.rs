@@ -250,16 +250,21 @@ impl<'a> Machine<'a> {
                 }
                 self.next(*input)
             }
-            Op::Limit { input, count } => {
+            Op::Limit { input, count, drains } => {
                 if matches!(self.states[id], State::Fresh) {
                     self.states[id] = State::Left(self.count(count, "LIMIT")?);
                 }
-                let State::Left(left) = &mut self.states[id] else { unreachable!("set above") };
-                if *left == 0 {
-                    return Ok(false);
+                match &mut self.states[id] {
+                    State::Left(0) => {
+                        self.states[id] = State::Done;
+                        if *drains { self.none(*input) } else { Ok(false) }
+                    }
+                    State::Left(left) => {
+                        *left -= 1;
+                        self.next(*input)
+                    }
+                    _ => Ok(false),
                 }
-                *left -= 1;
-                self.next(*input)
             }
             Op::Eager { input, saved } => {
                 if matches!(self.states[id], State::Fresh) {

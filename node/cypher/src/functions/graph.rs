@@ -72,7 +72,7 @@ pub(crate) fn edge_info(scope: &Scope<'_>, e: EdgeId) -> Result<EdgeInfo, Cypher
 pub(super) fn edge_type(scope: &mut Scope<'_>, args: &mut [Value]) -> Answer {
     match &args[0] {
         Value::Edge(e) => Ok(Value::String(scope.tx.names().edge_type_name(edge_info(scope, *e)?.edge_type))),
-        other => Err(refuse("type", other)),
+        other => Err(fail::value(format!("`type()` does not take {}", crate::value::type_name(other)))),
     }
 }
 

@@ -145,25 +145,41 @@ impl Planner<'_> {
                     .collect::<Result<_, CypherError>>()?,
                 default: self.maybe(c.default.as_ref())?,
             },
-            ExprKind::ListComprehension(c) => P::Comprehension {
-                slot: self.slot(c.variable.var),
-                list: self.boxed(&c.list)?,
-                filter: self.maybe(c.filter.as_ref())?,
-                result: self.maybe(c.result.as_ref())?,
-            },
-            ExprKind::Quantifier(q) => P::Quantifier {
-                kind: q.kind,
-                slot: self.slot(q.variable.var),
-                list: self.boxed(&q.list)?,
-                predicate: self.boxed(&q.predicate)?,
-            },
-            ExprKind::Reduce(r) => P::Reduce {
-                accumulator: self.slot(r.accumulator.var),
-                initial: self.boxed(&r.initial)?,
-                slot: self.slot(r.variable.var),
-                list: self.boxed(&r.list)?,
-                body: self.boxed(&r.body)?,
-            },
+            ExprKind::ListComprehension(c) => {
+                let list = self.boxed(&c.list)?;
+                self.with(&[c.variable.var], |p| {
+                    Ok(P::Comprehension {
+                        slot: p.slot(c.variable.var),
+                        list,
+                        filter: p.maybe(c.filter.as_ref())?,
+                        result: p.maybe(c.result.as_ref())?,
+                    })
+                })?
+            }
+            ExprKind::Quantifier(q) => {
+                let list = self.boxed(&q.list)?;
+                self.with(&[q.variable.var], |p| {
+                    Ok(P::Quantifier {
+                        kind: q.kind,
+                        slot: p.slot(q.variable.var),
+                        list,
+                        predicate: p.boxed(&q.predicate)?,
+                    })
+                })?
+            }
+            ExprKind::Reduce(r) => {
+                let initial = self.boxed(&r.initial)?;
+                let list = self.boxed(&r.list)?;
+                self.with(&[r.accumulator.var, r.variable.var], |p| {
+                    Ok(P::Reduce {
+                        accumulator: p.slot(r.accumulator.var),
+                        initial,
+                        slot: p.slot(r.variable.var),
+                        list,
+                        body: p.boxed(&r.body)?,
+                    })
+                })?
+            }
             ExprKind::PatternComprehension(c) => {
                 let (inner, slot) = self.inner(|p, leaf| {
                     let end = p.matching(leaf, std::slice::from_ref(&c.pattern), c.filter.as_ref())?;
@@ -203,6 +219,20 @@ impl Planner<'_> {
                 ));
             }
         })
+    }
+
+    /// Compiles with some variables bound for as long.
+    fn with<T>(
+        &mut self,
+        vars: &[ast::VarId],
+        compile: impl FnOnce(&mut Self) -> Result<T, CypherError>,
+    ) -> Result<T, CypherError> {
+        self.bound.extend(vars);
+        let result = compile(self);
+        for var in vars {
+            self.bound.remove(var);
+        }
+        result
     }
 
     /// A path, or for `allShortestPaths` a list of them.

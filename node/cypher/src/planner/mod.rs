@@ -352,9 +352,6 @@ impl<'a> Planner<'a> {
                 top.push(self.expr(limit)?);
             }
             end = self.push(Op::Sort { input: end, keys, saved, top });
-        } else if p.limit.is_some() && self.effects.writes != 0 {
-            // A limit on the rows is no limit on the writes.
-            end = self.push(Op::Eager { input: end, saved });
         }
         if let Some(skip) = &p.skip {
             let count = self.expr(skip)?;
@@ -362,7 +359,7 @@ impl<'a> Planner<'a> {
         }
         if let Some(limit) = &p.limit {
             let count = self.expr(limit)?;
-            end = self.push(Op::Limit { input: end, count });
+            end = self.push(Op::Limit { input: end, count, drains: self.analyzed.writes });
         }
         if let Some(filter) = &p.filter {
             let predicate = self.expr(filter)?;

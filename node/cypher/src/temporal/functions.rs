@@ -46,7 +46,8 @@ fn construct(kind: Kind, scope: &mut Scope<'_>, args: &mut [Value]) -> Answer {
         None => now(scope).build(kind),
         Some(Value::String(text)) => parse(kind, text)?.build(kind),
         Some(Value::Map(map)) => {
-            if let ([(key, Value::String(zone))], true) = (&map.iter().collect::<Vec<_>>()[..], map.len() == 1)
+            if let ([(key, Value::String(zone))], true) =
+                (&map.iter().collect::<Vec<_>>()[..], map.len() == 1)
                 && &***key == "timezone"
             {
                 return now(scope).in_zone(&read_zone(zone)?)?.build(kind);
@@ -54,11 +55,17 @@ fn construct(kind: Kind, scope: &mut Scope<'_>, args: &mut [Value]) -> Answer {
             from_map(kind, map)?.build(kind)
         }
         Some(other) => match Parts::of(other) {
-            Some(parts) if kind.has_date() && parts.day.is_none() || kind.has_time() && parts.time.is_none() && !kind.has_date() => {
+            Some(parts)
+                if kind.has_date() && parts.day.is_none()
+                    || kind.has_time() && parts.time.is_none() && !kind.has_date() =>
+            {
                 Err(fail::types(format!("{} cannot become what is asked for", type_name(other))))
             }
             Some(parts) => parts.build(kind),
-            None => Err(fail::types(format!("a point in time is made of a map or a string, not of {}", type_name(other)))),
+            None => Err(fail::types(format!(
+                "a point in time is made of a map or a string, not of {}",
+                type_name(other)
+            ))),
         },
     }
 }
@@ -93,7 +100,8 @@ fn from_map(kind: Kind, map: &Fields) -> Result<Parts, CypherError> {
         parts = both;
     }
     if let Some(seconds) = int(map, "epochSeconds")? {
-        let nanos = i128::from(seconds) * i128::from(SECOND_NANOS) + i128::from(int(map, "nanosecond")?.unwrap_or(0));
+        let nanos =
+            i128::from(seconds) * i128::from(SECOND_NANOS) + i128::from(int(map, "nanosecond")?.unwrap_or(0));
         let utc = Parts { zone: Some(Zone::Offset(0)), ..Parts::default() }.at_local(nanos);
         return zone.map_or(Ok(utc.clone()), |z| utc.in_zone(&z));
     }
@@ -114,6 +122,11 @@ fn from_map(kind: Kind, map: &Fields) -> Result<Parts, CypherError> {
             parts.day = parts.day.or(Some(day));
         }
     }
+    // A whole moment is moved to the zone before single fields are laid over it; a time of its own
+    // is moved on the day that the fields say.
+    if !moves_day {
+        parts = date_fields(kind, map, parts)?;
+    }
     if let Some(zone) = zone {
         if kind.has_zone() && parts.zone.is_some() && parts.time.is_some() {
             let day = parts.day;
@@ -124,11 +137,14 @@ fn from_map(kind: Kind, map: &Fields) -> Result<Parts, CypherError> {
         }
         parts.zone = Some(zone);
     }
-    fields(kind, map, parts, false)
+    if moves_day {
+        parts = date_fields(kind, map, parts)?;
+    }
+    time_fields(kind, map, parts, false)
 }
 
-/// Lays single fields over the parts. `adds`: sub-second fields come on top of what is there.
-fn fields(kind: Kind, map: &Fields, mut parts: Parts, adds: bool) -> Result<Parts, CypherError> {
+/// Lays fields of the date over the parts.
+fn date_fields(kind: Kind, map: &Fields, mut parts: Parts) -> Result<Parts, CypherError> {
     let bad = || fail::value("there is no such date");
     if kind.has_date() {
         let has = |key: &str| map.contains_key(key);
@@ -165,6 +181,11 @@ fn fields(kind: Kind, map: &Fields, mut parts: Parts, adds: bool) -> Result<Part
             before
         };
     }
+    Ok(parts)
+}
+
+/// Lays fields of the time over the parts. `adds`: sub-second fields come on top of what is there.
+fn time_fields(kind: Kind, map: &Fields, mut parts: Parts, adds: bool) -> Result<Parts, CypherError> {
     if kind.has_time() {
         let t = parts.time.unwrap_or(0);
         let field = |key: &str, old: i64, max: i64| -> Result<i64, CypherError> {
@@ -226,7 +247,9 @@ fn truncate(kind: Kind, args: &mut [Value]) -> Answer {
         return Err(fail::value(format!("{} has no date to truncate", type_name(&args[1]))));
     }
     let step = match unit.as_str() {
-        "millennium" | "century" | "decade" | "year" | "weekyear" | "quarter" | "month" | "week" | "day" => DAY_NANOS,
+        "millennium" | "century" | "decade" | "year" | "weekyear" | "quarter" | "month" | "week" | "day" => {
+            DAY_NANOS
+        }
         "hour" => 3_600_000_000_000,
         "minute" => 60_000_000_000,
         "second" => SECOND_NANOS,
@@ -242,7 +265,7 @@ fn truncate(kind: Kind, args: &mut [Value]) -> Answer {
         if let Some(Value::String(zone)) = map.get("timezone") {
             parts.zone = Some(read_zone(zone)?);
         }
-        parts = fields(kind, map, parts, true)?;
+        parts = time_fields(kind, map, date_fields(kind, map, parts)?, true)?;
     }
     if !kind.has_date() && matches!(parts.zone, Some(Zone::Offset(_)) | None) {
         parts.day = None;
@@ -272,7 +295,12 @@ pub(crate) fn make_duration(_: &mut Scope<'_>, args: &mut [Value]) -> Answer {
         Value::String(text) => return parse_duration(text),
         Value::Duration(_) => return Ok(args[0].clone()),
         Value::Map(map) => map,
-        other => return Err(fail::types(format!("a duration is made of a map or a string, not of {}", type_name(other)))),
+        other => {
+            return Err(fail::types(format!(
+                "a duration is made of a map or a string, not of {}",
+                type_name(other)
+            )));
+        }
     };
     let (mut months, mut days, mut nanos, mut exact) = (0.0, 0.0, 0.0, 0_i128);
     for (key, v) in map.iter() {
@@ -322,7 +350,9 @@ pub(crate) fn make_duration(_: &mut Scope<'_>, args: &mut [Value]) -> Answer {
 /// Two points in time made comparable: what one lacks it takes from the other.
 fn aligned(args: &[Value]) -> Result<(Parts, Parts, bool), CypherError> {
     let get = |v: &Value| {
-        Parts::of(v).ok_or_else(|| fail::types(format!("a duration lies between points in time, not {}", type_name(v))))
+        Parts::of(v).ok_or_else(|| {
+            fail::types(format!("a duration lies between points in time, not {}", type_name(v)))
+        })
     };
     let (mut a, mut b) = (get(&args[0])?, get(&args[1])?);
     let both_have_days = a.day.is_some() && b.day.is_some();
@@ -363,9 +393,11 @@ pub(crate) fn between(_: &mut Scope<'_>, args: &mut [Value]) -> Answer {
         None => b,
     };
     let (months, at) = months_between(&a, &b);
-    let rest = b.local() - at;
     let day = i128::from(DAY_NANOS);
-    duration(months, (rest / day) as i64, rest % day)
+    let days = (b.local() - at) / day;
+    // What is left passes in the moment: a day on which the clock is put back has 25 hours.
+    let rest = b.instant()? - a.at_local(at + days * day).instant()?;
+    duration(months, days as i64, rest)
 }
 
 pub(crate) fn in_months(_: &mut Scope<'_>, args: &mut [Value]) -> Answer {

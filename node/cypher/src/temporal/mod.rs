@@ -90,7 +90,9 @@ impl Zone {
         });
         let found = date_time.and_then(|dt| zone.to_ambiguous_timestamp(dt).compatible().ok());
         found.map(|at| zone.to_offset(at).seconds()).ok_or_else(|| {
-            fail::value(format!("the offset of `{name}` is known for the years -9999 to 9999 only, not for {year}"))
+            fail::value(format!(
+                "the offset of `{name}` is known for the years -9999 to 9999 only, not for {year}"
+            ))
         })
     }
 
@@ -155,9 +157,7 @@ impl Parts {
                 Value::Date(Date(i32::try_from(day).map_err(|_| fail::value("the date is too far away"))?))
             }
             Kind::LocalTime => Value::LocalTime(LocalTime(time)),
-            Kind::Time => {
-                Value::Time(OffsetTime { nanos: time, offset_seconds: zone.offset(day, time)? })
-            }
+            Kind::Time => Value::Time(OffsetTime { nanos: time, offset_seconds: zone.offset(day, time)? }),
             Kind::LocalDateTime => Value::LocalDateTime(LocalDateTime { seconds: day_seconds()?, nanos }),
             Kind::DateTime => {
                 let offset_seconds = zone.offset(day, time)?;
@@ -270,9 +270,10 @@ pub(crate) fn arithmetic(op: ArithmeticOp, a: &Value, b: &Value) -> Option<Resul
         (Subtract, other, Value::Duration(d)) if Parts::of(other).is_some() => moved(other, d, -1),
         (Multiply, Value::Duration(d), n) | (Multiply, n, Value::Duration(d)) => match n {
             Value::Int(n) => match (d.months.checked_mul(*n), d.days.checked_mul(*n)) {
-                (Some(months), Some(days)) => {
-                    total_nanos(d).checked_mul(i128::from(*n)).ok_or_else(too_long).and_then(|t| duration(months, days, t))
-                }
+                (Some(months), Some(days)) => total_nanos(d)
+                    .checked_mul(i128::from(*n))
+                    .ok_or_else(too_long)
+                    .and_then(|t| duration(months, days, t)),
                 _ => Err(too_long()),
             },
             n => match number(n) {
@@ -301,7 +302,8 @@ fn moved(v: &Value, d: &Duration, sign: i64) -> Result<Value, CypherError> {
     if let Some(day) = parts.day {
         let far = || fail::value("the date is too far away");
         let (year, month, of_month) = civil(day);
-        let months = d.months.checked_mul(sign).and_then(|m| m.checked_add(year * 12 + month - 1)).ok_or_else(far)?;
+        let months =
+            d.months.checked_mul(sign).and_then(|m| m.checked_add(year * 12 + month - 1)).ok_or_else(far)?;
         let (year, month) = (months.div_euclid(12), months.rem_euclid(12) + 1);
         if year.abs() > 10_000_000_000 {
             return Err(far());

@@ -209,7 +209,8 @@ fn read_date(text: &str) -> Option<i64> {
 
 /// Returns the day of a date that exists.
 pub(super) fn month_day(year: i64, month: i64, day: i64) -> Option<i64> {
-    ((1..=12).contains(&month) && (1..=days_in_month(year, month)).contains(&day)).then(|| days(year, month, day))
+    ((1..=12).contains(&month) && (1..=days_in_month(year, month)).contains(&day))
+        .then(|| days(year, month, day))
 }
 
 /// Returns the day with that number in its year.
@@ -276,7 +277,7 @@ pub(super) fn parse_duration(text: &str) -> Result<Value, CypherError> {
     if body.is_empty() || !body.is_ascii() {
         return Err(bad());
     }
-    if body.get(4..5) == Some("-") && body.len() >= 10 {
+    if digits(body.get(..4).unwrap_or("")).is_some() && body.get(4..5) == Some("-") && body.len() >= 10 {
         let (date, time) = body.split_once('T').unwrap_or((body, "00"));
         let mut numbers = date.split('-').map(digits);
         let (Some(Some(years)), Some(Some(months)), Some(Some(days)), None) =
@@ -285,7 +286,12 @@ pub(super) fn parse_duration(text: &str) -> Result<Value, CypherError> {
             return Err(bad());
         };
         let nanos = read_time(time).ok_or_else(bad)?;
-        return duration_of(sign * (years * 12 + months) as f64, sign * days as f64, 0.0, nanos as i128 * sign as i128);
+        return duration_of(
+            sign * (years * 12 + months) as f64,
+            sign * days as f64,
+            0.0,
+            nanos as i128 * sign as i128,
+        );
     }
     let (mut months, mut days, mut nanos, mut exact) = (0.0, 0.0, 0.0, 0_i128);
     let mut in_time = false;
@@ -327,6 +333,7 @@ fn exact_seconds(text: &str) -> Option<i128> {
     };
     let (whole, fraction) = body.split_once('.').unwrap_or((body, ""));
     let fraction = fraction.get(..fraction.len().min(9))?;
-    let nanos = if fraction.is_empty() { 0 } else { digits(fraction)? * 10_i64.pow(9 - fraction.len() as u32) };
+    let nanos =
+        if fraction.is_empty() { 0 } else { digits(fraction)? * 10_i64.pow(9 - fraction.len() as u32) };
     Some(sign * (i128::from(digits(whole)?) * i128::from(SECOND_NANOS) + i128::from(nanos)))
 }

@@ -15,10 +15,10 @@ mod key;
 mod order;
 mod text;
 
+pub use crate::temporal::temporal_text;
 pub use arithmetic::{add, divide, modulo, multiply, negate, power, subtract};
 pub use key::{Key, KeyRef, hash_value};
 pub use order::{comparable, equal, equivalent, orderable};
-pub use crate::temporal::temporal_text;
 pub use text::{float_text, write_literal};
 
 use crate::error::CypherError;

@@ -102,11 +102,16 @@ fn read(text: &str, file: &str, category: &str, out: &mut Vec<Scenario>) {
                 if line.trim() == "\"\"\"" {
                     break;
                 }
-                doc.push(if line.len() >= indent && line.is_char_boundary(indent) && line[..indent].trim().is_empty() {
-                    &line[indent..]
-                } else {
-                    line.trim_start()
-                });
+                doc.push(
+                    if line.len() >= indent
+                        && line.is_char_boundary(indent)
+                        && line[..indent].trim().is_empty()
+                    {
+                        &line[indent..]
+                    } else {
+                        line.trim_start()
+                    },
+                );
             }
             let steps = match (&section, &mut draft) {
                 (Section::Background, _) | (_, None) => &mut background,

@@ -33,7 +33,8 @@ pub(crate) fn actual(v: &Value, tx: &Transaction, loose: bool) -> String {
 }
 
 fn float(f: f64) -> String {
-    if f.is_nan() { "NaN".into() } else { format!("{f:?}") }
+    // Zero has no sign where numbers are compared.
+    if f.is_nan() { "NaN".into() } else { format!("{:?}", if f == 0.0 { 0.0 } else { f }) }
 }
 
 fn quoted(s: &str) -> String {
@@ -56,7 +57,9 @@ fn properties(pairs: Vec<(PropertyKeyId, Value)>, tx: &Transaction) -> String {
     if pairs.is_empty() {
         return String::new();
     }
-    entries(pairs.into_iter().map(|(k, v)| (tx.names().key_name(k).to_string(), actual(&v, tx, false))).collect())
+    entries(
+        pairs.into_iter().map(|(k, v)| (tx.names().key_name(k).to_string(), actual(&v, tx, false))).collect(),
+    )
 }
 
 fn element(mut labels: Vec<String>, properties: String) -> String {
@@ -77,7 +80,8 @@ fn vertex(id: VertexId, tx: &Transaction) -> String {
 }
 
 fn edge(id: EdgeId, tx: &Transaction) -> String {
-    let labels = tx.edge(id).map(|e| tx.names().edge_type_name(e.edge_type).to_string()).into_iter().collect();
+    let labels =
+        tx.edge(id).map(|e| tx.names().edge_type_name(e.edge_type).to_string()).into_iter().collect();
     format!("[{}]", element(labels, properties(tx.edge_properties(id), tx)))
 }
 
@@ -177,7 +181,10 @@ impl<'a> Reader<'a> {
                 self.need("<")?;
                 let mut out = format!("<{}", self.node()?);
                 while !self.eat(">") {
-                    let back = self.eat("<-") || !self.eat("-") && return Err(format!("no path at {:?}", self.rest));
+                    let back = self.eat("<-");
+                    if !back {
+                        self.need("-")?;
+                    }
                     let edge = self.relationship()?;
                     let forward = self.eat("->");
                     if !forward {

@@ -55,9 +55,8 @@ impl Procedures for Table {
     fn call(&self, name: &str, args: &[Value], _: &Transaction) -> Result<Vec<Vec<Value>>, CypherError> {
         let made = &self.0[name];
         let given = made.shape.args.len();
-        let same = |a: &Value, b: &Value| {
-            a.is_null() && b.is_null() || mgcypher::value::equal(a, b) == Some(true)
-        };
+        let same =
+            |a: &Value, b: &Value| a.is_null() && b.is_null() || mgcypher::value::equal(a, b) == Some(true);
         Ok(made
             .rows
             .iter()
@@ -135,8 +134,10 @@ impl World {
         if text == "the side effects should be:" {
             return self.check_effects(&step.table);
         }
-        if let Some((kind, rest)) =
-            text.strip_prefix("a ").or_else(|| text.strip_prefix("an ")).and_then(|t| t.split_once(" should be raised at "))
+        if let Some((kind, rest)) = text
+            .strip_prefix("a ")
+            .or_else(|| text.strip_prefix("an "))
+            .and_then(|t| t.split_once(" should be raised at "))
         {
             let (phase, detail) = rest.split_once(": ").ok_or("an error has a detail")?;
             return self.check_error(kind, phase, detail);
@@ -211,7 +212,8 @@ impl World {
             got.sort();
             want.sort();
         }
-        let same = got.len() == want.len() && got.iter().zip(&want).all(|(g, w)| g.iter().copied().eq(w.iter()));
+        let same =
+            got.len() == want.len() && got.iter().zip(&want).all(|(g, w)| g.iter().copied().eq(w.iter()));
         if same { Ok(()) } else { Err(format!("got  {got:?}\n  want {want:?}")) }
     }
 
