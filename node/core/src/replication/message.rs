@@ -217,9 +217,12 @@ impl Message {
                 promised: take_epoch(b)?,
                 end: take_end(b)?,
             },
-            REFUSED => {
-                Message::Refused { reason: take_reason(b)?, promised: take_epoch(b)?, end: take_end(b)?, text: take_text(b)? }
-            }
+            REFUSED => Message::Refused {
+                reason: take_reason(b)?,
+                promised: take_epoch(b)?,
+                end: take_end(b)?,
+                text: take_text(b)?,
+            },
             APPEND => Message::Append {
                 epoch: take_epoch(b)?,
                 prev: Lsn(take_u64(b)?),

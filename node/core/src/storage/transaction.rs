@@ -871,7 +871,8 @@ impl Transaction {
                 }
             }
         }
-        let gone = written_edges.iter().filter(|id| own.edges[*id].is_deleted);
+        // From the last: taking entries off the end of a long adjacency list is cheap.
+        let gone = written_edges.iter().rev().filter(|id| own.edges[*id].is_deleted);
         changes.extend(gone.map(|id| Change::DeleteEdge { id: *id }));
         let gone = written.iter().filter(|id| own.vertices[*id].is_deleted);
         changes.extend(gone.map(|id| Change::DeleteVertex { id: *id }));
