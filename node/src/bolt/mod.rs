@@ -27,6 +27,8 @@ mod listener;
 mod result;
 mod session;
 mod statement;
+#[cfg(test)]
+mod tests;
 mod texts;
 mod wire;
 

@@ -1,0 +1,607 @@
+//! Sessions over a real line, with a node behind them that does as it is told.
+
+use super::{BoltConfig, Core, Listener};
+use crate::config::SyncFailureReport;
+use crate::driver::BookmarkError;
+use mgbolt::{
+    ALL, Auth, Dechunker, Map, PackValue, Request, Response, Route, Stream, TransactionExtra, Version,
+    handshake,
+};
+use mgnode_core::engine::{
+    Admin, AdminAnswer, AdminError, CommitError, Outcome, ReplicaFailure, ReplicaFailureReason, ReplicaStatus,
+};
+use mgnode_core::storage::{Commit, Graph};
+use mgnode_core::types::{Lsn, Names, Position, Role, SyncMode};
+use parking_lot::Mutex;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+/// A node without an engine: commits go straight to the graph, and end as the test says.
+#[derive(Clone)]
+struct Fake(Arc<FakeState>);
+
+struct FakeState {
+    graph: Arc<Graph>,
+    role: Mutex<Role>,
+    /// How the next commit ends; committed where nothing is said.
+    outcome: Mutex<Option<fn(Position) -> Outcome>>,
+    admin: Mutex<Result<AdminAnswer, AdminError>>,
+    asked: Mutex<Vec<Admin>>,
+}
+
+impl Core for Fake {
+    fn graph(&self) -> Arc<Graph> {
+        self.0.graph.clone()
+    }
+
+    fn role(&self) -> Role {
+        *self.0.role.lock()
+    }
+
+    async fn commit(&self, commit: Commit) -> Outcome {
+        let graph = &self.0.graph;
+        let lsn = graph.published().next();
+        let position = Position { lsn, ..position() };
+        let outcome =
+            self.0.outcome.lock().take().map_or(Outcome::Committed { position }, |end| end(position));
+        if matches!(outcome, Outcome::Committed { .. } | Outcome::Degraded { .. }) {
+            graph.apply(lsn, &commit.changes).expect("a commit fits the graph it read");
+            graph.publish(lsn, lsn.0);
+        }
+        outcome
+    }
+
+    async fn admin(&self, command: Admin) -> Result<AdminAnswer, AdminError> {
+        self.0.asked.lock().push(command);
+        self.0.admin.lock().clone()
+    }
+
+    async fn wait_for(&self, position: Position, limit: Duration) -> Result<(), BookmarkError> {
+        if position.epoch != self::position().epoch {
+            return Err(BookmarkError::Lost);
+        }
+        if position.lsn > self.0.graph.published() {
+            tokio::time::sleep(limit).await;
+            return Err(BookmarkError::TimedOut);
+        }
+        Ok(())
+    }
+}
+
+fn position() -> Position {
+    "3.00000000000000aa.1:7".parse().expect("well formed")
+}
+
+fn missing(position: Position) -> Outcome {
+    let failed =
+        ReplicaFailure { name: "r1".into(), mode: SyncMode::Sync, reason: ReplicaFailureReason::NotInSync };
+    Outcome::Degraded { position, failed: vec![failed] }
+}
+
+struct Server {
+    fake: Fake,
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+}
+
+fn config() -> BoltConfig {
+    BoltConfig {
+        server_name: "Neo4j/v5.11.0 compatible graph database server - Memgraph".into(),
+        advertised_address: None,
+        sessions_max: 10,
+        logon_timeout: Duration::from_secs(5),
+        message_bytes_max: 1 << 20,
+        sync_failure_report: SyncFailureReport::Notification,
+        query_timeout: None,
+        query_memory_max: None,
+        bookmark_timeout: Duration::from_millis(50),
+    }
+}
+
+fn start_with(config: BoltConfig) -> Server {
+    let fake = Fake(Arc::new(FakeState {
+        graph: Arc::new(Graph::new(Arc::new(Names::default()))),
+        role: Mutex::new(Role::Main),
+        outcome: Mutex::new(None),
+        admin: Mutex::new(Ok(AdminAnswer::Done)),
+        asked: Mutex::default(),
+    }));
+    let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(listener.serve(fake.clone(), config, stopped));
+    Server { fake, address, stop }
+}
+
+fn start() -> Server {
+    start_with(config())
+}
+
+struct Client {
+    line: TcpStream,
+    input: Dechunker,
+    version: Version,
+}
+
+/// The single answer to a request, with its rows before it.
+struct Answer {
+    rows: Vec<Vec<PackValue>>,
+    end: Response,
+}
+
+impl Answer {
+    fn metadata(self) -> Map {
+        match self.end {
+            Response::Success(metadata) => metadata,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn failure(self) -> (String, String) {
+        match self.end {
+            Response::Failure { code, message } => (code, message),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+impl Client {
+    async fn shake(server: &Server, version: Version) -> Client {
+        let mut line = TcpStream::connect(server.address).await.unwrap();
+        let mut hello = [0; handshake::CLIENT_BYTES];
+        hello[..4].copy_from_slice(&handshake::MAGIC);
+        hello[4..8].copy_from_slice(&handshake::answer(version));
+        line.write_all(&hello).await.unwrap();
+        let mut answer = [0; 4];
+        line.read_exact(&mut answer).await.unwrap();
+        assert_eq!(answer, handshake::answer(version));
+        Client { line, input: Dechunker::new(1 << 24), version }
+    }
+
+    async fn connect(server: &Server) -> Client {
+        let mut client = Client::shake(server, Version::V5_4).await;
+        client.ask(hello(Auth::none())).await.metadata();
+        client.ask(Request::Logon(Auth::none())).await.metadata();
+        client
+    }
+
+    async fn send(&mut self, request: Request) {
+        let mut bytes = Vec::new();
+        request.write(&mut bytes, self.version).unwrap();
+        self.line.write_all(&bytes).await.unwrap();
+    }
+
+    /// Returns `None` where the server has closed.
+    async fn receive(&mut self) -> Option<Response> {
+        loop {
+            if let Some(message) = self.input.next_message().unwrap() {
+                return Some(Response::decode(&message, self.version).unwrap());
+            }
+            if self.line.read_buf(self.input.input()).await.unwrap() == 0 {
+                return None;
+            }
+        }
+    }
+
+    async fn answer(&mut self) -> Answer {
+        let mut rows = Vec::new();
+        loop {
+            match self.receive().await.expect("an answer comes before the end") {
+                Response::Record(row) => rows.push(row),
+                end => return Answer { rows, end },
+            }
+        }
+    }
+
+    async fn ask(&mut self, request: Request) -> Answer {
+        self.send(request).await;
+        self.answer().await
+    }
+
+    async fn run(&mut self, query: &str) -> Answer {
+        let began = self.ask(run(query)).await;
+        if !matches!(began.end, Response::Success(_)) {
+            return began;
+        }
+        self.ask(Request::Pull(Stream::default())).await
+    }
+
+    async fn reset(&mut self) {
+        self.ask(Request::Reset).await.metadata();
+    }
+}
+
+fn hello(auth: Auth) -> Request {
+    Request::Hello { user_agent: Some("test".into()), auth, routing: None, bolt_agent: None }
+}
+
+fn run(query: &str) -> Request {
+    Request::Run { query: query.into(), parameters: Map::new(), extra: TransactionExtra::default() }
+}
+
+fn notifications(metadata: &Map) -> Vec<(String, String)> {
+    let text = |n: &PackValue, key: &str| n.as_map().unwrap().get(key).unwrap().as_str().unwrap().to_owned();
+    let all = metadata.get("notifications").map(|n| n.as_list().unwrap().to_vec()).unwrap_or_default();
+    all.iter().map(|n| (text(n, "severity"), text(n, "code"))).collect()
+}
+
+const CLIENT_ERROR: &str = "Memgraph.ClientError.MemgraphError.MemgraphError";
+const TRANSIENT: &str = "Memgraph.TransientError.MemgraphError.MemgraphError";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hello_says_what_drivers_look_for() {
+    let server = start();
+    for version in Version::SERVED {
+        let mut client = Client::shake(&server, version).await;
+        let metadata = client.ask(hello(Auth::basic("", ""))).await.metadata();
+        assert!(metadata.get("server").unwrap().as_str().unwrap().starts_with("Neo4j/"));
+        assert!(metadata.get("connection_id").unwrap().as_str().unwrap().starts_with("bolt-"));
+        if version.has_logon() {
+            client.ask(Request::Logon(Auth::default())).await.metadata();
+        }
+        assert_eq!(client.run("SHOW VERSION").await.rows.len(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_no_client_harms_nobody() {
+    let server = start();
+    drop(TcpStream::connect(server.address).await.unwrap());
+    for bytes in
+        [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0x16, 3, 1, 2, 0, 1, 0, 1, 252, 3], &[0x60, 0x60, 0xB0, 0x17, 0]]
+    {
+        let mut line = TcpStream::connect(server.address).await.unwrap();
+        line.write_all(bytes).await.unwrap();
+        line.shutdown().await.unwrap();
+        let mut answer = Vec::new();
+        let _ = line.read_to_end(&mut answer).await;
+        assert_eq!(answer, b"");
+    }
+    let mut line = TcpStream::connect(server.address).await.unwrap();
+    let mut too_new = handshake::MAGIC.to_vec();
+    too_new.extend([0, 0, 0, 9].repeat(4));
+    line.write_all(&too_new).await.unwrap();
+    let mut answer = Vec::new();
+    line.read_to_end(&mut answer).await.unwrap();
+    assert_eq!(answer, handshake::NO_VERSION);
+    Client::connect(&server).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn malformed_and_oversized_messages_get_a_failure_and_the_end() {
+    let server = start();
+    let mut client = Client::shake(&server, Version::V5_4).await;
+    client.line.write_all(&[0, 3, 1, 2, 3, 0, 0]).await.unwrap();
+    let (code, _) = client.answer().await.failure();
+    assert_eq!(code, "Memgraph.ClientError.Request.Invalid");
+    assert_eq!(client.receive().await, None);
+
+    // 64 KiB are enough for whoever has not logged on, however much is announced.
+    let mut client = Client::shake(&server, Version::V5_4).await;
+    let mut chunk = vec![0xFF, 0xFF];
+    chunk.resize(65_537, 0);
+    client.line.write_all(&chunk).await.unwrap();
+    client.line.write_all(&chunk).await.unwrap();
+    let (_, message) = client.answer().await.failure();
+    assert!(message.contains("larger than 65536 bytes"), "{message}");
+    assert_eq!(client.receive().await, None);
+
+    // After that the configured limit holds, for what comes right behind the log-on too.
+    let mut client = Client::shake(&server, Version::V5_4).await;
+    client.send(hello(Auth::none())).await;
+    client.send(Request::Logon(Auth::none())).await;
+    let text = format!("RETURN \"{}\"", "x".repeat(200_000));
+    client.send(run(&text)).await;
+    client.answer().await.metadata();
+    client.answer().await.metadata();
+    if let Response::Failure { message, .. } = client.answer().await.end {
+        assert!(!message.contains("larger than"), "{message}");
+    }
+    let text = format!("RETURN \"{}\"", "x".repeat(1 << 20));
+    client.reset().await;
+    let (_, message) = client.ask(run(&text)).await.failure();
+    assert!(message.contains("larger than 1048576 bytes"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_out_of_place_is_a_failure_and_the_end() {
+    let server = start();
+    let mut client = Client::connect(&server).await;
+    let (code, message) = client.ask(Request::Pull(Stream::default())).await.failure();
+    assert_eq!(
+        (code.as_str(), message.as_str()),
+        ("Memgraph.ClientError.Request.Invalid", "PULL cannot be sent now.")
+    );
+    assert_eq!(client.receive().await, None);
+
+    let mut client = Client::shake(&server, Version::V5_4).await;
+    client.ask(hello(Auth::none())).await.metadata();
+    let auth = Auth { scheme: Some("kerberos".into()), ..Auth::default() };
+    let (code, message) = client.ask(Request::Logon(auth)).await.failure();
+    assert_eq!(code, "Memgraph.ClientError.Security.Unauthenticated");
+    assert_eq!(message, "Authentication failure");
+    assert_eq!(client.receive().await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_never_logs_on_is_not_kept() {
+    let server = start_with(BoltConfig { logon_timeout: Duration::from_millis(100), ..config() });
+    let mut silent = TcpStream::connect(server.address).await.unwrap();
+    assert_eq!(silent.read(&mut [0; 4]).await.unwrap(), 0);
+    let mut half = Client::shake(&server, Version::V5_4).await;
+    half.ask(hello(Auth::none())).await.metadata();
+    assert_eq!(half.receive().await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_node_says_so() {
+    let server = start_with(BoltConfig { sessions_max: 1, ..config() });
+    let first = Client::connect(&server).await;
+    let mut second = Client::shake(&server, Version::V5_4).await;
+    let (code, _) = second.ask(hello(Auth::none())).await.failure();
+    assert_eq!(code, "Memgraph.ClientError.Statement.SessionLimitReached");
+    drop(first);
+    // The place becomes free as soon as the node has noticed.
+    loop {
+        let mut third = Client::shake(&server, Version::V5_4).await;
+        if let Response::Success(_) = third.ask(hello(Auth::none())).await.end {
+            break;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_failure_everything_is_ignored_until_reset() {
+    let server = start();
+    let mut client = Client::connect(&server).await;
+    client.send(run("RETRUN 1")).await;
+    client.send(Request::Pull(Stream::default())).await;
+    let (code, _) = client.answer().await.failure();
+    assert_eq!(code, CLIENT_ERROR);
+    assert_eq!(client.answer().await.end, Response::Ignored);
+    client.reset().await;
+    assert_eq!(client.run("SHOW VERSION").await.rows.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replication_queries_take_effect_at_pull() {
+    let server = start();
+    let mut client = Client::connect(&server).await;
+    let register = "REGISTER REPLICA r1 SYNC TO \"127.0.0.1:10001\"";
+    client.ask(run(register)).await.metadata();
+    client.reset().await;
+    assert_eq!(*server.fake.0.asked.lock(), []);
+    let metadata = client.run(register).await.metadata();
+    assert_eq!(notifications(&metadata), [("INFO".to_owned(), "RegisterReplica".to_owned())]);
+    assert_eq!(metadata.get("type"), Some(&"rw".into()));
+    let asked =
+        Admin::Register { name: "r1".into(), mode: SyncMode::Sync, address: "127.0.0.1:10001".into() };
+    assert_eq!(*server.fake.0.asked.lock(), [asked]);
+
+    *server.fake.0.admin.lock() = Err(AdminError::NameTaken);
+    let (code, message) = client.run(register).await.failure();
+    assert_eq!(code, CLIENT_ERROR);
+    assert!(message.starts_with("Couldn't register replica r1. Error: 1."), "{message}");
+    client.reset().await;
+
+    *server.fake.0.admin.lock() = Ok(AdminAnswer::Done);
+    let metadata = client.run("SET REPLICATION ROLE TO REPLICA WITH PORT 7687").await.metadata();
+    let codes: Vec<String> = notifications(&metadata).into_iter().map(|(_, code)| code).collect();
+    assert_eq!(codes, ["SetReplica", "ReplicaPortWarning"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn show_replicas_has_memgraphs_columns() {
+    let server = start();
+    let status = ReplicaStatus {
+        name: "r1".into(),
+        address: "127.0.0.1:10001".into(),
+        mode: SyncMode::Async,
+        status: "ready",
+        ts: 4,
+        behind: -2,
+    };
+    *server.fake.0.admin.lock() = Ok(AdminAnswer::Replicas(vec![status]));
+    let mut client = Client::connect(&server).await;
+    let metadata = client.ask(run("SHOW REPLICAS")).await.metadata();
+    let fields: Vec<PackValue> =
+        ["name", "socket_address", "sync_mode", "system_info", "data_info"].map(PackValue::from).to_vec();
+    assert_eq!(metadata.get("fields"), Some(&PackValue::List(fields)));
+    let answer = client.ask(Request::Pull(Stream { n: ALL, qid: None })).await;
+    let system = Map::new().with("ts", 0i64).with("behind", PackValue::Null).with("status", "ready");
+    let data = Map::new().with("ts", 4i64).with("behind", -2i64).with("status", "ready");
+    let expected: Vec<PackValue> = vec![
+        "r1".into(),
+        "127.0.0.1:10001".into(),
+        "async".into(),
+        system.into(),
+        Map::new().with("memgraph", data).into(),
+    ];
+    assert_eq!(answer.rows, [expected]);
+    // mgconsole reads the first of a list of notifications unseen.
+    assert_eq!(answer.metadata().get("notifications"), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replication_queries_are_refused_in_transactions() {
+    let server = start();
+    let mut client = Client::connect(&server).await;
+    for begin in [Some(Request::Begin(TransactionExtra::default())), None] {
+        match begin {
+            Some(begin) => drop(client.ask(begin).await.metadata()),
+            None => drop(client.run("BEGIN").await.metadata()),
+        }
+        let (code, message) = client.ask(run("SHOW REPLICATION ROLE")).await.failure();
+        assert_eq!(code, CLIENT_ERROR);
+        assert!(
+            message.starts_with(
+                "Managing replication is not allowed in multicommand transactions. A multicommand"
+            ) && message.contains("particularquery. For more"),
+            "{message}"
+        );
+        client.reset().await;
+    }
+    assert_eq!(*server.fake.0.asked.lock(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn transactions_may_be_texts() {
+    let server = start();
+    let mut client = Client::connect(&server).await;
+    assert_eq!(client.run("COMMIT").await.failure().1, "No current transaction to commit.");
+    client.reset().await;
+    assert_eq!(client.run("ROLLBACK").await.failure().1, "No current transaction to rollback.");
+    client.reset().await;
+    client.run("BEGIN").await.metadata();
+    assert_eq!(client.run("BEGIN").await.failure().1, "Nested transactions are not supported.");
+    client.reset().await;
+    client.run("BEGIN").await.metadata();
+    client.run("COMMIT").await.metadata();
+    client.run("BEGIN").await.metadata();
+    client.run("ROLLBACK").await.metadata();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_outcome_of_a_commit_has_its_answer() {
+    let server = start();
+    let mut client = Client::connect(&server).await;
+    let metadata = client.run("CREATE INDEX ON :A").await.metadata();
+    assert_eq!(metadata.get("bookmark"), Some(&"3.00000000000000aa.1:1".into()));
+    assert_eq!(notifications(&metadata), [("INFO".to_owned(), "CreateIndex".to_owned())]);
+
+    *server.fake.0.outcome.lock() = Some(missing);
+    let metadata = client.run("CREATE INDEX ON :B").await.metadata();
+    assert_eq!(metadata.get("bookmark"), Some(&"3.00000000000000aa.1:2".into()));
+    let warnings: Vec<_> = notifications(&metadata).into_iter().filter(|(s, _)| s == "WARNING").collect();
+    assert_eq!(warnings, [("WARNING".to_owned(), "SyncReplicationFailure".to_owned())]);
+
+    type End = fn(Position) -> Outcome;
+    let ends: [(End, &str, &str); 4] = [
+        (|_| Outcome::Failed(CommitError::Conflict), TRANSIENT, "Cannot resolve conflicting transactions."),
+        (
+            |_| Outcome::Failed(CommitError::NotMain),
+            CLIENT_ERROR,
+            "Cannot commit because instance is not main",
+        ),
+        (|_| Outcome::Failed(CommitError::StrictSync(Vec::new())), CLIENT_ERROR, "Replication Exception: "),
+        (
+            |position| Outcome::InDoubt { position, failed: Vec::new() },
+            "Memgraph.ClientError.Transaction.InDoubt",
+            "The outcome of the transaction is in doubt: it is written as 3.00000000000000aa.1:3",
+        ),
+    ];
+    for (end, expected_code, beginning) in ends {
+        *server.fake.0.outcome.lock() = Some(end);
+        let (code, message) = client.run("CREATE INDEX ON :C").await.failure();
+        assert_eq!(code, expected_code);
+        assert!(message.starts_with(beginning), "{message}");
+        client.reset().await;
+    }
+    assert_eq!(client.run("SHOW INDEX INFO").await.rows.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_degraded_commit_is_an_error_where_that_was_asked_for() {
+    let server = start_with(BoltConfig { sync_failure_report: SyncFailureReport::Error, ..config() });
+    *server.fake.0.outcome.lock() = Some(missing);
+    let mut client = Client::connect(&server).await;
+    let (code, message) = client.run("CREATE INDEX ON :A").await.failure();
+    assert_eq!(code, CLIENT_ERROR);
+    assert!(
+        message.starts_with("Replication Exception: Failed to replicate to SYNC replica 'r1'")
+            && message.contains("Transaction is still committed on the main instance"),
+        "{message}"
+    );
+    client.reset().await;
+    assert_eq!(client.run("SHOW INDEX INFO").await.rows.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_refuses_writes_when_they_are_run() {
+    let server = start();
+    *server.fake.0.role.lock() = Role::Replica { port: 10_000 };
+    let mut client = Client::connect(&server).await;
+    let (code, message) = client.ask(run("CREATE INDEX ON :A")).await.failure();
+    assert_eq!(code, CLIENT_ERROR);
+    assert_eq!(
+        message,
+        "Write queries are forbidden on the replica instance. Replica instances accept only read queries, while the \
+         main instance accepts read and write queries. Please retry your query on the main instance."
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bookmarks_are_waited_for_and_checked() {
+    let server = start();
+    let mut client = Client::connect(&server).await;
+    let bookmark = client.run("CREATE INDEX ON :A").await.metadata().get("bookmark").unwrap().clone();
+    let begin = |bookmark: &str| {
+        Request::Begin(TransactionExtra { bookmarks: vec![bookmark.into()], ..TransactionExtra::default() })
+    };
+    client.ask(begin(bookmark.as_str().unwrap())).await.metadata();
+    client.ask(Request::Rollback).await.metadata();
+    for (bookmark, class, word) in [
+        ("2.00000000000000aa.1:1", "ClientError", "BookmarkLost"),
+        ("3.00000000000000aa.1:99", "TransientError", "not yet applied"),
+        ("FB:kcwQ", "ClientError", "no bookmark of this cluster"),
+    ] {
+        let (code, message) = client.ask(begin(bookmark)).await.failure();
+        assert_eq!(code.split('.').nth(1), Some(class), "{code}");
+        assert!(message.contains(word), "{message}");
+        client.reset().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn databases_are_checked() {
+    let server = start();
+    let mut client = Client::connect(&server).await;
+    let begin =
+        |db: &str| Request::Begin(TransactionExtra { db: Some(db.into()), ..TransactionExtra::default() });
+    for db in ["memgraph", "neo4j"] {
+        client.ask(begin(db)).await.metadata();
+        client.ask(Request::Rollback).await.metadata();
+    }
+    let (code, message) = client.ask(begin("other")).await.failure();
+    assert_eq!(code, CLIENT_ERROR);
+    assert!(message.starts_with("Unknown database name \"other\""), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_routing_table_names_this_node_for_what_it_can_do() {
+    let server = start();
+    let mut client = Client::connect(&server).await;
+    let route = Request::Route(Route { routing: Map::new().with("address", "db:7687"), ..Route::default() });
+    for (role, expected) in [
+        (Role::Main, &["WRITE", "READ", "ROUTE"][..]),
+        (Role::Replica { port: 10_000 }, &["READ", "ROUTE"][..]),
+    ] {
+        *server.fake.0.role.lock() = role;
+        let metadata = client.ask(route.clone()).await.metadata();
+        let table = metadata.get("rt").unwrap().as_map().unwrap();
+        assert_eq!(table.get("ttl"), Some(&300i64.into()));
+        let servers = table.get("servers").unwrap().as_list().unwrap();
+        let roles: Vec<_> =
+            servers.iter().map(|s| s.as_map().unwrap().get("role").unwrap().as_str().unwrap()).collect();
+        assert_eq!(roles, expected);
+        let addresses = servers[0].as_map().unwrap().get("addresses").unwrap();
+        assert_eq!(addresses, &PackValue::List(vec!["db:7687".into()]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_stops_ends_its_sessions() {
+    let server = start();
+    let mut client = Client::connect(&server).await;
+    client.ask(Request::Begin(TransactionExtra::default())).await.metadata();
+    server.stop.send(true).unwrap();
+    assert_eq!(client.receive().await, None);
+    assert!(TcpStream::connect(server.address).await.is_err());
+    // The port can be opened again at once.
+    Listener::bind(server.address).unwrap();
+    assert_eq!(server.fake.0.graph.published(), Lsn::ZERO);
+}
