@@ -55,7 +55,7 @@ pub(super) fn parse_size(text: &str) -> Option<u64> {
     decimal(number, 1 << shift)
 }
 
-/// Writes a size as [`parse_size`] reads it, in the largest unit that keeps it whole.
+/// Writes a size as the file may give it, in the largest unit that keeps it whole: `1536MiB`.
 pub fn show_size(bytes: u64) -> String {
     let units = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
     let unit = units.iter().find(|(_, shift)| bytes > 0 && bytes.is_multiple_of(1 << shift));
