@@ -304,11 +304,12 @@ impl DiskLane for Disk {
     }
 
     fn stop(&mut self) {
+        // First, so that a writer that waits for room on a full disk waits no longer.
+        self.stop_preparing = None;
         let (done, stopped) = mpsc::channel();
         self.ask(Command::Stop { done });
         // An error means that the writer has ended already.
         let _ = stopped.recv();
-        self.stop_preparing = None;
         for thread in self.threads.drain(..).chain(self.running_snapshots.drain(..)) {
             if thread.join().is_err() {
                 tracing::error!("a thread of the disk ended in a panic");

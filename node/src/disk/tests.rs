@@ -436,6 +436,25 @@ fn a_full_disk_is_told_once_and_its_end_too() {
 }
 
 #[test]
+fn a_node_without_room_can_be_stopped() {
+    let root = TempDir::new().unwrap();
+    let (mut bench, ..) = Bench::open(&root, &small());
+    fill_up(&mut bench, 3);
+    // No further segment can be made, and what follows needs more than one.
+    let (wal, away) = (root.path().join("wal"), root.path().join("away"));
+    fs::rename(&wal, &away).unwrap();
+    while bench.last.0 < 200 {
+        bench.write(payload(bench.last.0 + 1));
+    }
+    assert!(matches!(bench.queue.next_input(), Some(Input::WalSpace { enough: false })));
+    bench.stop();
+    fs::rename(&away, &wal).unwrap();
+    let (bench, found, _) = Bench::open(&root, &small());
+    assert!(found.len() >= 3 && found == expected(found.len() as u64));
+    bench.stop();
+}
+
+#[test]
 fn a_failed_write_is_told_once_and_nothing_is_said_to_be_durable_after() {
     let root = TempDir::new().unwrap();
     let directory = Directory::open(root.path(), Duration::ZERO).unwrap();

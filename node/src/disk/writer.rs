@@ -102,6 +102,7 @@ impl<R: Fn(Input)> Writer<R> {
             for command in commands {
                 if let Command::Stop { done } = command {
                     let _ = done.send(());
+                    return;
                 }
             }
         }
