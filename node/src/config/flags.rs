@@ -59,6 +59,11 @@ pub const FLAGS: &[Flag] = &[
     text("durability", "commit", "commit: synced before the answer; interval:100ms; os"),
     text("storage-wal-file-flush-every-n-tx", "1", "Memgraph's form: N > 1 means os with a sync each N"),
     text("storage-wal-file-size-kib", "20480", "size of one log segment"),
+    text(
+        "wal-on-damage",
+        "refuse",
+        "a damaged log: refuse to start, or cut it there (the rest is kept aside)",
+    ),
     text("storage-snapshot-interval-sec", "300", "seconds between snapshots; 0 never"),
     text("storage-snapshot-interval", "", "the same, as text"),
     text("storage-snapshot-retention-count", "3", "snapshots kept"),

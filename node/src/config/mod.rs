@@ -74,6 +74,8 @@ pub struct Config {
     pub durability: Durability,
     /// Bytes of one WAL segment after the first.
     pub wal_segment_bytes: u64,
+    /// Whether a log that was damaged after it was written is cut there; else the node does not start.
+    pub cut_damaged_wal: bool,
     /// `None`: no periodic snapshots.
     pub snapshot_every: Option<Duration>,
     pub snapshots_kept: usize,
@@ -149,6 +151,11 @@ impl Config {
             lock_timeout: Duration::from_secs(raw.number("data-dir-lock-acquisition-timeout-sec")?),
             durability: durability(raw)?,
             wal_segment_bytes: raw.number("storage-wal-file-size-kib")?.clamp(64, 1 << 22) * 1024,
+            cut_damaged_wal: match raw.text("wal-on-damage") {
+                "refuse" => false,
+                "cut" => true,
+                _ => return Err(raw.bad("wal-on-damage", "`refuse` or `cut`")),
+            },
             snapshot_every: (snapshot_seconds > 0).then(|| Duration::from_secs(snapshot_seconds)),
             snapshots_kept: raw.count("storage-snapshot-retention-count")?.max(1),
             snapshot_on_exit: raw.switch("storage-snapshot-on-exit")?,
