@@ -4,4 +4,8 @@ pub mod bolt;
 pub mod config;
 pub mod disk;
 pub mod driver;
+mod log;
 pub mod quic;
+mod start;
+
+pub use start::main_from_args;

@@ -24,7 +24,8 @@ pub(crate) fn open(config: &Config) -> Result<(), String> {
     let file = match &config.log_file {
         Some(path) => {
             if let Some(parent) = path.parent() {
-                std::fs::create_dir_all(parent).map_err(|e| format!("cannot make {}: {e}", parent.display()))?;
+                std::fs::create_dir_all(parent)
+                    .map_err(|e| format!("cannot make {}: {e}", parent.display()))?;
             }
             let file = File::options().create(true).append(true).open(path);
             Some(Arc::new(file.map_err(|e| format!("cannot open {}: {e}", path.display()))?))
@@ -36,8 +37,9 @@ pub(crate) fn open(config: &Config) -> Result<(), String> {
         let colour = io::IsTerminal::is_terminal(&io::stderr()) && std::env::var_os("NO_COLOR").is_none();
         tracing_subscriber::fmt::layer().with_target(false).with_ansi(colour).with_writer(io::stderr)
     });
-    let file = file
-        .map(|file| tracing_subscriber::fmt::layer().with_target(false).with_ansi(false).with_writer(file).boxed());
+    let file = file.map(|file| {
+        tracing_subscriber::fmt::layer().with_target(false).with_ansi(false).with_writer(file).boxed()
+    });
     tracing_subscriber::registry()
         .with(ours)
         .with(stderr)

@@ -68,7 +68,6 @@ pub struct Config {
     pub sync_timeout: Duration,
     pub sync_failure_report: SyncFailureReport,
     pub data_directory: PathBuf,
-    pub data_recovery_on_startup: bool,
     /// Bound of the wait for another process to release the data directory.
     pub lock_timeout: Duration,
     pub durability: Durability,
@@ -147,7 +146,6 @@ impl Config {
                 _ => return Err(raw.bad("sync-failure-report", "`notification` or `error`")),
             },
             data_directory: PathBuf::from(raw.text("data-directory")),
-            data_recovery_on_startup: raw.switch("data-recovery-on-startup")?,
             lock_timeout: Duration::from_secs(raw.number("data-dir-lock-acquisition-timeout-sec")?),
             durability: durability(raw)?,
             wal_segment_bytes: raw.number("storage-wal-file-size-kib")?.clamp(64, 1 << 22) * 1024,
@@ -235,12 +233,12 @@ mod tests {
             "7001",
             "--bolt_address=127.0.0.9",
             "--also_log_to_stderr",
-            "--nodata-recovery-on-startup",
+            "--nostorage-snapshot-on-exit",
         ]);
         assert_eq!(c.bolt_port, 7001);
         assert_eq!(c.bolt_address.to_string(), "127.0.0.9");
         assert!(c.also_log_to_stderr);
-        assert!(!c.data_recovery_on_startup);
+        assert!(!c.snapshot_on_exit);
         assert!(run(&["--replication-restore-state-on-startup"]).replication_restore_state_on_startup);
         assert!(!run(&["--replication-restore-state-on-startup=false"]).replication_restore_state_on_startup);
     }

@@ -1,0 +1,246 @@
+//! Start-up and shutdown of a node, in reading order.
+
+use crate::bolt::{BoltConfig, Listener};
+use crate::config::{Command, Config};
+use crate::disk::{self, Directory, Disk, DiskOptions, Opened};
+use crate::driver::{self, Driver, Handle};
+use crate::log;
+use crate::quic::Quic;
+use mgnode_core::durability::OnDamage;
+use mgnode_core::engine::{Admin, EngineConfig, Shared};
+use mgnode_core::types::{Epoch, Names, NodeId, NodeState, Role};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+/// Longest wait, before Bolt opens, for a restarted MAIN to have asked its replicas.
+const CONFIRM_WAIT: Duration = Duration::from_secs(5);
+
+/// Runs a node as the arguments say, until SIGTERM or SIGINT; `args` begin after the program's name.
+pub fn main_from_args(args: impl IntoIterator<Item = String>) -> ExitCode {
+    let config = match Config::from_args(args) {
+        Ok(Command::Run(config)) => *config,
+        Ok(Command::Print(text)) => {
+            println!("{}", text.trim_end());
+            return ExitCode::SUCCESS;
+        }
+        Err(e) => {
+            eprintln!("error: {e}");
+            return ExitCode::from(2);
+        }
+    };
+    match log::open(&config).and_then(|()| run(&config)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            // The log may not be open, or may be a file that nobody watches.
+            eprintln!("error: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(config: &Config) -> Result<(), String> {
+    let begun = Instant::now();
+    for flag in &config.ignored {
+        tracing::warn!("`--{flag}` has no effect here");
+    }
+    // Signals are caught from the first moment: as PID 1 nothing else would end the process.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(std::thread::available_parallelism().map_or(2, |n| n.get().max(2)))
+        .enable_all()
+        .build()
+        .map_err(|e| format!("cannot start threads: {e}"))?;
+    let stop = runtime.block_on(async { stop_signal() }).map_err(|e| format!("cannot catch signals: {e}"))?;
+
+    let directory =
+        Directory::open(&config.data_directory, config.lock_timeout).map_err(|e| e.to_string())?;
+    let names = Arc::new(Names::default());
+    let on_damage = if config.cut_damaged_wal { OnDamage::Cut } else { OnDamage::Refuse };
+    let mut opened = disk::open(directory, on_damage, names, fresh_state).map_err(|e| e.to_string())?;
+    if !config.replication_restore_state_on_startup {
+        forget_role(&mut opened.recovered.state);
+    }
+    tracing::info!(
+        node = %opened.recovered.state.node,
+        vertices = opened.recovered.graph.counts().vertices,
+        edges = opened.recovered.graph.counts().edges,
+        last = %opened.recovered.last,
+        "recovered `{}` in {} ms",
+        config.data_directory.display(),
+        begun.elapsed().as_millis(),
+    );
+
+    let (inputs, queue) = driver::queue();
+    let Opened { recovered, ready } = opened;
+    let disk = Disk::start(ready, &disk_options(config), inputs.clone()).map_err(|e| e.to_string())?;
+    let quic =
+        Quic::new(runtime.handle().clone(), config.replication_address, inputs.clone(), disk.snapshots())?;
+    let driver =
+        Driver::start((inputs, queue), engine_config(config), recovered, Box::new(disk), Box::new(quic))
+            .map_err(|e| format!("cannot start the engine: {e}"))?;
+    let handle = driver.handle();
+    let upkeep = Upkeep::start(&runtime, config, &handle);
+
+    let served = runtime.block_on(serve(config, &handle, stop, begun));
+
+    drop(upkeep);
+    if served.is_ok() && config.snapshot_on_exit {
+        match runtime.block_on(handle.admin(Admin::CreateSnapshot)) {
+            Ok(_) => tracing::info!("a snapshot was taken"),
+            Err(e) => tracing::warn!("no snapshot was taken: {e:?}"),
+        }
+    }
+    driver.stop();
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    if served.is_ok() {
+        tracing::info!("stopped");
+    }
+    served
+}
+
+/// Opens Bolt once the node is ready to serve, and serves until `stop`.
+async fn serve(
+    config: &Config,
+    handle: &Handle,
+    stop: watch::Receiver<bool>,
+    begun: Instant,
+) -> Result<(), String> {
+    let mut stopping = stop.clone();
+    tokio::select! {
+        _ = stopping.wait_for(|stop| *stop) => return Ok(()),
+        () = settled(handle.shared()) => {}
+    }
+    let address = SocketAddr::new(config.bolt_address, config.bolt_port);
+    let listener = Listener::bind(address).map_err(|e| {
+        format!("cannot open Bolt on {address}: {e}; give another `--bolt-address` or `--bolt-port`")
+    })?;
+    let address = listener.local_addr().map_err(|e| e.to_string())?;
+    let role = match handle.shared().role() {
+        Role::Main => "MAIN".to_owned(),
+        Role::Replica { port } => format!("REPLICA on UDP port {port}"),
+    };
+    tracing::info!("{role}, Bolt on {address}, ready after {} ms", begun.elapsed().as_millis());
+    listener.serve(handle.clone(), BoltConfig::new(config), stop).await;
+    tracing::info!("no more clients");
+    Ok(())
+}
+
+/// Waits until the node knows what it is: a MAIN that may write, or a REPLICA.
+async fn settled(shared: &Shared) {
+    let end = Instant::now() + CONFIRM_WAIT;
+    while shared.role() == Role::Main && !shared.is_writable() && Instant::now() < end {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// Returns a watch that becomes true at SIGTERM or SIGINT.
+fn stop_signal() -> std::io::Result<watch::Receiver<bool>> {
+    let (sender, receiver) = watch::channel(false);
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        let name = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        };
+        tracing::info!("{name}: stopping");
+        // The receivers live as long as anyone cares.
+        let _ = sender.send(true);
+        std::future::pending::<()>().await;
+    });
+    Ok(receiver)
+}
+
+fn fresh_state() -> NodeState {
+    let node = getrandom::u64().expect("the system gives out random numbers");
+    NodeState {
+        node: NodeId(node),
+        role: Role::Main,
+        promised: Epoch::default(),
+        promised_by: String::new(),
+        replicas: Vec::new(),
+    }
+}
+
+/// What `--replication-restore-state-on-startup=false` asks for. The promise of epochs stays: it
+/// protects what others were told.
+fn forget_role(state: &mut NodeState) {
+    if state.role != Role::Main || !state.replicas.is_empty() {
+        tracing::info!(
+            "starts as MAIN without replicas, as `--replication-restore-state-on-startup=false` asks"
+        );
+    }
+    state.role = Role::Main;
+    state.replicas.clear();
+}
+
+fn disk_options(config: &Config) -> DiskOptions {
+    DiskOptions {
+        durability: config.durability,
+        segment_bytes: config.wal_segment_bytes,
+        snapshots_kept: config.snapshots_kept,
+        ..DiskOptions::default()
+    }
+}
+
+fn engine_config(config: &Config) -> EngineConfig {
+    let defaults = EngineConfig::default();
+    EngineConfig {
+        sync_timeout: config.sync_timeout,
+        ping_every: config.replica_check_every.map_or(defaults.ping_every, |d| d.min(defaults.ping_every)),
+        ..defaults
+    }
+}
+
+/// What is done from time to time, beside everything else.
+struct Upkeep {
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Upkeep {
+    fn start(runtime: &tokio::runtime::Runtime, config: &Config, handle: &Handle) -> Upkeep {
+        let mut tasks = vec![runtime.spawn(collect_garbage(handle.clone(), config.gc_every))];
+        if let Some(every) = config.snapshot_every {
+            tasks.push(runtime.spawn(take_snapshots(handle.clone(), every)));
+        }
+        Upkeep { tasks }
+    }
+}
+
+impl Drop for Upkeep {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+async fn collect_garbage(handle: Handle, every: Duration) {
+    loop {
+        tokio::time::sleep(every).await;
+        let graph = handle.shared().graph();
+        // A slice is bounded; what is left is done before the next pause.
+        let swept = tokio::task::spawn_blocking(move || while graph.collect_garbage().more {}).await;
+        if let Err(e) = swept {
+            tracing::error!("old versions could not be swept: {e}");
+        }
+    }
+}
+
+async fn take_snapshots(handle: Handle, every: Duration) {
+    let mut last = handle.shared().graph().published();
+    loop {
+        tokio::time::sleep(every).await;
+        let published = handle.shared().graph().published();
+        if published == last {
+            continue;
+        }
+        match handle.admin(Admin::CreateSnapshot).await {
+            Ok(_) => last = published,
+            Err(e) => tracing::warn!("no snapshot was taken: {e:?}"),
+        }
+    }
+}
