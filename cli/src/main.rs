@@ -7,7 +7,6 @@ fn main() -> ExitCode {
     ExitCode::from(mgctl::main_from_args(std::env::args_os(), node))
 }
 
-fn node(_: Vec<OsString>) -> u8 {
-    eprintln!("error: `node` is not part of this build");
-    1
+fn node(args: Vec<OsString>) -> u8 {
+    mgnode::main_from_args(args)
 }

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    mgnode::main_from_args(std::env::args().skip(1))
+    ExitCode::from(mgnode::main_from_args(std::env::args_os()))
 }

@@ -1,7 +1,7 @@
 //! Start-up and shutdown of a node, in reading order.
 
 use crate::bolt::{BoltConfig, Listener};
-use crate::config::{Command, Config};
+use crate::config::{Command, Config, ConfigError};
 use crate::disk::{self, Directory, Disk, DiskOptions, Opened};
 use crate::driver::{self, Driver, Handle};
 use crate::log;
@@ -9,35 +9,43 @@ use crate::quic::Quic;
 use mgnode_core::durability::OnDamage;
 use mgnode_core::engine::{Admin, EngineConfig, Shared};
 use mgnode_core::types::{Epoch, Names, NodeId, NodeState, Role};
+use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+const EXIT_OK: u8 = 0;
+const EXIT_FAILURE: u8 = 1;
+const EXIT_USAGE: u8 = 2;
+
 /// Longest wait, before Bolt opens, for a restarted MAIN to have asked its replicas.
 const CONFIRM_WAIT: Duration = Duration::from_secs(5);
 
-/// Runs a node as the arguments say, until SIGTERM or SIGINT; `args` begin after the program's name.
-pub fn main_from_args(args: impl IntoIterator<Item = String>) -> ExitCode {
-    let config = match Config::from_args(args) {
+/// Runs a node as the arguments say, until SIGTERM or SIGINT, and returns the exit code. The first
+/// argument is the program's own name.
+pub fn main_from_args(args: impl IntoIterator<Item = OsString>) -> u8 {
+    let args = args.into_iter().skip(1).map(|arg| {
+        arg.into_string().map_err(|arg| ConfigError(format!("`{}` is not valid UTF-8", arg.display())))
+    });
+    let config = match args.collect::<Result<Vec<_>, _>>().and_then(Config::from_args) {
         Ok(Command::Run(config)) => *config,
         Ok(Command::Print(text)) => {
             println!("{}", text.trim_end());
-            return ExitCode::SUCCESS;
+            return EXIT_OK;
         }
         Err(e) => {
             eprintln!("error: {e}");
-            return ExitCode::from(2);
+            return EXIT_USAGE;
         }
     };
     match log::open(&config).and_then(|()| run(&config)) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => EXIT_OK,
         Err(e) => {
             // The log may not be open, or may be a file that nobody watches.
             eprintln!("error: {e}");
-            ExitCode::FAILURE
+            EXIT_FAILURE
         }
     }
 }
