@@ -122,6 +122,8 @@ pub struct Engine {
 
     // On a MAIN.
     reign: Reign,
+    /// The epoch of an earlier life, in which this one greets until it writes.
+    last_reign: Epoch,
     confirm: Confirm,
     /// A higher epoch than the own one that some node was heard to obey.
     replaced_by: Option<Epoch>,
@@ -331,7 +333,7 @@ impl Engine {
         match self.reign {
             Reign::Begun(epoch) => epoch,
             Reign::Saving { before } => before,
-            Reign::NotBegun => self.state.promised,
+            Reign::NotBegun => self.last_reign,
         }
     }
 

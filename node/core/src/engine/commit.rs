@@ -69,7 +69,7 @@ impl Engine {
         if self.is_fenced() {
             return self.refuse_waiting(&CommitError::Fenced, out);
         }
-        self.reign = Reign::Saving { before: self.state.promised };
+        self.reign = Reign::Saving { before: self.last_reign };
         self.state.promised = next_incarnation(&self.state);
         self.save(AfterSave::Reign(self.state.promised), out);
     }

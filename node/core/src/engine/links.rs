@@ -176,7 +176,7 @@ impl Engine {
     }
 
     pub(super) fn compare_with(&self, end: &LogEnd) -> Comparison {
-        let unwritten = (self.reign == Reign::NotBegun).then_some(self.state.promised);
+        let unwritten = (self.reign == Reign::NotBegun).then_some(self.last_reign);
         let comparison = compare(self.log.end(), end, unwritten);
         let known = self.log.chain_at(end.last.lsn);
         if comparison == Comparison::Prefix && known.is_some_and(|chain| chain != end.chain) {

@@ -11,7 +11,7 @@ use super::snapshot::Snapshots;
 use super::{Effect, Engine, EngineConfig, Recovered, Reign, Shared, shared};
 use crate::replication::{LagTrack, Link, LinkState, Log, LogEnd, ReplicaFailureReason};
 use crate::storage::InFlight;
-use crate::types::{Role, SyncMode, Time};
+use crate::types::{Epoch, Role, SyncMode, Time};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -63,6 +63,7 @@ impl Engine {
             applied_chain: chain,
             pending: VecDeque::new(),
             reign: Reign::NotBegun,
+            last_reign: if state.promised.node == state.node { state.promised } else { Epoch::default() },
             confirm,
             replaced_by: None,
             seen: state.promised.number,

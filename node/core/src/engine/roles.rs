@@ -249,6 +249,9 @@ impl Engine {
             }
             Some(Task::Promote { token, .. }) => {
                 // A MAIN whose number could not be raised goes on in a new incarnation.
+                if let Reign::Saving { before } = self.reign {
+                    self.last_reign = before;
+                }
                 self.reign = Reign::NotBegun;
                 token
             }

@@ -1,0 +1,262 @@
+//! What must always be true, checked beside the cluster and not by it.
+//!
+//! Every record that any node writes enters one tree. A node's log is a path from the root to a
+//! record, so "is it in that log" is a question about ancestors. What clients were told is a list.
+
+use bytes::Bytes;
+use mgnode_core::engine::Outcome;
+use mgnode_core::storage::Graph;
+use mgnode_core::types::{CommitRecord, Lsn, Names, NodeId, Position, chain_next};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// A record in the tree; 0 is the root, before the first record.
+pub(crate) type Index = usize;
+
+#[derive(Debug)]
+struct Node {
+    position: Position,
+    ts: u64,
+    payload: Bytes,
+    chain: u64,
+    parent: Index,
+    jump: Index,
+    /// Nodes that must hold it durably before anyone shows it; `None` where no one has to, or
+    /// where that is settled.
+    strict: Option<BTreeSet<NodeId>>,
+}
+
+/// A commit that a client asked for.
+#[derive(Debug)]
+pub(crate) struct Proposal {
+    pub(crate) payload: Bytes,
+    pub(crate) at: u64,
+}
+
+/// A yes that must be found again.
+#[derive(Clone, Debug)]
+pub(crate) struct Yes {
+    pub(crate) index: Index,
+    /// It also survives the loss of the MAIN that said it.
+    pub(crate) survives_failover: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Oracle {
+    tree: Vec<Node>,
+    by_position: BTreeMap<Position, Index>,
+    by_payload: BTreeMap<Bytes, Index>,
+    pub(crate) proposals: BTreeMap<u64, Proposal>,
+    failed: BTreeSet<Bytes>,
+    pub(crate) yes: Vec<Yes>,
+    pub(crate) doubtful: Vec<Position>,
+    /// Completed fences: the number, and when everyone that may acknowledge had promised it.
+    pub(crate) fences: Vec<(u64, u64)>,
+    digests: BTreeMap<Index, u64>,
+}
+
+impl Oracle {
+    pub(crate) fn new() -> Oracle {
+        let root = Node {
+            position: Position::default(),
+            ts: 0,
+            payload: Bytes::new(),
+            chain: 0,
+            parent: 0,
+            jump: 0,
+            strict: None,
+        };
+        Oracle {
+            tree: vec![root],
+            by_position: BTreeMap::new(),
+            by_payload: BTreeMap::new(),
+            proposals: BTreeMap::new(),
+            failed: BTreeSet::new(),
+            yes: Vec::new(),
+            doubtful: Vec::new(),
+            fences: Vec::new(),
+            digests: BTreeMap::new(),
+        }
+    }
+
+    fn depth(&self, index: Index) -> u64 {
+        self.tree[index].position.lsn.0
+    }
+
+    pub(crate) fn position(&self, index: Index) -> Position {
+        self.tree[index].position
+    }
+
+    pub(crate) fn chain(&self, index: Index) -> u64 {
+        self.tree[index].chain
+    }
+
+    pub(crate) fn find(&self, position: Position) -> Option<Index> {
+        if position.lsn == Lsn::ZERO { Some(0) } else { self.by_position.get(&position).copied() }
+    }
+
+    /// Returns the record at `lsn` on the path to `tip`.
+    pub(crate) fn at(&self, tip: Index, lsn: Lsn) -> Index {
+        let mut index = tip;
+        assert!(self.depth(tip) >= lsn.0, "{lsn} is beyond {}", self.position(tip));
+        while self.depth(index) > lsn.0 {
+            let jump = self.tree[index].jump;
+            index = if self.depth(jump) >= lsn.0 { jump } else { self.tree[index].parent };
+        }
+        index
+    }
+
+    pub(crate) fn holds(&self, tip: Index, index: Index) -> bool {
+        self.depth(index) <= self.depth(tip) && self.at(tip, Lsn(self.depth(index))) == index
+    }
+
+    /// A node writes `record` after the one at `tip`. (5, 6, 10)
+    pub(crate) fn written(
+        &mut self,
+        tip: Index,
+        record: &CommitRecord,
+        chain: u64,
+        strict: Option<BTreeSet<NodeId>>,
+    ) -> Result<Index, String> {
+        if record.lsn != self.position(tip).lsn.next() {
+            return Err(format!("16: {} is written after {}", record.position(), self.position(tip)));
+        }
+        if chain != chain_next(self.chain(tip), record) {
+            return Err(format!("6: the chain hash at {} is wrong", record.position()));
+        }
+        if self.failed.contains(&record.payload) {
+            return Err(format!("10: {} was called failed", record.position()));
+        }
+        if let Some(index) = self.by_position.get(&record.position()).copied() {
+            let known = &self.tree[index];
+            if known.parent != tip || known.payload != record.payload || known.ts != record.ts {
+                return Err(format!("5: two records are called {}", record.position()));
+            }
+            return Ok(index);
+        }
+        let index = self.tree.len();
+        let (p, j) = (tip, self.tree[tip].jump);
+        let jj = self.tree[j].jump;
+        let jump = if self.depth(p) - self.depth(j) == self.depth(j) - self.depth(jj) { jj } else { p };
+        if let Some(first) = self.by_payload.insert(record.payload.clone(), index) {
+            return Err(format!("16: {} and {} are one commit", self.position(first), record.position()));
+        }
+        self.tree.push(Node {
+            position: record.position(),
+            ts: record.ts,
+            payload: record.payload.clone(),
+            chain,
+            parent: tip,
+            jump,
+            strict,
+        });
+        self.by_position.insert(record.position(), index);
+        Ok(index)
+    }
+
+    /// Returns who must hold which records of `tip`'s path after `from` up to `to`.
+    pub(crate) fn strict_between(&self, tip: Index, from: Lsn, to: Lsn) -> Vec<(Index, BTreeSet<NodeId>)> {
+        let mut found = Vec::new();
+        let mut index = self.at(tip, to);
+        while self.depth(index) > from.0 {
+            if let Some(nodes) = &self.tree[index].strict {
+                found.push((index, nodes.clone()));
+            }
+            index = self.tree[index].parent;
+        }
+        found
+    }
+
+    /// The record can no longer be anything but committed: it was shown, or a role changed.
+    pub(crate) fn settle(&mut self, tip: Index) {
+        let mut index = tip;
+        while index != 0 {
+            self.tree[index].strict = None;
+            index = self.tree[index].parent;
+        }
+    }
+
+    pub(crate) fn settle_one(&mut self, index: Index) {
+        self.tree[index].strict = None;
+    }
+
+    /// A client was told. (2, 3, 10)
+    pub(crate) fn told(&mut self, token: u64, outcome: &Outcome) -> Result<Option<Index>, String> {
+        let proposal = self.proposals.remove(&token).ok_or("a client is told twice, or without asking")?;
+        let position = match outcome {
+            Outcome::Failed(error) => {
+                if let Some(index) = self.by_payload.get(&proposal.payload) {
+                    return Err(format!("10: {} is called failed: {error:?}", self.position(*index)));
+                }
+                self.failed.insert(proposal.payload);
+                return Ok(None);
+            }
+            Outcome::Committed { position }
+            | Outcome::Degraded { position, .. }
+            | Outcome::InDoubt { position, .. } => *position,
+        };
+        let index = self.find(position).ok_or(format!("{position} was told and never written"))?;
+        if self.tree[index].payload != proposal.payload {
+            return Err(format!("{position} was told for another commit"));
+        }
+        if let Outcome::Committed { .. } = outcome
+            && let Some((number, at)) =
+                self.fences.iter().find(|(n, at)| *n > position.epoch.number && *at < proposal.at)
+        {
+            return Err(format!("3: {position} began after epoch {number} was fenced at {at}"));
+        }
+        if let Outcome::InDoubt { .. } = outcome {
+            self.doubtful.push(position);
+        }
+        Ok(Some(index))
+    }
+
+    /// The graph that shows `index` hashes to `digest`, on whichever node. (13)
+    pub(crate) fn digest(&mut self, index: Index, digest: u64) -> Result<(), String> {
+        match self.digests.insert(index, digest) {
+            Some(known) if known != digest => {
+                Err(format!("13: two graphs at {} differ", self.position(index)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Folds the records up to `index` into a graph of its own and returns its digest. (13)
+    pub(crate) fn fold(&self, index: Index) -> Result<u64, String> {
+        let mut path = Vec::new();
+        let mut at = index;
+        while at != 0 {
+            path.push(at);
+            at = self.tree[at].parent;
+        }
+        let graph = Arc::new(Graph::new(Arc::new(Names::default())));
+        for at in path.into_iter().rev() {
+            let node = &self.tree[at];
+            let changes = graph.decode(&node.payload).map_err(|e| e.to_string())?;
+            graph.apply(node.position.lsn, &changes).map_err(|e| e.to_string())?;
+            graph.publish(node.position.lsn, node.ts);
+        }
+        Ok(graph.digest(&graph.view()))
+    }
+
+    /// Every yes that must have survived is on the path to `tip`. (9)
+    pub(crate) fn check_survivors(&mut self, tip: Index, is_failover: bool) -> Result<u64, String> {
+        let mut lost = 0;
+        let mut kept = Vec::new();
+        for yes in std::mem::take(&mut self.yes) {
+            if self.holds(tip, yes.index) {
+                kept.push(yes);
+            } else if is_failover && !yes.survives_failover {
+                lost += 1;
+            } else {
+                return Err(format!("9: {} was told committed and is lost", self.position(yes.index)));
+            }
+        }
+        self.yes = kept;
+        Ok(lost)
+    }
+
+    pub(crate) fn records(&self) -> usize {
+        self.tree.len() - 1
+    }
+}
