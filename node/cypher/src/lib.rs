@@ -132,8 +132,7 @@ impl Catalog for Known<'_> {
     }
 }
 
-/// Analyzes and plans a query. The parameters are only looked at for those that are missing. An
-/// error knows its place in bytes; [`CypherError::located`] adds line and column.
+/// Analyzes and plans a query. The parameters are only looked at for those that are missing.
 pub fn prepare(query: &Query, tx: &Transaction, params: &Params) -> Result<Arc<Prepared>, CypherError> {
     prepare_with(query, tx, params, &Builtin)
 }
@@ -145,7 +144,7 @@ pub fn prepare_with(
     params: &Params,
     procedures: &dyn Procedures,
 ) -> Result<Arc<Prepared>, CypherError> {
-    let analyzed = semantics::resolve(query, &Known(procedures))?;
+    let analyzed = semantics::analyze(query, &Known(procedures))?;
     let plan = planner::plan(&analyzed, tx, procedures)?;
     let prepared = Prepared {
         columns: analyzed.columns.clone(),

@@ -510,6 +510,33 @@ impl Op {
 }
 
 impl Plan {
+    /// Returns how many operators may be asked for a row within each other: the longest chain below
+    /// the root, and everything inside expressions.
+    pub(crate) fn depth(&self) -> usize {
+        // Inputs and inner plans stand before the operator that uses them.
+        let mut depth = vec![1; self.ops.len()];
+        for (id, op) in self.ops.iter().enumerate() {
+            let (input, inner) = op.below();
+            let inner = inner.map(|i| i.root);
+            let parts = if let Op::Union { parts, .. } = op { &parts[..] } else { &[] };
+            let below = input.into_iter().chain(inner).chain(parts.iter().map(|(root, _)| *root));
+            depth[id] = 1 + below.map(|b| depth[b]).max().unwrap_or(0);
+        }
+        let mut is_reached = vec![false; self.ops.len()];
+        let mut stack = vec![self.root];
+        while let Some(id) = stack.pop() {
+            if std::mem::replace(&mut is_reached[id], true) {
+                continue;
+            }
+            let (input, inner) = self.ops[id].below();
+            stack.extend(input.into_iter().chain(inner.map(|i| i.root)));
+            if let Op::Union { parts, .. } = &self.ops[id] {
+                stack.extend(parts.iter().map(|(root, _)| *root));
+            }
+        }
+        depth[self.root] + is_reached.iter().filter(|reached| !**reached).count()
+    }
+
     /// Writes the plan as `EXPLAIN` shows it: the last operator first, inner plans indented before
     /// the operator's input. `variable` names a slot.
     pub fn explain(&self, names: &Names, variable: &dyn Fn(Slot) -> String) -> Vec<String> {

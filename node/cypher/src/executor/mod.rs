@@ -105,13 +105,13 @@ impl<'a> Machine<'a> {
                 m.tx.scan_vertices(scan.last, BATCH, &mut scan.batch);
                 Ok(())
             }),
-            Op::LabelScan { input, slot, label } => {
-                let Some(label) = label.find(self.tx.names()) else { return self.none(*input) };
-                self.scan(id, *input, *slot, |m, scan| {
+            // Looked up for each scan: what runs before it may be the first to use the label.
+            Op::LabelScan { input, slot, label } => self.scan(id, *input, *slot, |m, scan| {
+                if let Some(label) = label.find(m.tx.names()) {
                     m.tx.scan_label(label, scan.last, BATCH, &mut scan.batch);
-                    Ok(())
-                })
-            }
+                }
+                Ok(())
+            }),
             Op::IndexSeek { input, slot, index, bounds } => self.seek(id, *input, *slot, index, bounds),
             Op::NodeById { input, slot, id: expr } => {
                 while self.next(*input)? {

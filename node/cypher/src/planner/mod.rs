@@ -20,8 +20,9 @@ use mgnode_core::types::Value;
 use rustc_hash::FxHashSet;
 use std::sync::Arc;
 
-/// How many operators a plan may have. Pulling a row descends through them.
-const OPERATORS_MAX: usize = 4_000;
+/// How many operators may stand on each other. Pulling a row descends through them, on a thread's
+/// stack of 2 MB.
+const DEPTH_MAX: usize = 500;
 
 /// What a part of a query reads and writes, as sets of bits.
 #[derive(Clone, Copy, Debug, Default)]
@@ -90,13 +91,14 @@ pub(crate) fn plan(
     if analyzed.columns.is_empty() {
         root = p.push(Op::Drain { input: root });
     }
-    if p.ops.len() > OPERATORS_MAX {
+    let plan = Plan { ops: p.ops, root, width: p.width, params: p.params, columns };
+    let depth = plan.depth();
+    if depth > DEPTH_MAX {
         return Err(CypherError::limit(format!(
-            "the query is too long: its plan has {} operators, at most {OPERATORS_MAX} are allowed; split it into several",
-            p.ops.len()
+            "The query is too long: {depth} steps depend on each other, at most {DEPTH_MAX} may. Split it into several."
         )));
     }
-    Ok(Plan { ops: p.ops, root, width: p.width, params: p.params, columns })
+    Ok(plan)
 }
 
 impl<'a> Planner<'a> {

@@ -23,11 +23,6 @@ pub fn analyze(query: &Query, catalog: &dyn Catalog) -> Result<Analyzed, CypherE
     clauses::analyze(query.clone(), catalog).map_err(|error| error.located(&query.text))
 }
 
-/// As [`analyze`], with errors that still lack line and column.
-pub(crate) fn resolve(query: &Query, catalog: &dyn Catalog) -> Result<Analyzed, CypherError> {
-    clauses::analyze(query.clone(), catalog)
-}
-
 /// What a function takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arity {

@@ -1,0 +1,326 @@
+//! Queries from text to rows: plans, limits, schema, and what must not go wrong.
+
+use mgcypher::ast::{ShowStatement, Statement};
+use mgcypher::{CypherError, ErrorKind, Execution, Limits, Params, parse, prepare, schema};
+use mgnode_core::storage::{Graph, Transaction};
+use mgnode_core::types::{Lsn, Names, Value};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+struct Session {
+    graph: Arc<Graph>,
+    lsn: Lsn,
+    limits: Limits,
+}
+
+impl Session {
+    fn new() -> Session {
+        let limits = Limits { memory_bytes_max: 64 << 20, ..Limits::default() };
+        Session { graph: Arc::new(Graph::new(Arc::new(Names::default()))), lsn: Lsn::ZERO, limits }
+    }
+
+    fn commit(&mut self, tx: Transaction) {
+        if let Some(commit) = tx.finish().unwrap() {
+            self.lsn = self.lsn.next();
+            let changes = self.graph.decode(&commit.payload).unwrap();
+            self.graph.apply(self.lsn, &changes).unwrap();
+            self.graph.publish(self.lsn, self.graph.clock().take());
+        }
+    }
+
+    fn run_with(&mut self, text: &str, params: Params) -> Result<Vec<Vec<Value>>, CypherError> {
+        let Statement::Query(query) = parse(text)? else { panic!("not a query: {text}") };
+        let mut tx = self.graph.begin(true);
+        let prepared = prepare(&query, &tx, &params)?;
+        let mut run = Execution::new(prepared, params, self.limits.clone())?;
+        let mut rows = Vec::new();
+        while let Some(row) = run.next(&mut tx)? {
+            rows.push(row);
+        }
+        self.commit(tx);
+        Ok(rows)
+    }
+
+    fn run(&mut self, text: &str) -> Result<Vec<Vec<Value>>, CypherError> {
+        self.run_with(text, Params::default())
+    }
+
+    /// The only value of the only row.
+    fn one(&mut self, text: &str) -> Value {
+        let rows = self.run(text).unwrap();
+        assert_eq!((rows.len(), rows[0].len()), (1, 1), "{text}");
+        rows[0][0].clone()
+    }
+
+    fn schema(&mut self, text: &str) -> Result<Vec<&'static str>, CypherError> {
+        let Statement::Schema(statement) = parse(text)? else { panic!("not a schema statement: {text}") };
+        let mut tx = self.graph.begin(true);
+        let notes = schema::execute(&statement, &mut tx)?;
+        self.commit(tx);
+        Ok(notes.into_iter().map(|n| n.code).collect())
+    }
+
+    fn explain(&self, text: &str) -> String {
+        let Statement::Query(query) = parse(text).unwrap() else { panic!("not a query: {text}") };
+        let tx = self.graph.begin(false);
+        let params: BTreeMap<Arc<str>, Value> = [(Arc::from("x"), Value::Int(1))].into();
+        prepare(&query, &tx, &Arc::new(params)).unwrap().explain(&tx).join("\n")
+    }
+}
+
+fn people() -> Session {
+    let mut s = Session::new();
+    s.schema("CREATE INDEX ON :Person(id)").unwrap();
+    s.run(
+        "UNWIND range(0, 99) AS i CREATE (p:Person {id: i}) WITH collect(p) AS all \
+         UNWIND range(0, 98) AS i WITH all[i] AS a, all[i + 1] AS b CREATE (a)-[:KNOWS {since: a.id}]->(b)",
+    )
+    .unwrap();
+    s
+}
+
+#[test]
+fn the_plan_begins_at_the_index_and_expands_from_there() {
+    let s = people();
+    assert_eq!(
+        s.explain("MATCH (a:Person)-[:KNOWS]->(b:Person {id: $x}) RETURN a.id AS id"),
+        " * Produce {id}\n * Filter\n * Expand (b)<-[anon1:KNOWS]-(a)\n \
+         * ScanAllByLabelProperties (b :Person {id})\n * Once"
+    );
+    let range = s.explain("MATCH (a:Person) WHERE a.id > 5 AND a.id <= $x RETURN a.id AS id");
+    assert!(
+        range.contains("ScanAllByLabelProperties (a :Person {id})") && !range.contains("Filter"),
+        "{range}"
+    );
+    assert!(s.explain("MATCH (a) WHERE id(a) = $x RETURN a").contains("ScanAllById (a)"));
+    assert!(s.explain("MATCH (a:Person) RETURN a").contains("ScanAllByLabel (a :Person)"));
+}
+
+#[test]
+fn a_plan_is_stale_when_an_index_comes() {
+    let mut s = people();
+    let Statement::Query(query) = parse("MATCH (c:City {name: 'x'}) RETURN c").unwrap() else { panic!() };
+    let tx = s.graph.begin(false);
+    let prepared = prepare(&query, &tx, &Params::default()).unwrap();
+    assert!(!prepared.is_stale(&tx));
+    drop(tx);
+    s.schema("CREATE INDEX ON :City(name)").unwrap();
+    assert!(prepared.is_stale(&s.graph.begin(false)));
+}
+
+#[test]
+fn a_prepared_query_runs_again_after_its_names_come_up() {
+    let mut s = Session::new();
+    let Statement::Query(query) = parse("MATCH (n:Late {key: $x}) RETURN n.key AS key").unwrap() else {
+        panic!()
+    };
+    let params: Params = Arc::new([(Arc::from("x"), Value::Int(7))].into());
+    let prepared = prepare(&query, &s.graph.begin(false), &params).unwrap();
+    s.run("CREATE (:Late {key: 7})").unwrap();
+    let mut tx = s.graph.begin(false);
+    let mut run = Execution::new(prepared, params, Limits::default()).unwrap();
+    assert_eq!(run.next(&mut tx).unwrap(), Some(vec![Value::Int(7)]));
+    assert_eq!(run.next(&mut tx).unwrap(), None);
+}
+
+#[test]
+fn index_and_scan_find_the_same() {
+    let mut s = people();
+    s.run("CREATE (:Person {id: 'text'}), (:Person {id: 5.0}), (:Person)").unwrap();
+    for (indexed, scanned) in [
+        ("MATCH (p:Person {id: 5}) RETURN count(*)", "MATCH (p:Person) WHERE p.id + 0 = 5 RETURN count(*)"),
+        (
+            "MATCH (p:Person) WHERE p.id >= 95 RETURN count(*)",
+            "MATCH (p:Person) WHERE NOT p.id < 95 RETURN count(*)",
+        ),
+        ("MATCH (p:Person) WHERE p.id IN [1, 2, 2, null, 'text'] RETURN count(*)", "RETURN 3"),
+        ("MATCH (p:Person) WHERE p.id STARTS WITH 'te' RETURN count(*)", "RETURN 1"),
+        ("MATCH (p:Person {id: null}) RETURN count(*)", "RETURN 0"),
+    ] {
+        // `+` refuses strings, so the scan is kept to numbers.
+        let scanned = scanned.replace("WHERE", "WHERE NOT p.id = 'text' AND");
+        assert_eq!(s.one(indexed), s.one(&scanned), "{indexed}");
+    }
+}
+
+#[test]
+fn a_clause_does_not_see_its_own_writes() {
+    let mut s = people();
+    assert_eq!(s.one("MATCH (p:Person) CREATE (:Person) RETURN count(*)"), Value::Int(100));
+    assert_eq!(s.one("MATCH (p:Person) RETURN count(*)"), Value::Int(200));
+    assert_eq!(s.one("UNWIND [1, 2] AS x CREATE (:New) WITH x MATCH (n:New) RETURN count(*)"), Value::Int(4));
+    s.run("MATCH (p:Person) WHERE p.id >= 0 SET p.id = p.id + 1").unwrap();
+    assert_eq!(s.one("MATCH (p:Person) RETURN max(p.id)"), Value::Int(100));
+}
+
+#[test]
+fn schema_statements_tell_what_they_found() {
+    let mut s = Session::new();
+    assert_eq!(s.schema("CREATE INDEX ON :L(p)").unwrap(), ["CreateIndex"]);
+    assert_eq!(s.schema("CREATE INDEX ON :L(p)").unwrap(), ["IndexAlreadyExists"]);
+    assert_eq!(s.schema("CREATE CONSTRAINT ON (n:L) ASSERT n.p IS UNIQUE").unwrap(), ["CreateConstraint"]);
+    assert_eq!(s.schema("CREATE CONSTRAINT ON (n:L) ASSERT EXISTS (n.p)").unwrap(), ["CreateConstraint"]);
+    assert_eq!(s.schema("DROP CONSTRAINT ON (n:M) ASSERT EXISTS (n.p)").unwrap(), ["ConstraintDoesNotExist"]);
+    let refused = s.schema("CREATE POINT INDEX ON :L(p)").unwrap_err();
+    assert!(refused.to_string().contains("POINT INDEX"), "{refused}");
+    s.run("CREATE (:L {p: 1})").unwrap();
+
+    let tx = s.graph.begin(false);
+    let indexes = schema::show_indexes(&tx);
+    assert_eq!(indexes.columns, ["index type", "label", "property", "count"]);
+    let p = Value::list(vec![Value::string("p")]);
+    assert_eq!(
+        indexes.rows,
+        [vec![Value::string("label+property"), Value::string("L"), p.clone(), Value::Int(1)]]
+    );
+    let constraints = schema::show_constraints(&tx);
+    assert_eq!(constraints.columns, ["constraint type", "label", "properties", "data_type"]);
+    let row = |kind: &str, properties: Value| {
+        vec![Value::string(kind), Value::string("L"), properties, Value::string("")]
+    };
+    assert_eq!(constraints.rows, [row("exists", Value::string("p")), row("unique", p)]);
+    assert!(matches!(parse("SHOW INDEX INFO").unwrap(), Statement::Show(ShowStatement::Indexes)));
+}
+
+#[test]
+fn bombs_end_in_an_error() {
+    let mut s = people();
+    for bomb in [
+        "RETURN range(1, 1000000000000000000)",
+        "UNWIND range(1, 100000000) AS x RETURN collect(x)",
+        "MATCH (a), (b), (c), (d) RETURN collect([a, b, c, d])",
+        "MATCH (a), (b), (c), (d) WITH * ORDER BY a.id RETURN *",
+        "MATCH (a), (b), (c), (d) RETURN DISTINCT a, b, c, d ORDER BY a",
+        "WITH reduce(s = 'x', i IN range(1, 60) | s + s) AS s RETURN size(s)",
+        "RETURN reduce(l = [], i IN range(1, 100000) | [l])",
+        "RETURN reduce(l = {}, i IN range(1, 100000) | {l: l})",
+        "RETURN reduce(l = [], i IN range(1, 100000) | [x IN [1] | l])",
+        "RETURN replace('aaaaaaaaaa', 'a', reduce(s = 'x', i IN range(1, 24) | s + s))",
+    ] {
+        let error = s.run(bomb).expect_err(bomb);
+        assert!(matches!(error.kind, ErrorKind::Limit | ErrorKind::TypeError), "{bomb}: {error}");
+    }
+    assert_eq!(s.one("RETURN 1"), Value::Int(1));
+}
+
+#[test]
+fn long_queries_need_no_deep_stack() {
+    let mut s = Session::new();
+    let creates: String = (0..5_000).map(|i| format!("CREATE (n{i}:Many) ")).collect();
+    s.run(&creates).unwrap();
+    assert_eq!(s.one("MATCH (n:Many) RETURN count(*)"), Value::Int(5_000));
+    let unwinds: String = (0..490).map(|i| format!("UNWIND [1] AS x{i} ")).collect();
+    assert_eq!(s.one(&format!("{unwinds} RETURN count(*)")), Value::Int(1));
+    let error = s.run(&format!("{unwinds} {} RETURN 1", unwinds.replace('x', "y"))).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Limit);
+    let sum = vec!["1"; 50_000].join(" + ");
+    assert_eq!(s.one(&format!("RETURN {sum}")), Value::Int(50_000));
+}
+
+#[test]
+fn a_query_stops_when_it_is_told_to() {
+    let mut s = people();
+    s.limits.cancel = Some(Arc::new(AtomicBool::new(true)));
+    let error = s.run("MATCH (a), (b), (c), (d), (e) RETURN count(*)").unwrap_err();
+    assert!(error.is_transient, "{error}");
+}
+
+#[test]
+fn shortest_paths() {
+    let mut s = Session::new();
+    s.run(
+        "CREATE (a:N {n: 'a'}), (b:N {n: 'b'}), (c:N {n: 'c'}), (d:N {n: 'd'}), \
+         (a)-[:R {w: 1}]->(b), (b)-[:R {w: 1}]->(d), (a)-[:R {w: 5}]->(c), (c)-[:R {w: 5}]->(d), \
+         (a)-[:S {w: 9}]->(d)",
+    )
+    .unwrap();
+    let ends = "MATCH (a:N {n: 'a'}), (d:N {n: 'd'}) ";
+    for (query, expected) in [
+        ("MATCH p = shortestPath((a)-[*]->(d)) RETURN length(p)", Value::Int(1)),
+        ("MATCH p = shortestPath((a)-[:R*]->(d)) RETURN length(p)", Value::Int(2)),
+        ("MATCH p = allShortestPaths((a)-[:R*]->(d)) RETURN count(p)", Value::Int(2)),
+        ("MATCH p = (a)-[:R*BFS]->(d) RETURN length(p)", Value::Int(2)),
+        ("MATCH p = (a)-[*WSHORTEST (r, n | r.w) total]->(d) RETURN total", Value::Float(2.0)),
+        ("MATCH p = (d)<-[*WSHORTEST (r, n | r.w) total]-(a) RETURN length(p)", Value::Int(2)),
+        ("RETURN length(shortestPath((a)<-[*]-(d)))", Value::Null),
+    ] {
+        assert_eq!(s.one(&format!("{ends}{query}")), expected, "{query}");
+    }
+}
+
+#[test]
+fn subqueries_and_foreach() {
+    let mut s = people();
+    assert_eq!(
+        s.one("MATCH (p:Person) CALL { WITH p MATCH (p)-[:KNOWS]->(q) RETURN count(q) AS n } RETURN sum(n)"),
+        Value::Int(99)
+    );
+    assert_eq!(s.one("MATCH (p:Person) WHERE EXISTS { (p)-[:KNOWS]->() } RETURN count(*)"), Value::Int(99));
+    assert_eq!(s.one("MATCH (p:Person {id: 3}) RETURN COUNT { MATCH (p)-[:KNOWS*1..3]->() }"), Value::Int(3));
+    s.run("FOREACH (i IN range(1, 10) | CREATE (:Each {i: i}) MERGE (:Odd {i: i % 2}))").unwrap();
+    assert_eq!(s.one("MATCH (e:Each) RETURN count(*)"), Value::Int(10));
+    assert_eq!(s.one("MATCH (e:Odd) RETURN count(*)"), Value::Int(2));
+}
+
+#[test]
+fn procedures_that_tools_call() {
+    let mut s = people();
+    assert_eq!(
+        s.one("CALL db.labels() YIELD label RETURN collect(label)"),
+        Value::list(vec![Value::string("Person")])
+    );
+    assert_eq!(s.one("CALL db.relationshipTypes()"), Value::string("KNOWS"));
+    assert_eq!(s.run("CALL dbms.components()").unwrap().len(), 1);
+}
+
+/// Prints how fast rows are loaded and read. `cargo test --release -p mgcypher --test queries -- --ignored --nocapture`
+#[test]
+#[ignore = "a measure, not a check"]
+fn how_fast_rows_are_loaded_and_read() {
+    const ROWS: i64 = 100_000;
+    let mut s = Session::new();
+    s.limits.memory_bytes_max = 4 << 30;
+    s.schema("CREATE INDEX ON :User(id)").unwrap();
+    let row = |pairs: &[(&str, i64)]| {
+        Value::Map(Arc::new(pairs.iter().map(|(k, v)| (Arc::from(*k), Value::Int(*v))).collect()))
+    };
+    let rows = |f: &dyn Fn(i64) -> Value| -> Params {
+        let list: Vec<Value> = (0..ROWS).map(f).collect();
+        Arc::new([(Arc::from("rows"), Value::list(list))].into())
+    };
+    let users = rows(&|i| row(&[("id", i), ("age", i % 90)]));
+    let edges = rows(&|i| row(&[("a", i * 7919 % ROWS), ("b", i * 104_729 % ROWS)]));
+    let measure = |s: &mut Session, name: &str, text: &str, params: Params| {
+        let begin = std::time::Instant::now();
+        s.run_with(text, params).unwrap();
+        println!("{name}: {:.0} a second", ROWS as f64 / begin.elapsed().as_secs_f64());
+    };
+    measure(&mut s, "vertices", "UNWIND $rows AS r CREATE (:User {id: r.id, age: r.age})", users);
+    measure(
+        &mut s,
+        "edges",
+        "UNWIND $rows AS r MATCH (a:User {id: r.a}), (b:User {id: r.b}) CREATE (a)-[:KNOWS]->(b)",
+        edges.clone(),
+    );
+    measure(&mut s, "merges", "UNWIND $rows AS r MERGE (u:User {id: r.a}) SET u.seen = r.b", edges);
+
+    let Statement::Query(query) = parse("MATCH (u:User {id: $id}) RETURN u.age").unwrap() else { panic!() };
+    let tx = s.graph.begin(false);
+    let one: Params = Arc::new([(Arc::from("id"), Value::Int(1))].into());
+    let prepared = prepare(&query, &tx, &one).unwrap();
+    drop(tx);
+    let begin = std::time::Instant::now();
+    for i in 0..ROWS {
+        let mut tx = s.graph.begin(true);
+        assert!(!prepared.is_stale(&tx));
+        let params: Params = Arc::new([(Arc::from("id"), Value::Int(i))].into());
+        let mut run = Execution::new(prepared.clone(), params, Limits::default()).unwrap();
+        assert!(run.next(&mut tx).unwrap().is_some());
+        assert!(run.next(&mut tx).unwrap().is_none());
+    }
+    println!("point reads: {:.2} us", begin.elapsed().as_secs_f64() * 1e6 / ROWS as f64);
+    let begin = std::time::Instant::now();
+    s.run("MATCH (u:User)-[:KNOWS]->()-[:KNOWS]->(w) RETURN count(DISTINCT w.id)").unwrap();
+    println!("two hops from everywhere: {:.0} ms", begin.elapsed().as_secs_f64() * 1e3);
+}
