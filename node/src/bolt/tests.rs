@@ -24,11 +24,14 @@ use tokio::sync::watch;
 #[derive(Clone)]
 struct Fake(Arc<FakeState>);
 
+/// How a commit that was given this position ends.
+type End = fn(Position) -> Outcome;
+
 struct FakeState {
     graph: Arc<Graph>,
     role: Mutex<Role>,
     /// How the next commit ends; committed where nothing is said.
-    outcome: Mutex<Option<fn(Position) -> Outcome>>,
+    outcome: Mutex<Option<End>>,
     admin: Mutex<Result<AdminAnswer, AdminError>>,
     asked: Mutex<Vec<Admin>>,
 }
@@ -479,7 +482,6 @@ async fn each_outcome_of_a_commit_has_its_answer() {
     let warnings: Vec<_> = notifications(&metadata).into_iter().filter(|(s, _)| s == "WARNING").collect();
     assert_eq!(warnings, [("WARNING".to_owned(), "SyncReplicationFailure".to_owned())]);
 
-    type End = fn(Position) -> Outcome;
     let ends: [(End, &str, &str); 4] = [
         (|_| Outcome::Failed(CommitError::Conflict), TRANSIENT, "Cannot resolve conflicting transactions."),
         (
@@ -591,6 +593,190 @@ async fn a_routing_table_names_this_node_for_what_it_can_do() {
         let addresses = servers[0].as_map().unwrap().get("addresses").unwrap();
         assert_eq!(addresses, &PackValue::List(vec!["db:7687".into()]));
     }
+}
+
+fn pull(n: i64, qid: Option<i64>) -> Request {
+    Request::Pull(Stream { n, qid })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_come_in_the_portions_that_are_asked_for() {
+    let server = start();
+    let mut client = Client::connect(&server).await;
+    let metadata = client.ask(run("UNWIND range(1, 5) AS x RETURN x")).await.metadata();
+    assert_eq!(metadata.get("fields"), Some(&PackValue::List(vec!["x".into()])));
+    assert_eq!(metadata.get("qid"), None);
+    let first = client.ask(pull(2, None)).await;
+    assert_eq!(first.rows, [[PackValue::Int(1)], [PackValue::Int(2)]]);
+    assert_eq!(first.metadata(), Map::new().with("has_more", true));
+    client.ask(Request::Discard(Stream { n: 1, qid: None })).await.metadata();
+    // Exactly as many as are left: the end is told at once.
+    let last = client.ask(pull(2, Some(0))).await;
+    assert_eq!(last.rows, [[PackValue::Int(4)], [PackValue::Int(5)]]);
+    let metadata = last.metadata();
+    assert_eq!(metadata.get("has_more"), None);
+    assert_eq!(metadata.get("type"), Some(&"r".into()));
+    assert_eq!(metadata.get("db"), Some(&"memgraph".into()));
+    assert_eq!(metadata.get("stats"), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_counts_what_it_did_and_gives_a_bookmark() {
+    let server = start();
+    let mut client = Client::connect(&server).await;
+    let query = "CREATE (a:Person {name: 'Ada'})-[:KNOWS]->(b:Person)";
+    let metadata = client.run(query).await.metadata();
+    assert_eq!(metadata.get("type"), Some(&"w".into()));
+    assert_eq!(metadata.get("bookmark"), Some(&"3.00000000000000aa.1:1".into()));
+    let stats = metadata.get("stats").unwrap().as_map().unwrap();
+    assert_eq!(stats.get("nodes-created"), Some(&2i64.into()));
+    assert_eq!(stats.get("relationships-created"), Some(&1i64.into()));
+    assert_eq!(stats.get("nodes-deleted"), None);
+
+    let answer = client.run("MATCH p = (a)-[r]->(b) RETURN a, r, p").await;
+    let [node, relationship, path] = &answer.rows[0][..] else { panic!("{:?}", answer.rows) };
+    let PackValue::Node(node) = node else { panic!("{node:?}") };
+    assert_eq!((node.labels.as_slice(), node.element_id.as_str()), (&["Person".to_owned()][..], "0"));
+    assert_eq!(node.properties, Map::new().with("name", "Ada"));
+    let PackValue::Relationship(relationship) = relationship else { panic!("{relationship:?}") };
+    assert_eq!((relationship.start, relationship.end, relationship.kind.as_str()), (0, 1, "KNOWS"));
+    let PackValue::Path(path) = path else { panic!("{path:?}") };
+    assert_eq!((path.nodes.len(), path.indices.as_slice()), (2, &[1, 1][..]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_not_pulled_did_not_happen() {
+    let server = start();
+    let mut client = Client::connect(&server).await;
+    client.ask(run("CREATE (:A)")).await.metadata();
+    client.reset().await;
+    assert_eq!(server.fake.0.graph.published(), Lsn::ZERO);
+    client.ask(run("CREATE (:A)")).await.metadata();
+    client.ask(Request::Discard(Stream::default())).await.metadata();
+    assert_eq!(server.fake.0.graph.published(), Lsn(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_holds_several_results_and_commits_them_all() {
+    let server = start();
+    let mut client = Client::connect(&server).await;
+    let mut other = Client::connect(&server).await;
+    client.ask(Request::Begin(TransactionExtra::default())).await.metadata();
+    let first = client.ask(run("UNWIND range(1, 3) AS x CREATE (:A) RETURN x")).await.metadata();
+    assert_eq!(first.get("qid"), Some(&0i64.into()));
+    let second = client.ask(run("UNWIND [7, 8] AS x RETURN x")).await.metadata();
+    assert_eq!(second.get("qid"), Some(&1i64.into()));
+    assert_eq!(client.ask(pull(1, Some(0))).await.rows, [[PackValue::Int(1)]]);
+    assert_eq!(client.ask(pull(ALL, None)).await.rows.len(), 2);
+    assert_eq!(other.run("MATCH (n) RETURN n").await.rows.len(), 0);
+    // Rows 2 and 3 were not read; what they stand for is part of the transaction all the same.
+    let metadata = client.ask(Request::Commit).await.metadata();
+    assert_eq!(metadata.get("bookmark"), Some(&"3.00000000000000aa.1:1".into()));
+    assert_eq!(other.run("MATCH (n) RETURN n").await.rows.len(), 3);
+
+    client.ask(Request::Begin(TransactionExtra::default())).await.metadata();
+    client.ask(run("CREATE (:A)")).await.metadata();
+    let (_, message) = client.ask(pull(ALL, Some(9))).await.failure();
+    assert_eq!(message, "There is no open result of that number.");
+    client.reset().await;
+    assert_eq!(other.run("MATCH (n) RETURN n").await.rows.len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_degraded_commit_of_a_transaction_warns_at_commit() {
+    let server = start();
+    let mut client = Client::connect(&server).await;
+    client.ask(Request::Begin(TransactionExtra::default())).await.metadata();
+    assert_eq!(notifications(&client.run("CREATE (:A)").await.metadata()), []);
+    *server.fake.0.outcome.lock() = Some(missing);
+    let metadata = client.ask(Request::Commit).await.metadata();
+    assert_eq!(notifications(&metadata), [("WARNING".to_owned(), "SyncReplicationFailure".to_owned())]);
+
+    client.run("BEGIN").await.metadata();
+    client.run("CREATE (:A)").await.metadata();
+    *server.fake.0.outcome.lock() = Some(missing);
+    let metadata = client.run("COMMIT").await.metadata();
+    assert_eq!(notifications(&metadata), [("WARNING".to_owned(), "SyncReplicationFailure".to_owned())]);
+    assert!(metadata.get("bookmark").is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_reads_and_judges_a_write_by_its_plan() {
+    let server = start();
+    *server.fake.0.role.lock() = Role::Replica { port: 10_000 };
+    let mut client = Client::connect(&server).await;
+    assert_eq!(client.run("MATCH (n) RETURN count(n)").await.rows, [[PackValue::Int(0)]]);
+    let (code, message) = client.ask(run("MATCH (n:None) SET n.x = 1")).await.failure();
+    assert_eq!(code, CLIENT_ERROR);
+    assert!(message.starts_with("Write queries are forbidden on the replica instance."), "{message}");
+}
+
+/// Runs for hours without a row.
+const ENDLESS: &str =
+    "UNWIND range(1, 100000) AS a UNWIND range(1, 100000) AS b WITH a, b WHERE a < 0 RETURN a";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reset_stops_the_running_query() {
+    let server = start();
+    let mut client = Client::connect(&server).await;
+    client.ask(run(ENDLESS)).await.metadata();
+    client.send(pull(ALL, None)).await;
+    client.send(run("RETURN 1")).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    client.send(Request::Reset).await;
+    let (code, message) = client.answer().await.failure();
+    assert_eq!((code.as_str(), message.contains("asked to abort")), (TRANSIENT, true), "{message}");
+    assert_eq!(client.answer().await.end, Response::Ignored);
+    client.answer().await.metadata();
+    assert_eq!(client.run("RETURN 1").await.rows.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_ends_when_its_time_is_up() {
+    let server = start();
+    let mut client = Client::connect(&server).await;
+    let extra = TransactionExtra { timeout_ms: Some(50), ..TransactionExtra::default() };
+    let asked = Request::Run { query: ENDLESS.into(), parameters: Map::new(), extra: extra.clone() };
+    client.ask(asked).await.metadata();
+    let (code, message) = client.ask(pull(ALL, None)).await.failure();
+    assert_eq!(code, TRANSIENT);
+    assert_eq!(message, "Transaction was asked to abort because of transaction timeout.");
+    client.reset().await;
+
+    // One that lies idle is given up too.
+    client.ask(Request::Begin(extra)).await.metadata();
+    client.run("CREATE (:A)").await.metadata();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(client.ask(Request::Commit).await.failure().1, message);
+    client.reset().await;
+    assert_eq!(client.run("MATCH (n) RETURN n").await.rows.len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_result_flows_and_does_not_wait_for_its_end() {
+    let server = start();
+    let mut client = Client::connect(&server).await;
+    client.ask(run("UNWIND range(1, 200000) AS x RETURN x, 'some text to fill the line'")).await.metadata();
+    let answer = client.ask(pull(ALL, None)).await;
+    assert_eq!(answer.rows.len(), 200_000);
+    assert_eq!(answer.rows[199_999][0], PackValue::Int(200_000));
+    answer.metadata();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_of_queries_name_their_place() {
+    let server = start();
+    let mut client = Client::connect(&server).await;
+    let (code, message) = client.ask(run("MATCH (n)\nRETURN m")).await.failure();
+    assert_eq!(code, CLIENT_ERROR);
+    assert!(message.contains("line 2"), "{message}");
+    client.reset().await;
+    let (code, message) = client.run("RETURN 1 / 0").await.failure();
+    assert_eq!(code, CLIENT_ERROR);
+    assert!(!message.is_empty());
+    client.reset().await;
+    let (_, message) = client.ask(run("RETURN $missing")).await.failure();
+    assert!(message.contains("missing"), "{message}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
