@@ -32,6 +32,8 @@ mod restart;
 mod roles;
 mod shared;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 
 pub use config::EngineConfig;
 pub use io::*;

@@ -384,3 +384,80 @@ fn take_records(b: &mut Bytes) -> Result<Vec<CommitRecord>, DecodeError> {
     }
     Ok(records)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn examples() -> Vec<Message> {
+        let epoch = Epoch { number: 3, node: NodeId(0xabcd), incarnation: 2 };
+        let end = LogEnd {
+            last: Position { epoch, lsn: Lsn(9) },
+            chain: 77,
+            history: History { starts: vec![(Epoch { number: 1, ..epoch }, Lsn(1)), (epoch, Lsn(4))] },
+        };
+        let record =
+            |lsn| CommitRecord { epoch, lsn: Lsn(lsn), ts: lsn * 2, payload: Bytes::from_static(b"changes") };
+        let records = vec![record(10), record(11)];
+        vec![
+            Message::Hello { protocol: 1, node: NodeId(1), to: NodeId(2), epoch, end: end.clone() },
+            Message::Welcome { protocol: 1, node: NodeId(2), promised: epoch, end: LogEnd::default() },
+            Message::Refused { reason: RefusalReason::Fenced, promised: epoch, end, text: "no".into() },
+            Message::Append {
+                epoch,
+                prev: Lsn(9),
+                prev_chain: 77,
+                apply_to: Lsn(11),
+                records: records.clone(),
+            },
+            Message::Ack { durable: Lsn(11), applied: Lsn(10) },
+            Message::Publish { apply_to: Lsn(11) },
+            Message::Fetch { from: Lsn(10) },
+            Message::Tail { prev: Lsn(9), prev_chain: 77, records },
+            Message::Ping { sequence: 5 },
+            Message::Pong { sequence: 5 },
+        ]
+    }
+
+    fn encoded(message: &Message) -> Vec<u8> {
+        let mut frame = Vec::new();
+        message.encode(&mut frame);
+        frame
+    }
+
+    #[test]
+    fn every_message_comes_back_as_it_was() {
+        for message in examples() {
+            assert_eq!(Message::decode(encoded(&message).into()), Ok(message));
+        }
+    }
+
+    #[test]
+    fn a_frame_cut_anywhere_is_refused() {
+        for message in examples() {
+            let frame = encoded(&message);
+            for end in 0..frame.len() {
+                assert!(Message::decode(Bytes::copy_from_slice(&frame[..end])).is_err());
+            }
+            let mut longer = frame;
+            longer.push(0);
+            assert_eq!(Message::decode(longer.into()), Err(DecodeError::Trailing));
+        }
+    }
+
+    #[test]
+    fn a_count_beyond_the_frame_reserves_nothing() {
+        let mut frame = vec![APPEND];
+        frame.extend([0; EPOCH_BYTES + 24]);
+        frame.extend(u32::MAX.to_le_bytes());
+        assert_eq!(Message::decode(frame.into()), Err(DecodeError::Truncated));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Message::decode(bytes.into());
+        }
+    }
+}

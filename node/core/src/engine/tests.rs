@@ -1,0 +1,350 @@
+//! Engines stepped message by message: one rule a test.
+
+use super::*;
+use crate::replication::{Message, RefusalReason};
+use crate::types::{CommitRecord, Names, NodeId, SyncMode};
+
+const PORT: u16 = 10_000;
+
+/// An engine whose effects lie open.
+struct Node {
+    engine: Engine,
+    out: Vec<Effect>,
+    token: u64,
+}
+
+fn recovered(node: u64) -> Recovered {
+    Recovered {
+        state: NodeState {
+            node: NodeId(node),
+            role: Role::Main,
+            promised: Epoch::default(),
+            promised_by: String::new(),
+            replicas: Vec::new(),
+        },
+        graph: Arc::new(Graph::new(Arc::new(Names::default()))),
+        last: Position::default(),
+        chain: 0,
+        ts: 0,
+        history: History::default(),
+        wal_from: Lsn(1),
+    }
+}
+
+impl Node {
+    fn main(node: u64) -> Node {
+        let mut out = Vec::new();
+        let engine = Engine::start(Time(0), EngineConfig::default(), recovered(node), &mut out);
+        Node { engine, out, token: 0 }
+    }
+
+    fn replica(node: u64) -> Node {
+        let mut start = recovered(node);
+        start.state.role = Role::Replica { port: PORT };
+        let mut out = Vec::new();
+        let engine = Engine::start(Time(0), EngineConfig::default(), start, &mut out);
+        Node { engine, out: Vec::new(), token: 0 }
+    }
+
+    fn step(&mut self, input: Input) -> &mut Node {
+        let now = self.engine.now;
+        self.engine.step(now, input, &mut self.out);
+        self
+    }
+
+    fn wait(&mut self, duration: std::time::Duration) -> &mut Node {
+        let now = self.engine.now + duration;
+        self.engine.step(now, Input::Tick, &mut self.out);
+        self
+    }
+
+    fn admin(&mut self, command: Admin) -> &mut Node {
+        self.token += 1;
+        let token = Token(self.token);
+        self.step(Input::Admin { token, command })
+    }
+
+    fn propose(&mut self) -> Token {
+        let graph = self.engine.graph.clone();
+        let mut tx = graph.begin(true);
+        tx.create_vertex(&[graph.names().label("City")], Vec::new()).expect("an empty graph takes it");
+        let commit = tx.finish().expect("nothing is wrong with it").expect("it writes");
+        self.token += 1;
+        self.step(Input::Propose { token: Token(self.token), commit });
+        Token(self.token)
+    }
+
+    /// Answers every state file and every sync that waits.
+    fn disk(&mut self) -> &mut Node {
+        loop {
+            let at = self.out.iter().position(|e| {
+                matches!(e, Effect::SaveState { .. } | Effect::SyncWal { .. } | Effect::Listen { .. })
+            });
+            let Some(at) = at else { return self };
+            match self.out.remove(at) {
+                Effect::SaveState { id, .. } => self.step(Input::StateSaved { id, result: Ok(()) }),
+                Effect::SyncWal { lsn } => self.step(Input::WalSynced { lsn }),
+                Effect::Listen { .. } => self.step(Input::Listening { result: Ok(()) }),
+                _ => unreachable!("looked at before"),
+            };
+        }
+    }
+
+    fn outcomes(&mut self) -> Vec<Outcome> {
+        let mut found = Vec::new();
+        self.out.retain(|e| match e {
+            Effect::Resolve { outcome, .. } => {
+                found.push(outcome.clone());
+                false
+            }
+            _ => true,
+        });
+        found
+    }
+
+    fn answers(&mut self) -> Vec<Result<AdminAnswer, AdminError>> {
+        let mut found = Vec::new();
+        self.out.retain(|e| match e {
+            Effect::Answer { result, .. } => {
+                found.push(result.clone());
+                false
+            }
+            _ => true,
+        });
+        found
+    }
+
+    fn sent(&mut self) -> Vec<Message> {
+        let mut found = Vec::new();
+        self.out.retain(|e| match e {
+            Effect::Send { message, .. } => {
+                found.push(message.clone());
+                false
+            }
+            _ => true,
+        });
+        found
+    }
+}
+
+/// Carries messages between MAIN, which dialled as `at`, and a REPLICA, which accepted as 1.
+fn talk(main: &mut Node, at: PeerId, replica: &mut Node) {
+    loop {
+        let (down, up) = (main.sent(), replica.sent());
+        if down.is_empty() && up.is_empty() {
+            return;
+        }
+        for message in down {
+            replica.step(Input::Message { peer: PeerId(1), message }).disk();
+        }
+        for message in up {
+            main.step(Input::Message { peer: at, message }).disk();
+        }
+    }
+}
+
+fn dialled(main: &mut Node) -> PeerId {
+    let at = main.out.iter().position(|e| matches!(e, Effect::Dial { .. })).expect("MAIN dials");
+    match main.out.remove(at) {
+        Effect::Dial { peer, .. } => peer,
+        _ => unreachable!("looked at before"),
+    }
+}
+
+fn register(main: &mut Node, mode: SyncMode, replica: &mut Node) -> PeerId {
+    main.admin(Admin::Register { name: "r".into(), mode, address: "there:10000".into() }).disk();
+    let peer = dialled(main);
+    replica.step(Input::PeerUp { peer: PeerId(1), dialled: false });
+    main.step(Input::PeerUp { peer, dialled: true });
+    talk(main, peer, replica);
+    peer
+}
+
+fn pair(mode: SyncMode) -> (Node, Node, PeerId) {
+    let (mut main, mut replica) = (Node::main(1), Node::replica(2));
+    let peer = register(&mut main, mode, &mut replica);
+    assert_eq!(main.answers(), [Ok(AdminAnswer::Done)]);
+    (main, replica, peer)
+}
+
+#[test]
+fn a_commit_is_told_only_when_it_is_durable() {
+    let mut main = Node::main(1);
+    main.propose();
+    let Some(Effect::SaveState { id, .. }) = main.out.pop() else { panic!("the reign is saved first") };
+    main.step(Input::StateSaved { id, result: Ok(()) });
+    assert!(main.out.iter().any(|e| matches!(e, Effect::WriteWal { .. })));
+    assert_eq!(main.outcomes(), []);
+    main.disk();
+    assert!(matches!(main.outcomes()[..], [Outcome::Committed { .. }]));
+}
+
+#[test]
+fn a_replica_is_ready_when_its_registration_is_answered() {
+    let (mut main, _, _) = pair(SyncMode::Sync);
+    main.admin(Admin::ShowReplicas);
+    let answers = main.answers();
+    let [Ok(AdminAnswer::Replicas(rows))] = &answers[..] else { panic!("{answers:?}") };
+    assert_eq!((rows[0].status, rows[0].behind), ("ready", 0));
+}
+
+#[test]
+fn sync_commit_waits_for_the_replica() {
+    let (mut main, mut replica, peer) = pair(SyncMode::Sync);
+    main.propose();
+    main.disk();
+    assert_eq!(main.outcomes(), []);
+    talk(&mut main, peer, &mut replica);
+    assert!(matches!(main.outcomes()[..], [Outcome::Committed { .. }]));
+    assert_eq!(replica.engine.graph.published(), Lsn(1));
+}
+
+#[test]
+fn async_commit_waits_for_no_one() {
+    let (mut main, _, _) = pair(SyncMode::Async);
+    main.propose();
+    main.disk();
+    assert!(matches!(main.outcomes()[..], [Outcome::Committed { .. }]));
+}
+
+#[test]
+fn a_closed_connection_degrades_a_sync_commit_at_once() {
+    let (mut main, _, peer) = pair(SyncMode::Sync);
+    main.propose();
+    main.disk().step(Input::PeerDown { peer, reason: "gone".into() });
+    let outcomes = main.outcomes();
+    let [Outcome::Degraded { failed, .. }] = &outcomes[..] else { panic!("{outcomes:?}") };
+    assert_eq!((failed[0].name.as_str(), failed[0].reason), ("r", ReplicaFailureReason::NotInSync));
+}
+
+#[test]
+fn strict_commit_without_its_replica_fails_before_it_is_written() {
+    let (mut main, _, peer) = pair(SyncMode::StrictSync);
+    main.step(Input::PeerDown { peer, reason: "gone".into() });
+    main.propose();
+    assert!(matches!(main.outcomes()[..], [Outcome::Failed(CommitError::StrictSync(_))]));
+    assert!(!main.out.iter().any(|e| matches!(e, Effect::WriteWal { .. })));
+}
+
+#[test]
+fn strict_commit_that_loses_its_replica_is_in_doubt_and_not_shown() {
+    let (mut main, _, peer) = pair(SyncMode::StrictSync);
+    main.propose();
+    main.disk().step(Input::PeerDown { peer, reason: "gone".into() });
+    assert!(matches!(main.outcomes()[..], [Outcome::InDoubt { .. }]));
+    assert_eq!(main.engine.graph.published(), Lsn::ZERO);
+    main.admin(Admin::Drop { name: "r".into() }).disk();
+    assert_eq!(main.engine.graph.published(), Lsn(1), "no one is left who may lack it");
+}
+
+#[test]
+fn a_replica_acknowledges_only_what_it_synced() {
+    let (mut main, mut replica, _) = pair(SyncMode::Sync);
+    main.propose();
+    main.disk();
+    for message in main.sent() {
+        replica.step(Input::Message { peer: PeerId(1), message });
+    }
+    assert!(!replica.sent().iter().any(|m| matches!(m, Message::Ack { durable: Lsn(1), .. })));
+    replica.disk();
+    assert_eq!(replica.sent(), [Message::Ack { durable: Lsn(1), applied: Lsn(1) }]);
+}
+
+#[test]
+fn fenced_main_refuses_commit() {
+    let mut main = Node::main(1);
+    main.admin(Admin::Fence { epoch: 5, by: "test".into() });
+    assert_eq!(main.answers(), [], "the promise is not yet durable");
+    main.disk();
+    assert_eq!(main.answers(), [Ok(AdminAnswer::Done)]);
+    main.propose();
+    assert_eq!(main.outcomes(), [Outcome::Failed(CommitError::Fenced)]);
+}
+
+#[test]
+fn a_replica_refuses_a_lower_epoch() {
+    let (mut main, mut replica) = (Node::main(1), Node::replica(2));
+    replica.admin(Admin::Fence { epoch: 9, by: "test".into() }).disk();
+    register(&mut main, SyncMode::Sync, &mut replica);
+    assert!(matches!(main.answers()[..], [Err(AdminError::Fenced(_))]));
+    main.admin(Admin::ShowReplicas);
+    assert_eq!(main.answers(), [Ok(AdminAnswer::Replicas(Vec::new()))], "nothing is left behind");
+}
+
+#[test]
+fn a_node_with_commits_of_its_own_is_diverged() {
+    let (mut main, mut other) = (Node::main(1), Node::main(2));
+    other.propose();
+    other.disk().admin(Admin::SetRoleReplica { port: PORT }).disk();
+    register(&mut main, SyncMode::Sync, &mut other);
+    assert!(matches!(main.answers()[..], [Err(AdminError::Diverged(_))]));
+}
+
+#[test]
+fn a_main_is_not_registered() {
+    let (mut main, mut other) = (Node::main(1), Node::main(2));
+    register(&mut main, SyncMode::Sync, &mut other);
+    assert!(matches!(main.answers()[..], [Err(AdminError::Unreachable(_))]));
+}
+
+#[test]
+fn a_silent_address_is_refused_in_two_seconds() {
+    let mut main = Node::main(1);
+    main.admin(Admin::Register { name: "r".into(), mode: SyncMode::Sync, address: "there:1".into() }).disk();
+    main.wait(std::time::Duration::from_millis(1_900));
+    assert_eq!(main.answers(), []);
+    main.wait(std::time::Duration::from_millis(100));
+    assert!(matches!(main.answers()[..], [Err(AdminError::Unreachable(_))]));
+}
+
+#[test]
+fn a_record_on_another_chain_is_refused() {
+    let (_, mut replica, _) = pair(SyncMode::Sync);
+    let epoch = Epoch { number: 1, node: NodeId(1), incarnation: 1 };
+    let record = CommitRecord { epoch, lsn: Lsn(1), ts: 1, payload: Default::default() };
+    let message =
+        Message::Append { epoch, prev: Lsn::ZERO, prev_chain: 7, apply_to: Lsn(1), records: vec![record] };
+    replica.step(Input::Message { peer: PeerId(1), message });
+    let sent = replica.sent();
+    assert!(matches!(sent[..], [Message::Refused { reason: RefusalReason::Mismatch, .. }]), "{sent:?}");
+    assert!(!replica.out.iter().any(|e| matches!(e, Effect::WriteWal { .. })));
+}
+
+#[test]
+fn a_demoted_main_lets_its_commits_arrive_first() {
+    let (mut main, mut replica, peer) = pair(SyncMode::Async);
+    main.propose();
+    main.admin(Admin::SetRoleReplica { port: PORT }).disk();
+    assert_eq!(main.answers(), [], "the replica has not acknowledged the last commit");
+    talk(&mut main, peer, &mut replica);
+    main.disk();
+    assert_eq!(main.answers(), [Ok(AdminAnswer::Done)]);
+    assert_eq!(replica.engine.log.last(), main.engine.log.last());
+    main.propose();
+    assert!(main.outcomes().contains(&Outcome::Failed(CommitError::NotMain)));
+}
+
+#[test]
+fn a_promoted_replica_reigns_above_its_main() {
+    let (main, mut replica, _) = pair(SyncMode::Sync);
+    replica.admin(Admin::SetRoleMain { epoch: None }).disk();
+    assert_eq!(replica.answers(), [Ok(AdminAnswer::Done)]);
+    replica.propose();
+    replica.disk();
+    let outcomes = replica.outcomes();
+    let [Outcome::Committed { position }] = outcomes[..] else { panic!("{outcomes:?}") };
+    assert!(position.epoch > main.engine.reign_epoch());
+}
+
+#[test]
+fn a_bookmark_of_another_branch_is_told_apart() {
+    let mut main = Node::main(1);
+    main.propose();
+    main.disk();
+    let shared = main.engine.shared();
+    let own = main.engine.log.position();
+    let other = Position { epoch: Epoch { number: 1, node: NodeId(9), incarnation: 1 }, lsn: Lsn(1) };
+    assert_eq!(shared.history_says(own), Some(true));
+    assert_eq!(shared.history_says(other), Some(false));
+    assert_eq!(shared.history_says(Position { lsn: Lsn(2), ..own }), None);
+}
