@@ -191,6 +191,7 @@ fn bombs_end_in_an_error() {
         "UNWIND range(1, 100000000) AS x RETURN collect(x)",
         "MATCH (a), (b), (c), (d) RETURN collect([a, b, c, d])",
         "MATCH (a), (b), (c), (d) WITH * ORDER BY a.id RETURN *",
+        "MATCH (a), (b), (c), (d) WITH * ORDER BY a.id LIMIT 9000000000000000000 RETURN *",
         "MATCH (a), (b), (c), (d) RETURN DISTINCT a, b, c, d ORDER BY a",
         "WITH reduce(s = 'x', i IN range(1, 60) | s + s) AS s RETURN size(s)",
         "RETURN reduce(l = [], i IN range(1, 100000) | [l])",

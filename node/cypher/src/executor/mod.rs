@@ -699,25 +699,28 @@ impl<'a> Machine<'a> {
                 Ordering::Equal
             };
             let mut rows: Vec<Sorted> = Vec::new();
+            let size = |(key, row): &Sorted| key.iter().chain(row.iter()).map(memory).sum::<usize>() + 32;
+            let mut bytes = 0;
             while self.next(*input)? {
                 self.run.tick()?;
                 let mut key = Vec::with_capacity(keys.len());
                 for (expr, _) in keys {
                     key.push(self.eval(expr)?);
                 }
-                let row: Box<[Value]> = saved.iter().map(|s| self.row[*s].clone()).collect();
-                if top_rows.is_none() {
-                    self.run.hold(key.iter().chain(row.iter()).map(memory).sum::<usize>() + 32)?;
-                }
+                let row = saved.iter().map(|s| self.row[*s].clone()).collect();
                 rows.push((key.into_boxed_slice(), row));
+                bytes += rows.last().map_or(0, size);
+                self.run.require(bytes)?;
                 // A stable cut keeps the first rows among equals.
                 if let Some(n) = top_rows
                     && rows.len() >= n.saturating_mul(2).max(1024)
                 {
                     rows.sort_by(compare);
                     rows.truncate(n);
+                    bytes = rows.iter().map(size).sum();
                 }
             }
+            self.run.hold(bytes)?;
             rows.sort_by(compare);
             rows.truncate(top_rows.unwrap_or(usize::MAX));
             let mut kept = Rows::new(saved.len());
