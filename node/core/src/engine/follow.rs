@@ -147,6 +147,7 @@ impl Engine {
                 return;
             }
             following.owes_welcome = false;
+            following.told = (durable, applied);
             let message = Message::Welcome {
                 protocol: PROTOCOL,
                 node: self.state.node,

@@ -334,6 +334,10 @@ impl Engine {
             link.next_chain = chain;
             link.is_unproved = false;
         }
+        // Before records flow there is nothing to acknowledge.
+        if !link.is_streaming() {
+            return;
+        }
         if !link.acked(durable, applied) {
             return self.lose_link(index, "it acknowledged what it was not sent", out);
         }

@@ -348,3 +348,39 @@ fn a_bookmark_of_another_branch_is_told_apart() {
     assert_eq!(shared.history_says(other), Some(false));
     assert_eq!(shared.history_says(Position { lsn: Lsn(2), ..own }), None);
 }
+
+#[test]
+fn a_restarted_main_takes_back_what_its_replica_kept() {
+    let (mut main, mut replica, peer) = pair(SyncMode::Sync);
+    main.propose();
+    main.disk();
+    talk(&mut main, peer, &mut replica);
+    // The power goes before MAIN's own sync: its disk holds the registration and no record.
+    let mut start = recovered(1);
+    start.state = main.engine.state.clone();
+    let mut out = Vec::new();
+    let engine = Engine::start(Time(0), EngineConfig::default(), start, &mut out);
+    let mut again = Node { engine, out, token: 0 };
+    assert!(!again.engine.shared().is_writable());
+    let peer = dialled(&mut again);
+    replica.step(Input::PeerUp { peer: PeerId(3), dialled: false });
+    again.step(Input::PeerUp { peer, dialled: true });
+    for _ in 0..6 {
+        for message in again.sent() {
+            replica.step(Input::Message { peer: PeerId(3), message }).disk();
+        }
+        if let Some(at) = replica.out.iter().position(|e| matches!(e, Effect::ReadWal { .. })) {
+            replica.out.remove(at);
+            let records = vec![replica.engine.log.recent_at(Lsn(1)).expect("it is new").clone()];
+            replica.step(Input::WalRead { peer: PeerId(3), from: Lsn(1), records });
+        }
+        for message in replica.sent() {
+            again.step(Input::Message { peer, message }).disk();
+        }
+    }
+    assert_eq!(again.engine.graph.published(), Lsn(1));
+    assert!(again.engine.shared().is_writable());
+    again.propose();
+    again.disk();
+    assert_eq!(again.engine.log.position().epoch.incarnation, 2);
+}
