@@ -126,7 +126,8 @@ impl Running {
 
     /// Returns what is said at the end of the result.
     pub(super) fn summary(&self, db: &str) -> Map {
-        let mut summary = Map::new().with("type", self.kind).with("db", db);
+        // mgclient reads `has_more` unseen, at the end too.
+        let mut summary = Map::new().with("has_more", false).with("type", self.kind).with("db", db);
         if let Source::Query(execution) = &self.source {
             let counters = execution.counters();
             if counters.any() {

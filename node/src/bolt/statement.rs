@@ -122,7 +122,7 @@ pub(super) fn admin_rows(answer: AdminAnswer) -> Vec<Vec<PackValue>> {
             };
             vec![vec![word.into()]]
         }
-        AdminAnswer::Snapshot { lsn } => vec![vec![format!("snapshots/{:020}", lsn.0).into()]],
+        AdminAnswer::Snapshot { lsn } => vec![vec![format!("snapshots/{:020}.snap", lsn.0).into()]],
     }
 }
 

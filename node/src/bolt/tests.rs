@@ -614,7 +614,7 @@ async fn rows_come_in_the_portions_that_are_asked_for() {
     let last = client.ask(pull(2, Some(0))).await;
     assert_eq!(last.rows, [[PackValue::Int(4)], [PackValue::Int(5)]]);
     let metadata = last.metadata();
-    assert_eq!(metadata.get("has_more"), None);
+    assert_eq!(metadata.get("has_more"), Some(&false.into()));
     assert_eq!(metadata.get("type"), Some(&"r".into()));
     assert_eq!(metadata.get("db"), Some(&"memgraph".into()));
     assert_eq!(metadata.get("stats"), None);
