@@ -20,6 +20,10 @@ const EXIT_OK: u8 = 0;
 const EXIT_FAILURE: u8 = 1;
 const EXIT_USAGE: u8 = 2;
 
+/// Stack of a thread that parses and runs queries. Their nesting is limited; this holds the deepest
+/// allowed in a build without optimisation too. Only what is touched is ever memory.
+const STACK_BYTES: usize = 16 << 20;
+
 /// Longest wait, before Bolt opens, for a restarted MAIN to have asked its replicas.
 const CONFIRM_WAIT: Duration = Duration::from_secs(5);
 
@@ -58,6 +62,7 @@ fn run(config: &Config) -> Result<(), String> {
     // Signals are caught from the first moment: as PID 1 nothing else would end the process.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(std::thread::available_parallelism().map_or(2, |n| n.get().max(2)))
+        .thread_stack_size(STACK_BYTES)
         .enable_all()
         .build()
         .map_err(|e| format!("cannot start threads: {e}"))?;
