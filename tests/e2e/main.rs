@@ -4,6 +4,7 @@
 //! ignored with its reason; where an engine answers, its tests run, and what does not work fails.
 
 mod clients;
+mod cluster;
 mod crash;
 mod guide;
 mod nodes;
@@ -33,6 +34,21 @@ fn python(name: &str, test: fn(&std::path::Path)) -> Trial {
     })
 }
 
+/// A test that needs both.
+fn docker_and_python(name: &str, test: fn(&mg_tests::docker::Engine, &std::path::Path)) -> Trial {
+    Trial::ignorable_test(name, move || {
+        let engine = match mg_tests::docker::Engine::connect() {
+            Ok(engine) => engine,
+            Err(why) => return Ok(Completion::ignored_with(why)),
+        };
+        match mg_tests::python::interpreter() {
+            Ok(python) => test(&engine, &python),
+            Err(why) => return Ok(Completion::ignored_with(why)),
+        }
+        Ok(Completion::Completed)
+    })
+}
+
 /// A test that needs nothing.
 fn plain(name: &str, test: fn()) -> Trial {
     Trial::test(name, move || {
@@ -45,7 +61,9 @@ fn main() -> ExitCode {
     let mut args = Arguments::from_args();
     // Each test starts nodes of its own; two at a time are what a small machine carries.
     args.test_threads.get_or_insert(2);
-    let tests =
-        [guide::tests(), nodes::tests(), clients::tests(), crash::tests()].into_iter().flatten().collect();
+    let tests = [guide::tests(), nodes::tests(), clients::tests(), crash::tests(), cluster::tests()]
+        .into_iter()
+        .flatten()
+        .collect();
     libtest_mimic::run(&args, tests).exit_code()
 }

@@ -47,7 +47,9 @@ impl Bolt {
     pub fn refusal(&mut self, query: &str) -> (String, String) {
         match self.run(query) {
             Err(QueryError::Server { code, message, .. }) => (code, message),
-            other => panic!("{query}: a refusal was wanted, not {other:?}"),
+            other => {
+                panic!("{}: a refusal was wanted, not {other:?}", query.chars().take(80).collect::<String>())
+            }
         }
     }
 }
