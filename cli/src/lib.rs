@@ -41,6 +41,7 @@ pub fn main_from_args(
         }
     };
     if let Command::Node { args } = cli.command {
+        runtime::process::enter_session();
         return node(std::iter::once(OsString::from("mgctl node")).chain(args).collect());
     }
     let program = commands::started_as(args.first());

@@ -24,6 +24,11 @@ pub mod promote;
 mod reconcile;
 mod spec;
 
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod tests;
+
 pub use execute::{
     Deadline, Execution, Interrupt, Progress, Quiet, ask_all, ask_node, converge, execute, observe,
 };

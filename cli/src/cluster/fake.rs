@@ -1,0 +1,471 @@
+//! A runtime and nodes in memory, for tests: they answer as the real ones do, and can be made to fail.
+
+use super::*;
+use crate::error::CliError;
+use crate::topology::{Addressing, Mode, Role, Subnet, Topology};
+use serde_json::json;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+
+/// One node's disk and, while it runs, its memory.
+#[derive(Clone, Debug)]
+struct Node {
+    role: Role,
+    port: u16,
+    replicas: Vec<(String, Mode, String)>,
+    /// (epoch that wrote it, what was written)
+    log: Vec<(u64, String)>,
+    epoch: u64,
+    schema: Vec<String>,
+}
+
+impl Default for Node {
+    fn default() -> Node {
+        Node {
+            role: Role::Main,
+            port: 0,
+            replicas: Vec::new(),
+            log: Vec::new(),
+            epoch: 1,
+            schema: Vec::new(),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Case {
+    state: MachineState,
+    spec: Spec,
+    address: Option<IpAddr>,
+    id: u32,
+}
+
+#[derive(Clone, Debug, Default)]
+struct World {
+    images: BTreeSet<String>,
+    network: bool,
+    /// Volume name to the node's disk.
+    disks: BTreeMap<String, Node>,
+    machines: BTreeMap<String, Case>,
+    next_address: u8,
+    next_id: u32,
+    /// Every query that changes something.
+    sent: Vec<String>,
+    /// Instances that do not answer.
+    silent: BTreeSet<String>,
+    /// Queries that fail once: (part of the text, whether it takes effect all the same).
+    failing: Vec<(String, bool)>,
+    foreign: Vec<Foreign>,
+    /// Commits that slip in just before the next demotion and reach nobody.
+    slipping: usize,
+}
+
+/// Everything there is.
+pub(super) struct Fake {
+    topology: Topology,
+    world: RefCell<World>,
+    /// Memgraph's image: no positions.
+    is_memgraph: bool,
+}
+
+impl Fake {
+    pub(super) fn new(topology: &Topology) -> Fake {
+        Fake { topology: topology.clone(), world: RefCell::default(), is_memgraph: false }
+    }
+
+    pub(super) fn memgraph(topology: &Topology) -> Fake {
+        Fake { is_memgraph: true, ..Fake::new(topology) }
+    }
+
+    /// Takes the queries sent so far.
+    pub(super) fn take_sent(&self) -> Vec<String> {
+        std::mem::take(&mut self.world.borrow_mut().sent)
+    }
+
+    pub(super) fn machine_ids(&self) -> Vec<u32> {
+        self.world.borrow().machines.values().map(|m| m.id).collect()
+    }
+
+    pub(super) fn add_foreign(&self, foreign: Foreign) {
+        self.world.borrow_mut().foreign.push(foreign);
+    }
+
+    pub(super) fn silence(&self, instance: &str) {
+        self.world.borrow_mut().silent.insert(instance.into());
+    }
+
+    /// Makes the next query that contains `part` fail; with `takes_effect` only its answer is lost.
+    pub(super) fn fail_once(&self, part: &str, takes_effect: bool) {
+        self.world.borrow_mut().failing.push((part.into(), takes_effect));
+    }
+
+    /// Makes commits slip in before the next `count` demotions.
+    pub(super) fn slip(&self, count: usize) {
+        self.world.borrow_mut().slipping = count;
+    }
+
+    /// Writes on the MAIN, and on what follows it.
+    pub(super) fn write(&self, what: &str) {
+        let main = self.mains().pop().expect("there is a MAIN to write on");
+        let mut world = self.world.borrow_mut();
+        commit(&mut world, &self.topology, &main, what);
+    }
+
+    /// Stops all machines and starts them in another order, as an engine does that restarts.
+    pub(super) fn restart_in_other_order(&self) {
+        let mut world = self.world.borrow_mut();
+        world.next_address = 0;
+        let names: Vec<String> = world.machines.keys().rev().cloned().collect();
+        for name in names {
+            let address = self.new_address(&mut world, &name);
+            let machine = world.machines.get_mut(&name).expect("it is in the list");
+            machine.address = Some(address);
+            machine.state = MachineState::Running;
+        }
+    }
+
+    pub(super) fn stop(&self, instance: &str) {
+        let mut world = self.world.borrow_mut();
+        let machine = world.machines.get_mut(instance).expect("the test stops what is there");
+        machine.state = MachineState::Exited { code: Some(137), out_of_memory: false };
+    }
+
+    pub(super) fn forget_roles(&self) {
+        for disk in self.world.borrow_mut().disks.values_mut() {
+            (disk.role, disk.replicas) = (Role::Main, Vec::new());
+        }
+    }
+
+    fn disk_of<'w>(&self, world: &'w mut World, instance: &str) -> &'w mut Node {
+        let volume = &self.topology.instance(instance).expect("it is in the topology").volume;
+        world.disks.get_mut(volume).expect("a machine has its volume")
+    }
+
+    pub(super) fn mains(&self) -> Vec<String> {
+        let mut world = self.world.borrow_mut();
+        let names: Vec<String> = self
+            .topology
+            .instances
+            .iter()
+            .map(|i| i.name.clone())
+            .filter(|n| world.machines.contains_key(n))
+            .collect();
+        names.into_iter().filter(|n| self.disk_of(&mut world, n).role == Role::Main).collect()
+    }
+
+    /// What each node holds, in the order of the file.
+    pub(super) fn logs(&self) -> Vec<Vec<String>> {
+        let mut world = self.world.borrow_mut();
+        let names: Vec<String> = self.topology.instances.iter().map(|i| i.name.clone()).collect();
+        names
+            .iter()
+            .map(|n| self.disk_of(&mut world, n).log.iter().map(|(_, t)| t.clone()).collect())
+            .collect()
+    }
+
+    fn new_address(&self, world: &mut World, instance: &str) -> IpAddr {
+        let subnet = Subnet::parse("172.28.37.0/24").expect("it is one");
+        let index = self.topology.instances.iter().position(|i| i.name == instance).unwrap_or(0);
+        world.next_address += 1;
+        match self.topology.addressing {
+            Addressing::Static => IpAddr::V4(self.topology.addresses(subnet).expect("it is large")[index]),
+            _ => IpAddr::V4(Ipv4Addr::new(172, 28, 37, 1 + world.next_address)),
+        }
+    }
+
+    fn machine_of(&self, instance: &str, found: &Case) -> Machine {
+        let index = self.topology.instances.iter().position(|i| i.name == instance).unwrap_or(0);
+        Machine {
+            id: found.id.to_string(),
+            name: container_name(&self.topology.name, instance),
+            state: found.state.clone(),
+            spec: Some(found.spec.clone()),
+            address: found.address,
+            bolt: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 7687 + index as u16))),
+            image_is_current: true,
+            started: None,
+        }
+    }
+}
+
+/// Who answers at an address, as a REPLICA on that port.
+fn replica_at(world: &World, topology: &Topology, address: &str) -> Option<String> {
+    let (host, port) = address.rsplit_once(':')?;
+    let found = world.machines.iter().find(|(name, m)| {
+        m.state == MachineState::Running
+            && !world.silent.contains(*name)
+            && (m.address.is_some_and(|ip| ip.to_string() == host) || *name == host)
+    })?;
+    let disk = &world.disks[&topology.instance(found.0)?.volume];
+    (disk.role == Role::Replica && disk.port.to_string() == port).then(|| found.0.clone())
+}
+
+fn is_prefix(short: &[(u64, String)], long: &[(u64, String)]) -> bool {
+    long.len() >= short.len() && long[..short.len()] == *short
+}
+
+/// Brings every replica of a MAIN that is reached and has not diverged to where MAIN is.
+fn catch_up(world: &mut World, topology: &Topology, main: &str) {
+    let volume = |name: &str| topology.instance(name).expect("it is in the topology").volume.clone();
+    let leader = world.disks[&volume(main)].clone();
+    for (_, _, address) in &leader.replicas {
+        if let Some(replica) = replica_at(world, topology, address) {
+            let disk = world.disks.get_mut(&volume(&replica)).expect("it has one");
+            if is_prefix(&disk.log, &leader.log) {
+                (disk.log, disk.schema, disk.epoch) =
+                    (leader.log.clone(), leader.schema.clone(), leader.epoch);
+            }
+        }
+    }
+}
+
+fn commit(world: &mut World, topology: &Topology, main: &str, what: &str) {
+    let volume = topology.instance(main).expect("it is in the topology").volume.clone();
+    let disk = world.disks.get_mut(&volume).expect("it has one");
+    disk.log.push((disk.epoch, what.to_owned()));
+    catch_up(world, topology, main);
+}
+
+impl Runtime for Fake {
+    fn describe(&self) -> String {
+        "fake".into()
+    }
+
+    async fn observe(&self, _: &str, _: Option<&Topology>) -> Result<Existing, CliError> {
+        let world = self.world.borrow();
+        Ok(Existing {
+            images: world.images.clone(),
+            network: world.network.then(|| Subnetwork {
+                name: self.topology.network.name.clone(),
+                subnet: self.topology.network.subnet,
+            }),
+            volumes: world.disks.keys().cloned().collect(),
+            machines: world.machines.iter().map(|(n, m)| (n.clone(), self.machine_of(n, m))).collect(),
+            foreign: world.foreign.clone(),
+        })
+    }
+
+    async fn machine(&self, _: &str, instance: &str) -> Result<Option<Machine>, CliError> {
+        Ok(self.world.borrow().machines.get(instance).map(|m| self.machine_of(instance, m)))
+    }
+
+    async fn carry_out(&self, topology: &Topology, action: &Action) -> Result<String, CliError> {
+        let mut world = self.world.borrow_mut();
+        match action {
+            Action::LoadImage(image) => {
+                world.images.insert(image.to_string());
+            }
+            Action::CreateNetwork(_) => world.network = true,
+            Action::CreateVolume(name) => {
+                let volume = topology.instance(name).expect("planned").volume.clone();
+                world.disks.entry(volume).or_default();
+            }
+            Action::CreateMachine(name) => {
+                let instance = topology.instance(name).expect("planned");
+                assert!(world.images.contains(&instance.image.to_string()), "no image for {name}");
+                assert!(world.network, "no network for {name}");
+                assert!(world.disks.contains_key(&instance.volume), "no volume for {name}");
+                assert!(!world.machines.contains_key(name), "{name} is there already");
+                world.next_id += 1;
+                let machine = Case {
+                    state: MachineState::Created,
+                    spec: Spec::of(topology, instance),
+                    address: None,
+                    id: world.next_id,
+                };
+                world.machines.insert(name.clone(), machine);
+            }
+            Action::StartMachine(name) | Action::UnpauseMachine(name) => {
+                let address = self.new_address(&mut world, name);
+                let machine = world.machines.get_mut(name).expect("only what is there is started");
+                machine.state = MachineState::Running;
+                machine.address = Some(address);
+            }
+            Action::StopMachine(name) => {
+                if let Some(machine) = world.machines.get_mut(name) {
+                    machine.state = MachineState::Exited { code: Some(0), out_of_memory: false };
+                }
+            }
+            Action::RemoveMachine(name) => {
+                world.machines.remove(name);
+            }
+            Action::RemoveVolume(name) => {
+                world.disks.remove(name);
+            }
+            Action::RemoveNetwork => world.network = false,
+            other => panic!("`{other}` is for nodes"),
+        }
+        Ok("done".into())
+    }
+
+    async fn last_lines(&self, _: &str, _: &str, _: usize) -> Vec<String> {
+        vec!["its last words".into()]
+    }
+}
+
+fn refused(message: &str) -> NodeError {
+    NodeError::Refused {
+        code: "Memgraph.ClientError.MemgraphError.MemgraphError".into(),
+        message: message.into(),
+    }
+}
+
+impl Nodes for Fake {
+    async fn ask(&self, target: &Target, query: &str) -> Result<Rows, NodeError> {
+        let mut world = self.world.borrow_mut();
+        let name = &target.instance;
+        let running = world.machines.get(name).is_some_and(|m| m.state == MachineState::Running);
+        if !running || world.silent.contains(name) {
+            return Err(NodeError::Unreachable("connection refused".into()));
+        }
+        if !query.starts_with("SHOW") {
+            world.sent.push(format!("{name}: {query}"));
+        }
+        let failing = world.failing.iter().position(|(part, _)| query.contains(part));
+        let failing = failing.map(|i| world.failing.remove(i));
+        if failing.as_ref().is_some_and(|(_, takes_effect)| !takes_effect) {
+            return Err(NodeError::Unreachable("connection reset".into()));
+        }
+        let answer = self.answer(&mut world, name, query);
+        if failing.is_some() {
+            return Err(NodeError::TimedOut(Duration::from_secs(5)));
+        }
+        answer
+    }
+
+    async fn transact(&self, target: &Target, queries: &[&str]) -> Result<(), NodeError> {
+        let mut world = self.world.borrow_mut();
+        world.sent.extend(queries.iter().map(|q| format!("{}: {q}", target.instance)));
+        if self.disk_of(&mut world, &target.instance).role != Role::Main {
+            return Err(refused("Write queries are forbidden on the replica instance."));
+        }
+        commit(&mut world, &self.topology, &target.instance, &queries.join("; "));
+        Ok(())
+    }
+}
+
+impl Fake {
+    fn answer(&self, world: &mut World, name: &str, query: &str) -> Result<Rows, NodeError> {
+        let rows = |fields: &[&str], rows: Vec<Vec<serde_json::Value>>| {
+            Ok(Rows { fields: fields.iter().map(|f| (*f).to_owned()).collect(), rows })
+        };
+        let disk = self.disk_of(world, name).clone();
+        let query = query.trim_end_matches(';');
+        match query {
+            "SHOW REPLICATION ROLE" => {
+                rows(&["replication role"], vec![vec![json!(disk.role.as_str().to_lowercase())]])
+            }
+            "SHOW REPLICAS" => {
+                if disk.role == Role::Replica {
+                    return Err(refused("Show replicas query should only be run on the main instance."));
+                }
+                catch_up(world, &self.topology, name);
+                let table = disk
+                    .replicas
+                    .iter()
+                    .map(|(replica, mode, address)| {
+                        let found = replica_at(world, &self.topology, address);
+                        let log = found.map(|f| self.disk_of(world, &f).log.clone());
+                        let (status, behind) = match &log {
+                            None => ("invalid", 0),
+                            Some(log) if !is_prefix(log, &disk.log) => ("diverged", 0),
+                            Some(log) => ("ready", log.len() as i64 - disk.log.len() as i64),
+                        };
+                        let info = json!({"memgraph": {"ts": 0, "behind": behind, "status": status}});
+                        vec![
+                            json!(replica),
+                            json!(address),
+                            json!(mode.as_str().to_lowercase()),
+                            json!(null),
+                            info,
+                        ]
+                    })
+                    .collect();
+                rows(&["name", "socket_address", "sync_mode", "system_info", "data_info"], table)
+            }
+            "SHOW REPLICATION STATE" if !self.is_memgraph => {
+                let epoch = disk.log.last().map_or(disk.epoch, |(e, _)| *e);
+                let chain: String = disk.log.iter().map(|(e, t)| format!("{e}{t}")).collect();
+                let row = vec![
+                    json!(format!("{epoch}.n.1")),
+                    json!(disk.log.len()),
+                    json!(disk.log.len()),
+                    json!(chain),
+                    json!(true),
+                    json!(name),
+                ];
+                rows(&["epoch", "durable_lsn", "applied_lsn", "chain", "confirmed", "node_id"], vec![row])
+            }
+            "SHOW STORAGE INFO" => {
+                let word = if self.is_memgraph { "vertex_count" } else { "vertex_ids_given" };
+                rows(&["storage info", "value"], vec![vec![json!(word), json!(disk.log.len())]])
+            }
+            _ if query.starts_with("SET REPLICATION ROLE TO REPLICA WITH PORT ") => {
+                if disk.role == Role::Replica {
+                    return Err(refused("Couldn't set role to replica!"));
+                }
+                if world.slipping > 0 {
+                    world.slipping -= 1;
+                    let slipped = (disk.epoch, "slipped in".to_owned());
+                    self.disk_of(world, name).log.push(slipped);
+                }
+                let port =
+                    query.rsplit(' ').next().and_then(|p| p.parse().ok()).expect("it ends with a port");
+                let disk = self.disk_of(world, name);
+                (disk.role, disk.port, disk.replicas) = (Role::Replica, port, Vec::new());
+                rows(&[], vec![])
+            }
+            _ if query.starts_with("SET REPLICATION ROLE TO MAIN") => {
+                if disk.role == Role::Main {
+                    return Err(refused("Couldn't set replication role to main!"));
+                }
+                let disk = self.disk_of(world, name);
+                disk.role = Role::Main;
+                disk.epoch = query
+                    .strip_prefix("SET REPLICATION ROLE TO MAIN WITH EPOCH ")
+                    .map_or(disk.epoch + 1, |n| n.parse().expect("an epoch is a number"));
+                rows(&[], vec![])
+            }
+            _ if query.starts_with("DROP REPLICA ") => {
+                let replica = query["DROP REPLICA ".len()..].trim_matches('`').to_owned();
+                let disk = self.disk_of(world, name);
+                let before = disk.replicas.len();
+                disk.replicas.retain(|(n, _, _)| *n != replica);
+                match before == disk.replicas.len() {
+                    true => Err(refused(&format!("Failed to unregister the replica {replica}."))),
+                    false => rows(&[], vec![]),
+                }
+            }
+            _ if query.starts_with("REGISTER REPLICA ") => {
+                let words: Vec<&str> = query.split(' ').collect();
+                let (replica, mode, address) =
+                    (words[2].trim_matches('`'), words[3], words[5].trim_matches('"'));
+                let code = |n: u32| refused(&format!("Couldn't register replica {replica}. Error: {n}"));
+                if disk.role == Role::Replica {
+                    return Err(refused("Replica can't register another replica!"));
+                }
+                if disk.replicas.iter().any(|(n, _, _)| n == replica) {
+                    return Err(code(1));
+                }
+                if disk.replicas.iter().any(|(_, _, a)| a == address) {
+                    return Err(code(2));
+                }
+                let Some(found) = replica_at(world, &self.topology, address) else { return Err(code(5)) };
+                let log = self.disk_of(world, &found).log.clone();
+                if !is_prefix(&log, &disk.log) {
+                    return Err(code(3));
+                }
+                let mode = Mode::parse(mode).expect("a mode");
+                self.disk_of(world, name).replicas.push((replica.to_owned(), mode, address.to_owned()));
+                catch_up(world, &self.topology, name);
+                rows(&[], vec![])
+            }
+            _ if query.starts_with("CREATE INDEX") || query.starts_with("CREATE CONSTRAINT") => {
+                self.disk_of(world, name).schema.push(query.to_owned());
+                rows(&[], vec![])
+            }
+            other => Err(refused(&format!("mismatched input '{other}'"))),
+        }
+    }
+}
