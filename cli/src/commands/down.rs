@@ -39,7 +39,7 @@ pub(super) async fn run(context: &Context, args: &Down) -> Result<Exit, CliError
         wish.topology.wait.timeout = timeout;
     }
     let interrupt = on_ctrl_c(&session.ui);
-    let shown = Shown::new(&session.ui);
+    let shown = Shown::new(&session);
     let work = async { execute(&session.execution(&wish, &shown, interrupt), &plan).await };
     // A claim needs an image, and that the cluster's machines have.
     session.locked(wish.topology.wait.timeout, work).await?;

@@ -94,7 +94,7 @@ pub(super) async fn switch(
     };
     let mut wish = session.wish(Options::default());
     wish.topology.wait.timeout = time_max;
-    let shown = Shown::new(&session.ui);
+    let shown = Shown::new(session);
     crate::cluster::promote::switch(&session.execution(&wish, &shown, interrupt), &switch).await
 }
 
@@ -153,7 +153,7 @@ pub(super) async fn demote(context: &Context, args: &Demote) -> Result<Exit, Cli
         return diff::show(&session, &plan, false);
     }
     let wish = session.wish(Options::default());
-    let shown = Shown::new(&session.ui);
+    let shown = Shown::new(&session);
     let work = async { execute(&session.execution(&wish, &shown, Interrupt::default()), &plan).await };
     session.locked(wish.topology.wait.timeout, work).await?;
     let seen = session.look().await?;

@@ -216,7 +216,7 @@ async fn carry_out(
     if let Some(timeout) = timeout {
         wish.topology.wait.timeout = timeout;
     }
-    let shown = Shown::new(&session.ui);
+    let shown = Shown::new(session);
     let interrupt = super::session::on_ctrl_c(&session.ui);
     let work = async { execute(&session.execution(&wish, &shown, interrupt), &plan).await };
     session.locked(wish.topology.wait.timeout, work).await

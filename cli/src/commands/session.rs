@@ -309,12 +309,14 @@ pub(super) fn on_ctrl_c(ui: &Ui) -> Interrupt {
 /// Shows the steps of a plan.
 pub(super) struct Shown {
     ui: Ui,
+    network: String,
     steps: std::sync::Mutex<BTreeMap<String, ui::Step>>,
 }
 
 impl Shown {
-    pub(super) fn new(ui: &Ui) -> Shown {
-        Shown { ui: ui.clone(), steps: std::sync::Mutex::default() }
+    pub(super) fn new(session: &Session) -> Shown {
+        let network = session.topology.network.name.clone();
+        Shown { ui: session.ui.clone(), network, steps: std::sync::Mutex::default() }
     }
 
     fn take(&self, id: &str) -> Option<ui::Step> {
@@ -322,7 +324,7 @@ impl Shown {
     }
 
     fn begin(&self, step: &cluster::Step) -> ui::Step {
-        let (verb, subject) = words(&step.action);
+        let (verb, subject) = words(&step.action, &self.network);
         self.ui.step(verb, &subject)
     }
 }
@@ -357,10 +359,10 @@ impl Progress for Shown {
 }
 
 /// A step as a verb and what it is about.
-fn words(action: &Action) -> (&'static str, String) {
+fn words(action: &Action, network: &str) -> (&'static str, String) {
     match action {
         Action::LoadImage(image) => ("image", image.to_string()),
-        Action::CreateNetwork(_) => ("network", String::new()),
+        Action::CreateNetwork(_) => ("network", network.to_owned()),
         Action::CreateVolume(i) => ("volume", i.clone()),
         Action::CreateMachine(i) => ("create", i.clone()),
         Action::StartMachine(i) => ("start", i.clone()),
@@ -368,7 +370,7 @@ fn words(action: &Action) -> (&'static str, String) {
         Action::StopMachine(i) => ("stop", i.clone()),
         Action::RemoveMachine(i) => ("remove", i.clone()),
         Action::RemoveVolume(name) => ("delete", name.clone()),
-        Action::RemoveNetwork => ("network", "remove".into()),
+        Action::RemoveNetwork => ("network", network.to_owned()),
         Action::AwaitBolt(i) => ("bolt", i.clone()),
         Action::BecomeReplica { instance, port } => ("role", format!("{instance} → REPLICA :{port}")),
         Action::BecomeMain { instance } => ("role", format!("{instance} → MAIN")),

@@ -24,6 +24,13 @@ pub(super) struct NodeLine {
     pub(super) stale: bool,
 }
 
+impl NodeLine {
+    /// MAIN goes on calling a replica ready for a moment after it ended; the node itself must answer too.
+    fn is_ready(&self) -> bool {
+        self.role == Some(Role::Replica) && !self.stale && self.row.as_ref().is_some_and(ReplicaRow::is_level)
+    }
+}
+
 /// The cluster in words.
 pub(super) struct Report {
     pub(super) lines: Vec<NodeLine>,
@@ -213,7 +220,7 @@ fn find(
 pub(super) fn render(session: &Session, report: &Report, ui: &Ui) -> String {
     let replicas: Vec<&NodeLine> =
         report.lines.iter().filter(|l| report.main.as_ref() != Some(&l.name)).collect();
-    let ready = replicas.iter().filter(|l| l.row.as_ref().is_some_and(ReplicaRow::is_level)).count();
+    let ready = replicas.iter().filter(|l| l.is_ready()).count();
     let state = match report.level {
         Some(Check::Redundant) => "HEALTHY",
         Some(_) => "DEGRADED",

@@ -63,7 +63,7 @@ pub(super) async fn run(context: &Context, args: &Up) -> Result<Exit, CliError> 
         session.runtime.describe()
     ));
     let interrupt = on_ctrl_c(ui);
-    let shown = Shown::new(ui);
+    let shown = Shown::new(&session);
     let (seen, _) = session
         .locked(wish.topology.wait.timeout, async {
             let done = cluster::converge(&session.execution(&wish, &shown, interrupt.clone())).await?;

@@ -11,7 +11,8 @@
 //!         /lib/lib*.so.*                  and its libraries
 //!         /etc/passwd group nsswitch.conf /tmp
 //!         /data                           owned by the node's user: a new named volume copies that
-//! config  ENTRYPOINT /mgctl node --bolt-address=0.0.0.0 ... ; what a user appends comes after, and wins
+//! config  no VOLUME: each container of a bare image would leave one behind
+//!         ENTRYPOINT /mgctl node --bolt-address=0.0.0.0 ... ; what a user appends comes after, and wins
 //! ```
 
 use super::elf::{self, Search};
@@ -249,7 +250,6 @@ fn config_of(layer_digest: &str, env: &[String]) -> Vec<u8> {
             },
             "StopSignal": "SIGTERM",
             "User": format!("{NODE_UID}:{NODE_UID}"),
-            "Volumes": { "/data": {} },
             "WorkingDir": "/data",
         },
         "created": "1970-01-01T00:00:00Z",

@@ -8,7 +8,7 @@ use super::{CLUSTER, Docker, MANAGED, absent_is_none};
 use crate::cluster::container_name;
 use crate::error::{CliError, Exit};
 use bollard::models::ContainerCreateBody;
-use bollard::query_parameters::CreateContainerOptions;
+use bollard::query_parameters::{CreateContainerOptions, RemoveContainerOptions};
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -70,7 +70,11 @@ impl Docker {
                 )));
             }
             let id = held.id.unwrap_or_default();
-            call("remove a claim that is over", absent_is_none(self.api.remove_container(&id, None))).await?;
+            call(
+                "remove a claim that is over",
+                absent_is_none(self.api.remove_container(&id, Some(with_volumes()))),
+            )
+            .await?;
         }
         Err(CliError::new(Exit::Conflict, format!("several mgctl claim cluster `{cluster}` at once"))
             .code("MG090"))
@@ -78,10 +82,18 @@ impl Docker {
 
     /// Gives a claim back.
     pub async fn unlock(&self, lock: Lock) -> Result<(), CliError> {
-        call("give the cluster back", absent_is_none(self.api.remove_container(&lock.id, None)))
-            .await
-            .map(|_| ())
+        call(
+            "give the cluster back",
+            absent_is_none(self.api.remove_container(&lock.id, Some(with_volumes()))),
+        )
+        .await
+        .map(|_| ())
     }
+}
+
+/// An image may declare volumes, and then even a container that never runs has them.
+fn with_volumes() -> RemoveContainerOptions {
+    RemoveContainerOptions { v: true, ..RemoveContainerOptions::default() }
 }
 
 fn now() -> u64 {

@@ -30,8 +30,8 @@ use crate::topology::{Image, Instance, Subnet, Topology};
 use bollard::models::{
     ContainerCreateBody, ContainerInspectResponse, ContainerStateStatusEnum, EndpointIpamConfig,
     EndpointSettings, HostConfig, HostConfigLogConfig, Ipam, IpamConfig, Mount, MountType, Network,
-    NetworkCreateRequest, NetworkingConfig, PortBinding, ResourcesUlimits, RestartPolicy,
-    RestartPolicyNameEnum, VolumeCreateRequest,
+    NetworkCreateRequest, NetworkingConfig, PortBinding, RestartPolicy, RestartPolicyNameEnum,
+    VolumeCreateRequest,
 };
 use bollard::query_parameters::{
     CreateContainerOptions, CreateImageOptions, ImportImageOptions, ListContainersOptions,
@@ -490,11 +490,6 @@ impl Docker {
                 typ: Some("json-file".into()),
                 config: Some(text(&[("max-size", "10m"), ("max-file", "3")])),
             }),
-            ulimits: Some(vec![ResourcesUlimits {
-                name: Some("nofile".into()),
-                soft: Some(65536),
-                hard: Some(65536),
-            }]),
             memory,
             memory_swap: memory,
             nano_cpus: instance.nano_cpus.and_then(|n| i64::try_from(n).ok()),
@@ -540,7 +535,10 @@ impl Docker {
             // Half-made: it would be in the way of the next attempt, and nothing is in it.
             call(
                 &format!("remove container `{name}`, which did not start"),
-                absent_is_none(self.api.remove_container(&id, None)),
+                absent_is_none(self.api.remove_container(
+                    &id,
+                    Some(RemoveContainerOptions { v: true, ..RemoveContainerOptions::default() }),
+                )),
             )
             .await?;
         }
