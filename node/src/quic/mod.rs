@@ -171,3 +171,77 @@ impl Transport for Quic {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::{Queue, queue};
+    use mgnode_core::replication::{LogEnd, RefusalReason};
+    use mgnode_core::types::{Epoch, NodeId};
+    use std::net::{Ipv4Addr, UdpSocket};
+
+    struct NoSnapshots;
+
+    impl Snapshots for NoSnapshots {
+        fn encode(
+            &self,
+            _: &SnapshotHeader,
+            _: View,
+            _: &mut dyn FnMut(bytes::Bytes) -> io::Result<()>,
+        ) -> io::Result<()> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn receive(&self) -> io::Result<Box<dyn IncomingSnapshot>> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+    }
+
+    fn transport() -> (Quic, Queue) {
+        let (inputs, queue) = queue();
+        let runtime = tokio::runtime::Handle::current();
+        let quic = Quic::new(runtime, Ipv4Addr::LOCALHOST.into(), inputs, Arc::new(NoSnapshots)).unwrap();
+        (quic, queue)
+    }
+
+    fn refused(text: &str) -> Message {
+        let (promised, end) = (Epoch::default(), LogEnd::default());
+        Message::Refused { reason: RefusalReason::Fenced, promised, end, text: text.into() }
+    }
+
+    fn hello() -> Message {
+        let (epoch, end) = (Epoch::default(), LogEnd::default());
+        Message::Hello { protocol: 1, node: NodeId(1), to: NodeId(0), epoch, end }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn the_last_word_arrives_before_the_end_of_the_connection() {
+        let (mut replica, at_replica) = transport();
+        let (mut main, at_main) = transport();
+        let port = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        replica.listen(port);
+        assert!(matches!(at_replica.next_input(), Some(Input::Listening { result: Ok(()) })));
+        for round in 1..=40 {
+            let peer = PeerId(round * 2);
+            main.dial(peer, format!("127.0.0.1:{port}"));
+            assert!(matches!(at_main.next_input(), Some(Input::PeerUp { dialled: true, .. })));
+            main.send(peer, hello());
+            let accepted = loop {
+                match at_replica.next_input() {
+                    Some(Input::Message { peer, message: Message::Hello { .. } }) => break peer,
+                    Some(Input::PeerUp { .. } | Input::PeerDown { .. }) => {}
+                    other => panic!("{other:?}"),
+                }
+            };
+            replica.send(accepted, refused("no"));
+            replica.hangup(accepted, "no".into());
+            match at_main.next_input() {
+                Some(Input::Message { message, .. }) => assert_eq!(message, refused("no"), "round {round}"),
+                other => panic!("round {round}: {other:?}"),
+            }
+            assert!(matches!(at_main.next_input(), Some(Input::PeerDown { .. })), "round {round}");
+        }
+        main.stop();
+        replica.stop();
+    }
+}

@@ -177,8 +177,15 @@ pub(super) async fn serve(
     shared.open.fetch_add(1, Ordering::AcqRel);
     let mut control_out = tokio::spawn(write_lane(streams.control.0, control));
     let mut log_out = tokio::spawn(write_lane(streams.log.0, log));
-    let control_in = read_lane(shared, peer, Lane::Control, streams.control.1);
-    let log_in = read_lane(shared, peer, Lane::Log, streams.log.1);
+    // A lane that ends says nothing about the other one: there the last word may still be on its way.
+    let lanes_in = async {
+        let control_in = read_lane(shared, peer, Lane::Control, streams.control.1);
+        let log_in = read_lane(shared, peer, Lane::Log, streams.log.1);
+        match tokio::try_join!(control_in, log_in) {
+            Ok(_) => "closed by the other side".to_owned(),
+            Err(reason) => reason,
+        }
+    };
     let snapshots_in = receive_snapshots(shared, peer, &connection);
     let snapshots_out = async {
         while let Some((header, view)) = snapshots.recv().await {
@@ -191,8 +198,7 @@ pub(super) async fn serve(
     let reason = tokio::select! {
         biased;
         reason = &mut hangup => reason.unwrap_or_else(|_| "no longer needed".to_owned()),
-        reason = control_in => reason,
-        reason = log_in => reason,
+        reason = lanes_in => reason,
         reason = snapshots_in => reason,
         reason = snapshots_out => reason,
         closed = connection.closed() => closed.to_string(),
@@ -235,25 +241,25 @@ async fn write_lane(mut stream: SendStream, mut frames: mpsc::UnboundedReceiver<
     }
 }
 
-/// Hands every message of a lane on, and returns why no more come.
-async fn read_lane(shared: &Shared, peer: PeerId, lane: Lane, mut stream: RecvStream) -> String {
+/// Hands every message of a lane on, to its end.
+async fn read_lane(shared: &Shared, peer: PeerId, lane: Lane, mut stream: RecvStream) -> Result<(), String> {
     let mut buffer = BytesMut::new();
     loop {
         match stream.read_chunk(WRITE_BATCH_BYTES, true).await {
             Ok(Some(chunk)) => buffer.extend_from_slice(&chunk.bytes),
-            Ok(None) => return "closed by the other side".to_owned(),
-            Err(e) => return e.to_string(),
+            Ok(None) => return Ok(()),
+            Err(e) => return Err(e.to_string()),
         }
         loop {
             let frame = match frame::take(&mut buffer) {
                 Ok(Some(frame)) => frame,
                 Ok(None) => break,
-                Err(e) => return e,
+                Err(e) => return Err(e),
             };
             match Message::decode(frame) {
                 Ok(message) if Lane::of(&message) == lane => shared.emit(Input::Message { peer, message }),
-                Ok(_) => return "a message came on the wrong lane".to_owned(),
-                Err(e) => return format!("a message cannot be read: {e}"),
+                Ok(_) => return Err("a message came on the wrong lane".to_owned()),
+                Err(e) => return Err(format!("a message cannot be read: {e}")),
             }
         }
     }
