@@ -37,6 +37,9 @@ pub struct Options {
     pub recreate: bool,
     /// Removes machines that the file no longer names; their volumes stay.
     pub remove_orphans: bool,
+    /// MAIN goes back to where the file declares it. The switchover is no part of the plan: it is decided when
+    /// the rest is done.
+    pub enforce_roles: bool,
 }
 
 /// A statement of an init file.
@@ -429,8 +432,12 @@ fn plan_roles(wish: &Wish, seen: &Observed, plan: &mut Plan) {
         _ => None,
     };
     if main != topology.main().name {
-        plan.notes
-            .push(format!("main: the file declares {}, MAIN is {main}; kept as it is", topology.main().name));
+        let declared = &topology.main().name;
+        let what = match wish.options.enforce_roles {
+            true => "moves by a switchover",
+            false => "kept as it is",
+        };
+        plan.notes.push(format!("main: the file declares {declared}, MAIN is {main}; {what}"));
     }
     let rows = main_facts.map_or(&[][..], |f| &f.replicas);
     let main_ready = [format!("bolt:{main}"), format!("role:{main}")];

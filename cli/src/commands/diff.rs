@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::session::{Session, mgctl};
+use super::session::Session;
 use super::{Context, up};
 use crate::args::Diff;
 use crate::cluster::{Action, Options, Plan, Wish, observe, reconcile};
@@ -61,7 +61,7 @@ fn render(session: &Session, plan: &Plan, ui: &Ui) -> String {
     if plan.is_done() {
         lines.push(format!("Cluster {} is as it should be: nothing to do", session.cluster()));
     } else if !plan.steps.is_empty() {
-        lines.push(format!("Plan: {} steps. `{} up` does them.", plan.steps.len(), mgctl()));
+        lines.push(format!("Plan: {} steps. `{}` does them.", plan.steps.len(), session.up()));
     }
     lines.join("\n")
 }

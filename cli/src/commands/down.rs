@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::session::{Session, Shown, mains, mgctl, on_ctrl_c};
+use super::session::{Session, Shown, mains, on_ctrl_c};
 use super::{Context, diff};
 use crate::args::Down;
 use crate::cluster::{Action, MachineState, Observed, Options, Plan, Step, StepId, execute};
@@ -49,7 +49,7 @@ pub(super) async fn run(context: &Context, args: &Down) -> Result<Exit, CliError
         return Err(CliError::new(Exit::Degraded, format!("`{name}` is still there"))
             .code("MG060")
             .thing(format!("cluster `{}`", session.cluster()))
-            .help(format!("run {} down again", mgctl())));
+            .help(format!("run {} again", session.command("down"))));
     }
     let text = |_: &Ui| match args.volumes {
         true => format!("Cluster {} is down, and its data are deleted", session.cluster()),

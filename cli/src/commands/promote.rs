@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::session::{Session, Shown, mgctl, on_ctrl_c};
+use super::session::{Session, Shown, on_ctrl_c};
 use super::{Context, diff, status};
 use crate::args::{Demote, Promote};
 use crate::cluster::promote::{Decision, Switched, decide};
 use crate::cluster::{Action, Interrupt, NodeView, Observed, Options, Plan, Step, execute};
 use crate::error::{CliError, Exit, Problem};
-use crate::topology::{Role, Topology};
+use crate::topology::Role;
 use crate::ui::Ui;
 
 /// How long a switchover may wait for its candidate and for the replicas afterwards.
@@ -20,11 +20,7 @@ pub(super) async fn run(context: &Context, args: &Promote) -> Result<Exit, CliEr
     let session = Session::open(context).await?;
     let seen = session.look_at_existing().await?;
     if args.dry_run.dry_run {
-        let plan = match decide(&session.topology, &seen, &args.name)? {
-            Decision::Nothing => Plan::default(),
-            Decision::Switch(switch) => switch.plan,
-        };
-        return diff::show(&session, &plan, false);
+        return diff::show(&session, &plan(&session, &seen, &args.name)?, false);
     }
     if decide(&session.topology, &seen, &args.name)? == Decision::Nothing {
         let text = |_: &Ui| format!("{} is MAIN: nothing to do", args.name);
@@ -33,12 +29,12 @@ pub(super) async fn run(context: &Context, args: &Promote) -> Result<Exit, CliEr
         return Ok(Exit::Ok);
     }
     let ui = &session.ui;
-    ui.say(&format!("Before  {}", one_line(&session.topology, &seen)));
+    ui.say(&format!("Before  {}", one_line(&session, &seen)));
     let interrupt = on_ctrl_c(ui);
     let time_max = args.timeout.timeout.unwrap_or(TIME_MAX);
     let done = session.locked(time_max, switch(&session, &args.name, time_max, interrupt)).await?;
     let seen = session.look().await?;
-    let report = status::report(&session.topology, &seen);
+    let report = status::report(&session, &seen);
 
     let milliseconds = |d: Duration| (d.as_secs_f64() * 1e6).round() / 1e3;
     let mut data = status::to_json(&session, &report);
@@ -56,7 +52,7 @@ pub(super) async fn run(context: &Context, args: &Promote) -> Result<Exit, CliEr
             true => format!(", full redundancy after {:.3} s.", done.redundant_after.as_secs_f64()),
             false => ", and not every replica follows yet.".into(),
         };
-        format!("After   {}\nSwitchover done. {pause}{rest}", one_line(&session.topology, &seen))
+        format!("After   {}\nSwitchover done. {pause}{rest}", one_line(&session, &seen))
     };
     ui.partial_result("Promote", Some(session.cluster()), ok, data, &[], text);
     if ok {
@@ -67,9 +63,17 @@ pub(super) async fn run(context: &Context, args: &Promote) -> Result<Exit, CliEr
     }
     ui.problem(
         &Problem::warning("the switch is done, the cluster is degraded")
-            .help(format!("{} up registers what is missing", mgctl())),
+            .help(format!("{} registers what is missing", session.up())),
     );
     Ok(Exit::Degraded)
+}
+
+/// Returns the steps that would move MAIN to `name`.
+pub(super) fn plan(session: &Session, seen: &Observed, name: &str) -> Result<Plan, CliError> {
+    Ok(match decide(&session.topology, seen, name)? {
+        Decision::Nothing => Plan::default(),
+        Decision::Switch(switch) => switch.plan,
+    })
 }
 
 /// Moves MAIN to `name`. The cluster must be claimed.
@@ -99,8 +103,8 @@ pub(super) async fn switch(
 }
 
 /// Returns the cluster as `main MAIN · rep1 SYNC ready 0`.
-fn one_line(topology: &Topology, seen: &Observed) -> String {
-    let report = status::report(topology, seen);
+fn one_line(session: &Session, seen: &Observed) -> String {
+    let report = status::report(session, seen);
     let parts: Vec<String> = report
         .lines
         .iter()
@@ -125,7 +129,7 @@ pub(super) async fn demote(context: &Context, args: &Demote) -> Result<Exit, Cli
     let Some(facts) = seen.nodes.get(name).and_then(NodeView::facts) else {
         return Err(CliError::new(Exit::Degraded, format!("`{name}` does not answer"))
             .code("MG068")
-            .help(format!("see {} logs {name}", mgctl())));
+            .help(format!("see {}", session.command(&format!("logs {name}")))));
     };
     let others = seen.nodes.iter().any(|(n, v)| n != name && v.facts().is_some_and(|f| f.role == Role::Main));
     if facts.role == Role::Main && !others && !args.no_main {
@@ -135,7 +139,7 @@ pub(super) async fn demote(context: &Context, args: &Demote) -> Result<Exit, Cli
         )
         .code("MG045")
         .thing(format!("cluster `{}`", session.cluster()))
-        .help(format!("to move MAIN without a loss: {} promote NODE", mgctl()))
+        .help(format!("to move MAIN without a loss: {}", session.command("promote NODE")))
         .help("to have no MAIN for a while: --no-main"));
     }
     let instance = session.topology.instance(name).ok_or_else(|| {
@@ -163,13 +167,13 @@ pub(super) async fn demote(context: &Context, args: &Demote) -> Result<Exit, Cli
             format!("`{name}` was demoted and does not say that it is a REPLICA"),
         )
         .code("MG043")
-        .help(format!("see {} status", mgctl())));
+        .help(format!("see {}", session.command("status"))));
     }
     let text = |_: &Ui| {
         format!(
-            "{}\n{name} is a REPLICA; `{} up` registers it at MAIN",
-            one_line(&session.topology, &seen),
-            mgctl()
+            "{}\n{name} is a REPLICA; `{}` gives the cluster a MAIN again, and every replica its place",
+            one_line(&session, &seen),
+            session.up()
         )
     };
     session.ui.result(

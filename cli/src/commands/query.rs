@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::Context;
-use super::session::{Session, mains, mgctl};
+use super::session::{Session, mains};
 use crate::args::{Output, Query};
 use crate::cluster::{Observed, Target, split_statements};
 use crate::error::{CliError, Exit};
@@ -22,7 +22,7 @@ pub(super) async fn run(context: &Context, args: &Query) -> Result<Exit, CliErro
     let statements: Vec<String> = split_statements(&text).into_iter().map(|s| s.text).collect();
     if statements.is_empty() {
         return Err(CliError::new(Exit::Usage, "there is no query")
-            .help(format!("{} query 'MATCH (n) RETURN count(n)'", mgctl())));
+            .help(format!("{} query 'MATCH (n) RETURN count(n)'", context.program)));
     }
     let parameters = parameters(&args.params)?;
     let session = Session::open(context).await?;
@@ -37,14 +37,14 @@ pub(super) async fn run(context: &Context, args: &Query) -> Result<Exit, CliErro
         let mut client =
             Client::connect(&target.bolt.to_string(), Duration::from_secs(10).min(time_max), None)
                 .await
-                .map_err(|e| failed(target, "", &e))?;
+                .map_err(|e| failed(&session, target, "", &e))?;
         client.set_timeout(time_max);
         let mut hasher = Sha256::new();
         for statement in &statements {
             ui.query_sent(&target.instance, statement);
             let began = Instant::now();
             let result = client.run(statement, parameters.clone()).await;
-            let result = result.map_err(|e| failed(target, statement, &e))?;
+            let result = result.map_err(|e| failed(&session, target, statement, &e))?;
             hash(&mut hasher, &result);
             if ui.output() == Output::Table {
                 show(ui, target, &result, began.elapsed(), targets.len() > 1);
@@ -125,7 +125,7 @@ pub(super) fn targets(session: &Session, seen: &Observed, on: &str) -> Result<Ve
                 true => Err(CliError::new(Exit::Degraded, "no replica answers")
                     .code("MG068")
                     .thing(format!("cluster `{}`", session.cluster()))
-                    .help(format!("see {} status", mgctl()))),
+                    .help(format!("see {}", session.command("status")))),
                 false => Ok(found),
             }
         }
@@ -133,7 +133,7 @@ pub(super) fn targets(session: &Session, seen: &Observed, on: &str) -> Result<Ve
     }
 }
 
-fn failed(target: &Target, statement: &str, error: &QueryError) -> CliError {
+fn failed(session: &Session, target: &Target, statement: &str, error: &QueryError) -> CliError {
     let text = error.server_message().map_or_else(|| error.to_string(), str::to_owned);
     let first = text.lines().next().unwrap_or("").to_owned();
     let mut problem = CliError::new(Exit::Other, first).code("MG067");
@@ -148,15 +148,15 @@ fn failed(target: &Target, statement: &str, error: &QueryError) -> CliError {
         problem = problem.note(format!("in: {}", statement.lines().next().unwrap_or("")));
     }
     if text.contains("forbidden on the replica") {
-        return problem.help(format!("writes go to MAIN: {} query --on main ...", mgctl()));
+        return problem.help(format!("writes go to MAIN: {}", session.command("query --on main ...")));
     }
     if error.is_transient() {
         return problem.help("nothing was changed; the same query can succeed when it is run again");
     }
     if error.is_outcome_unknown() {
         return problem.help(format!(
-            "whether it took effect is not known: look before running it again; see {} status",
-            mgctl()
+            "whether it took effect is not known: look before running it again; see {}",
+            session.command("status")
         ));
     }
     problem
@@ -184,9 +184,19 @@ fn show(ui: &Ui, target: &Target, result: &QueryResult, took: Duration, named: b
         ui.say(&format!("{severity} {}: {text}", note.code));
     }
     let stats: Vec<String> =
-        result.summary.stats.iter().map(|(k, n)| format!(", {n} {}", k.replace('-', " "))).collect();
+        result.summary.stats.iter().map(|(name, n)| format!(", {}", counted(name, *n))).collect();
     let rows = if result.rows.len() == 1 { "1 row".into() } else { format!("{} rows", result.rows.len()) };
     ui.say(&format!("{rows}{} ({} on {})", stats.concat(), milliseconds(took), target.instance));
+}
+
+/// Returns a counter in words: `nodes-created` as `2 nodes created`, or `1 node created`.
+fn counted(name: &str, n: i64) -> String {
+    let words = name.replace('-', " ");
+    match words.split_once(' ') {
+        Some(("properties", rest)) if n == 1 => format!("1 property {rest}"),
+        Some((things, rest)) if n == 1 => format!("1 {} {rest}", things.trim_end_matches('s')),
+        _ => format!("{n} {words}"),
+    }
 }
 
 fn milliseconds(took: Duration) -> String {
@@ -225,5 +235,17 @@ fn hash_row(hasher: &mut Sha256, row: &[PackValue]) {
         let text = to_json(value).to_string();
         hasher.update((text.len() as u64).to_le_bytes());
         hasher.update(text.as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_of_a_kind_is_counted_as_one() {
+        assert_eq!(counted("nodes-created", 1), "1 node created");
+        assert_eq!(counted("properties-set", 1), "1 property set");
+        assert_eq!(counted("relationships-deleted", 2), "2 relationships deleted");
     }
 }

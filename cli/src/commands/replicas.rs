@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::session::{Session, Shown, mgctl};
+use super::session::{Session, Shown};
 use super::{Context, diff};
 use crate::args::{Register, ShowReplicas, Unregister};
 use crate::cluster::{Action, Host, NodeError, Nodes, Options, Plan, Step, Target, decode_replicas, execute};
@@ -17,7 +17,7 @@ pub(super) async fn show(context: &Context, args: &ShowReplicas) -> Result<Exit,
     let seen = session.look_at_existing().await?;
     let main = session.main(&seen)?;
     session.ui.query_sent(&main.instance, SHOW);
-    let rows = session.nodes.ask(&main, SHOW).await.map_err(|e| failed(&main, e))?;
+    let rows = session.nodes.ask(&main, SHOW).await.map_err(|e| failed(&session, &main, e))?;
     if args.raw {
         let data = json!({ "main": main.instance, "fields": rows.fields, "rows": rows.rows });
         let text = |ui: &Ui| {
@@ -132,13 +132,16 @@ pub(super) async fn register(context: &Context, args: &Register) -> Result<Exit,
         return diff::show(&session, &plan, false);
     }
     // A name that is taken says so; `up` is what repairs.
-    let rows = session.nodes.ask(&main, SHOW).await.map_err(|e| failed(&main, e))?;
+    let rows = session.nodes.ask(&main, SHOW).await.map_err(|e| failed(&session, &main, e))?;
     if let Some(row) = decode_replicas(&rows).into_iter().find(|r| r.name == name && r.status != "invalid") {
         let mode = row.mode.map_or("?", |m| m.as_str());
         return Err(CliError::new(Exit::Conflict, format!("replica `{name}` is registered already"))
             .code("MG051")
             .thing(format!("at `{}`: {mode}, {}, {}", main.instance, row.address, row.status))
-            .help(format!("to change it: {} unregister {name}, then register again", mgctl())));
+            .help(format!(
+                "to change it: {}, then register again",
+                session.command(&format!("unregister {name}"))
+            )));
     }
     carry_out(&session, plan, args.timeout.timeout).await?;
     let text = |_: &Ui| format!("{name} is registered at {}: ready, 0 behind", main.instance);
@@ -162,7 +165,7 @@ pub(super) async fn unregister(context: &Context, args: &Unregister) -> Result<E
     let session = Session::open(context).await?;
     let seen = session.look_at_existing().await?;
     let main = session.main(&seen)?;
-    let rows = session.nodes.ask(&main, SHOW).await.map_err(|e| failed(&main, e))?;
+    let rows = session.nodes.ask(&main, SHOW).await.map_err(|e| failed(&session, &main, e))?;
     let rows = decode_replicas(&rows);
     let by_node = session.topology.instance(&args.name).map(|i| i.register_as.clone());
     let row = rows.iter().find(|r| r.name == args.name || Some(&r.name) == by_node.as_ref());
@@ -187,10 +190,10 @@ pub(super) async fn unregister(context: &Context, args: &Unregister) -> Result<E
     carry_out(&session, plan, None).await?;
     let text = |_: &Ui| {
         format!(
-            "{} is no longer a replica of {}; it keeps the data it has. `{} up` registers it again",
+            "{} is no longer a replica of {}; it keeps the data it has. `{}` registers it again",
             row.name,
             main.instance,
-            mgctl()
+            session.up()
         )
     };
     let data = json!({ "main": main.instance, "name": row.name });
@@ -222,9 +225,9 @@ async fn carry_out(
     session.locked(wish.topology.wait.timeout, work).await
 }
 
-fn failed(main: &Target, error: NodeError) -> CliError {
+fn failed(session: &Session, main: &Target, error: NodeError) -> CliError {
     CliError::new(Exit::Degraded, format!("`{}` did not answer `SHOW REPLICAS`: {error}", main.instance))
         .code("MG067")
         .thing(format!("Bolt {}", main.bolt))
-        .help(format!("see {} status", mgctl()))
+        .help(format!("see {}", session.command("status")))
 }

@@ -56,6 +56,18 @@ impl Selection {
         Ok(Selection { file, cluster: cluster.map(str::to_owned) })
     }
 
+    /// Returns what names `cluster` again in another command: the flag that was typed, or nothing where the
+    /// cluster is found without one.
+    pub(super) fn flag(&self, cluster: &str) -> String {
+        match (&self.file, &self.cluster) {
+            // Standard input is read once.
+            (Some(file), _) if file == Path::new("-") => format!(" -c {cluster}"),
+            (Some(file), _) => format!(" -f {}", quoted(&file.display().to_string())),
+            (None, Some(cluster)) => format!(" -c {cluster}"),
+            (None, None) => String::new(),
+        }
+    }
+
     /// Finds the cluster: the file that is named, `--cluster`, MGCTL_FILE, a file with a usual name here or in a
     /// directory above, the only running cluster.
     ///
@@ -103,6 +115,15 @@ impl Selection {
         let variable = || std::env::var_os("MGCTL_FILE").filter(|v| !v.is_empty()).map(PathBuf::from);
         let found = || std::env::current_dir().ok().and_then(|directory| discover(&directory));
         self.file.clone().or_else(variable).or_else(found)
+    }
+}
+
+/// Returns `word` as a shell reads it back.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+,:@%".contains(c);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
     }
 }
 
@@ -169,6 +190,18 @@ mod tests {
         assert_eq!(Selection::new(Some(&a), Some(&a), None).unwrap().file, Some(a.clone()));
         assert_eq!(Selection::new(Some(&a), Some(&b), None).unwrap_err().exit(), Exit::Usage);
         assert_eq!(Selection::new(Some(&a), None, Some("demo")).unwrap_err().exit(), Exit::Usage);
+    }
+
+    #[test]
+    fn the_cluster_is_named_again_as_it_was_typed() {
+        let flag = |file: Option<&str>, cluster| {
+            Selection::new(file.map(PathBuf::from).as_ref(), None, cluster).unwrap().flag("demo")
+        };
+        assert_eq!(flag(Some("a/b.yaml"), None), " -f a/b.yaml");
+        assert_eq!(flag(Some("my own's.yaml"), None), r" -f 'my own'\''s.yaml'");
+        assert_eq!(flag(Some("-"), None), " -c demo");
+        assert_eq!(flag(None, Some("demo")), " -c demo");
+        assert_eq!(flag(None, None), "");
     }
 
     #[test]

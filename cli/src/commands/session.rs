@@ -27,6 +27,11 @@ pub(super) struct Session {
     pub(super) ui: Ui,
     /// Why processes were chosen although nobody asked for them.
     pub(super) fallback: Option<String>,
+    /// The file, where there is one: `up` needs it.
+    file: Option<std::sync::Arc<str>>,
+    /// How this cluster is named in a command: the program, and the flag.
+    invocation: String,
+    program: String,
 }
 
 impl Session {
@@ -50,7 +55,8 @@ impl Session {
         if let Any::Process(processes) = &runtime {
             processes.adapt(&mut topology);
         }
-        Ok(Session::new(context, topology, warnings, runtime, fallback))
+        let file = Some(topology.place.file.clone());
+        Ok(Session::new(context, topology, file, warnings, runtime, fallback))
     }
 
     async fn of_name(context: &Context, name: Option<&str>) -> Result<Session, CliError> {
@@ -70,14 +76,14 @@ impl Session {
                         true => "there is none at all".to_owned(),
                         false => format!("there are: {}", known.join(", ")),
                     })
-                    .help(format!("make one: {} up TOPOLOGY", mgctl())));
+                    .help(format!("make one: {} up TOPOLOGY", context.program)));
             }
             (None, [only]) => only.clone(),
             (None, []) => {
                 return Err(CliError::new(Exit::NotFound, "there is no cluster, and no topology is named")
                     .code("MG065")
                     .thing(runtime.describe())
-                    .help(format!("make one: {} up topologies/quickstart.yaml", mgctl())));
+                    .help(format!("make one: {} up topologies/quickstart.yaml", context.program)));
             }
             (None, _) => {
                 return Err(CliError::new(
@@ -97,12 +103,13 @@ impl Session {
                 .code("MG065")
                 .help("name its topology file")
         })?;
-        Ok(Session::new(context, topology, Vec::new(), runtime, fallback))
+        Ok(Session::new(context, topology, None, Vec::new(), runtime, fallback))
     }
 
     fn new(
         context: &Context,
         topology: Topology,
+        file: Option<std::sync::Arc<str>>,
         warnings: Vec<Problem>,
         runtime: Any,
         fallback: Option<String>,
@@ -110,7 +117,22 @@ impl Session {
         if let Some(why) = &fallback {
             context.ui.detail(why);
         }
-        Session { topology, warnings, runtime, nodes: BoltNodes::default(), ui: context.ui.clone(), fallback }
+        let invocation = format!("{}{}", context.program, context.selection.flag(&topology.name));
+        let (nodes, ui, program) = (BoltNodes::default(), context.ui.clone(), context.program.clone());
+        Session { topology, warnings, runtime, nodes, ui, fallback, file, invocation, program }
+    }
+
+    /// Returns a command on this cluster, as it can be typed.
+    pub(super) fn command(&self, rest: &str) -> String {
+        format!("{} {rest}", self.invocation)
+    }
+
+    /// Returns the command that brings this cluster up. Labels know too little for it.
+    pub(super) fn up(&self) -> String {
+        match self.file.as_deref() {
+            Some("<stdin>") | None => format!("{} up TOPOLOGY", self.program),
+            Some(_) => self.command("up"),
+        }
     }
 
     /// Returns the name of the cluster.
@@ -132,7 +154,7 @@ impl Session {
             return Err(CliError::new(Exit::NotFound, format!("cluster `{}` is not up", self.cluster()))
                 .code("MG065")
                 .thing(self.runtime.describe())
-                .help(format!("bring it up: {} up {}", mgctl(), self.topology.place.file)));
+                .help(format!("bring it up: {}", self.up())));
         }
         Ok(seen)
     }
@@ -153,7 +175,11 @@ impl Session {
             _ => Err(CliError::new(Exit::Degraded, format!("`{instance}` does not run: {}", machine.state))
                 .code("MG070")
                 .thing(machine.name.clone())
-                .help(format!("start it: {} up; see why it ended: {} logs {instance}", mgctl(), mgctl()))),
+                .help(format!(
+                    "start it: {}; see why it ended: {}",
+                    self.up(),
+                    self.command(&format!("logs {instance}"))
+                ))),
         }
     }
 
@@ -173,16 +199,19 @@ impl Session {
                     });
                 }
                 Err(error.help(format!(
-                    "see `{} status`; `{} up` brings back what is down",
-                    mgctl(),
-                    mgctl()
+                    "see `{}`; `{}` brings back what is down",
+                    self.command("status"),
+                    self.up()
                 )))
             }
             several => {
                 Err(CliError::new(Exit::Unsafe, format!("several nodes are MAIN: {}", several.join(", ")))
                     .code("MG043")
                     .thing(format!("cluster `{}`", self.cluster()))
-                    .help(format!("make one of them follow: {} demote {}", mgctl(), several[1])))
+                    .help(format!(
+                        "make one of them follow: {}",
+                        self.command(&format!("demote {}", several[1]))
+                    )))
             }
         }
     }
@@ -281,11 +310,6 @@ async fn choose(
         }
         Err(error) => Err(error),
     }
-}
-
-/// Returns how the user started mgctl, for commands that are shown to be typed.
-pub(super) fn mgctl() -> String {
-    super::started_as(std::env::args_os().next().as_ref())
 }
 
 /// Raises an interrupt at the first Ctrl-C and ends the process at the second.

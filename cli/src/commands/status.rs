@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 use super::Context;
-use super::session::{Session, mains, mgctl};
+use super::session::{Session, mains};
 use crate::args::{Check, Status};
 use crate::cluster::{Machine, MachineState, NodeView, Observed, ReplicaRow, Runtime};
 use crate::error::{CliError, Exit};
@@ -44,7 +44,7 @@ pub(super) struct Report {
 pub(super) async fn run(context: &Context, args: &Status) -> Result<Exit, CliError> {
     let session = Session::open(context).await?;
     let seen = session.look_at_existing().await?;
-    let report = report(&session.topology, &seen);
+    let report = report(&session, &seen);
     let ok = args.check.is_none_or(|asked| report.level >= Some(asked));
     let text = |ui: &Ui| render(&session, &report, ui);
     context.ui.partial_result(
@@ -59,7 +59,8 @@ pub(super) async fn run(context: &Context, args: &Status) -> Result<Exit, CliErr
 }
 
 /// Joins what was seen into one line for each node.
-pub(super) fn report(topology: &Topology, seen: &Observed) -> Report {
+pub(super) fn report(session: &Session, seen: &Observed) -> Report {
+    let topology = &session.topology;
     let mains = mains(seen);
     let main = match mains.as_slice() {
         [main] => Some(main.clone()),
@@ -70,10 +71,10 @@ pub(super) fn report(topology: &Topology, seen: &Observed) -> Report {
     let mut findings = Vec::new();
     if main.is_none() {
         findings.push(match mains.as_slice() {
-            [] => ("no node answers as MAIN: nothing can be written".to_owned(), format!("{} up", mgctl())),
+            [] => ("no node answers as MAIN: nothing can be written".to_owned(), session.up()),
             several => (
                 format!("several nodes are MAIN: {}", several.join(", ")),
-                format!("decide, then {} demote {}", mgctl(), several[1]),
+                format!("decide, then {}", session.command(&format!("demote {}", several[1]))),
             ),
         });
     }
@@ -104,7 +105,7 @@ pub(super) fn report(topology: &Topology, seen: &Observed) -> Report {
         let is_main = main.as_ref() == Some(&name);
         if let Some(instance) = instance {
             find(
-                topology,
+                session,
                 instance,
                 is_main,
                 role,
@@ -130,7 +131,7 @@ pub(super) fn report(topology: &Topology, seen: &Observed) -> Report {
         } else {
             findings.push((
                 format!("{name} runs and is not in the file"),
-                format!("{} up --remove-orphans", mgctl()),
+                format!("{} --remove-orphans", session.up()),
             ));
         }
         lines.push(NodeLine { name, role, row, machine, silent, stale });
@@ -141,7 +142,7 @@ pub(super) fn report(topology: &Topology, seen: &Observed) -> Report {
                 "{} at {} is registered and not in the file; it is {}",
                 row.name, row.address, row.status
             ),
-            format!("{} unregister {}", mgctl(), row.name),
+            session.command(&format!("unregister {}", row.name)),
         ));
     }
     Report { lines, main, level, findings }
@@ -156,7 +157,7 @@ fn is_stale(topology: &Topology, instance: &Instance, row: &ReplicaRow, machine:
 
 #[allow(clippy::too_many_arguments, reason = "every fact about one node, to say what is wrong with it")]
 fn find(
-    topology: &Topology,
+    session: &Session,
     instance: &Instance,
     is_main: bool,
     role: Option<Role>,
@@ -168,7 +169,7 @@ fn find(
     findings: &mut Vec<(String, String)>,
 ) {
     let name = &instance.name;
-    let up = format!("{} up {}", mgctl(), topology.place.file);
+    let (up, logs) = (session.up(), session.command(&format!("logs {name}")));
     let Some(machine) = machine else {
         findings.push((format!("{name} does not exist"), up));
         return;
@@ -181,11 +182,10 @@ fn find(
             ));
         }
         MachineState::Running => {}
-        state => findings
-            .push((format!("{name} does not run: {state}"), format!("{up}; why: {} logs {name}", mgctl()))),
+        state => findings.push((format!("{name} does not run: {state}"), format!("{up}; why: {logs}"))),
     }
     if let Some(why) = silent {
-        findings.push((format!("{name} does not answer: {why}"), format!("{} logs {name}", mgctl())));
+        findings.push((format!("{name} does not answer: {why}"), logs.clone()));
     }
     if role.is_none() || is_main || !has_main {
         return;
@@ -203,14 +203,11 @@ fn find(
         Some(row) if row.status == "diverged" => {
             findings.push((
                 format!("{name} holds commits that MAIN does not have (MG042)"),
-                format!("{} query --on {name} ...", mgctl()),
+                session.command(&format!("query --on {name} 'MATCH (n) RETURN count(n)'")),
             ));
         }
         Some(row) if row.status == "invalid" => {
-            findings.push((
-                format!("MAIN does not reach {name} at {}", row.address),
-                format!("{} logs {name}", mgctl()),
-            ));
+            findings.push((format!("MAIN does not reach {name} at {}", row.address), logs));
         }
         Some(_) => {}
     }

@@ -1,11 +1,10 @@
 //! `mgctl up`: brings the cluster to what the topology says.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::session::{Session, Shown, mgctl, on_ctrl_c};
+use super::session::{Session, Shown, on_ctrl_c};
 use super::{Context, diff, promote, status, verify};
 use crate::args::Up;
 use crate::cluster::{self, InitStatement, NodeView, Observed, Options, Runtime, Wish, split_statements};
@@ -26,18 +25,26 @@ pub(super) async fn run(context: &Context, args: &Up) -> Result<Exit, CliError> 
     if let Some(why) = &session.fallback {
         ui.say(why);
     }
-    let options = Options { recreate: args.recreate, remove_orphans: args.remove_orphans };
+    let options = Options {
+        recreate: args.recreate,
+        remove_orphans: args.remove_orphans,
+        enforce_roles: args.enforce_roles,
+    };
     let wish = Wish { init, ..session.wish(options) };
 
     let seen = cluster::observe(&wish.topology, &session.runtime, &session.nodes).await?;
-    let plan = cluster::reconcile(&wish, &seen);
+    let mut plan = cluster::reconcile(&wish, &seen);
+    let declared = &wish.topology.main().name;
+    let moves_main =
+        args.enforce_roles && status::report(&session, &seen).main.is_some_and(|m| m != *declared);
     if args.dry_run.dry_run {
+        if moves_main && plan.is_done() {
+            plan.steps = promote::plan(&session, &seen, declared)?.steps;
+        }
         return diff::show(&session, &plan, false);
     }
-    let moves_main = args.enforce_roles
-        && status::report(&wish.topology, &seen).main.is_some_and(|m| m != wish.topology.main().name);
     if plan.is_done() && !moves_main {
-        let report = status::report(&session.topology, &seen);
+        let report = status::report(&session, &seen);
         let text = |_: &Ui| {
             let mut text: Vec<String> = plan.notes.iter().map(|n| format!("note: {n}")).collect();
             text.push(format!(
@@ -100,7 +107,7 @@ pub(super) fn read_init(topology: &Topology) -> Result<Vec<InitStatement>, CliEr
 
 /// Shows that it is true: the table, one query answered alike by all, where to connect, what is next.
 async fn end_screen(session: &Session, seen: &Observed, took: Duration) -> Result<Exit, CliError> {
-    let report = status::report(&session.topology, seen);
+    let report = status::report(session, seen);
     let proof = match session.topology.wait.until >= Until::Redundant {
         true => Some(verify::proof(session, seen).await),
         false => None,
@@ -158,19 +165,16 @@ fn summary(seen: &Observed, report: &status::Report) -> String {
 }
 
 fn next(session: &Session, report: &status::Report) -> String {
-    let me = mgctl();
-    let file = session.topology.place.file.to_string();
-    // Without a file in a usual place, every command names it.
-    let found = Path::new(&file).file_name().is_some_and(|n| n == "mgctl.yaml" || n == "topology.yaml");
-    let of = if found || file == "<stdin>" { String::new() } else { format!(" -f {file}") };
     let mut commands = vec![
-        (format!("{me}{of} query 'MATCH (n) RETURN n LIMIT 5'"), "asks MAIN; --on all asks every node"),
-        (format!("{me}{of} status"), "roles, states and addresses"),
+        (session.command("query 'MATCH (n) RETURN n LIMIT 5'"), "asks MAIN; --on all asks every node"),
+        (session.command("status"), "roles, states and addresses"),
     ];
     let candidate = report.lines.iter().find(|l| report.main.as_ref() != Some(&l.name));
     match candidate {
-        Some(line) => commands.push((format!("{me}{of} promote {}", line.name), "planned switchover")),
-        None => commands.push((format!("{me}{of} down"), "stops it and keeps the data")),
+        Some(line) => {
+            commands.push((session.command(&format!("promote {}", line.name)), "planned switchover"))
+        }
+        None => commands.push((session.command("down"), "stops it and keeps the data")),
     }
     let width = commands.iter().map(|(c, _)| c.chars().count()).max().unwrap_or(0);
     let lines: Vec<String> = commands.iter().map(|(c, why)| format!("{c:<width$}   {why}")).collect();

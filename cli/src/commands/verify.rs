@@ -18,7 +18,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::Context;
-use super::session::{Session, mgctl};
+use super::session::Session;
 use crate::args::Verify;
 use crate::cluster::{NodeError, Nodes, Observed, Position, Target, decode_state};
 use crate::error::{CliError, Exit};
@@ -166,7 +166,7 @@ async fn read(
                 )
                 .code("MG071")
                 .thing(format!("cluster `{}`", session.cluster()))
-                .help(format!("see {} status", mgctl())));
+                .help(format!("see {}", session.command("status"))));
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -175,7 +175,7 @@ async fn read(
     loop {
         attempts += 1;
         let before = position(session, target).await?;
-        let print = fingerprint(target).await.map_err(|e| failed(target, &e))?;
+        let print = fingerprint(target).await.map_err(|e| failed(session, target, &e))?;
         let after = position(session, target).await?;
         if before == after {
             return Ok(Read { target: target.clone(), print, position: after });
@@ -200,7 +200,7 @@ async fn position(session: &Session, target: &Target) -> Result<Option<Position>
         Err(error) => {
             Err(CliError::new(Exit::Degraded, format!("`{}` does not answer: {error}", target.instance))
                 .code("MG068")
-                .help(format!("see {} status", mgctl())))
+                .help(format!("see {}", session.command("status"))))
         }
     }
 }
@@ -233,11 +233,11 @@ fn sort_labels(row: &mut [PackValue]) {
     }
 }
 
-fn failed(target: &Target, error: &QueryError) -> CliError {
+fn failed(session: &Session, target: &Target, error: &QueryError) -> CliError {
     CliError::new(Exit::Degraded, format!("the graph of `{}` cannot be read: {error}", target.instance))
         .code("MG067")
         .thing(format!("Bolt {}", target.bolt))
-        .help(format!("see {} logs {}", mgctl(), target.instance))
+        .help(format!("see {}", session.command(&format!("logs {}", target.instance))))
 }
 
 /// One query that all nodes answered alike.
@@ -274,7 +274,7 @@ pub(super) async fn proof(session: &Session, seen: &Observed) -> Result<Proof, C
     let answers = futures_util::future::join_all(asked).await;
     let mut prints = Vec::new();
     for (target, answer) in targets.iter().zip(answers) {
-        prints.push((target, answer.map_err(|e| failed(target, &e))?));
+        prints.push((target, answer.map_err(|e| failed(session, target, &e))?));
     }
     let (_, first) = &prints[0];
     if let Some((other, print)) = prints.iter().find(|(_, p)| p != first) {
@@ -290,7 +290,7 @@ pub(super) async fn proof(session: &Session, seen: &Observed) -> Result<Proof, C
             print.vertices
         ))
         .note("something may have written in between")
-        .help(format!("compare them at one position: {} verify", mgctl())));
+        .help(format!("compare them at one position: {}", session.command("verify"))));
     }
     Ok(Proof {
         query,
