@@ -24,8 +24,8 @@ const EXIT_USAGE: u8 = 2;
 /// allowed in a build without optimisation too. Only what is touched is ever memory.
 const STACK_BYTES: usize = 16 << 20;
 
-/// Longest wait, before Bolt opens, for a restarted MAIN to have asked its replicas.
-const CONFIRM_WAIT: Duration = Duration::from_secs(5);
+/// How often the start asks whether the engine is ready.
+const SETTLED_POLL: Duration = Duration::from_millis(2);
 
 /// Runs a node as the arguments say, until SIGTERM or SIGINT, and returns the exit code. The first
 /// argument is the program's own name.
@@ -141,11 +141,11 @@ async fn serve(
     Ok(())
 }
 
-/// Waits until the node knows what it is: a MAIN that may write, or a REPLICA.
+/// Waits until the node knows what it is: a MAIN that has asked its replicas, or a REPLICA. The engine
+/// bounds that.
 async fn settled(shared: &Shared) {
-    let end = Instant::now() + CONFIRM_WAIT;
-    while shared.role() == Role::Main && !shared.is_writable() && Instant::now() < end {
-        tokio::time::sleep(Duration::from_millis(2)).await;
+    while !shared.is_settled() {
+        tokio::time::sleep(SETTLED_POLL).await;
     }
 }
 
