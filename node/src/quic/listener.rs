@@ -57,6 +57,10 @@ async fn run(shared: Arc<Shared>, address: IpAddr, mut commands: mpsc::Unbounded
         if let Command::Open(port) = command {
             let result = match bind(&shared, SocketAddr::new(address, port)).await {
                 Ok(endpoint) => {
+                    tracing::warn!(
+                        "UDP {address} port {port} takes records from any MAIN that reaches it: encrypted, not \
+                         authenticated; keep it on a network of the cluster's own"
+                    );
                     shared.runtime.spawn(accept(shared.clone(), endpoint.clone()));
                     open = Some(endpoint);
                     Ok(())
