@@ -248,6 +248,9 @@ impl Engine {
         match then {
             AfterSave::Nothing => self.leave_main(error, Some(RefusalReason::Full), out),
             AfterSave::Reign(_) => {
+                if let Reign::Saving { before } = self.reign {
+                    self.last_reign = before;
+                }
                 self.reign = Reign::NotBegun;
                 self.refuse_waiting(&CommitError::NoSpace, out);
             }

@@ -62,7 +62,9 @@ fn main() -> ExitCode {
             std::thread::spawn(move || write(&bolts, &told, &ids, &stop))
         })
         .collect();
-    let by = |node: usize| told.lock().expect("no writer panics").acknowledged.iter().filter(|(_, n)| *n == node).count();
+    let by = |node: usize| {
+        told.lock().expect("no writer panics").acknowledged.iter().filter(|(_, n)| *n == node).count()
+    };
     let reach = |node: usize| {
         wait::until("enough acknowledged writes", LIMIT, || match by(node) {
             n if n >= WRITES_EACH_SIDE => Ok(()),

@@ -47,7 +47,7 @@ impl Engine {
     fn turn_away(&mut self, peer: PeerId, refusal: Refusal, out: &mut Vec<Effect>) {
         let reason = refusal.text.clone();
         // Only what the disk holds is told: a promise on its way there is not one yet.
-        let message = refusal.message(self.saved.promised, self.log.end().clone());
+        let message = refusal.message(self.state.node, self.saved.promised, self.log.end().clone());
         out.push(Effect::Send { peer, message });
         out.push(Effect::Hangup { peer, reason });
     }

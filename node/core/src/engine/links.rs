@@ -96,7 +96,7 @@ impl Engine {
             Message::Welcome { node, promised, end, .. } => {
                 self.on_welcome(index, node, promised, end, out);
             }
-            Message::Refused { reason, promised, end: _, text } => {
+            Message::Refused { reason, promised, text, .. } => {
                 let link = &mut self.links[index];
                 link.has_answered = true;
                 self.lose_link(index, &text, out);

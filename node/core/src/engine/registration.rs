@@ -7,7 +7,7 @@
 use super::links::divergence;
 use super::roles::Task;
 use super::{AdminAnswer, AdminError, AfterSave, Effect, Engine, PeerId, Reign, Token};
-use crate::replication::{Comparison, Link, LinkState, LogEnd, Message, RefusalReason};
+use crate::replication::{Comparison, Link, LinkState, LogEnd, Message, RefusalReason, promotion_epoch};
 use crate::types::{NodeId, Registration, Role, SyncMode, Time};
 
 /// A replica that is not yet registered.
@@ -176,9 +176,13 @@ impl Engine {
                 self.state.replicas.push(registration);
                 self.save(AfterSave::Task, out);
             }
-            Message::Refused { reason, promised, end, text } => {
+            Message::Refused { node, reason, promised, end, text } => {
                 self.seen = self.seen.max(promised.number);
                 let comparison = self.compare_with(&end);
+                let is_own_reign = promised.node == node && node != self.state.node;
+                if reason == RefusalReason::Fenced && comparison == Comparison::Prefix && is_own_reign {
+                    return self.reign_above_candidate(out);
+                }
                 let error = match reason {
                     // Whatever it promised: with records of its own it could not follow anyway.
                     RefusalReason::Fenced if comparison != Comparison::Prefix => {
@@ -198,6 +202,21 @@ impl Engine {
                 self.refuse_candidate(AdminError::Unreachable(why), out);
             }
         }
+    }
+
+    // The promise that stands in the way is the node's own past reign. It has ended, since the node is
+    // a REPLICA, and nothing of it is missing here, since its log is a prefix: no other node can be MAIN
+    // in that epoch, and one above it takes nothing from anyone.
+    fn reign_above_candidate(&mut self, out: &mut Vec<Effect>) {
+        let Some(candidate) = self.candidate() else { return };
+        let Stage::Greeting(peer) = candidate.stage else { return };
+        candidate.stage = Stage::Reign;
+        out.push(Effect::Hangup { peer, reason: "this MAIN takes a higher epoch first".into() });
+        let before = self.reign_epoch();
+        self.reign = Reign::Saving { before };
+        self.state.promised = promotion_epoch(&self.state, self.seen, None)
+            .expect("a promotion that asks for no number is above everything seen");
+        self.save(AfterSave::Reign(self.state.promised), out);
     }
 
     fn check_candidate(&self, node: NodeId, end: &LogEnd) -> Result<(), AdminError> {

@@ -272,6 +272,24 @@ fn a_replica_refuses_a_lower_epoch() {
 }
 
 #[test]
+fn a_node_that_was_main_for_nothing_is_registered_by_a_main_that_reigns_above_it() {
+    let (mut main, mut other) = (Node::main(1), Node::replica(2));
+    other.admin(Admin::SetRoleMain { epoch: None }).disk();
+    other.admin(Admin::SetRoleReplica { port: PORT }).disk();
+    assert_eq!(other.answers(), [Ok(AdminAnswer::Done), Ok(AdminAnswer::Done)]);
+    let refused = register(&mut main, SyncMode::Sync, &mut other);
+    assert!(main.out.iter().any(|e| matches!(e, Effect::Hangup { peer, .. } if *peer == refused)));
+    main.disk();
+    let peer = dialled(&mut main);
+    other.step(Input::PeerDown { peer: PeerId(1), reason: "hung up".into() });
+    other.step(Input::PeerUp { peer: PeerId(1), dialled: false });
+    main.step(Input::PeerUp { peer, dialled: true });
+    talk(&mut main, peer, &mut other);
+    assert_eq!(main.answers(), [Ok(AdminAnswer::Done)]);
+    assert!(main.engine.state.promised.number > 1, "{}", main.engine.state.promised);
+}
+
+#[test]
 fn a_node_with_commits_of_its_own_is_diverged() {
     let (mut main, mut other) = (Node::main(1), Node::main(2));
     other.propose();

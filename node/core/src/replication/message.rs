@@ -82,7 +82,7 @@ pub enum Message {
     /// REPLICA follows; its promise of that epoch is durable, and so is its log to this end.
     Welcome { protocol: u16, node: NodeId, promised: Epoch, end: LogEnd },
     /// The node does not follow, or no longer; it hangs up after that.
-    Refused { reason: RefusalReason, promised: Epoch, end: LogEnd, text: String },
+    Refused { node: NodeId, reason: RefusalReason, promised: Epoch, end: LogEnd, text: String },
     /// Records that follow `prev`. They may be shown up to `apply_to` once they are durable.
     Append { epoch: Epoch, prev: Lsn, prev_chain: u64, apply_to: Lsn, records: Vec<CommitRecord> },
     /// Durable and shown on the REPLICA up to there.
@@ -154,8 +154,9 @@ impl Message {
                 put_epoch(out, promised);
                 put_end(out, end);
             }
-            Message::Refused { reason, promised, end, text } => {
+            Message::Refused { node, reason, promised, end, text } => {
                 out.put_u8(REFUSED);
+                out.put_u64_le(node.0);
                 out.put_u8(reason_byte(*reason));
                 put_epoch(out, promised);
                 put_end(out, end);
@@ -218,6 +219,7 @@ impl Message {
                 end: take_end(b)?,
             },
             REFUSED => Message::Refused {
+                node: NodeId(take_u64(b)?),
                 reason: take_reason(b)?,
                 promised: take_epoch(b)?,
                 end: take_end(b)?,
@@ -403,7 +405,13 @@ mod tests {
         vec![
             Message::Hello { protocol: 1, node: NodeId(1), to: NodeId(2), epoch, end: end.clone() },
             Message::Welcome { protocol: 1, node: NodeId(2), promised: epoch, end: LogEnd::default() },
-            Message::Refused { reason: RefusalReason::Fenced, promised: epoch, end, text: "no".into() },
+            Message::Refused {
+                node: NodeId(3),
+                reason: RefusalReason::Fenced,
+                promised: epoch,
+                end,
+                text: "no".into(),
+            },
             Message::Append {
                 epoch,
                 prev: Lsn(9),

@@ -37,8 +37,8 @@ pub struct Refusal {
 
 impl Refusal {
     /// Makes the message that says so.
-    pub fn message(self, promised: Epoch, end: LogEnd) -> Message {
-        Message::Refused { reason: self.reason, promised, end, text: self.text }
+    pub fn message(self, node: NodeId, promised: Epoch, end: LogEnd) -> Message {
+        Message::Refused { node, reason: self.reason, promised, end, text: self.text }
     }
 }
 
