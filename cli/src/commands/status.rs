@@ -252,7 +252,8 @@ pub(super) fn table(session: &Session, report: &Report) -> Table {
         "BOLT",
         machine_title,
         "UPTIME",
-    ]);
+    ])
+    .spare(["REGISTERED AS", "UPTIME", "BOLT", machine_title]);
     for line in &report.lines {
         let is_main = report.main.as_ref() == Some(&line.name);
         let dash = || Cell::new("–", Tone::Dim);
@@ -262,6 +263,8 @@ pub(super) fn table(session: &Session, report: &Report) -> Table {
             None => Cell::new("?", Tone::Bad),
         };
         let row = line.row.as_ref().filter(|_| !is_main);
+        // What MAIN still believes of a node that is gone says nothing.
+        let view = row.filter(|r| line.role.is_some() || r.status != "ready");
         let state = |row: &ReplicaRow| match row.status.as_str() {
             "ready" => Cell::new("ready", Tone::Good),
             "diverged" | "invalid" => Cell::new(row.status.clone(), Tone::Bad),
@@ -278,8 +281,8 @@ pub(super) fn table(session: &Session, report: &Report) -> Table {
             Cell::from(line.name.clone()),
             role,
             row.map_or_else(dash, |r| r.mode.map_or_else(dash, |m| Cell::from(m.to_string()))),
-            row.map_or_else(dash, state),
-            row.map_or_else(dash, |r| Cell::from(r.behind.to_string())),
+            view.map_or_else(dash, state),
+            view.map_or_else(dash, |r| Cell::from(r.behind.to_string())),
             row.map_or_else(dash, |r| match line.stale {
                 true => Cell::new(format!("{}!", r.address), Tone::Bad),
                 false => Cell::from(r.address.clone()),

@@ -49,12 +49,21 @@ pub struct Table {
     header: Vec<String>,
     rows: Vec<Vec<Cell>>,
     framed: bool,
+    /// Titles of columns that a narrow terminal does without, in this order.
+    spare: Vec<String>,
 }
 
 impl Table {
     /// Returns an empty table.
     pub fn new<T: Into<String>>(header: impl IntoIterator<Item = T>) -> Table {
-        Table { header: header.into_iter().map(Into::into).collect(), rows: Vec::new(), framed: false }
+        let header = header.into_iter().map(Into::into).collect();
+        Table { header, rows: Vec::new(), framed: false, spare: Vec::new() }
+    }
+
+    /// Names columns that are left out, in this order, where the terminal is too narrow for all.
+    pub fn spare<T: Into<String>>(mut self, titles: impl IntoIterator<Item = T>) -> Table {
+        self.spare = titles.into_iter().map(Into::into).collect();
+        self
     }
 
     /// Draws a frame, for cells that may span lines: rows of a query.
@@ -92,12 +101,31 @@ impl Table {
             table.force_no_tty();
         }
         let bold = |text: &str| comfy_table::Cell::new(text).add_attribute(Attribute::Bold);
-        table.set_header(self.header.iter().map(|h| bold(&printable(h))));
+        let columns = self.columns(ui.0.width);
+        table.set_header(columns.iter().map(|i| bold(&printable(&self.header[*i]))));
         for row in &self.rows {
-            table.add_row(row.iter().map(|cell| self.cell(cell)));
+            table.add_row(columns.iter().filter_map(|i| row.get(*i)).map(|cell| self.cell(cell)));
         }
         let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
         lines.join("\n")
+    }
+
+    /// Returns the columns that are shown in `width`.
+    fn columns(&self, width: Option<u16>) -> Vec<usize> {
+        let mut columns: Vec<usize> = (0..self.header.len()).collect();
+        let Some(width) = width.map(usize::from) else { return columns };
+        // A space stands on both sides of a cell.
+        let needs = |i: usize| {
+            let cells = self.rows.iter().filter_map(|row| row.get(i)).map(|cell| cell.text.chars().count());
+            cells.chain([self.header[i].chars().count()]).max().unwrap_or(0) + 2
+        };
+        for title in &self.spare {
+            if columns.iter().map(|i| needs(*i)).sum::<usize>() <= width {
+                break;
+            }
+            columns.retain(|i| self.header[*i] != *title);
+        }
+        columns
     }
 
     fn cell(&self, cell: &Cell) -> comfy_table::Cell {
@@ -141,6 +169,17 @@ mod tests {
         assert_eq!(text.lines().count(), 3);
         assert!(!text.contains('\x1b'));
         assert!(text.lines().nth(1).unwrap().starts_with(" m1"));
+    }
+
+    #[test]
+    fn a_narrow_terminal_does_without_spare_columns() {
+        let mut table = Table::new(["NAME", "ADDRESS", "BOLT"]).spare(["ADDRESS", "BOLT"]);
+        table.row([Cell::from("m1"), Cell::from("172.28.37.12:10000"), Cell::from("127.0.0.1:7687")]);
+        assert_eq!(table.columns(None), [0, 1, 2]);
+        assert_eq!(table.columns(Some(42)), [0, 1, 2]);
+        assert_eq!(table.columns(Some(41)), [0, 2]);
+        assert_eq!(table.columns(Some(21)), [0]);
+        assert_eq!(table.columns(Some(1)), [0]);
     }
 
     #[test]
