@@ -16,11 +16,18 @@ pub(super) async fn run(context: &Context, args: &Diff) -> Result<Exit, CliError
     let wish = Wish { init, ..session.wish(Options::default()) };
     let seen = observe(&wish.topology, &session.runtime, &session.nodes).await?;
     let plan = reconcile(&wish, &seen);
-    show(&session, &plan, args.exit_code)
+    let by = format!("`{}` does them", session.up());
+    let exit = show(&session, &plan, &by);
+    Ok(if args.exit_code && exit == Exit::Ok && !plan.steps.is_empty() { Exit::Changes } else { exit })
 }
 
-/// Shows a plan. With `exit_code` the exit code says whether there is something to do.
-pub(super) fn show(session: &Session, plan: &Plan, exit_code: bool) -> Result<Exit, CliError> {
+/// Shows what a verb would do, for its `--dry-run`.
+pub(super) fn dry_run(session: &Session, plan: &Plan) -> Exit {
+    show(session, plan, "without --dry-run they are done")
+}
+
+/// Shows a plan; `by` says what carries its steps out.
+fn show(session: &Session, plan: &Plan, by: &str) -> Exit {
     let steps: Vec<_> = plan
         .steps
         .iter()
@@ -31,19 +38,19 @@ pub(super) fn show(session: &Session, plan: &Plan, exit_code: bool) -> Result<Ex
         "notes": plan.notes,
         "refusal": plan.refusal.as_ref().map(|r| r.problem().to_json()),
     });
-    let text = |ui: &Ui| render(session, plan, ui);
+    let text = |ui: &Ui| render(session, plan, by, ui);
     let warnings = &session.warnings;
     session.ui.partial_result("Plan", Some(session.cluster()), plan.refusal.is_none(), data, warnings, text);
     if let Some(refusal) = &plan.refusal {
         for problem in refusal.problems() {
             session.ui.problem(problem);
         }
-        return Ok(refusal.exit());
+        return refusal.exit();
     }
-    Ok(if exit_code && !plan.steps.is_empty() { Exit::Changes } else { Exit::Ok })
+    Exit::Ok
 }
 
-fn render(session: &Session, plan: &Plan, ui: &Ui) -> String {
+fn render(session: &Session, plan: &Plan, by: &str, ui: &Ui) -> String {
     let mut lines = Vec::new();
     if !plan.steps.is_empty() {
         let mut table = Table::new(["", "STEP", "CAUSE"]);
@@ -61,7 +68,7 @@ fn render(session: &Session, plan: &Plan, ui: &Ui) -> String {
     if plan.is_done() {
         lines.push(format!("Cluster {} is as it should be: nothing to do", session.cluster()));
     } else if !plan.steps.is_empty() {
-        lines.push(format!("Plan: {} steps. `{}` does them.", plan.steps.len(), session.up()));
+        lines.push(format!("Plan: {} steps; {by}", plan.steps.len()));
     }
     lines.join("\n")
 }

@@ -14,7 +14,7 @@ pub(super) async fn run(context: &Context, args: &Down) -> Result<Exit, CliError
     let seen = session.look().await?;
     let plan = plan(&seen, args.volumes);
     if args.dry_run.dry_run {
-        return diff::show(&session, &plan, false);
+        return Ok(diff::dry_run(&session, &plan));
     }
     let kept = if args.volumes { 0 } else { seen.existing.volumes.len() };
     if plan.steps.is_empty() {

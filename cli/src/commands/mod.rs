@@ -90,7 +90,7 @@ pub async fn run(command: &Command, context: &Context) -> Result<Exit, CliError>
     match command {
         Command::Validate(args) => validate::run(args, context),
         Command::Schema => schema::run(context),
-        Command::Version => version::run(context),
+        Command::Version => version::run(context).await,
         Command::Up(args) => up::run(context, args).await,
         Command::Down(args) => down::run(context, args).await,
         Command::Status(args) => status::run(context, args).await,

@@ -20,7 +20,7 @@ pub(super) async fn run(context: &Context, args: &Promote) -> Result<Exit, CliEr
     let session = Session::open(context).await?;
     let seen = session.look_at_existing().await?;
     if args.dry_run.dry_run {
-        return diff::show(&session, &plan(&session, &seen, &args.name)?, false);
+        return Ok(diff::dry_run(&session, &plan(&session, &seen, &args.name)?));
     }
     if decide(&session.topology, &seen, &args.name)? == Decision::Nothing {
         let text = |_: &Ui| format!("{} is MAIN: nothing to do", args.name);
@@ -154,7 +154,7 @@ pub(super) async fn demote(context: &Context, args: &Demote) -> Result<Exit, Cli
     };
     let plan = Plan { steps: vec![step], ..Plan::default() };
     if args.dry_run.dry_run {
-        return diff::show(&session, &plan, false);
+        return Ok(diff::dry_run(&session, &plan));
     }
     let wish = session.wish(Options::default());
     let shown = Shown::new(&session);

@@ -48,7 +48,8 @@ pub(super) async fn show(context: &Context, args: &ShowReplicas) -> Result<Exit,
         if replicas.is_empty() {
             return format!("MAIN `{}` has no replicas", main.instance);
         }
-        let mut table = Table::new(["NAME", "NODE", "MODE", "STATE", "BEHIND", "TS", "ADDRESS"]);
+        let mut table =
+            Table::new(["NAME", "NODE", "MODE", "STATE", "BEHIND", "TS", "ADDRESS"]).spare(["TS", "NODE"]);
         for r in &replicas {
             let tone = match r.status.as_str() {
                 "ready" => Tone::Good,
@@ -129,7 +130,7 @@ pub(super) async fn register(context: &Context, args: &Register) -> Result<Exit,
         Action::AwaitLevel { main: main.instance.clone(), name: name.clone() },
     ));
     if args.dry_run.dry_run {
-        return diff::show(&session, &plan, false);
+        return Ok(diff::dry_run(&session, &plan));
     }
     // A name that is taken says so; `up` is what repairs.
     let rows = session.nodes.ask(&main, SHOW).await.map_err(|e| failed(&session, &main, e))?;
@@ -185,7 +186,7 @@ pub(super) async fn unregister(context: &Context, args: &Unregister) -> Result<E
     let action = Action::Drop { main: main.instance.clone(), name: row.name.clone() };
     let plan = Plan { steps: vec![step("drop", &[], action)], ..Plan::default() };
     if args.dry_run.dry_run {
-        return diff::show(&session, &plan, false);
+        return Ok(diff::dry_run(&session, &plan));
     }
     carry_out(&session, plan, None).await?;
     let text = |_: &Ui| {

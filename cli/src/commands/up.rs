@@ -41,7 +41,7 @@ pub(super) async fn run(context: &Context, args: &Up) -> Result<Exit, CliError> 
         if moves_main && plan.is_done() {
             plan.steps = promote::plan(&session, &seen, declared)?.steps;
         }
-        return diff::show(&session, &plan, false);
+        return Ok(diff::dry_run(&session, &plan));
     }
     if plan.is_done() && !moves_main {
         let report = status::report(&session, &seen);
