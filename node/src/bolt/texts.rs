@@ -240,22 +240,7 @@ fn join_words(words: &[String]) -> String {
 /// Why an operator's query did not do what it says: Memgraph's text, its number where it has one,
 /// and the reason in words.
 pub(super) fn admin_failure(command: &Admin, error: AdminError) -> Failure {
-    let reason = match &error {
-        AdminError::AlreadyReplica => "It is a replica already".to_owned(),
-        AdminError::AlreadyMain => "It is main already".to_owned(),
-        AdminError::Listen(why) => format!("The replication port cannot be opened: {why}"),
-        AdminError::NotMain => "This node is a replica".to_owned(),
-        AdminError::NameTaken => "A replica of that name is registered already".to_owned(),
-        AdminError::AddressTaken => "A replica at that address is registered already".to_owned(),
-        AdminError::Diverged(why) => format!("It holds data that this main does not: {why}"),
-        AdminError::Unreachable(why) => format!("It cannot be reached as a replica: {why}"),
-        AdminError::NotPersisted(why) => format!("The change could not be saved: {why}"),
-        AdminError::Busy => {
-            "Another role or registration query is under way; please try again later".to_owned()
-        }
-        AdminError::UnknownReplica => "No replica of that name is registered".to_owned(),
-        AdminError::Fenced(why) | AdminError::Refused(why) => why.clone(),
-    };
+    let reason = error.to_string();
     let with = |text: &str| Failure::client(format!("{text} {}", sentence(&reason)));
     match (command, &error) {
         (Admin::SetRoleReplica { .. }, _) => with("Couldn't set role to replica!"),

@@ -49,10 +49,17 @@ impl Handle {
     pub async fn admin(&self, command: Admin) -> Result<AdminAnswer, AdminError> {
         let stopping = || AdminError::Refused("the node is stopping".to_owned());
         let (reply, answer) = oneshot::channel();
+        let change = change(&command);
         if !self.inputs.request(Request::Admin { command, reply }) {
             return Err(stopping());
         }
-        answer.await.unwrap_or_else(|_| Err(stopping()))
+        let answer = answer.await.unwrap_or_else(|_| Err(stopping()));
+        match (&change, &answer) {
+            (Some(change), Ok(_)) => tracing::info!("{change}"),
+            (Some(change), Err(error)) => tracing::warn!("refused: {change}: {error}"),
+            (None, _) => {}
+        }
+        answer
     }
 
     /// Waits until readers here see the commit at `position`.
@@ -71,5 +78,40 @@ impl Handle {
             }
         };
         tokio::time::timeout(limit, seen).await.unwrap_or(Err(BookmarkError::TimedOut))
+    }
+}
+
+/// Returns what a query changes about this node's place in the cluster; `None` where it only asks.
+fn change(command: &Admin) -> Option<String> {
+    Some(match command {
+        Admin::SetRoleReplica { port } => format!("role: REPLICA on port {port}"),
+        Admin::SetRoleMain { .. } => "role: MAIN".to_owned(),
+        Admin::Register { name, mode, address } => {
+            format!("registered: {} replica `{name}` at {address}", mode.word())
+        }
+        Admin::Drop { name } => format!("dropped: replica `{name}`"),
+        Admin::Fence { epoch, by } => format!("fenced: epoch {epoch} is promised, by {by}"),
+        Admin::ConfirmMain => "confirmed as MAIN".to_owned(),
+        Admin::ShowReplicas
+        | Admin::ShowRole
+        | Admin::ShowState
+        | Admin::ShowLag
+        | Admin::TransactionOutcome { .. }
+        | Admin::CreateSnapshot => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mgnode_core::types::SyncMode;
+
+    #[test]
+    fn only_changes_are_worth_a_line_in_the_log() {
+        let (name, address) = ("REP1".to_owned(), "10.0.0.2:10000".to_owned());
+        let register = Admin::Register { name, mode: SyncMode::Sync, address };
+        assert_eq!(change(&register).unwrap(), "registered: sync replica `REP1` at 10.0.0.2:10000");
+        assert_eq!(change(&Admin::SetRoleReplica { port: 1 }).unwrap(), "role: REPLICA on port 1");
+        assert_eq!(change(&Admin::ShowReplicas), None);
     }
 }

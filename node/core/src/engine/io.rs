@@ -234,27 +234,38 @@ pub enum OutcomeReport {
     Unknown,
 }
 
-/// Why an operator's query did not do what it says. The session gives each its text.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Why an operator's query did not do what it says, in words. The session adds Memgraph's text.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AdminError {
+    #[error("It is a replica already")]
     AlreadyReplica,
+    #[error("It is main already")]
     AlreadyMain,
-    /// The replication port could not be opened.
+    #[error("The replication port cannot be opened: {0}")]
     Listen(String),
     /// The query belongs on a MAIN.
+    #[error("This node is a replica")]
     NotMain,
+    #[error("A replica of that name is registered already")]
     NameTaken,
+    #[error("A replica at that address is registered already")]
     AddressTaken,
     /// The node there holds records that this MAIN does not.
+    #[error("It holds data that this main does not: {0}")]
     Diverged(String),
     /// The address does not answer as a REPLICA that would follow this MAIN.
+    #[error("It cannot be reached as a replica: {0}")]
     Unreachable(String),
+    #[error("The change could not be saved: {0}")]
     NotPersisted(String),
-    /// Another role or registration query is under way.
+    #[error("Another role or registration query is under way; please try again later")]
     Busy,
+    #[error("No replica of that name is registered")]
     UnknownReplica,
     /// A higher epoch was promised.
+    #[error("{0}")]
     Fenced(String),
-    /// It cannot be done now, in words.
+    /// It cannot be done now.
+    #[error("{0}")]
     Refused(String),
 }
