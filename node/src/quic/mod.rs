@@ -206,7 +206,7 @@ mod tests {
 
     fn refused(text: &str) -> Message {
         let (promised, end) = (Epoch::default(), LogEnd::default());
-        Message::Refused { reason: RefusalReason::Fenced, promised, end, text: text.into() }
+        Message::Refused { reason: RefusalReason::Fenced, node: NodeId(2), promised, end, text: text.into() }
     }
 
     fn hello() -> Message {
