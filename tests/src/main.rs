@@ -29,15 +29,15 @@ impl Totals {
                     _ => {}
                 }
             }
-        } else if let Some(rest) = line.strip_prefix("test ") {
-            if let Some((name, how)) = rest.split_once(" ... ") {
-                if how.starts_with("ignored") {
-                    let reason = how.trim_start_matches("ignored").trim_start_matches([',', ':', ' ']);
-                    let reason = if reason.is_empty() { "no reason given" } else { reason };
-                    self.reasons.push(format!("{}: {reason}", name.trim()));
-                } else if how.starts_with("FAILED") {
-                    self.failures.push(name.trim().to_owned());
-                }
+        } else if let Some(rest) = line.strip_prefix("test ")
+            && let Some((name, how)) = rest.split_once(" ... ")
+        {
+            if how.starts_with("ignored") {
+                let reason = how.trim_start_matches("ignored").trim_start_matches([',', ':', ' ']);
+                let reason = if reason.is_empty() { "no reason given" } else { reason };
+                self.reasons.push(format!("{}: {reason}", name.trim()));
+            } else if how.starts_with("FAILED") {
+                self.failures.push(name.trim().to_owned());
             }
         }
     }
