@@ -509,6 +509,16 @@ impl Op {
     }
 }
 
+impl Op {
+    /// Returns the length of the longest chain that ends here, given those of all before it.
+    pub(crate) fn depth(&self, before: &[usize]) -> usize {
+        let (input, inner) = self.below();
+        let parts = if let Op::Union { parts, .. } = self { &parts[..] } else { &[] };
+        let below = input.into_iter().chain(inner.map(|i| i.root)).chain(parts.iter().map(|(root, _)| *root));
+        1 + below.map(|b| before[b]).max().unwrap_or(0)
+    }
+}
+
 impl Plan {
     /// Returns how many operators may be asked for a row within each other: the longest chain below
     /// the root, and everything inside expressions.
@@ -516,11 +526,7 @@ impl Plan {
         // Inputs and inner plans stand before the operator that uses them.
         let mut depth = vec![1; self.ops.len()];
         for (id, op) in self.ops.iter().enumerate() {
-            let (input, inner) = op.below();
-            let inner = inner.map(|i| i.root);
-            let parts = if let Op::Union { parts, .. } = op { &parts[..] } else { &[] };
-            let below = input.into_iter().chain(inner).chain(parts.iter().map(|(root, _)| *root));
-            depth[id] = 1 + below.map(|b| depth[b]).max().unwrap_or(0);
+            depth[id] = op.depth(&depth);
         }
         let mut is_reached = vec![false; self.ops.len()];
         let mut stack = vec![self.root];

@@ -6,7 +6,7 @@
 //! list: by id, by an index, by the rarest label. Each condition is tested as soon as what it names
 //! is bound, and not at all where an index seek already implies it.
 
-use super::{Effects, Planner, pattern_slots, vars};
+use super::{Effects, Planner, check_depth, pattern_slots, vars};
 use crate::ast::{
     CompareOp, Direction, Expansion, Expr, ExprKind, LabelExpr, LabelName, Lambda, NodePattern, PathPattern,
     RelationshipPattern, Shortest, StringOp, VarId,
@@ -134,6 +134,7 @@ impl Planner<'_> {
         let mut followed: Vec<(usize, &RelationshipPattern)> = Vec::new();
         end = self.place(end, &mut conditions)?;
         loop {
+            check_depth(self.depths[end])?;
             let hop = self.next_hop(&hops);
             let next = match hop {
                 Some(i) => {

@@ -20,8 +20,8 @@ use mgnode_core::types::Value;
 use rustc_hash::FxHashSet;
 use std::sync::Arc;
 
-/// How many operators may stand on each other. Pulling a row descends through them, on a thread's
-/// stack of 2 MB.
+/// How many operators may stand on each other. Pulling a row descends through them, on the stack of
+/// a thread of the node.
 const DEPTH_MAX: usize = 500;
 
 /// What a part of a query reads and writes, as sets of bits.
@@ -56,6 +56,8 @@ pub(crate) struct Planner<'a> {
     analyzed: &'a Analyzed,
     procedures: &'a dyn Procedures,
     ops: Vec<Op>,
+    /// Of each operator, the length of the chain below it.
+    depths: Vec<usize>,
     width: usize,
     params: Vec<Arc<str>>,
     /// Variables that are bound here.
@@ -79,6 +81,7 @@ pub(crate) fn plan(
         analyzed,
         procedures,
         ops: Vec::new(),
+        depths: Vec::new(),
         width: analyzed.variables.len(),
         params: Vec::new(),
         bound: FxHashSet::default(),
@@ -93,16 +96,22 @@ pub(crate) fn plan(
     }
     let plan = Plan { ops: p.ops, root, width: p.width, params: p.params, columns };
     let depth = plan.depth();
+    check_depth(depth)?;
+    Ok(plan)
+}
+
+fn check_depth(depth: usize) -> Result<(), CypherError> {
     if depth > DEPTH_MAX {
         return Err(CypherError::limit(format!(
-            "The query is too long: {depth} steps depend on each other, at most {DEPTH_MAX} may. Split it into several."
+            "The query is too long: more than {DEPTH_MAX} steps depend on each other. Split it into several."
         )));
     }
-    Ok(plan)
+    Ok(())
 }
 
 impl<'a> Planner<'a> {
     fn push(&mut self, op: Op) -> OpId {
+        self.depths.push(op.depth(&self.depths));
         self.ops.push(op);
         self.ops.len() - 1
     }
@@ -155,6 +164,8 @@ impl<'a> Planner<'a> {
         let mut columns = Vec::new();
         let mut i = 0;
         while i < q.clauses.len() {
+            // Early, since a long plan takes long to make.
+            check_depth(self.depths[end])?;
             let clause = &q.clauses[i];
             // Neighbouring `CREATE`s are one operator: a script of many would be a deep plan.
             let mut together = 1;
