@@ -30,7 +30,7 @@ mod temporal;
 pub mod value;
 
 pub use error::{CypherError, ErrorKind, Phase};
-pub use executor::{Counters, Limits, Runtime};
+pub use executor::{Counters, Limits, MemoryPool, Runtime};
 pub use parser::parse;
 pub use procedures::{Builtin, Procedures};
 

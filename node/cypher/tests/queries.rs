@@ -1,7 +1,7 @@
 //! Queries from text to rows: plans, limits, schema, and what must not go wrong.
 
 use mgcypher::ast::{ShowStatement, Statement};
-use mgcypher::{CypherError, ErrorKind, Execution, Limits, Params, parse, prepare, schema};
+use mgcypher::{CypherError, ErrorKind, Execution, Limits, MemoryPool, Params, parse, prepare, schema};
 use mgnode_core::storage::{Graph, Transaction};
 use mgnode_core::types::{Lsn, Names, Value};
 use std::collections::BTreeMap;
@@ -205,8 +205,13 @@ fn bombs_end_in_an_error() {
     assert_eq!(s.one("RETURN 1"), Value::Int(1));
 }
 
+/// On a stack as large as that of the node's threads, which a build without optimisation needs.
 #[test]
-fn long_queries_need_no_deep_stack() {
+fn long_queries_fit_on_the_stack() {
+    std::thread::Builder::new().stack_size(16 << 20).spawn(run_long_queries).unwrap().join().unwrap();
+}
+
+fn run_long_queries() {
     let mut s = Session::new();
     let creates: String = (0..5_000).map(|i| format!("CREATE (n{i}:Many) ")).collect();
     s.run(&creates).unwrap();
@@ -273,6 +278,71 @@ fn procedures_that_tools_call() {
     );
     assert_eq!(s.one("CALL db.relationshipTypes()"), Value::string("KNOWS"));
     assert_eq!(s.run("CALL dbms.components()").unwrap().len(), 1);
+}
+
+/// None of these may take the memory of the machine, wherever in a query it grows.
+#[test]
+fn what_grows_without_end_is_refused_by_the_pool_of_all_queries() {
+    let mut s = Session::new();
+    let pool = Arc::new(MemoryPool::new(2 << 20));
+    s.limits.memory_bytes_max = usize::MAX;
+    s.limits.pool = Some(pool.clone());
+    for text in [
+        "RETURN size(range(1, 1000000000000))",
+        "RETURN size([x IN range(1, 100000) | range(1, 100)])",
+        "RETURN size([x IN range(1, 100000) | toString(x) + 'and a longer text than that'])",
+        "RETURN size(reduce(a = 'x', y IN range(1, 60) | a + a))",
+        "RETURN size(reduce(a = [1], y IN range(1, 60) | a + a))",
+        "RETURN size(split(reduce(a = 'x,', y IN range(1, 18) | a + a), ','))",
+        "UNWIND range(1, 100000) AS x CREATE (:Big {x: x})",
+        "UNWIND range(1, 100000) AS x WITH collect([x]) AS list RETURN size(list)",
+        "UNWIND range(1, 100000) AS x WITH x ORDER BY -x RETURN collect(x)",
+        "RETURN size(COLLECT { UNWIND range(1, 100000) AS x RETURN range(1, 100) })",
+    ] {
+        let error = s.run(text).expect_err(text);
+        assert!(error.message.contains("Memory limit exceeded"), "{text}: {error}");
+        assert_eq!(pool.held(), 0, "a query that has ended holds nothing: {text}");
+    }
+    // What would fit alone may be tried again.
+    let taken = Arc::new(MemoryPool::new(0));
+    s.limits.pool = Some(taken);
+    assert!(!s.run("RETURN range(1, 10)").expect_err("no room").is_transient);
+    s.limits.pool = Some(pool);
+    assert_eq!(s.one("RETURN size([x IN range(1, 1000) | x])"), Value::Int(1000));
+}
+
+#[test]
+fn rows_that_share_a_list_do_not_count_as_many_lists() {
+    let mut s = Session::new();
+    s.limits.memory_bytes_max = 8 << 20;
+    let text =
+        "WITH range(1, 10000) AS list UNWIND list AS x WITH list, x ORDER BY -x RETURN max(x + size(list))";
+    assert_eq!(s.one(text), Value::Int(20_000));
+}
+
+#[test]
+fn a_list_that_grows_stops_when_it_is_asked_to() {
+    let mut s = Session::new();
+    s.limits.memory_bytes_max = usize::MAX;
+    s.limits.cancel = Some(Arc::new(AtomicBool::new(true)));
+    for text in ["RETURN size(range(1, 100000000))", "RETURN size([x IN range(1, 1000) | x])"] {
+        assert!(s.run(text).expect_err(text).is_transient, "{text}");
+    }
+}
+
+/// A plan that will be refused is not made to its end first.
+#[test]
+fn a_query_with_too_many_steps_is_refused_early() {
+    let mut s = Session::new();
+    let many = 5_000;
+    for text in [
+        format!("MATCH (a){} RETURN a", "-->()".repeat(many)),
+        format!("{}RETURN 1", "MATCH () ".repeat(many)),
+        format!("{}RETURN 1", "MERGE (:X) ".repeat(many)),
+    ] {
+        let error = s.run(&text).expect_err("too long");
+        assert!(error.message.contains("steps depend on each other"), "{error}");
+    }
 }
 
 /// Prints how fast rows are loaded and read. `cargo test --release -p mgcypher --test queries -- --ignored --nocapture`

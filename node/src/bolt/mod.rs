@@ -24,6 +24,7 @@ mod connection;
 mod core;
 mod interrupt;
 mod listener;
+mod memory;
 mod result;
 mod session;
 mod statement;
@@ -36,6 +37,8 @@ pub use self::core::Core;
 pub use listener::Listener;
 
 use crate::config::{Config, SyncFailureReport};
+use mgcypher::MemoryPool;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What the Bolt side of a node is told.
@@ -56,9 +59,14 @@ pub struct BoltConfig {
     pub query_timeout: Option<Duration>,
     /// Bytes that one query may hold.
     pub query_memory_max: Option<usize>,
+    /// What all queries together may hold.
+    pub query_memory: Arc<MemoryPool>,
     /// How long a transaction waits for what its bookmarks name.
     pub bookmark_timeout: Duration,
 }
+
+/// All queries together hold no more than this part of the machine's memory; the graph needs the rest.
+const QUERIES_SHARE: usize = 4;
 
 impl BoltConfig {
     /// Takes what concerns Bolt out of a node's configuration.
@@ -72,6 +80,7 @@ impl BoltConfig {
             sync_failure_report: config.sync_failure_report,
             query_timeout: config.query_timeout,
             query_memory_max: config.query_memory_max,
+            query_memory: Arc::new(MemoryPool::new(memory::of_machine() / QUERIES_SHARE)),
             bookmark_timeout: Duration::from_secs(30),
         }
     }

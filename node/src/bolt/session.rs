@@ -440,6 +440,7 @@ impl<C: Core> Session<C> {
         let is_replica = self.is_replica();
         let limits = Limits {
             memory_bytes_max: self.services.config.query_memory_max.unwrap_or(usize::MAX),
+            pool: Some(self.services.config.query_memory.clone()),
             cancel: Some(self.interrupt.flag()),
             now: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
             seed: random_seed(),

@@ -101,6 +101,7 @@ fn config() -> BoltConfig {
         sync_failure_report: SyncFailureReport::Notification,
         query_timeout: None,
         query_memory_max: None,
+        query_memory: Arc::new(mgcypher::MemoryPool::new(1 << 30)),
         bookmark_timeout: Duration::from_millis(50),
     }
 }

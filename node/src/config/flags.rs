@@ -69,7 +69,11 @@ pub const FLAGS: &[Flag] = &[
     switch("storage-snapshot-on-exit", "false", "take one when stopped"),
     text("storage-gc-cycle-sec", "30", "seconds between sweeps of old versions"),
     text("query-execution-timeout-sec", "600", "longest run of one query; 0 no limit"),
-    text("query-memory-limit", "0", "MiB that one query may hold; 0 no limit"),
+    text(
+        "query-memory-limit",
+        "0",
+        "MiB that one query may hold; 0 no limit but a quarter of the memory for all",
+    ),
     text("log-level", "INFO", "TRACE, DEBUG, INFO, WARNING, ERROR or CRITICAL"),
     text("log-file", "", "write the log there"),
     switch("also-log-to-stderr", "false", "with a log file: to standard error too"),

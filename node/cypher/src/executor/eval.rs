@@ -1,6 +1,6 @@
 //! Expressions.
 
-use super::Machine;
+use super::{Machine, Runtime};
 use crate::ast::{ArithmeticOp, CompareOp, QuantifierKind, StringOp};
 use crate::error::{CypherError, ErrorKind};
 use crate::fail;
@@ -16,6 +16,36 @@ use smallvec::SmallVec;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// A list that grows, and is accounted for as long as it does.
+#[derive(Default)]
+struct Growing {
+    items: Vec<Value>,
+    held: usize,
+    /// Not yet accounted for.
+    owed: usize,
+}
+
+impl Growing {
+    /// The account is looked at once for so many bytes.
+    const STEP: usize = 16 << 10;
+
+    fn push(&mut self, v: Value, run: &mut Runtime) -> Result<(), CypherError> {
+        self.owed += memory(&v);
+        self.items.push(v);
+        if self.owed >= Growing::STEP {
+            run.hold(self.owed)?;
+            self.held += std::mem::take(&mut self.owed);
+        }
+        Ok(())
+    }
+
+    /// Whoever keeps the list accounts for it from here on.
+    fn finish(self, run: &mut Runtime) -> Value {
+        run.release(self.held);
+        Value::List(Arc::new(self.items))
+    }
+}
 
 impl<'a> Machine<'a> {
     /// What functions may look at.
@@ -176,8 +206,12 @@ impl<'a> Machine<'a> {
                 let mut left = self.eval(first)?;
                 for (op, right) in rest {
                     let right = self.eval(right)?;
-                    if let (Value::String(a), Value::String(b)) = (&left, &right) {
-                        self.run.require(a.len() + b.len())?;
+                    match (&left, &right) {
+                        (Value::String(a), Value::String(b)) => self.run.require(a.len() + b.len())?,
+                        (Value::List(a), Value::List(b)) => {
+                            self.run.require((a.len() + b.len()) * size_of::<Value>())?;
+                        }
+                        _ => {}
                     }
                     left = arithmetic(*op, left, right)?;
                 }
@@ -252,7 +286,7 @@ impl<'a> Machine<'a> {
             }
             Expr::Comprehension { slot, list, filter, result } => {
                 let Some(list) = self.list(list, "a list comprehension")? else { return Ok(Value::Null) };
-                let mut out = Vec::new();
+                let mut out = Growing::default();
                 for v in list.iter() {
                     self.run.tick()?;
                     self.row[*slot] = v.clone();
@@ -266,10 +300,9 @@ impl<'a> Machine<'a> {
                         None => v.clone(),
                     };
                     check_nesting(&v)?;
-                    out.push(v);
+                    out.push(v, self.run)?;
                 }
-                self.run.require(out.len() * size_of::<Value>())?;
-                Value::List(Arc::new(out))
+                out.finish(self.run)
             }
             Expr::Quantifier { kind, slot, list, predicate } => {
                 let Some(list) = self.list(list, "a quantifier")? else { return Ok(Value::Null) };
@@ -330,17 +363,14 @@ impl<'a> Machine<'a> {
             }
             Expr::Collect(inner, slot) => {
                 self.reset(inner);
-                let mut out = Vec::new();
+                let mut out = Growing::default();
                 while self.next(inner.root)? {
                     self.run.tick()?;
                     let v = self.row[*slot].clone();
                     check_nesting(&v)?;
-                    out.push(v);
-                    if out.len() % 1024 == 0 {
-                        self.run.require(out.len() * size_of::<Value>())?;
-                    }
+                    out.push(v, self.run)?;
                 }
-                Value::List(Arc::new(out))
+                out.finish(self.run)
             }
             Expr::First(inner, slot) => {
                 self.reset(inner);

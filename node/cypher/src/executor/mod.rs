@@ -11,7 +11,7 @@ mod runtime;
 mod walk;
 mod write;
 
-pub use runtime::{Counters, Limits, Runtime};
+pub use runtime::{Counters, Limits, MemoryPool, Runtime};
 
 use crate::error::CypherError;
 use crate::fail;

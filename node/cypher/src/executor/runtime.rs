@@ -6,14 +6,36 @@ use mgnode_core::storage::EdgeInfo;
 use mgnode_core::types::EdgeId;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
+
+/// Memory that all running queries of a node share, so that no query, and no number of them, takes
+/// what the graph and the machine need.
+#[derive(Debug)]
+pub struct MemoryPool {
+    held: AtomicUsize,
+    bytes_max: usize,
+}
+
+impl MemoryPool {
+    /// Makes a pool of so many bytes.
+    pub fn new(bytes_max: usize) -> MemoryPool {
+        MemoryPool { held: AtomicUsize::new(0), bytes_max }
+    }
+
+    /// Returns how many bytes are taken.
+    pub fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+}
 
 /// What a query may use, and what it is told about the world.
 #[derive(Clone)]
 pub struct Limits {
     /// Bytes of rows, groups and lists that the query may hold at once.
     pub memory_bytes_max: usize,
+    /// What the query shares with others.
+    pub pool: Option<Arc<MemoryPool>>,
     /// Set from outside: the query stops with an error soon after.
     pub cancel: Option<Arc<AtomicBool>>,
     /// Time since 1970-01-01 UTC, the same throughout the query.
@@ -28,6 +50,7 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             memory_bytes_max: 1 << 30,
+            pool: None,
             cancel: None,
             now: Duration::ZERO,
             seed: 0,
@@ -82,6 +105,7 @@ pub struct Runtime {
     cancel: Option<Arc<AtomicBool>>,
     bytes_held: usize,
     bytes_max: usize,
+    pool: Option<Arc<MemoryPool>>,
     ticks: u32,
     dice: u64,
 }
@@ -98,6 +122,7 @@ impl Runtime {
             cancel: limits.cancel,
             bytes_held: 0,
             bytes_max: limits.memory_bytes_max,
+            pool: limits.pool,
             ticks: 0,
             dice: limits.seed,
         }
@@ -125,11 +150,23 @@ impl Runtime {
         }
     }
 
-    /// Accounts for bytes that the query keeps until its end.
+    /// Accounts for bytes that the query keeps, until its end or until they are released.
     pub fn hold(&mut self, bytes: usize) -> Result<(), CypherError> {
         self.require(bytes)?;
         self.bytes_held += bytes;
+        if let Some(pool) = &self.pool {
+            pool.held.fetch_add(bytes, Ordering::Relaxed);
+        }
         Ok(())
+    }
+
+    /// Takes back what was held for something that is no longer growing.
+    pub fn release(&mut self, bytes: usize) {
+        debug_assert!(bytes <= self.bytes_held, "only what is held is released");
+        self.bytes_held -= bytes;
+        if let Some(pool) = &self.pool {
+            pool.held.fetch_sub(bytes, Ordering::Relaxed);
+        }
     }
 
     /// Refuses what would not fit, without accounting for it.
@@ -139,6 +176,18 @@ impl Runtime {
                 "Memory limit exceeded! The query holds {} bytes and needs {bytes} more; at most {} are allowed.",
                 self.bytes_held, self.bytes_max
             )));
+        }
+        if let Some(pool) = &self.pool
+            && pool.held().saturating_add(bytes) > pool.bytes_max
+        {
+            let error = CypherError::limit(format!(
+                "Memory limit exceeded! All queries of this node hold {} bytes and this one needs {bytes} more; at most {} are allowed.",
+                pool.held(),
+                pool.bytes_max
+            ));
+            // Where it would fit alone, it may fit later.
+            let fits_alone = self.bytes_held.saturating_add(bytes) <= pool.bytes_max;
+            return Err(if fits_alone { error.transient() } else { error });
         }
         Ok(())
     }
@@ -150,5 +199,11 @@ impl Runtime {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        self.release(self.bytes_held);
     }
 }

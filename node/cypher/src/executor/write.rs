@@ -7,7 +7,7 @@ use crate::error::{CypherError, ErrorKind};
 use crate::fail;
 use crate::functions::graph;
 use crate::plan::{CreateItem, Expr, KeyName, Merge, NewName, OpId, Properties, SetOp, Slot};
-use crate::value::type_name;
+use crate::value::{memory, type_name};
 use mgnode_core::storage::Direction;
 use mgnode_core::types::{EdgeId, EdgeTypeId, LabelId, PropertyKeyId, Value, VertexId};
 use rustc_hash::FxHashSet;
@@ -99,6 +99,7 @@ impl<'a> Machine<'a> {
                 CreateItem::Node { slot, labels, properties } => {
                     let labels = self.label_ids(labels)?;
                     let properties = self.properties(properties, merge)?;
+                    self.hold_new(&properties)?;
                     let id = self.tx.create_vertex(&labels, properties).map_err(fail::write)?;
                     self.run.counters.nodes_created += 1;
                     self.run.counters.labels_added += labels.len() as u64;
@@ -108,6 +109,7 @@ impl<'a> Machine<'a> {
                     let (from, to) = (self.end(*from)?, self.end(*to)?);
                     let edge_type = self.edge_type_id(edge_type)?;
                     let properties = self.properties(properties, merge)?;
+                    self.hold_new(&properties)?;
                     let id = self.tx.create_edge(from, to, edge_type, properties).map_err(fail::write)?;
                     self.run.counters.relationships_created += 1;
                     self.row[*slot] = Value::Edge(id);
@@ -115,6 +117,13 @@ impl<'a> Machine<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Accounts for a node or relationship that the transaction keeps until it commits.
+    fn hold_new(&mut self, properties: &[(PropertyKeyId, Value)]) -> Result<(), CypherError> {
+        /// Itself, in the transaction's own part of the graph and in its list of changes.
+        const NEW_BYTES: usize = 160;
+        self.run.hold(NEW_BYTES + properties.iter().map(|(_, v)| 16 + memory(v)).sum::<usize>())
     }
 
     fn end(&mut self, slot: Slot) -> Result<VertexId, CypherError> {

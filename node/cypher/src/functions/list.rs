@@ -108,6 +108,7 @@ pub(super) fn range(scope: &mut Scope<'_>, args: &mut [Value]) -> Answer {
     let mut out = Vec::with_capacity(count);
     let mut at = from;
     for i in 0..count {
+        scope.run.tick()?;
         out.push(Value::Int(at));
         // The value after the last may lie outside of i64.
         if i + 1 < count {

