@@ -258,7 +258,14 @@ impl Engine {
         }
         for index in doubtful {
             let position = self.pending[index].position;
-            let failed = self.failures(position.lsn);
+            // A STRICT_SYNC replica shows a record only after this MAIN does: that it is durable there is all that
+            // can be asked of it.
+            let failed = self
+                .links
+                .iter()
+                .filter(|link| link.holds_up(position.lsn, true))
+                .map(|link| self.failure(&link.registration.name, link.registration.mode, link.absence))
+                .collect();
             if let Some(token) = self.pending[index].token.take() {
                 out.push(Effect::Resolve { token, outcome: Outcome::InDoubt { position, failed } });
             }

@@ -152,7 +152,12 @@ fn dialled(main: &mut Node) -> PeerId {
 }
 
 fn register(main: &mut Node, mode: SyncMode, replica: &mut Node) -> PeerId {
-    main.admin(Admin::Register { name: "r".into(), mode, address: "there:10000".into() }).disk();
+    register_as("r", main, mode, replica)
+}
+
+fn register_as(name: &str, main: &mut Node, mode: SyncMode, replica: &mut Node) -> PeerId {
+    let address = format!("{name}:10000");
+    main.admin(Admin::Register { name: name.into(), mode, address }).disk();
     let peer = dialled(main);
     replica.step(Input::PeerUp { peer: PeerId(1), dialled: false });
     main.step(Input::PeerUp { peer, dialled: true });
@@ -224,6 +229,21 @@ fn strict_commit_without_its_replica_fails_before_it_is_written() {
     main.propose();
     assert!(matches!(main.outcomes()[..], [Outcome::Failed(CommitError::StrictSync(_))]));
     assert!(!main.out.iter().any(|e| matches!(e, Effect::WriteWal { .. })));
+}
+
+#[test]
+fn a_commit_in_doubt_names_only_the_replicas_that_may_lack_it() {
+    let (mut main, mut here, peer) = pair(SyncMode::StrictSync);
+    let mut gone = Node::replica(3);
+    let gone_peer = register_as("gone", &mut main, SyncMode::StrictSync, &mut gone);
+    assert_eq!(main.answers(), [Ok(AdminAnswer::Done)]);
+    main.propose();
+    main.disk();
+    talk(&mut main, peer, &mut here);
+    main.step(Input::PeerDown { peer: gone_peer, reason: "gone".into() });
+    let outcomes = main.outcomes();
+    let [Outcome::InDoubt { failed, .. }] = &outcomes[..] else { panic!("{outcomes:?}") };
+    assert_eq!(failed.iter().map(|f| f.name.as_str()).collect::<Vec<_>>(), ["gone"]);
 }
 
 #[test]
