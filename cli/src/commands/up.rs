@@ -116,7 +116,7 @@ async fn end_screen(session: &Session, seen: &Observed, took: Duration) -> Resul
     let mut data = status::to_json(session, &report);
     data["changed"] = json!(true);
     data["seconds"] = json!((took.as_secs_f64() * 1000.0).round() / 1000.0);
-    if let Some(Ok(proof)) = &proof {
+    if let Some(Ok(Some(proof))) = &proof {
         data["proof"] =
             json!({ "query": proof.query, "rows": proof.rows, "digest": proof.digest, "nodes": proof.nodes });
     }
@@ -126,13 +126,19 @@ async fn end_screen(session: &Session, seen: &Observed, took: Duration) -> Resul
         let mut out =
             format!("Cluster {} is {word}: {counts}  ({:.1}s)\n\n", session.cluster(), took.as_secs_f64());
         out += &status::table(session, &report).render(ui);
-        if let Some(Ok(proof)) = &proof {
+        if let Some(Ok(Some(proof))) = &proof {
             out += &format!(
                 "\n\n{}\n  {} rows, digest {}, the same on {}",
                 proof.query,
                 proof.rows,
                 proof.digest,
                 proof.nodes.join(", ")
+            );
+        }
+        if let Some(Ok(None)) = &proof {
+            out += &format!(
+                "\n\nSomething writes, so the nodes' answers were not compared; {} does it when all is quiet",
+                session.command("verify")
             );
         }
         out += "\n";
