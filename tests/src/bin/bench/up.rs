@@ -99,7 +99,7 @@ async fn make(docker: &Docker, image: &str) -> Result<(), Box<dyn Error>> {
     let containers = (0..NODES).map(|i| async move {
         let body = json!({
             "Image": image,
-            "ExposedPorts": ["7687/tcp"],
+            "ExposedPorts": { "7687/tcp": {} },
             "HostConfig": {
                 "Binds": [format!("{}:/data", name(i))],
                 "PortBindings": { "7687/tcp": [{ "HostIp": "127.0.0.1", "HostPort": port(i).to_string() }] },
