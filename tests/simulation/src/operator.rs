@@ -3,6 +3,7 @@
 //! It keeps nothing but its intent. Whatever a command's fate (answered, refused, lost with the
 //! node), it looks again and goes on from what the nodes say.
 
+use crate::rng::Rng;
 use crate::world::{MS, PORT, SECOND, World};
 use mgnode_core::engine::{Admin, AdminAnswer, AdminError, StateReport};
 use mgnode_core::types::{Role, SyncMode};
@@ -231,16 +232,21 @@ impl World {
             }
         }
         if !self.is_calm && self.now > self.operator.next_whim {
-            self.operator.next_whim = self.now + self.rng.range(500, 3_000) * MS;
-            self.whim(main, is_whole);
+            let number = self.disturbances;
+            self.disturbances += 1;
+            let mut rng = Rng::new(self.options.seed ^ 0x3a4a ^ (number << 20));
+            self.operator.next_whim = self.now + rng.range(500, 3_000) * MS;
+            if !self.options.tweaks.skip.contains(&number) {
+                self.whim(&mut rng, main, is_whole);
+            }
         }
         Ok(())
     }
 
-    fn whim(&mut self, main: usize, is_whole: bool) {
+    fn whim(&mut self, rng: &mut Rng, main: usize, is_whole: bool) {
         let others: Vec<usize> = (0..self.nodes.len()).filter(|n| *n != main).collect();
-        let node = self.rng.pick(&others);
-        match self.rng.below(6) {
+        let node = rng.pick(&others);
+        match rng.below(6) {
             0..=3 if is_whole => {
                 self.operator.intent = Intent::Switch { to: node };
                 self.count("switchovers begun");
@@ -291,7 +297,7 @@ impl World {
     fn promoted(&mut self, to: usize, is_failover: bool) -> Result<(), String> {
         let tip = self.nodes[to].process.as_ref().map_or(0, |p| p.tip);
         let lost = self.oracle.check_survivors(tip, is_failover)?;
-        *self.coverage.entry("degraded or ASYNC commits lost with a MAIN".into()).or_default() += lost;
+        self.coverage.add("degraded or ASYNC commits lost with a MAIN", lost);
         self.count(if is_failover { "failovers" } else { "promotions" });
         if let Some(report) = self.state(to)? {
             self.operator.number = self.operator.number.max(report.state.promised.number);

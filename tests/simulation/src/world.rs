@@ -5,14 +5,15 @@
 //! power cut; it is stopped for a while; a direction of a link is held up; a connection breaks; a disk
 //! is slow; a node comes back empty. Messages keep their order within a lane of a connection only.
 
+use crate::coverage::Coverage;
 use crate::disk::{Disk, Done, Job, Logged, SnapshotFile};
 use crate::operator::Operator;
+use crate::options::Options;
 use crate::oracle::{Index, Oracle, Proposal, Yes};
 use crate::rng::Rng;
 use bytes::Bytes;
 use mgnode_core::engine::{
-    Admin, AdminAnswer, AdminError, Effect, Engine, EngineConfig, Input, Outcome, PeerId, Recovered, Shared,
-    Token,
+    Admin, AdminAnswer, AdminError, Effect, Engine, Input, Outcome, PeerId, Recovered, Shared, Token,
 };
 use mgnode_core::replication::{Lane, Message};
 use mgnode_core::storage::{Graph, View};
@@ -22,74 +23,12 @@ use mgnode_core::types::{
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 pub(crate) const MS: u64 = 1_000_000;
 pub(crate) const SECOND: u64 = 1_000 * MS;
 pub(crate) const PORT: u16 = 10_000;
 /// Tokens from here on are the operator's.
 const ADMIN_TOKENS: u64 = 1 << 60;
-
-/// What a run is made of; all of it comes from the seed.
-#[derive(Clone, Debug)]
-pub(crate) struct Options {
-    pub(crate) seed: u64,
-    /// Mode of each node while it is a replica.
-    pub(crate) modes: Vec<SyncMode>,
-    pub(crate) chaos: u64,
-    pub(crate) clients: usize,
-    pub(crate) client_pause_us: u64,
-    /// Mean time between faults.
-    pub(crate) fault_every: u64,
-    pub(crate) wire_us: u64,
-    pub(crate) config: EngineConfig,
-}
-
-impl Options {
-    pub(crate) fn of(seed: u64) -> Options {
-        let mut rng = Rng::new(seed);
-        let nodes = rng.pick(&[2, 3, 3, 3, 4, 5]);
-        let kind = rng.below(10);
-        let modes = (0..nodes)
-            .map(|_| match kind {
-                0..=3 => SyncMode::Sync,
-                4..=5 => rng.pick(&[SyncMode::Sync, SyncMode::Async]),
-                6..=7 => SyncMode::StrictSync,
-                8 => rng.pick(&[SyncMode::StrictSync, SyncMode::Async]),
-                _ => SyncMode::Async,
-            })
-            .collect();
-        let ms = Duration::from_millis;
-        let config = EngineConfig {
-            sync_timeout: ms(rng.range(300, 3_000)),
-            liveness_timeout: ms(rng.range(300, 1_500)),
-            ping_every: ms(100),
-            confirm_wait: ms(rng.pick(&[200, 1_000, 2_000])),
-            confirm_required: false,
-            register_timeout: ms(1_000),
-            register_wait: ms(1_000),
-            redial_min: ms(20),
-            redial_max: ms(500),
-            catch_up_window_bytes: rng.pick(&[600, 4_000, 100_000]),
-            read_bytes_max: rng.pick(&[200, 1_000, 20_000]),
-            live_bytes_max: rng.pick(&[0, 500, 3_000, 100_000]),
-            snapshot_every_bytes: rng.pick(&[0, 4_000, 20_000, 60_000]),
-        };
-        Options {
-            seed,
-            modes,
-            chaos: rng.range(6, 12) * SECOND,
-            clients: rng.range(1, 6) as usize,
-            client_pause_us: rng.pick(&[15_000, 50_000, 150_000]),
-            fault_every: rng.pick(&[200, 500, 1_500]) * MS,
-            wire_us: rng.pick(&[500, 3_000, 20_000]),
-            config,
-        }
-    }
-}
-
-/// What happened how often. A set of runs that lacks something important proves nothing.
-pub(crate) type Coverage = BTreeMap<String, u64>;
 
 enum Event {
     Input { node: usize, boot: u64, input: Input },
@@ -158,6 +97,8 @@ pub(crate) struct World {
     number: u64,
     events: BTreeMap<(u64, u64), Event>,
     pub(crate) rng: Rng,
+    /// When the next fault comes.
+    fault_rng: Rng,
     pub(crate) options: Options,
     pub(crate) nodes: Vec<Node>,
     conns: BTreeMap<u64, Conn>,
@@ -174,6 +115,8 @@ pub(crate) struct World {
     pub(crate) steps: u64,
     trace: VecDeque<String>,
     is_loud: bool,
+    /// Faults and whims so far; each has its number.
+    pub(crate) disturbances: u64,
 }
 
 impl World {
@@ -203,13 +146,14 @@ impl World {
             now: 1,
             number: 0,
             events: BTreeMap::new(),
+            fault_rng: Rng::new(options.seed ^ 0xfa),
             rng,
             nodes,
             conns: BTreeMap::new(),
             next_conn: 0,
             blocked: BTreeSet::new(),
             oracle: Oracle::new(),
-            coverage: Coverage::new(),
+            coverage: Coverage::default(),
             operator: Operator::new(),
             next_token: 0,
             next_uid: 0,
@@ -218,13 +162,14 @@ impl World {
             yes_after_heal: 0,
             steps: 0,
             trace: VecDeque::new(),
-            is_loud: std::env::var_os("MG_TRACE").is_some(),
+            is_loud: options.tweaks.is_loud,
+            disturbances: 0,
             options,
         }
     }
 
     pub(crate) fn count(&mut self, what: &str) {
-        *self.coverage.entry(what.to_owned()).or_default() += 1;
+        self.coverage.count(what);
     }
 
     pub(crate) fn note(&mut self, line: impl FnOnce() -> String) {
@@ -269,7 +214,7 @@ impl World {
     pub(crate) fn run(
         &mut self,
         until: u64,
-        mut done: impl FnMut(&mut World) -> bool,
+        mut done: impl FnMut(&mut World) -> Result<bool, String>,
     ) -> Result<bool, String> {
         while let Some((&(when, number), _)) = self.events.first_key_value() {
             if when > until {
@@ -279,7 +224,7 @@ impl World {
             let event = self.events.remove(&(when, number)).expect("just seen");
             self.now = when;
             self.happen(event)?;
-            if self.steps.is_multiple_of(64) && done(self) {
+            if self.steps.is_multiple_of(64) && done(self)? {
                 return Ok(true);
             }
         }
@@ -907,26 +852,37 @@ impl World {
 
     fn fault(&mut self) -> Result<(), String> {
         let every = self.options.fault_every;
-        let delay = self.rng.range(every / 4, every * 2);
+        let delay = self.fault_rng.range(every / 4, every * 2);
         self.after(delay, Event::Fault);
         if self.is_calm {
             return Ok(());
         }
+        let number = self.disturbances;
+        self.disturbances += 1;
+        if !self.options.tweaks.skip.contains(&number) {
+            // Dice of its own: what is left out changes nothing about the others.
+            let mut rng = Rng::new(self.options.seed ^ 0xfa17 ^ (number << 20));
+            self.disturb(&mut rng)?;
+        }
+        Ok(())
+    }
+
+    fn disturb(&mut self, rng: &mut Rng) -> Result<(), String> {
         let nodes = self.nodes.len() as u64;
-        let node = self.rng.below(nodes) as usize;
-        let other = (node + 1 + self.rng.below(nodes - 1) as usize) % self.nodes.len();
-        match self.rng.below(12) {
+        let node = rng.below(nodes) as usize;
+        let other = (node + 1 + rng.below(nodes - 1) as usize) % self.nodes.len();
+        match rng.below(12) {
             0 | 1 => {
-                let (is_power, down) = (self.rng.one_in(2), self.rng.range(5, 1_500) * MS);
+                let (is_power, down) = (rng.one_in(2), rng.range(5, 1_500) * MS);
                 self.kill(node, is_power, down);
             }
             2..=4 => {
-                let fuse = self.rng.below(60);
-                self.nodes[node].fuse_is_power = self.rng.one_in(2);
+                let fuse = rng.below(60);
+                self.nodes[node].fuse_is_power = rng.one_in(2);
                 self.nodes[node].fuse = Some(fuse);
             }
             5 => {
-                let until = self.now + self.rng.range(1, 2_000) * MS;
+                let until = self.now + rng.range(1, 2_000) * MS;
                 if self.nodes[node].process.is_some() {
                     self.note(|| format!("node {node} is stopped"));
                     self.nodes[node].paused_until = until;
@@ -934,7 +890,7 @@ impl World {
                 }
             }
             6 | 7 => {
-                let (one_way, long) = (self.rng.one_in(2), self.rng.range(5, 2_500) * MS);
+                let (one_way, long) = (rng.one_in(2), rng.range(5, 2_500) * MS);
                 self.note(|| format!("link {node}-{other} is cut, one way: {one_way}"));
                 self.count("partitions");
                 for link in [(node, other), (other, node)].into_iter().take(if one_way { 1 } else { 2 }) {
@@ -946,23 +902,23 @@ impl World {
                 let open: Vec<u64> =
                     self.nodes[node].process.iter().flat_map(|p| p.conns.values().copied()).collect();
                 if !open.is_empty() {
-                    let conn = self.rng.pick(&open);
+                    let conn = rng.pick(&open);
                     self.count("broken connections");
                     self.break_conn(conn);
                 }
             }
-            9 => self.nodes[node].disk.slowness_us = self.rng.pick(&[200, 2_000, 30_000, 400_000]),
+            9 => self.nodes[node].disk.slowness_us = rng.pick(&[200, 2_000, 30_000, 400_000]),
             10 => {
                 // All at once, as in a cellar.
                 for node in 0..self.nodes.len() {
-                    let down = self.rng.range(5, 500) * MS;
+                    let down = rng.range(5, 500) * MS;
                     self.kill(node, true, down);
                 }
             }
             _ => {
                 let main = self.operator.main;
-                if self.rng.one_in(2) {
-                    let (is_power, down) = (self.rng.one_in(2), self.rng.range(3, 8) * SECOND);
+                if rng.one_in(2) {
+                    let (is_power, down) = (rng.one_in(2), rng.range(3, 8) * SECOND);
                     self.kill(main, is_power, down);
                 } else {
                     self.ask(node, Admin::CreateSnapshot)?;

@@ -1,0 +1,105 @@
+//! What a run is made of; all of it comes from the seed.
+
+use crate::rng::Rng;
+use crate::world::{MS, SECOND};
+use mgnode_core::engine::EngineConfig;
+use mgnode_core::types::SyncMode;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// What is changed about a run, to look at it or to make it smaller.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tweaks {
+    /// Numbers of faults and of the operator's whims that do not happen.
+    pub skip: BTreeSet<u64>,
+    /// Prints the events.
+    pub is_loud: bool,
+}
+
+impl Tweaks {
+    /// Adds numbers to `skip`, written as `3,5-9`.
+    pub fn skip(&mut self, text: &str) -> Result<(), String> {
+        for part in text.split(',') {
+            let (from, to) = part.split_once('-').unwrap_or((part, part));
+            match (crate::number(from), crate::number(to)) {
+                (Some(from), Some(to)) => self.skip.extend(from..=to),
+                _ => return Err(format!("`{part}` is not a number or a range")),
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the arguments that say the same.
+    pub fn arguments(&self) -> String {
+        let mut ranges: Vec<(u64, u64)> = Vec::new();
+        for n in &self.skip {
+            match ranges.last_mut() {
+                Some((_, to)) if *to + 1 == *n => *to = *n,
+                _ => ranges.push((*n, *n)),
+            }
+        }
+        let text =
+            |(from, to): &(u64, u64)| if from == to { from.to_string() } else { format!("{from}-{to}") };
+        let ranges: Vec<String> = ranges.iter().map(text).collect();
+        if ranges.is_empty() { String::new() } else { format!(" --skip {}", ranges.join(",")) }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) seed: u64,
+    pub(crate) tweaks: Tweaks,
+    /// Mode of each node while it is a replica.
+    pub(crate) modes: Vec<SyncMode>,
+    pub(crate) chaos: u64,
+    pub(crate) clients: usize,
+    pub(crate) client_pause_us: u64,
+    /// Mean time between faults.
+    pub(crate) fault_every: u64,
+    pub(crate) wire_us: u64,
+    pub(crate) config: EngineConfig,
+}
+
+impl Options {
+    pub(crate) fn of(seed: u64, tweaks: &Tweaks) -> Options {
+        let mut rng = Rng::new(seed);
+        let nodes = rng.pick(&[2, 3, 3, 3, 4, 5]);
+        let kind = rng.below(10);
+        let modes = (0..nodes)
+            .map(|_| match kind {
+                0..=3 => SyncMode::Sync,
+                4..=5 => rng.pick(&[SyncMode::Sync, SyncMode::Async]),
+                6..=7 => SyncMode::StrictSync,
+                8 => rng.pick(&[SyncMode::StrictSync, SyncMode::Async]),
+                _ => SyncMode::Async,
+            })
+            .collect();
+        let ms = Duration::from_millis;
+        let config = EngineConfig {
+            sync_timeout: ms(rng.range(300, 3_000)),
+            liveness_timeout: ms(rng.range(300, 1_500)),
+            ping_every: ms(100),
+            confirm_wait: ms(rng.pick(&[200, 1_000, 2_000])),
+            confirm_required: false,
+            register_timeout: ms(1_000),
+            register_wait: ms(1_000),
+            redial_min: ms(20),
+            redial_max: ms(500),
+            catch_up_window_bytes: rng.pick(&[600, 4_000, 100_000]),
+            read_bytes_max: rng.pick(&[200, 1_000, 20_000]),
+            live_bytes_max: rng.pick(&[0, 500, 3_000, 100_000]),
+            snapshot_every_bytes: rng.pick(&[0, 4_000, 20_000, 60_000]),
+        };
+        Options {
+            seed,
+            tweaks: tweaks.clone(),
+            modes,
+            chaos: rng.range(6, 12) * SECOND,
+            clients: rng.range(1, 6) as usize,
+            client_pause_us: rng.pick(&[15_000, 50_000, 150_000]),
+            fault_every: rng.pick(&[200, 500, 1_500]) * MS,
+            wire_us: rng.pick(&[500, 3_000, 20_000]),
+            config,
+        }
+    }
+}
