@@ -6,6 +6,7 @@
 mod clients;
 mod cluster;
 mod crash;
+mod formats;
 mod guide;
 mod nodes;
 
@@ -61,9 +62,16 @@ fn main() -> ExitCode {
     let mut args = Arguments::from_args();
     // Each test starts nodes of its own; two at a time are what a small machine carries.
     args.test_threads.get_or_insert(2);
-    let tests = [guide::tests(), nodes::tests(), clients::tests(), crash::tests(), cluster::tests()]
-        .into_iter()
-        .flatten()
-        .collect();
+    let tests = [
+        guide::tests(),
+        nodes::tests(),
+        formats::tests(),
+        clients::tests(),
+        crash::tests(),
+        cluster::tests(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     libtest_mimic::run(&args, tests).exit_code()
 }

@@ -1,7 +1,7 @@
 //! Questions to a node, for tests that are not asynchronous themselves.
 
 use mgbolt::{Map, PackValue};
-use mgctl::query::{Client, QueryError, QueryResult};
+use mgctl::query::{Client, QueryError, QueryResult, Summary};
 use std::time::Duration;
 
 /// Longest wait for any answer; only there so that a broken node fails instead of hanging.
@@ -34,6 +34,23 @@ impl Bolt {
         self.runtime.block_on(self.client.run(query, parameters))
     }
 
+    /// Runs a query on a state that includes what these bookmarks name.
+    pub fn run_after(&mut self, query: &str, bookmarks: &[&str]) -> Result<QueryResult, QueryError> {
+        let bookmarks = bookmarks.iter().map(|b| (*b).to_owned()).collect();
+        self.runtime.block_on(self.client.run_after(query, Map::new(), bookmarks))
+    }
+
+    /// Runs queries in one transaction.
+    pub fn transaction(&mut self, queries: &[&str]) -> Result<Summary, QueryError> {
+        self.runtime.block_on(async {
+            self.client.begin().await?;
+            for query in queries {
+                self.client.run(query, Map::new()).await?;
+            }
+            self.client.commit().await
+        })
+    }
+
     /// Runs a query that gives one value.
     pub fn value(&mut self, query: &str) -> PackValue {
         let result = self.run(query).unwrap_or_else(|e| panic!("{query}: {e}"));
@@ -52,6 +69,75 @@ impl Bolt {
             }
         }
     }
+}
+
+/// What `SHOW REPLICATION STATE` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    pub role: String,
+    /// Of its own reign, or of its last record.
+    pub epoch: String,
+    pub promised: String,
+    pub promised_by: String,
+    pub durable: i64,
+    pub applied: i64,
+    pub chain: String,
+    /// `epoch:first LSN`, rising.
+    pub history: Vec<String>,
+    pub confirmed: bool,
+    pub node: String,
+}
+
+impl State {
+    /// What a log must not lack to be the better one: the number of its last epoch, then its length.
+    pub fn order(&self) -> (u64, i64) {
+        let number = self.history.last().map_or(0, |start| number_of(start));
+        (number, self.durable)
+    }
+
+    /// The number of the epoch that is promised.
+    pub fn promised_number(&self) -> u64 {
+        number_of(&self.promised)
+    }
+}
+
+fn number_of(epoch: &str) -> u64 {
+    let number = epoch.split('.').next().and_then(|n| n.parse().ok());
+    number.unwrap_or_else(|| panic!("an epoch begins with a number: {epoch}"))
+}
+
+/// Asks a node for its place in the log.
+pub fn state(bolt: &mut Bolt) -> Result<State, QueryError> {
+    let result = bolt.run("SHOW REPLICATION STATE;")?;
+    let cell = |name: &str| {
+        let column = result.fields.iter().position(|f| f == name);
+        result.rows[0][column.unwrap_or_else(|| panic!("no column {name}: {:?}", result.fields))].clone()
+    };
+    let text = |name: &str| match cell(name) {
+        PackValue::String(text) => text,
+        other => panic!("{name} is a text, not {other:?}"),
+    };
+    let number = |name: &str| match cell(name) {
+        PackValue::Int(number) => number,
+        other => panic!("{name} is a number, not {other:?}"),
+    };
+    let PackValue::List(history) = cell("history") else { panic!("history is a list") };
+    let start = |v: &PackValue| match v {
+        PackValue::String(s) => s.clone(),
+        other => panic!("history holds texts, not {other:?}"),
+    };
+    Ok(State {
+        role: text("role"),
+        epoch: text("epoch"),
+        promised: text("promised"),
+        promised_by: text("promised_by"),
+        durable: number("durable_lsn"),
+        applied: number("applied_lsn"),
+        chain: text("chain"),
+        history: history.iter().map(start).collect(),
+        confirmed: cell("confirmed") == PackValue::Bool(true),
+        node: text("node_id"),
+    })
 }
 
 /// One row of `SHOW REPLICAS`.

@@ -2,6 +2,7 @@
 
 pub mod bolt;
 pub mod docker;
+pub mod fixture;
 pub mod mgctl;
 pub mod node;
 pub mod paths;

@@ -4,8 +4,9 @@
 //! through, and closes with how many tests ran, failed and were ignored, and why each ignored one was.
 //! Words that follow are handed to `cargo test`.
 
+use mg_tests::paths::cargo;
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{ExitCode, Stdio};
 
 #[derive(Default)]
 struct Totals {
@@ -44,20 +45,16 @@ impl Totals {
 }
 
 fn main() -> ExitCode {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let root = mg_tests::paths::workspace_root();
     println!("building mgctl, which the tests start");
-    let built =
-        Command::new(&cargo).args(["build", "-p", "mgctl", "--bin", "mgctl"]).current_dir(&root).status();
+    let built = cargo().args(["build", "-p", "mgctl", "--bin", "mgctl"]).status();
     match built {
         Ok(status) if status.success() => {}
         Ok(status) => return fail(&format!("`cargo build -p mgctl` ended with {status}")),
         Err(e) => return fail(&format!("`cargo build -p mgctl` could not be started: {e}")),
     }
-    let child = Command::new(&cargo)
+    let child = cargo()
         .args(["test", "--workspace", "--no-fail-fast"])
         .args(std::env::args_os().skip(1))
-        .current_dir(&root)
         .stdout(Stdio::piped())
         .spawn();
     let mut child = match child {

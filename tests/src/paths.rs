@@ -21,6 +21,24 @@ fn profile_dir() -> PathBuf {
     dir
 }
 
+/// Cargo, as from a shell.
+///
+/// What `cargo test` and `cargo run` tell a program of its package would reach the build scripts of
+/// the inner cargo: some of them run anew when it changes, and half of the workspace with them.
+pub fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        let is_of_package =
+            ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"].iter().any(|p| text.starts_with(p));
+        if is_of_package || ["CARGO_CRATE_NAME", "CARGO_PRIMARY_PACKAGE", "OUT_DIR"].contains(&&*text) {
+            command.env_remove(&name);
+        }
+    }
+    command.current_dir(workspace_root());
+    command
+}
+
 /// The `mgctl` executable, built once per test program so that it is never an old one.
 pub fn mgctl() -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
@@ -30,9 +48,8 @@ pub fn mgctl() -> PathBuf {
                 return PathBuf::from(given);
             }
             let dir = profile_dir();
-            let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-            let mut build = Command::new(cargo);
-            build.args(["build", "-q", "-p", "mgctl", "--bin", "mgctl"]).current_dir(workspace_root());
+            let mut build = cargo();
+            build.args(["build", "-q", "-p", "mgctl", "--bin", "mgctl"]);
             if dir.ends_with("release") {
                 build.arg("--release");
             }
