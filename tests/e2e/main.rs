@@ -3,6 +3,7 @@
 //! Engine and Python are looked for when the tests run. A test that cannot run on this machine is
 //! ignored with its reason; where an engine answers, its tests run, and what does not work fails.
 
+mod chaos;
 mod clients;
 mod cluster;
 mod crash;
@@ -66,6 +67,7 @@ fn main() -> ExitCode {
         guide::tests(),
         nodes::tests(),
         formats::tests(),
+        chaos::tests(),
         clients::tests(),
         crash::tests(),
         cluster::tests(),

@@ -1,6 +1,7 @@
 //! What the whole-product tests share: where things are, nodes as processes, foreign clients.
 
 pub mod bolt;
+pub mod chaos;
 pub mod docker;
 pub mod fixture;
 pub mod mgctl;

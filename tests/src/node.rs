@@ -12,6 +12,7 @@ use std::time::Duration;
 const START_LIMIT: Duration = Duration::from_secs(30);
 
 /// A node of a test's own, with an address on loopback that no other test uses.
+#[derive(Debug)]
 pub struct Node {
     /// Bolt is on port 7687 there, replication on 10000.
     pub ip: IpAddr,
@@ -120,6 +121,12 @@ impl Node {
             child.try_wait().expect("a child can be asked").ok_or("it still runs")
         });
         assert!(status.success(), "after SIGTERM the node ended with {status}");
+    }
+
+    /// Empties the data directory of a node that does not run.
+    pub fn wipe(&self) {
+        assert!(self.child.is_none(), "the node runs");
+        std::fs::remove_dir_all(self.dir.join("data")).expect("the data directory can be removed");
     }
 
     /// Gives further flags to the next start.
