@@ -1,11 +1,13 @@
 //! Short forms of the commands that let nodes die, and whether their checker would see anything.
 
-use libtest_mimic::Trial;
+use libtest_mimic::{Completion, Trial};
 use mg_tests::bolt::Bolt;
 use mg_tests::chaos::book::{Book, Rounds, Told, Wrong};
 use mg_tests::chaos::cluster::Form;
-use mg_tests::chaos::failovers;
+use mg_tests::chaos::{failovers, power_cuts};
+use mg_tests::disks;
 use mg_tests::node::Node;
+use std::path::Path;
 
 pub(crate) fn tests() -> Vec<Trial> {
     vec![
@@ -15,7 +17,36 @@ pub(crate) fn tests() -> Vec<Trial> {
             fail_over(Form::SyncAndAsync, 2)
         }),
         super::plain("strict_sync_writes_survive_failovers_by_kill_9", || fail_over(Form::StrictSync, 4)),
+        disk("without_syncs_a_power_cut_loses_writes", |dir| {
+            let lost = power_cuts::control(dir).expect("the disk can be mounted");
+            assert!(lost > 0, "nothing was lost: what follows proves nothing");
+        }),
+        disk("sync_writes_survive_power_cuts_of_all_nodes", |dir| cut_power(dir, Form::Sync, 3)),
+        disk("strict_sync_writes_survive_power_cuts_of_all_nodes", |dir| cut_power(dir, Form::StrictSync, 2)),
     ]
+}
+
+/// A test that mounts file systems.
+fn disk(name: &str, test: fn(&Path)) -> Trial {
+    Trial::ignorable_test(name, move || match disks::unavailable() {
+        None => {
+            test(disks::work_folder()?.path());
+            Ok(Completion::Completed)
+        }
+        Some(why) => Ok(Completion::ignored_with(why)),
+    })
+}
+
+fn cut_power(dir: &Path, form: Form, count: u32) {
+    let plan = power_cuts::Plan { form, count, clients: 8, seed: None };
+    let report = power_cuts::run(dir, plan, |_| {}).expect("the disk can be mounted");
+    assert_eq!(report.wrong, [], "{report}");
+    assert_eq!(report.cuts, count);
+    assert!(report.counts.ok > 0, "nothing was acknowledged: {report}");
+    println!(
+        "{count} power cuts of all nodes, {form:?}: {} acknowledged writes, all of them there",
+        report.counts.ok
+    );
 }
 
 fn fail_over(form: Form, count: u32) {

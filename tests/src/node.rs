@@ -16,8 +16,10 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 pub struct Node {
     /// Bolt is on port 7687 there, replication on 10000.
     pub ip: IpAddr,
-    /// Data directory and log lie here.
+    /// Its log lies here.
     pub dir: PathBuf,
+    /// Its data directory.
+    pub data: PathBuf,
     flags: Vec<String>,
     child: Option<Child>,
 }
@@ -34,15 +36,18 @@ fn next_ip() -> IpAddr {
 impl Node {
     /// Starts a node whose files lie in `dir/name`, and waits until it answers.
     pub fn start(dir: &Path, name: &str, flags: &[&str]) -> Node {
-        let mut node = Node {
-            ip: next_ip(),
-            dir: dir.join(name),
-            flags: flags.iter().map(|s| (*s).to_owned()).collect(),
-            child: None,
-        };
-        std::fs::create_dir_all(&node.dir).expect("the test's folder can be written");
+        let mut node = Node::new(dir, name, flags);
         node.spawn();
         node
+    }
+
+    /// A node that does not run yet.
+    pub fn new(dir: &Path, name: &str, flags: &[&str]) -> Node {
+        let dir = dir.join(name);
+        std::fs::create_dir_all(&dir).expect("the test's folder can be written");
+        let data = dir.join("data");
+        let flags = flags.iter().map(|s| (*s).to_owned()).collect();
+        Node { ip: next_ip(), dir, data, flags, child: None }
     }
 
     /// Starts it again where it was, after [`kill`](Node::kill) or [`stop`](Node::stop).
@@ -61,7 +66,7 @@ impl Node {
             .arg("node")
             .arg(format!("--bolt-address={ip}"))
             .arg(format!("--replication-address={ip}"))
-            .arg(format!("--data-directory={}", self.dir.join("data").display()))
+            .arg(format!("--data-directory={}", self.data.display()))
             .args(&self.flags)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -100,6 +105,12 @@ impl Node {
         self.dir.join("log")
     }
 
+    /// The lines of its log that hold a text.
+    pub fn log_lines(&self, text: &str) -> Vec<String> {
+        let log = std::fs::read_to_string(self.log_file()).expect("a node that was started has a log");
+        log.lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
+    }
+
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.as_ref().expect("the node runs").id()
@@ -126,7 +137,7 @@ impl Node {
     /// Empties the data directory of a node that does not run.
     pub fn wipe(&self) {
         assert!(self.child.is_none(), "the node runs");
-        std::fs::remove_dir_all(self.dir.join("data")).expect("the data directory can be removed");
+        std::fs::remove_dir_all(&self.data).expect("the data directory can be removed");
     }
 
     /// Gives further flags to the next start.

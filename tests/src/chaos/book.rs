@@ -72,6 +72,8 @@ struct Entry {
 #[derive(Debug, Default)]
 pub struct Book {
     entries: Mutex<HashMap<i64, Entry>>,
+    /// MAIN never loses its disk, so what is durable there alone stays too.
+    main_stays: bool,
 }
 
 /// How often each thing was said, and what was wrong.
@@ -126,6 +128,11 @@ pub enum Rounds {
 }
 
 impl Book {
+    /// A book of a run in which the same node is MAIN from the first to the last write.
+    pub fn of_one_main() -> Book {
+        Book { main_stays: true, ..Book::default() }
+    }
+
     fn entries(&self) -> MutexGuard<'_, HashMap<i64, Entry>> {
         self.entries.lock().expect("nobody panics with the book open")
     }
@@ -156,7 +163,7 @@ impl Book {
     /// Compares what a node holds with what clients were told.
     pub fn compare(&self, name: &str, bolt: &mut Bolt, rounds: Rounds) -> Result<Vec<Wrong>, QueryError> {
         let from = match rounds {
-            Rounds::All => i64::MIN,
+            Rounds::All => 0,
             Rounds::From(round) => round,
         };
         let whole = count(bolt.run(&format!("MATCH (w:W) WHERE w.round >= {from} RETURN w.id;"))?);
@@ -189,7 +196,12 @@ impl Book {
             wrong.push(Wrong::Torn { node: node(), id: *id });
         }
         for (id, entry) in entries.iter().filter(|(_, e)| e.round >= from) {
-            if matches!(entry.told, Told::Ok { .. }) && !whole.contains_key(id) {
+            let must_stay = match entry.told {
+                Told::Ok { .. } => true,
+                Told::Degraded { .. } => self.main_stays,
+                _ => false,
+            };
+            if must_stay && !whole.contains_key(id) {
                 wrong.push(Wrong::Lost { node: node(), id: *id });
             }
         }
@@ -238,6 +250,38 @@ impl Book {
         }
         Ok(counts)
     }
+}
+
+/// Makes the indexes that a comparison is quick with.
+pub(super) fn make_indexes(bolt: &mut Bolt) {
+    for index in [":W(id)", ":W(round)", ":P(round)"] {
+        bolt.run(&format!("CREATE INDEX ON {index};")).expect("an empty node takes an index");
+    }
+}
+
+/// Writes the part of a report that every run has.
+pub(super) fn write_counts(f: &mut fmt::Formatter<'_>, counts: &Counts, wrong: &[Wrong]) -> fmt::Result {
+    let count = |of: fn(&Wrong) -> bool| wrong.iter().filter(|w| of(w)).count();
+    let lost = count(|w| matches!(w, Wrong::Lost { .. }));
+    let phantoms = count(|w| matches!(w, Wrong::Phantom { .. }));
+    let twice = count(|w| matches!(w, Wrong::Twice { .. } | Wrong::Torn { .. }));
+    let unequal = count(|w| matches!(w, Wrong::Unequal { .. } | Wrong::Untrue { .. }));
+    let c = counts;
+    let gone = c.degraded_lost;
+    writeln!(f, "  told OK                      {}", c.ok)?;
+    writeln!(f, "  told DEGRADED                {} ({gone} not there any more)", c.degraded)?;
+    writeln!(f, "  told FAIL                    {}", c.failed)?;
+    writeln!(f, "  told IN DOUBT                {}", c.in_doubt)?;
+    writeln!(f, "  told nothing                 {}", c.unknown)?;
+    writeln!(f, "  of the two, committed        {}", c.turned_out_committed)?;
+    writeln!(f, "  acknowledged and lost        {lost}")?;
+    writeln!(f, "  phantoms                     {phantoms}")?;
+    writeln!(f, "  twice, or in part            {twice}")?;
+    writeln!(f, "  unequal, or untrue           {unequal}")?;
+    for wrong in wrong.iter().take(20) {
+        writeln!(f, "  wrong: {wrong}")?;
+    }
+    Ok(())
 }
 
 fn count(result: QueryResult) -> BTreeMap<i64, u32> {

@@ -54,7 +54,18 @@ const TO_REPLICA: &str = "SET REPLICATION ROLE TO REPLICA WITH PORT 10000;";
 impl Cluster {
     /// Starts three nodes with directories below `dir`, and waits until both replicas are ready.
     pub fn start(dir: &Path, form: Form, flags: &[&str]) -> Cluster {
-        let nodes: Vec<Node> = ["a", "b", "c"].iter().map(|name| Node::start(dir, name, flags)).collect();
+        Cluster::start_with_data(dir, dir, form, flags)
+    }
+
+    /// As [`start`](Cluster::start), with all data directories below `disk`.
+    pub fn start_with_data(dir: &Path, disk: &Path, form: Form, flags: &[&str]) -> Cluster {
+        let start = |name: &&str| {
+            let mut node = Node::new(dir, name, flags);
+            node.data = disk.join(name).join("data");
+            node.spawn();
+            node
+        };
+        let nodes: Vec<Node> = ["a", "b", "c"].iter().map(start).collect();
         let cluster = Cluster { nodes, main: 0, form, epoch: 1 };
         for replica in [1, 2] {
             cluster.run(replica, TO_REPLICA);

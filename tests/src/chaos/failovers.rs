@@ -5,7 +5,7 @@
 //! there; the dead one comes back, is asked to write as if nothing had happened, and is made a
 //! REPLICA. Then the book is compared with all three nodes.
 
-use super::book::{Book, Counts, Rounds, Told, Wrong};
+use super::book::{self, Book, Counts, Rounds, Told, Wrong, write_counts};
 use super::cluster::{Cluster, Content, Form, Rejoined};
 use super::writers::Writers;
 use super::{Dice, LIMIT};
@@ -44,7 +44,7 @@ pub fn run(dir: &Path, plan: Plan, mut said: impl FnMut(&str)) -> Report {
     let mut dice = Dice::new(plan.seed);
     let seed = dice.seed();
     let mut cluster = Cluster::start(dir, plan.form, &["--storage-snapshot-interval-sec=0"]);
-    cluster.bolt(cluster.main).run("CREATE INDEX ON :W(id);").expect("an empty node takes an index");
+    book::make_indexes(&mut cluster.bolt(cluster.main));
     let book = Arc::new(Book::default());
     let writers = Writers::start(book.clone(), plan.clients);
     let mut report = Report {
@@ -110,23 +110,8 @@ pub fn run(dir: &Path, plan: Plan, mut said: impl FnMut(&str)) -> Report {
     report
 }
 
-impl Report {
-    /// Counts what is wrong, by kind: lost, phantoms, twice or torn, unequal or untrue.
-    fn wrongs(&self) -> [usize; 4] {
-        let count = |of: fn(&Wrong) -> bool| self.wrong.iter().filter(|w| of(w)).count();
-        [
-            count(|w| matches!(w, Wrong::Lost { .. })),
-            count(|w| matches!(w, Wrong::Phantom { .. })),
-            count(|w| matches!(w, Wrong::Twice { .. } | Wrong::Torn { .. })),
-            count(|w| matches!(w, Wrong::Unequal { .. } | Wrong::Untrue { .. })),
-        ]
-    }
-}
-
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [lost, phantoms, twice, unequal] = self.wrongs();
-        let c = &self.counts;
         let mut pauses = self.pauses.clone();
         pauses.sort();
         let at = |part: usize| {
@@ -137,27 +122,9 @@ impl fmt::Display for Report {
             "failovers by kill -9 of MAIN   {} ({:?}, {} clients)",
             self.failovers, self.plan.form, self.plan.clients
         )?;
-        writeln!(f, "  told OK                      {}", c.ok)?;
-        writeln!(
-            f,
-            "  told DEGRADED                {} ({} not there any more)",
-            c.degraded, c.degraded_lost
-        )?;
-        writeln!(f, "  told FAIL                    {}", c.failed)?;
-        writeln!(
-            f,
-            "  told IN DOUBT, or nothing    {} + {} ({} committed)",
-            c.in_doubt, c.unknown, c.turned_out_committed
-        )?;
         writeln!(f, "  old MAIN back, not as it was {} of {}", self.wiped, self.failovers)?;
         writeln!(f, "  kill to next OK, p50 / max   {:?} / {:?}", at(50), at(100))?;
-        writeln!(f, "  acknowledged and lost        {lost}")?;
-        writeln!(f, "  phantoms                     {phantoms}")?;
-        writeln!(f, "  twice, or in part            {twice}")?;
-        writeln!(f, "  unequal, or untrue           {unequal}")?;
-        for wrong in self.wrong.iter().take(20) {
-            writeln!(f, "  wrong: {wrong}")?;
-        }
+        write_counts(f, &self.counts, &self.wrong)?;
         write!(f, "  seed                         {}", self.seed)
     }
 }

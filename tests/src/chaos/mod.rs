@@ -3,12 +3,14 @@
 //!
 //! [`book`] holds for every write what its client heard, and compares that with what the nodes
 //! hold. [`writers`] are the clients. [`cluster`] is the operator: he fences, promotes, registers and
-//! brings nodes back. [`failovers`] is a whole run; the command of the same name
-//! makes long ones, the tests short ones.
+//! brings nodes back. [`failovers`] and [`power_cuts`] are whole runs; the commands of the same names
+//! make long ones, the tests short ones.
 
 pub mod book;
 pub mod cluster;
 pub mod failovers;
+pub mod options;
+pub mod power_cuts;
 pub mod writers;
 
 use std::time::Duration;
