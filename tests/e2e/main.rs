@@ -10,6 +10,7 @@ mod crash;
 mod formats;
 mod guide;
 mod nodes;
+mod refusals;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use std::process::ExitCode;
@@ -67,6 +68,7 @@ fn main() -> ExitCode {
         guide::tests(),
         nodes::tests(),
         formats::tests(),
+        refusals::tests(),
         chaos::tests(),
         clients::tests(),
         crash::tests(),

@@ -80,7 +80,12 @@ pub(super) fn transport_config() -> Arc<TransportConfig> {
 pub(super) async fn dial(shared: Arc<Shared>, peer: PeerId, address: String, mut ends: Ends) {
     let connected = tokio::select! {
         r = timeout(CONNECT_TIMEOUT, connect(&shared, &address)) => {
-            r.unwrap_or_else(|_| Err(format!("`{address}` did not answer within {} s", CONNECT_TIMEOUT.as_secs())))
+            r.unwrap_or_else(|_| {
+                Err(format!(
+                    "`{address}` did not answer within {} s; only a REPLICA listens on its replication port",
+                    CONNECT_TIMEOUT.as_secs()
+                ))
+            })
         }
         reason = &mut ends.hangup => Err(reason.unwrap_or_else(|_| "given up".to_owned())),
     };

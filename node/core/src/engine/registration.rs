@@ -141,7 +141,7 @@ impl Engine {
             }
             out.push(Effect::Dial { peer, address });
         } else if is_late && !is_saving {
-            let why = "it did not answer in time".to_owned();
+            let why = "it did not answer in time; only a REPLICA listens on its replication port".to_owned();
             self.refuse_candidate(AdminError::Unreachable(why), out);
         } else if is_reign {
             self.begin_reign(out);
