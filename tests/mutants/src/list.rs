@@ -1,0 +1,95 @@
+//! The mutants.
+
+use super::Mutant;
+
+/// Every mutant, in the order of the rooms they change.
+pub const MUTANTS: &[Mutant] = &[
+    // ---- a commit on MAIN ----
+    Mutant {
+        name: "main_shows_what_it_did_not_sync",
+        breaks: "no client hears yes before the record is durable on MAIN",
+        file: "engine/commit.rs",
+        find: "if «lsn > self.log.durable()» || is_held",
+        with: "false",
+    },
+    Mutant {
+        name: "sync_commit_waits_for_no_one",
+        breaks: "OK in SYNC means durable and shown on every SYNC replica that was ready",
+        file: "engine/commit.rs",
+        find: "let failed = «self.failures(lsn)»; let outcome = match (is_sure,",
+        with: "Vec::new()",
+    },
+    Mutant {
+        name: "a_change_of_some_records_is_not_applied",
+        breaks: "what a reader sees is the fold of all records, none skipped",
+        file: "engine/commit.rs",
+        find: "self.graph.apply(lsn, «&pending.changes»)",
+        with: "&pending.changes[..pending.changes.len() - usize::from(lsn.0 % 16 == 9)]",
+    },
+    Mutant {
+        name: "a_commit_in_doubt_is_called_failed",
+        breaks: "a record that is called failed is in no log that is or becomes MAIN's",
+        file: "engine/commit.rs",
+        find: "out.push(Effect::Resolve { token, outcome: «Outcome::InDoubt { position, failed }» }); } } }",
+        with: "{ let _: (_, Vec<ReplicaFailure>) = (position, failed); Outcome::Failed(CommitError::NotMain) }",
+    },
+    Mutant {
+        name: "main_writes_before_its_reign_is_saved",
+        breaks: "a MAIN appends in an epoch of its own whose state file was synced before",
+        file: "engine/commit.rs",
+        find: "self.save(AfterSave::Reign(self.state.promised), out); «» } pub(super) fn refuse_waiting",
+        with: "self.reign = Reign::Begun(self.state.promised);",
+    },
+    Mutant {
+        name: "a_strict_record_is_shown_early",
+        breaks: "a STRICT_SYNC record is invisible before every STRICT_SYNC replica has it durable",
+        file: "engine/commit.rs",
+        find: "let apply_to = if «self.has_strict_links()» { self.applied.lsn } else { record.lsn };",
+        with: "false",
+    },
+    // ---- links ----
+    Mutant {
+        name: "what_was_sent_counts_as_acknowledged",
+        breaks: "OK in SYNC means durable and shown on every SYNC replica that was ready",
+        file: "replication/main.rs",
+        find: "self.durable = self.durable.max(durable); self.applied = «self.applied.max(applied)»;",
+        with: "Lsn(self.next.0 - 1)",
+    },
+    // ---- a replica ----
+    Mutant {
+        name: "a_replica_acks_before_its_sync",
+        breaks: "no node acknowledges before the record is durable there",
+        file: "engine/follow.rs",
+        find: "let (durable, applied) = («self.log.durable()», self.applied.lsn);",
+        with: "self.log.last()",
+    },
+    Mutant {
+        name: "a_promise_is_told_before_it_is_durable",
+        breaks: "a promise to obey an epoch is on disk before it is told",
+        file: "engine/follow.rs",
+        find: "if «!self.saves.is_empty()» || self.installing.is_some() || self.role == Role::Main",
+        with: "false",
+    },
+    // ---- roles ----
+    Mutant {
+        name: "a_fence_is_answered_before_it_is_durable",
+        breaks: "a promise to obey an epoch is on disk before it is told",
+        file: "engine/roles.rs",
+        find: "self.task = Some(Task::Fence { token, is_saved: «false» });",
+        with: "true",
+    },
+    Mutant {
+        name: "a_promotion_aborts_the_undecided_tail",
+        breaks: "an undecided STRICT_SYNC record is committed at a promotion",
+        file: "engine/roles.rs",
+        find: "«self.may_show = self.log.last();» self.show_followed(out);",
+        with: "self.pending.clear(); self.applied = self.log.position(); self.applied_chain = self.log.chain();",
+    },
+    Mutant {
+        name: "a_start_does_not_raise_the_incarnation",
+        breaks: "an LSN is never used twice in one incarnation",
+        file: "replication/role.rs",
+        find: "Epoch { incarnation: «promised.incarnation + 1», ..promised }",
+        with: "promised.incarnation",
+    },
+];
