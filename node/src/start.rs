@@ -8,7 +8,7 @@ use crate::log;
 use crate::quic::Quic;
 use mgnode_core::durability::OnDamage;
 use mgnode_core::engine::{Admin, EngineConfig, Shared};
-use mgnode_core::types::{Epoch, Names, NodeId, NodeState, Role};
+use mgnode_core::types::{Names, NodeId, NodeState, Role};
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -170,13 +170,7 @@ fn stop_signal() -> std::io::Result<watch::Receiver<bool>> {
 
 fn fresh_state() -> NodeState {
     let node = getrandom::u64().expect("the system gives out random numbers");
-    NodeState {
-        node: NodeId(node),
-        role: Role::Main,
-        promised: Epoch::default(),
-        promised_by: String::new(),
-        replicas: Vec::new(),
-    }
+    NodeState::fresh(NodeId(node))
 }
 
 /// What `--replication-restore-state-on-startup=false` asks for. The promise of epochs stays: it
@@ -204,6 +198,13 @@ fn engine_config(config: &Config) -> EngineConfig {
     let defaults = EngineConfig::default();
     EngineConfig {
         sync_timeout: config.sync_timeout,
+        sync_policy: config.sync_policy,
+        sync_min_acks: config.sync_min_acks,
+        wait_in_doubt: config.wait_in_doubt,
+        block_timeout: config.block_timeout,
+        main_lease: config.main_lease,
+        confirm_required: config.confirm_required,
+        auto_rewind: config.auto_rewind,
         ping_every: config.replica_check_every.map_or(defaults.ping_every, |d| d.min(defaults.ping_every)),
         ..defaults
     }

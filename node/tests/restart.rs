@@ -6,7 +6,7 @@ use mgnode::quic::Snapshots;
 use mgnode_core::durability::OnDamage;
 use mgnode_core::engine::{Admin, AdminAnswer, EngineConfig, Outcome, SnapshotHeader};
 use mgnode_core::storage::Graph;
-use mgnode_core::types::{Epoch, Lsn, NodeId, NodeState, Position, Role, Value};
+use mgnode_core::types::{Lsn, NodeId, NodeState, Position, Value};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -35,13 +35,7 @@ fn options() -> DiskOptions {
 
 fn start(root: &Path) -> Node {
     let directory = Directory::open(root, Duration::ZERO).unwrap();
-    let fresh = || NodeState {
-        node: NodeId(9),
-        role: Role::Main,
-        promised: Epoch::default(),
-        promised_by: String::new(),
-        replicas: Vec::new(),
-    };
+    let fresh = || NodeState::fresh(NodeId(9));
     let opened = disk::open(directory, OnDamage::Refuse, Arc::default(), fresh).unwrap();
     let (inputs, queue) = driver::queue();
     let disk = Disk::start(opened.ready, &options(), inputs.clone()).unwrap();

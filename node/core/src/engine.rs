@@ -35,14 +35,14 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 
-pub use config::EngineConfig;
+pub use config::{EngineConfig, SyncPolicy};
 pub use io::*;
 pub use recover::{GraphBuilder, recover_node};
 pub use shared::Shared;
 
-use crate::replication::{Following, LagTrack, Link, LinkState, Log, RefusalReason};
+use crate::replication::{Following, LagTrack, Line, Link, LinkState, Log, Message, RefusalReason};
 use crate::storage::{Commit, Graph, InFlight};
-use crate::types::{Epoch, History, Lsn, NodeState, Position, Role, Time};
+use crate::types::{CommitRecord, Epoch, History, Lsn, NodeState, Position, Role, Time};
 use commit::{Pending, Shown};
 use registration::ReadyWait;
 use restart::Confirm;
@@ -57,6 +57,7 @@ pub struct Recovered {
     pub state: NodeState,
     /// Everything up to `last` is applied and published.
     pub graph: Arc<Graph>,
+    /// The last record that may be shown.
     pub last: Position,
     /// Chain hash at `last`.
     pub chain: u64,
@@ -65,6 +66,10 @@ pub struct Recovered {
     pub history: History,
     /// The first record that the log still holds; `last + 1` where it holds none.
     pub wal_from: Lsn,
+    /// The node notes how far it may show its log, see [`Effect::NoteDecided`].
+    pub is_noting: bool,
+    /// Records that follow `last` in the log and are not decided.
+    pub held: Vec<CommitRecord>,
 }
 
 /// What this MAIN did with its right to write.
@@ -119,8 +124,13 @@ pub struct Engine {
     applied_chain: u64,
     /// The disk has room for further records.
     has_space: bool,
+    /// How far the log may be shown, as noted last; `None` where every record in it may be.
+    noted: Option<Lsn>,
     /// In the log, not yet applied.
     pending: VecDeque<Pending>,
+
+    /// What the handshake settled, for every connection that stands.
+    lines: BTreeMap<PeerId, Line>,
 
     // On a MAIN.
     reign: Reign,
@@ -176,7 +186,7 @@ impl Engine {
             Input::StateSaved { id, result: Err(error) } => self.on_state_not_saved(id, &error, out),
             Input::WalSpace { enough } => self.has_space = enough,
             Input::Listening { result } => self.on_listening(result, out),
-            Input::PeerUp { peer, dialled } => self.on_peer_up(peer, dialled, out),
+            Input::PeerUp { peer, dialled, line } => self.on_peer_up(peer, dialled, line, out),
             Input::PeerDown { peer, reason } => self.on_peer_down(peer, &reason, out),
             Input::Message { peer, message } => self.on_message(peer, message, out),
             Input::WalRead { peer, from, records } => self.on_wal_read(peer, from, records, out),
@@ -186,6 +196,7 @@ impl Engine {
                 self.on_snapshot_received(peer, header, graph, out);
             }
             Input::SnapshotInstalled { lsn } => self.on_snapshot_installed(lsn),
+            Input::Rewound { result } => self.on_rewound(result, out),
         }
         self.carry_on(out);
     }
@@ -206,9 +217,28 @@ impl Engine {
             self.show_followed(out);
         }
         self.carry_on_tasks(out);
+        self.note_decided(out);
         self.tell_main(out);
         self.snapshot_if_due(out);
         self.refresh_shared();
+    }
+
+    /// Notes how far the log may be shown, where there are records that may not be.
+    fn note_decided(&mut self, out: &mut Vec<Effect>) {
+        let lsn = self.applied.lsn;
+        if self.noted.is_some_and(|noted| noted != lsn) {
+            self.noted = Some(lsn);
+            out.push(Effect::NoteDecided { lsn, is_first: false });
+        }
+    }
+
+    /// Begins to note, before the first record that is durable before it is decided.
+    fn begin_noting(&mut self, out: &mut Vec<Effect>) {
+        if self.noted.is_none() {
+            let lsn = self.applied.lsn;
+            self.noted = Some(lsn);
+            out.push(Effect::NoteDecided { lsn, is_first: true });
+        }
     }
 
     fn on_tick(&mut self, out: &mut Vec<Effect>) {
@@ -258,7 +288,7 @@ impl Engine {
         }
     }
 
-    fn on_message(&mut self, peer: PeerId, message: crate::replication::Message, out: &mut Vec<Effect>) {
+    fn on_message(&mut self, peer: PeerId, message: Message, out: &mut Vec<Effect>) {
         if self.candidate_has(peer) {
             self.on_candidate_message(message, out);
         } else if let Some(index) = self.links.iter().position(|link| link.peer == Some(peer)) {
@@ -268,7 +298,8 @@ impl Engine {
         }
     }
 
-    fn on_peer_up(&mut self, peer: PeerId, dialled: bool, out: &mut Vec<Effect>) {
+    fn on_peer_up(&mut self, peer: PeerId, dialled: bool, line: Line, out: &mut Vec<Effect>) {
+        self.lines.insert(peer, line);
         if !dialled {
             self.strangers.insert(peer, self.now);
         } else if self.candidate_has(peer) {
@@ -282,6 +313,7 @@ impl Engine {
 
     fn on_peer_down(&mut self, peer: PeerId, reason: &str, out: &mut Vec<Effect>) {
         self.strangers.remove(&peer);
+        self.lines.remove(&peer);
         if self.following.as_ref().is_some_and(|f| f.peer == peer) {
             self.following = None;
         }
@@ -297,7 +329,7 @@ impl Engine {
         &mut self,
         peer: PeerId,
         from: Lsn,
-        records: Vec<(crate::types::CommitRecord, u64)>,
+        records: Vec<(CommitRecord, u64)>,
         out: &mut Vec<Effect>,
     ) {
         if let Some(index) = self.links.iter().position(|link| link.peer == Some(peer)) {
@@ -311,6 +343,13 @@ impl Engine {
         self.next_save += 1;
         self.saves.insert(self.next_save, (then, self.state.clone()));
         out.push(Effect::SaveState { id: self.next_save, state: self.state.clone() });
+    }
+
+    /// Sends a message that earlier protocols do not have, where the other side knows it.
+    fn send_if_known(&self, peer: PeerId, message: Message, out: &mut Vec<Effect>) {
+        if self.lines.get(&peer).is_some_and(|line| message.is_in(line.protocol)) {
+            out.push(Effect::Send { peer, message });
+        }
     }
 
     fn halt(&mut self, reason: String, out: &mut Vec<Effect>) {
@@ -352,6 +391,7 @@ impl Engine {
             && !self.is_halted
             && self.confirm == Confirm::Done
             && !self.is_fenced()
+            && self.has_lease()
     }
 
     fn refresh_shared(&self) {
@@ -365,6 +405,7 @@ impl Engine {
             face.role = self.role;
             face.is_writable = is_writable;
             face.is_settled = is_settled;
+            face.is_pairing_open = self.role != Role::Main && self.state.cluster.is_none();
             face.epoch = epoch;
             face.last = self.log.last();
             if face.history != self.log.end().history {

@@ -926,6 +926,9 @@ pub enum ReplicationStatement {
         by: Name,
     },
     ConfirmMain,
+    Rewind {
+        to: Name,
+    },
     TransactionOutcome {
         position: Name,
     },

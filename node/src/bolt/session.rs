@@ -609,7 +609,10 @@ impl<C: Core> Session<C> {
         match self.services.core.commit(commit).await {
             Outcome::Committed { position } => Ok((bookmark(position), Vec::new())),
             Outcome::Degraded { position, failed } => {
-                let text = texts::replication_failure(&failed, SyncMode::Sync);
+                let text = {
+                    let mode = failed.first().map_or(SyncMode::Sync, |f| f.mode);
+                    texts::replication_failure(&failed, mode, true)
+                };
                 match self.services.config.sync_failure_report {
                     SyncFailureReport::Notification => {
                         Ok((bookmark(position), vec![Notification::warning("SyncReplicationFailure", text)]))

@@ -10,7 +10,7 @@ use mgcypher::ast::{
 use mgcypher::schema;
 use mgnode_core::engine::{Admin, AdminAnswer, LagReport, OutcomeReport, ReplicaStatus, StateReport};
 use mgnode_core::storage::{Transaction, WriteError};
-use mgnode_core::types::Role;
+use mgnode_core::types::{Position, Role};
 
 /// What happens at the first PULL or DISCARD.
 #[derive(Debug)]
@@ -55,14 +55,19 @@ pub(super) fn admin(statement: ReplicationStatement) -> Result<Admin, Failure> {
         ReplicationStatement::Drop { name } => Admin::Drop { name: name.to_string() },
         ReplicationStatement::Fence { epoch, by } => Admin::Fence { epoch, by: by.to_string() },
         ReplicationStatement::ConfirmMain => Admin::ConfirmMain,
-        ReplicationStatement::TransactionOutcome { position } => Admin::TransactionOutcome {
-            position: position.parse().map_err(|()| {
-                Failure::client(format!(
-                    "`{position}` is no position; one looks like 1.00000000000000aa.1:42 and comes with a commit or \
-                     with the error that left it in doubt."
-                ))
-            })?,
-        },
+        ReplicationStatement::Rewind { to } => Admin::Rewind { to: position(&to)? },
+        ReplicationStatement::TransactionOutcome { position: text } => {
+            Admin::TransactionOutcome { position: position(&text)? }
+        }
+    })
+}
+
+fn position(text: &str) -> Result<Position, Failure> {
+    text.parse().map_err(|()| {
+        Failure::client(format!(
+            "`{text}` is no position; one looks like 1.00000000000000aa.1:42 and comes with a commit or with the \
+             error that left it in doubt."
+        ))
     })
 }
 
@@ -82,6 +87,7 @@ pub(super) fn admin_fields(command: &Admin) -> Vec<String> {
             "history",
             "confirmed",
             "node_id",
+            "cluster_id",
         ],
         Admin::ShowLag => &[
             "name",
@@ -100,6 +106,7 @@ pub(super) fn admin_fields(command: &Admin) -> Vec<String> {
         | Admin::Register { .. }
         | Admin::Drop { .. }
         | Admin::Fence { .. }
+        | Admin::Rewind { .. }
         | Admin::ConfirmMain => &[],
     };
     fields.iter().map(|f| (*f).to_owned()).collect()
@@ -177,7 +184,7 @@ fn state_row(s: StateReport) -> Vec<PackValue> {
         role_word(s.state.role).into(),
         s.epoch.to_string().into(),
         s.state.promised.to_string().into(),
-        s.state.promised_by.into(),
+        s.state.promised_by.as_str().into(),
         int(s.durable.0),
         int(s.applied.0),
         // 64 bits do not fit a signed integer.
@@ -185,6 +192,11 @@ fn state_row(s: StateReport) -> Vec<PackValue> {
         history.into(),
         s.confirmed.into(),
         s.state.node.to_string().into(),
+        match s.state.role {
+            // It waits for its first MAIN.
+            Role::Replica { .. } if s.state.cluster.is_none() => PackValue::Null,
+            _ => s.state.cluster_id().to_string().into(),
+        },
     ]
 }
 

@@ -490,7 +490,11 @@ async fn each_outcome_of_a_commit_has_its_answer() {
             CLIENT_ERROR,
             "Cannot commit because instance is not main",
         ),
-        (|_| Outcome::Failed(CommitError::StrictSync(Vec::new())), CLIENT_ERROR, "Replication Exception: "),
+        (
+            |_| Outcome::Failed(CommitError::ReplicasMissing(Vec::new())),
+            CLIENT_ERROR,
+            "Replication Exception: ",
+        ),
         (
             |position| Outcome::InDoubt { position, failed: Vec::new() },
             "Memgraph.ClientError.Transaction.InDoubt",

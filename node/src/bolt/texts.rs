@@ -134,10 +134,15 @@ pub(super) fn commit_failure(error: CommitError) -> Failure {
             "Write queries currently forbidden on the main instance: it has started anew and has not yet heard from \
              its replicas. Please retry the query later on, or run `CONFIRM REPLICATION ROLE MAIN`.",
         ),
-        CommitError::StrictSync(failed) => Failure::client(format!(
-            "Replication Exception: {}",
-            replication_failure(&failed, SyncMode::StrictSync)
-        )),
+        CommitError::ReplicasMissing(failed) => {
+            let mode = failed.first().map_or(SyncMode::StrictSync, |f| f.mode);
+            let text = replication_failure(&failed, mode, false);
+            Failure::client(format!("Replication Exception: {text}"))
+        }
+        CommitError::NoLease => Failure::transient(
+            "Write queries currently forbidden on the main instance: it has not heard from a majority of its cluster \
+             for as long as its lease (`--main-lease`). Nothing was written; please retry the query later on.",
+        ),
         CommitError::NoSpace => Failure::transient(
             "There is no room left on the disk of this node, so nothing was written. Free some and retry.",
         ),
@@ -175,7 +180,7 @@ pub(super) fn in_doubt(position: Position, failed: &[ReplicaFailure]) -> Failure
 }
 
 /// Which replicas did not confirm a commit, why, and what that means.
-pub(super) fn replication_failure(failed: &[ReplicaFailure], mode: SyncMode) -> String {
+pub(super) fn replication_failure(failed: &[ReplicaFailure], mode: SyncMode, stands: bool) -> String {
     let mut sentences = Vec::new();
     let mut reasons: Vec<ReplicaFailureReason> = Vec::new();
     for failure in failed {
@@ -197,9 +202,10 @@ pub(super) fn replication_failure(failed: &[ReplicaFailure], mode: SyncMode) -> 
     }
     let whose = if failed.len() > 1 { "Replicas" } else { "Replica" };
     sentences.push(format!("{whose} will be recovered automatically."));
-    sentences.push(match mode {
-        SyncMode::StrictSync => "Transaction was aborted on all instances.".to_owned(),
-        _ => "Transaction is still committed on the main instance and other alive replicas.".to_owned(),
+    sentences.push(if stands {
+        "Transaction is still committed on the main instance and other alive replicas.".to_owned()
+    } else {
+        "Transaction was aborted on all instances.".to_owned()
     });
     let late: Vec<&str> = failed
         .iter()
@@ -337,7 +343,8 @@ mod tests {
 
     #[test]
     fn one_silent_replica_reads_as_in_memgraph() {
-        let text = replication_failure(&failed(&[("r1", ReplicaFailureReason::NotInSync)]), SyncMode::Sync);
+        let text =
+            replication_failure(&failed(&[("r1", ReplicaFailureReason::NotInSync)]), SyncMode::Sync, true);
         assert_eq!(
             text,
             "Failed to replicate to SYNC replica 'r1': replica is not reachable or not in sync with the main. Replica \
@@ -350,7 +357,7 @@ mod tests {
     fn replicas_are_grouped_by_reason() {
         use ReplicaFailureReason::*;
         let all = failed(&[("a", NotInSync), ("b", TimedOut), ("c", NotInSync), ("d", NotInSync)]);
-        let text = replication_failure(&all, SyncMode::StrictSync);
+        let text = replication_failure(&all, SyncMode::StrictSync, false);
         assert!(text.starts_with(
             "Failed to replicate to STRICT_SYNC replicas 'a', 'c' and 'd': replicas are not reachable or not in sync \
              with the main. Failed to replicate to STRICT_SYNC replica 'b': RPC timeout while replicating. Replicas \
@@ -369,7 +376,7 @@ mod tests {
             in_doubt(position, &[]).message.contains("SHOW TRANSACTION OUTCOME \"3.00000000000000aa.1:42\"")
         );
         assert_eq!(commit_failure(CommitError::Conflict).code, TRANSIENT);
-        assert_eq!(commit_failure(CommitError::StrictSync(Vec::new())).code, CLIENT);
+        assert_eq!(commit_failure(CommitError::ReplicasMissing(Vec::new())).code, CLIENT);
     }
 
     #[test]

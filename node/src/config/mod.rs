@@ -8,6 +8,7 @@ mod flags;
 mod parse;
 
 pub use flags::{FLAGS, Flag, Kind};
+pub use mgnode_core::engine::SyncPolicy;
 pub use parse::ConfigError;
 
 use std::net::IpAddr;
@@ -66,6 +67,18 @@ pub struct Config {
     pub replica_check_every: Option<Duration>,
     /// Bound of the wait for a SYNC replica that says nothing.
     pub sync_timeout: Duration,
+    pub sync_policy: SyncPolicy,
+    /// SYNC replicas that must confirm a commit; `None` for all of them.
+    pub sync_min_acks: Option<usize>,
+    /// Whether the client of a STRICT_SYNC commit in doubt waits for the outcome.
+    pub wait_in_doubt: bool,
+    /// Bound of the wait for replicas to come back.
+    pub block_timeout: Duration,
+    /// `None`: this MAIN needs no majority.
+    pub main_lease: Option<Duration>,
+    /// Whether a restarted MAIN waits for its SYNC and STRICT_SYNC replicas, or for an operator.
+    pub confirm_required: bool,
+    pub auto_rewind: bool,
     pub sync_failure_report: SyncFailureReport,
     pub data_directory: PathBuf,
     /// Bound of the wait for another process to release the data directory.
@@ -140,6 +153,26 @@ impl Config {
                 n => Some(Duration::from_secs(n)),
             },
             sync_timeout: raw.duration("replication-sync-timeout")?,
+            sync_policy: match raw.text("replication-sync-policy") {
+                "degrade" => SyncPolicy::Degrade,
+                "block" => SyncPolicy::Block,
+                "reject" => SyncPolicy::Reject,
+                _ => return Err(raw.bad("replication-sync-policy", "`degrade`, `block` or `reject`")),
+            },
+            sync_min_acks: Some(raw.count("replication-sync-min-acks")?).filter(|n| *n > 0),
+            wait_in_doubt: match raw.text("replication-in-doubt") {
+                "report" => false,
+                "wait" => true,
+                _ => return Err(raw.bad("replication-in-doubt", "`report` or `wait`")),
+            },
+            block_timeout: raw.duration("replication-block-timeout")?,
+            main_lease: lease(raw)?,
+            confirm_required: match raw.text("main-confirm") {
+                "auto" => false,
+                "required" => true,
+                _ => return Err(raw.bad("main-confirm", "`auto` or `required`")),
+            },
+            auto_rewind: raw.switch("auto-rewind")?,
             sync_failure_report: match raw.text("sync-failure-report") {
                 "notification" => SyncFailureReport::Notification,
                 "error" => SyncFailureReport::Error,
@@ -179,6 +212,19 @@ impl Config {
             also_log_to_stderr: raw.switch("also-log-to-stderr")?,
             ignored: raw.ignored.clone(),
         })
+    }
+}
+
+/// Shorter than a second, a lease would end with every hiccup of a scheduler.
+fn lease(raw: &parse::Raw) -> Result<Option<Duration>, ConfigError> {
+    const LEASE_MIN: Duration = Duration::from_secs(1);
+    if raw.text("main-lease") == "0" {
+        return Ok(None);
+    }
+    match raw.duration("main-lease")? {
+        lease if lease.is_zero() => Ok(None),
+        lease if lease < LEASE_MIN => Err(raw.bad("main-lease", "at least 1s, or 0 for no lease")),
+        lease => Ok(Some(lease)),
     }
 }
 

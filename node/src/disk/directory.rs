@@ -52,6 +52,7 @@ impl Directory {
         directory.remove_temporary()?;
         directory.sync_root()?;
         super::install::complete(&directory)?;
+        super::rewind::complete(&directory)?;
         Ok(directory)
     }
 
@@ -100,6 +101,10 @@ impl Directory {
         self.root.join("state")
     }
 
+    pub(super) fn decided(&self) -> PathBuf {
+        self.root.join("decided")
+    }
+
     pub(super) fn segment(&self, sequence: u64) -> PathBuf {
         self.wal().join(format!("{sequence:016}.wal"))
     }
@@ -129,6 +134,11 @@ impl Directory {
     /// Replaces the state file. An error with `sure` leaves the old one in place.
     pub(super) fn save_state(&self, bytes: &[u8]) -> Result<(), Replace> {
         replace(&self.state(), bytes)
+    }
+
+    /// Replaces a small file as a whole.
+    pub(super) fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
+        replace(path, bytes).map_err(|e| e.error)
     }
 }
 
@@ -196,18 +206,26 @@ fn numbered(folder: &Path, extension: &str) -> Result<Vec<(u64, PathBuf)>, DiskE
     Ok(found)
 }
 
-fn text(path: &Path) -> String {
+pub(super) fn text(path: &Path) -> String {
     path.display().to_string()
+}
+
+pub(super) fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
 }
 
 /// Names are whole paths.
 impl durability::Files for &Directory {
     fn state(&mut self) -> Result<Option<Vec<u8>>, String> {
-        match fs::read(Directory::state(self)) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(e.to_string()),
-        }
+        read_if_there(&Directory::state(self)).map_err(|e| e.to_string())
+    }
+
+    fn decided(&mut self) -> Result<Option<Vec<u8>>, String> {
+        read_if_there(&Directory::decided(self)).map_err(|e| e.to_string())
     }
 
     fn snapshots(&mut self) -> Result<Vec<String>, String> {

@@ -6,6 +6,7 @@
 //!   state                       who this node is; replaced as a whole
 //!   wal/0000000000000001.wal    segments by rising number, written out with zeroes ahead of use
 //!   snapshots/00000000000000001204.snap   by the LSN that it holds
+//!   decided                     how far the log may be shown, where some of it may not be
 //!   diverged/                   what was ever cut off from the log, never overwritten
 //! ```
 //!
@@ -18,10 +19,12 @@
 //! A full disk shows when the next segment cannot be prepared; new commits are then refused while
 //! the segment in use takes those that were under way.
 
+mod decided;
 mod directory;
 mod error;
 mod install;
 mod reader;
+mod rewind;
 mod segment;
 mod snapshots;
 mod writer;
@@ -35,10 +38,11 @@ pub use snapshots::SnapshotStore;
 
 use crate::config::Durability;
 use crate::driver::{DiskLane, Inputs};
-use mgnode_core::durability::{Found, OnDamage, encode_state};
+use decided::Notes;
+use mgnode_core::durability::{Decided, Found, OnDamage, encode_state};
 use mgnode_core::engine::{Input, PeerId, Recovered, SnapshotHeader, recover_node};
 use mgnode_core::storage::View;
-use mgnode_core::types::{CommitRecord, Lsn, Names, NodeId, NodeState};
+use mgnode_core::types::{CommitRecord, Lsn, Names, NodeId, NodeState, Position};
 use parking_lot::Mutex;
 use segment::{Catalog, Segment};
 use std::path::{Path, PathBuf};
@@ -104,6 +108,7 @@ pub struct Ready {
     chain: u64,
     /// The segment that the log ends in, and where.
     live: Option<(PathBuf, u64)>,
+    decided: Option<Decided>,
 }
 
 /// Recovers a node from its directory and repairs what a crash left; a fresh one begins as `fresh`
@@ -128,7 +133,7 @@ impl Ready {
     fn fresh(directory: Directory, names: Arc<Names>, state: &NodeState) -> Result<Ready, DiskError> {
         directory.save_state(&encode_state(state)).map_err(|e| e.error)?;
         let directory = Arc::new(directory);
-        Ok(Ready { directory, names, node: state.node, last: Lsn::ZERO, chain: 0, live: None })
+        Ok(Ready { directory, names, node: state.node, last: Lsn::ZERO, chain: 0, live: None, decided: None })
     }
 
     fn repaired(directory: Directory, names: Arc<Names>, found: &Found) -> Result<Ready, DiskError> {
@@ -140,6 +145,7 @@ impl Ready {
             last: found.last.lsn,
             chain: found.chain,
             live: found.live.as_ref().map(|(file, end)| (PathBuf::from(file), *end)),
+            decided: found.decided,
         })
     }
 }
@@ -199,8 +205,9 @@ pub struct Disk {
 impl Disk {
     /// Starts the threads.
     pub fn start(ready: Ready, options: &DiskOptions, inputs: Inputs) -> Result<Disk, DiskError> {
-        let Ready { directory, names, node, last, chain, live } = ready;
-        let (catalog, live) = catalog(&directory, live)?;
+        let Ready { directory, names, node, last, chain, live, decided } = ready;
+        let (segments, live) = segments(&directory, live)?;
+        let catalog: Catalog = Arc::new(Mutex::new(segments));
         let next_sequence = directory.segment_paths()?.last().map_or(1, |(n, _)| n + 1);
         let first_spare = match live {
             Some(_) => None,
@@ -208,7 +215,8 @@ impl Disk {
         };
         let received = Received::default();
         let kept = options.snapshots_kept.max(1);
-        let snapshots = Arc::new(SnapshotStore::new(directory.clone(), names, kept, received.clone()));
+        let snapshots =
+            Arc::new(SnapshotStore::new(directory.clone(), names.clone(), kept, received.clone()));
         let (spares_in, spares) = mpsc::sync_channel(0);
         let (stop_preparing, stopped) = mpsc::channel();
         let (reads, requests) = mpsc::channel();
@@ -241,6 +249,8 @@ impl Disk {
             reads,
             report,
             log: Log::new(live, last, chain),
+            notes: Notes::after(decided),
+            names,
         };
         threads.push(spawn("mgnode-disk", move || writer.run(queue))?);
         let running_snapshots = Vec::new();
@@ -299,6 +309,14 @@ impl DiskLane for Disk {
         self.ask(Command::Install { header });
     }
 
+    fn note_decided(&mut self, lsn: Lsn, is_first: bool) {
+        self.ask(Command::NoteDecided { lsn, is_first });
+    }
+
+    fn rewind(&mut self, to: Position) {
+        self.ask(Command::Rewind { to });
+    }
+
     fn drop_wal(&mut self, before: Lsn) {
         self.ask(Command::Drop { before });
     }
@@ -321,10 +339,11 @@ impl DiskLane for Disk {
 /// The segment that is written to, and its size.
 type Live = (Arc<Segment>, u64);
 
-fn catalog(
+/// Opens every segment that holds records; `live` says which one is written to, and its end.
+fn segments(
     directory: &Directory,
     live: Option<(PathBuf, u64)>,
-) -> Result<(Catalog, Option<Live>), DiskError> {
+) -> Result<(Vec<Arc<Segment>>, Option<Live>), DiskError> {
     let mut segments = Vec::new();
     let mut live_segment = None;
     for (_, path) in directory.segment_paths()? {
@@ -337,7 +356,7 @@ fn catalog(
         }
         segments.push(segment);
     }
-    Ok((Arc::new(Mutex::new(segments)), live_segment))
+    Ok((segments, live_segment))
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, DiskError> {

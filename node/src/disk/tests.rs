@@ -4,7 +4,7 @@ use super::*;
 use crate::driver::{Queue, queue};
 use bytes::Bytes;
 use mgnode_core::durability::{Found, Rebuild, SegmentHeader, SnapshotEncoder, Tail, frame_bytes, recover};
-use mgnode_core::types::{Epoch, History, Position, Role, chain_next};
+use mgnode_core::types::{Epoch, History, Position, chain_next};
 use std::fs;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -16,13 +16,7 @@ fn epoch(number: u64) -> Epoch {
 }
 
 fn state(by: &str) -> NodeState {
-    NodeState {
-        node: OWN,
-        role: Role::Main,
-        promised: epoch(1),
-        promised_by: by.to_owned(),
-        replicas: vec![],
-    }
+    NodeState { promised: epoch(1), promised_by: by.to_owned(), ..NodeState::fresh(OWN) }
 }
 
 fn small() -> DiskOptions {
@@ -482,6 +476,8 @@ fn a_failed_write_is_told_once_and_nothing_is_said_to_be_durable_after() {
         reads,
         report: move |input| inputs.send(input),
         log: Log::new(Some((segment, 64 << 10)), Lsn::ZERO, 0),
+        notes: Notes::after(None),
+        names: Arc::default(),
     };
     for lsn in [1, 2] {
         let record =
@@ -525,4 +521,73 @@ fn interval_and_os_answer_after_the_write() {
         assert_eq!(found, expected(60));
         bench.stop();
     }
+}
+
+/// Records without changes, so that the real graph can be rebuilt from them.
+fn fill_with_nothing(bench: &mut Bench, last: u64) {
+    let nothing = Bytes::from(mgnode_core::storage::Graph::new(Arc::default()).encode(&[]));
+    while bench.last.0 < last {
+        bench.write(nothing.clone());
+    }
+    bench.sync();
+}
+
+fn position(lsn: u64) -> Position {
+    Position { epoch: epoch(1), lsn: Lsn(lsn) }
+}
+
+fn last_of(root: &TempDir) -> Position {
+    let (bench, _, found) = Bench::open(root, &small());
+    bench.stop();
+    found.expect("not fresh").last
+}
+
+#[test]
+fn a_log_that_is_cut_back_keeps_the_rest_aside_and_goes_on() {
+    let root = TempDir::new().unwrap();
+    let (mut bench, ..) = Bench::open(&root, &small());
+    fill_with_nothing(&mut bench, 300);
+    bench.disk.rewind(position(110));
+    let recovered = match bench.queue.next_input() {
+        Some(Input::Rewound { result: Ok(recovered) }) => recovered,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(recovered.last, position(110));
+    (bench.last, bench.chain, bench.number) = (Lsn(110), recovered.chain, 2);
+    fill_with_nothing(&mut bench, 115);
+    bench.stop();
+    assert_eq!(last_of(&root), Position { epoch: epoch(2), lsn: Lsn(115) });
+    let kept: Vec<_> = fs::read_dir(root.path().join("diverged")).unwrap().collect();
+    assert_eq!(kept.len(), 1);
+    let bytes = fs::read(kept[0].as_ref().unwrap().path()).unwrap();
+    let mut scanner = mgnode_core::durability::Scanner::new(bytes.into()).unwrap().expect("it was used");
+    for lsn in 111..=300 {
+        assert_eq!(scanner.next_record().unwrap().record.lsn, Lsn(lsn));
+    }
+    assert!(scanner.next_record().is_err());
+}
+
+#[test]
+fn a_cut_that_a_crash_interrupted_is_ended_at_the_next_start() {
+    let root = TempDir::new().unwrap();
+    let (mut bench, ..) = Bench::open(&root, &small());
+    fill_with_nothing(&mut bench, 300);
+    bench.stop();
+    // Nothing but the mark is there; the worst that can be left to do.
+    fs::write(root.path().join("rewind"), position(110).to_string()).unwrap();
+    assert_eq!(last_of(&root), position(110));
+    assert!(!root.path().join("rewind").exists());
+}
+
+#[test]
+fn a_log_is_not_cut_where_nothing_reaches_back() {
+    let root = TempDir::new().unwrap();
+    let (mut bench, ..) = Bench::open(&root, &small());
+    fill_with_nothing(&mut bench, 50);
+    let other = Position { epoch: epoch(7), lsn: Lsn(20) };
+    bench.disk.rewind(other);
+    assert!(matches!(bench.queue.next_input(), Some(Input::Rewound { result: Err(_) })));
+    fill_with_nothing(&mut bench, 60);
+    bench.stop();
+    assert_eq!(last_of(&root), position(60));
 }

@@ -1,9 +1,11 @@
 //! The disk's one thread: appends, syncs once for all who wait, and whatever else must keep its
 //! place in that order.
 
+use super::decided::Notes;
 use super::directory::Directory;
 use super::install;
 use super::reader;
+use super::rewind::{self, NotRewound, Rewound};
 use super::segment::{Catalog, Segment, Spare, prepare};
 use super::{DiskError, Received};
 use crate::config::Durability;
@@ -11,7 +13,7 @@ use mgnode_core::durability::{
     LoggedRecord, SEGMENT_HEADER_BYTES, SegmentHeader, encode_state, frame_bytes, put_frame,
 };
 use mgnode_core::engine::{Input, PeerId, SnapshotHeader};
-use mgnode_core::types::{CommitRecord, Lsn, NodeId, NodeState};
+use mgnode_core::types::{CommitRecord, Lsn, Names, NodeId, NodeState, Position};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, mpsc};
@@ -25,6 +27,8 @@ pub(super) enum Command {
     SaveState { id: u64, state: NodeState },
     Drop { before: Lsn },
     Install { header: SnapshotHeader },
+    NoteDecided { lsn: Lsn, is_first: bool },
+    Rewind { to: Position },
     Read { peer: PeerId, from: Lsn, bytes_max: usize },
     Stop { done: mpsc::Sender<()> },
 }
@@ -54,6 +58,8 @@ pub(super) struct Writer<R> {
     pub(super) reads: mpsc::Sender<reader::Request>,
     pub(super) report: R,
     pub(super) log: Log,
+    pub(super) notes: Notes,
+    pub(super) names: Arc<Names>,
 }
 
 /// Where the log stands.
@@ -149,6 +155,11 @@ impl<R: Fn(Input)> Writer<R> {
                 self.log.asked = self.log.asked.max(Some(lsn));
                 return Ok(false);
             }
+            // It speaks of records that are durable already, so it need not wait for those that are not.
+            Command::NoteDecided { lsn, is_first } => {
+                self.notes.write(&self.directory, lsn, is_first)?;
+                return Ok(false);
+            }
             _ => {}
         }
         // Everything else finds what was handed in before it written and answered.
@@ -158,6 +169,7 @@ impl<R: Fn(Input)> Writer<R> {
             Command::SaveState { id, state } => self.save_state(id, &state)?,
             Command::Drop { before } => self.drop_before(before)?,
             Command::Install { header } => self.install(&header)?,
+            Command::Rewind { to } => self.rewind(to)?,
             Command::Read { peer, from, bytes_max } => {
                 // The reader ends only after this thread.
                 let _ = self.reads.send(reader::Request { peer, from, bytes_max });
@@ -167,7 +179,9 @@ impl<R: Fn(Input)> Writer<R> {
                 let _ = done.send(());
                 return Ok(true);
             }
-            Command::Write { .. } | Command::Sync { .. } => unreachable!("handled above"),
+            Command::Write { .. } | Command::Sync { .. } | Command::NoteDecided { .. } => {
+                unreachable!("handled above")
+            }
         }
         Ok(false)
     }
@@ -320,6 +334,25 @@ impl<R: Fn(Input)> Writer<R> {
         self.log.synced = lsn;
         self.log.chain = header.chain;
         (self.report)(Input::SnapshotInstalled { lsn });
+        Ok(())
+    }
+}
+
+impl<R: Fn(Input)> Writer<R> {
+    /// Cuts the log after `to` and goes on from there.
+    fn rewind(&mut self, to: Position) -> Result<(), DiskError> {
+        self.sync()?;
+        let result = match rewind::rewind(&self.directory, self.names.clone(), self.node, to) {
+            Ok(Rewound { recovered, live }) => {
+                let (segments, live) = super::segments(&self.directory, live)?;
+                *self.catalog.lock() = segments;
+                self.log = Log::new(live, to.lsn, recovered.chain);
+                Ok(Box::new(recovered))
+            }
+            Err(NotRewound::Refused(reason)) => Err(reason),
+            Err(NotRewound::Failed(error)) => return Err(error),
+        };
+        (self.report)(Input::Rewound { result });
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use mgnode_core::engine::{PeerId, SnapshotHeader};
 use mgnode_core::storage::View;
-use mgnode_core::types::{CommitRecord, Lsn, NodeState};
+use mgnode_core::types::{CommitRecord, Lsn, NodeState, Position};
 
 /// Carries out the engine's effects on files.
 ///
@@ -26,6 +26,12 @@ pub trait DiskLane: Send {
 
     /// Makes the snapshot that was received last this node's own; answered by `SnapshotInstalled`.
     fn install_snapshot(&mut self, header: SnapshotHeader);
+
+    /// Notes how far the log may be shown; with `is_first`, synced before what follows.
+    fn note_decided(&mut self, lsn: Lsn, is_first: bool);
+
+    /// Cuts the log back; answered by `Rewound`, or `WalFailed`.
+    fn rewind(&mut self, to: Position);
 
     /// Removes segments that hold only records before `before`.
     fn drop_wal(&mut self, before: Lsn);

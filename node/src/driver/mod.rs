@@ -224,6 +224,8 @@ impl Turn {
                 Effect::ReadWal { peer, from, bytes_max } => self.disk.read_wal(peer, from, bytes_max),
                 Effect::WriteSnapshot { header, view } => self.disk.write_snapshot(header, view),
                 Effect::InstallSnapshot { header } => self.disk.install_snapshot(header),
+                Effect::NoteDecided { lsn, is_first } => self.disk.note_decided(lsn, is_first),
+                Effect::Rewind { to } => self.disk.rewind(to),
                 Effect::DropWal { before } => self.disk.drop_wal(before),
                 Effect::Listen { port } => self.transport.listen(port),
                 Effect::Unlisten => self.transport.unlisten(),

@@ -36,9 +36,9 @@ impl Lane {
 
 const LENGTH_BYTES: usize = 4;
 
-pub(super) fn encode(message: &Message) -> Bytes {
+pub(super) fn encode(protocol: u16, message: &Message) -> Bytes {
     let mut out = vec![0; LENGTH_BYTES];
-    message.encode(&mut out);
+    message.encode(protocol, &mut out);
     let length =
         u32::try_from(out.len() - LENGTH_BYTES).expect("the engine keeps messages below the frame limit");
     out[..LENGTH_BYTES].copy_from_slice(&length.to_le_bytes());

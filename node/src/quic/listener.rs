@@ -1,8 +1,9 @@
 //! The replication port of a REPLICA.
 
 use super::peer::{self, accept_streams, serve, transport_config};
-use super::{ACCEPTED_MAX, CONNECT_TIMEOUT, Shared};
+use super::{ACCEPTED_MAX, CONNECT_TIMEOUT, Shared, tls};
 use mgnode_core::engine::Input;
+use mgnode_core::replication::Line;
 use quinn::{Endpoint, Incoming, ServerConfig, VarInt};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -109,9 +110,10 @@ async fn receive(shared: Arc<Shared>, incoming: Incoming) {
     let greeted = timeout(CONNECT_TIMEOUT, async {
         let connection = incoming.await.map_err(|e| e.to_string())?;
         let streams = accept_streams(&connection).await?;
-        Ok::<_, String>((connection, streams))
+        let line = Line { protocol: tls::protocol(&connection)?, ..Line::default() };
+        Ok::<_, String>((connection, streams, line))
     });
-    let (connection, streams) = match greeted.await {
+    let (connection, streams, line) = match greeted.await {
         Ok(Ok(greeted)) => greeted,
         Ok(Err(e)) => {
             return tracing::debug!(%from, "a connection to the replication port came to nothing: {e}");
@@ -119,10 +121,12 @@ async fn receive(shared: Arc<Shared>, incoming: Incoming) {
         Err(_) => return tracing::debug!(%from, "a connection to the replication port said nothing"),
     };
     let peer = shared.next_accepted();
-    let (handle, ends) = peer::lanes();
+    let (mut handle, ends) = peer::lanes();
+    handle.speak(line.protocol);
     shared.peers.lock().insert(peer, handle);
     tracing::debug!(%from, peer = peer.0, "a node has connected");
-    shared.emit(Input::PeerUp { peer, dialled: false });
-    let reason = serve(&shared, peer, connection, streams, ends).await;
+    let protocol = line.protocol;
+    shared.emit(Input::PeerUp { peer, dialled: false, line });
+    let reason = serve(&shared, peer, protocol, connection, streams, ends).await;
     shared.emit(Input::PeerDown { peer, reason });
 }

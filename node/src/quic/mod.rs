@@ -22,7 +22,6 @@ mod peer;
 mod tls;
 
 use crate::driver::{Inputs, Transport};
-use frame::Lane;
 use mgnode_core::engine::{Input, PeerId, SnapshotHeader};
 use mgnode_core::replication::Message;
 use mgnode_core::storage::{Graph, View};
@@ -147,9 +146,8 @@ impl Transport for Quic {
     }
 
     fn send(&mut self, peer: PeerId, message: Message) {
-        let frame = frame::encode(&message);
         if let Some(handle) = self.shared.peers.lock().get(&peer) {
-            handle.send(Lane::of(&message), frame);
+            handle.send(&message);
         }
     }
 
@@ -211,7 +209,15 @@ mod tests {
 
     fn hello() -> Message {
         let (epoch, end) = (Epoch::default(), LogEnd::default());
-        Message::Hello { protocol: 1, node: NodeId(1), to: NodeId(0), epoch, end }
+        Message::Hello {
+            protocol: 2,
+            node: NodeId(1),
+            to: NodeId(0),
+            epoch,
+            end,
+            cluster: None,
+            members: Vec::new(),
+        }
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,7 +4,7 @@ use super::frame::{self, Lane};
 use super::{CONNECT_TIMEOUT, IDLE_TIMEOUT, KEEP_ALIVE, LINGER, Shared, tls};
 use bytes::{Bytes, BytesMut};
 use mgnode_core::engine::{Input, PeerId, SnapshotHeader};
-use mgnode_core::replication::Message;
+use mgnode_core::replication::{Line, Message, PROTOCOL};
 use mgnode_core::storage::View;
 use quinn::{Connection, Endpoint, RecvStream, SendStream, TransportConfig, VarInt};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -20,6 +20,8 @@ const SNAPSHOT_PIECES_MAX: usize = 8;
 
 /// How the rest of the node reaches a connection.
 pub(super) struct PeerHandle {
+    /// What the handshake settled; nothing is sent before.
+    protocol: u16,
     control: mpsc::UnboundedSender<Bytes>,
     log: mpsc::UnboundedSender<Bytes>,
     snapshots: mpsc::UnboundedSender<(SnapshotHeader, View)>,
@@ -40,15 +42,27 @@ pub(super) fn lanes() -> (PeerHandle, Ends) {
     let (snapshots_in, snapshots) = mpsc::unbounded_channel();
     let (hangup_in, hangup) = oneshot::channel();
     (
-        PeerHandle { control: control_in, log: log_in, snapshots: snapshots_in, hangup: hangup_in },
+        PeerHandle {
+            protocol: PROTOCOL,
+            control: control_in,
+            log: log_in,
+            snapshots: snapshots_in,
+            hangup: hangup_in,
+        },
         Ends { control, log, snapshots, hangup },
     )
 }
 
 impl PeerHandle {
-    /// Queues a frame. One that comes too late is dropped: `PeerDown` is on its way.
-    pub(super) fn send(&self, lane: Lane, frame: Bytes) {
-        let _ = match lane {
+    /// Sets the protocol in which messages are said.
+    pub(super) fn speak(&mut self, protocol: u16) {
+        self.protocol = protocol;
+    }
+
+    /// Queues a message. One that comes too late is dropped: `PeerDown` is on its way.
+    pub(super) fn send(&self, message: &Message) {
+        let frame = frame::encode(self.protocol, message);
+        let _ = match Lane::of(message) {
             Lane::Control => self.control.send(frame),
             Lane::Log => self.log.send(frame),
         };
@@ -90,9 +104,13 @@ pub(super) async fn dial(shared: Arc<Shared>, peer: PeerId, address: String, mut
         reason = &mut ends.hangup => Err(reason.unwrap_or_else(|_| "given up".to_owned())),
     };
     let reason = match connected {
-        Ok((connection, streams)) => {
-            shared.emit(Input::PeerUp { peer, dialled: true });
-            serve(&shared, peer, connection, streams, ends).await
+        Ok((connection, streams, line)) => {
+            let protocol = line.protocol;
+            if let Some(handle) = shared.peers.lock().get_mut(&peer) {
+                handle.speak(protocol);
+            }
+            shared.emit(Input::PeerUp { peer, dialled: true, line });
+            serve(&shared, peer, protocol, connection, streams, ends).await
         }
         Err(reason) => reason,
     };
@@ -106,7 +124,7 @@ pub(super) struct Streams {
     log: (SendStream, RecvStream),
 }
 
-async fn connect(shared: &Shared, address: &str) -> Result<(Connection, Streams), String> {
+async fn connect(shared: &Shared, address: &str) -> Result<(Connection, Streams, Line), String> {
     let target = resolve(address).await?;
     // A socket of its own for each connection: it leaves by the interface that leads there.
     let local: IpAddr = match target.ip() {
@@ -127,7 +145,8 @@ async fn connect(shared: &Shared, address: &str) -> Result<(Connection, Streams)
     let said = |e: &dyn std::fmt::Display| format!("`{address}` ({target}): {e}");
     let control = open(&connection, Lane::Control).await.map_err(|e| said(&e))?;
     let log = open(&connection, Lane::Log).await.map_err(|e| said(&e))?;
-    Ok((connection, Streams { control, log }))
+    let line = Line { protocol: tls::protocol(&connection).map_err(|e| said(&e))?, ..Line::default() };
+    Ok((connection, Streams { control, log }, line))
 }
 
 async fn resolve(address: &str) -> Result<SocketAddr, String> {
@@ -174,6 +193,7 @@ pub(super) async fn accept_streams(connection: &Connection) -> Result<Streams, S
 pub(super) async fn serve(
     shared: &Arc<Shared>,
     peer: PeerId,
+    protocol: u16,
     connection: Connection,
     streams: Streams,
     ends: Ends,
@@ -184,8 +204,8 @@ pub(super) async fn serve(
     let mut log_out = tokio::spawn(write_lane(streams.log.0, log));
     // A lane that ends says nothing about the other one: there the last word may still be on its way.
     let lanes_in = async {
-        let control_in = read_lane(shared, peer, Lane::Control, streams.control.1);
-        let log_in = read_lane(shared, peer, Lane::Log, streams.log.1);
+        let control_in = read_lane(shared, peer, protocol, Lane::Control, streams.control.1);
+        let log_in = read_lane(shared, peer, protocol, Lane::Log, streams.log.1);
         match tokio::try_join!(control_in, log_in) {
             Ok(_) => "closed by the other side".to_owned(),
             Err(reason) => reason,
@@ -247,7 +267,13 @@ async fn write_lane(mut stream: SendStream, mut frames: mpsc::UnboundedReceiver<
 }
 
 /// Hands every message of a lane on, to its end.
-async fn read_lane(shared: &Shared, peer: PeerId, lane: Lane, mut stream: RecvStream) -> Result<(), String> {
+async fn read_lane(
+    shared: &Shared,
+    peer: PeerId,
+    protocol: u16,
+    lane: Lane,
+    mut stream: RecvStream,
+) -> Result<(), String> {
     let mut buffer = BytesMut::new();
     loop {
         match stream.read_chunk(WRITE_BATCH_BYTES, true).await {
@@ -261,7 +287,7 @@ async fn read_lane(shared: &Shared, peer: PeerId, lane: Lane, mut stream: RecvSt
                 Ok(None) => break,
                 Err(e) => return Err(e),
             };
-            match Message::decode(frame) {
+            match Message::decode(protocol, frame) {
                 Ok(message) if Lane::of(&message) == lane => shared.emit(Input::Message { peer, message }),
                 Ok(_) => return Err("a message came on the wrong lane".to_owned()),
                 Err(e) => return Err(format!("a message cannot be read: {e}")),

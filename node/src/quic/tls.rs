@@ -3,15 +3,31 @@
 //! It keeps records from being read or changed on the way; it does not say who the other side is.
 //! Who may replicate to whom is decided by node ids and epochs, one layer up.
 
-use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use mgnode_core::replication::{PROTOCOL, PROTOCOL_MIN};
+use quinn::crypto::rustls::{HandshakeData, QuicClientConfig, QuicServerConfig};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, SignatureScheme};
 use std::sync::Arc;
 
-/// The protocol's name on the wire; a peer that speaks another version is refused in the handshake.
-const ALPN: &[u8] = b"mg-repl/1";
+/// The protocol's name on the wire, without its version.
+const ALPN: &str = "mg-repl/";
+
+/// Names every protocol that this node speaks, the newest first; the handshake takes the first that
+/// both sides know, or fails.
+fn alpn() -> Vec<Vec<u8>> {
+    (PROTOCOL_MIN..=PROTOCOL).rev().map(|version| format!("{ALPN}{version}").into_bytes()).collect()
+}
+
+/// Returns the protocol that the handshake of `connection` settled.
+pub(super) fn protocol(connection: &quinn::Connection) -> Result<u16, String> {
+    let data = connection.handshake_data().and_then(|data| data.downcast::<HandshakeData>().ok());
+    data.and_then(|data| data.protocol)
+        .and_then(|name| String::from_utf8(name).ok())
+        .and_then(|name| name.strip_prefix(ALPN)?.parse().ok())
+        .ok_or_else(|| "the handshake settled no protocol".to_owned())
+}
 /// The name in every certificate; it says nothing.
 pub(super) const SERVER_NAME: &str = "mgnode";
 
@@ -41,7 +57,7 @@ impl Identity {
             .with_no_client_auth()
             .with_single_cert(vec![self.certificate.clone()], key)
             .map_err(|e| e.to_string())?;
-        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.alpn_protocols = alpn();
         config.max_early_data_size = 0;
         QuicServerConfig::try_from(config).map_err(|e| e.to_string())
     }
@@ -54,7 +70,7 @@ impl Identity {
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier))
             .with_no_client_auth();
-        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.alpn_protocols = alpn();
         config.enable_early_data = false;
         QuicClientConfig::try_from(config).map_err(|e| e.to_string())
     }

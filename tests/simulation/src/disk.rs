@@ -51,6 +51,9 @@ pub(crate) struct Disk {
     pub(crate) wal: VecDeque<Logged>,
     /// Records of `wal` that are synced, counted from the front.
     pub(crate) synced: usize,
+    /// How far the log may be shown, as noted; the first of the two is synced.
+    decided_synced: Option<Lsn>,
+    pub(crate) decided: Option<Lsn>,
     queue: VecDeque<Job>,
     /// The job that takes time now, and what it will tell.
     busy: Option<(Job, Done)>,
@@ -65,6 +68,8 @@ impl Disk {
             snapshots: Vec::new(),
             wal: VecDeque::new(),
             synced: 0,
+            decided_synced: None,
+            decided: None,
             queue: VecDeque::new(),
             busy: None,
             slowness_us: 2_000,
@@ -146,7 +151,9 @@ impl Disk {
     }
 
     /// The process dies. What it asked for and the disk has not begun is gone.
-    pub(crate) fn kill(&mut self, is_power_cut: bool, rng: &mut Rng) {
+    ///
+    /// Returns whether the power took a note of what may be shown.
+    pub(crate) fn kill(&mut self, is_power_cut: bool, rng: &mut Rng) -> bool {
         self.queue.clear();
         if let Some((job, _)) = self.busy.take()
             && !matches!(job, Job::Sync(_))
@@ -159,6 +166,18 @@ impl Disk {
             let unsynced = self.wal.len() - self.synced;
             let kept = rng.below(unsynced as u64 + 1) as usize;
             self.wal.truncate(self.synced + kept);
+        }
+        let loses = is_power_cut && self.decided != self.decided_synced && rng.one_in(2);
+        if loses {
+            self.decided = self.decided_synced;
+        }
+        loses
+    }
+
+    pub(crate) fn note_decided(&mut self, lsn: Lsn, is_first: bool) {
+        self.decided = Some(lsn);
+        if is_first {
+            self.decided_synced = self.decided;
         }
     }
 

@@ -147,6 +147,12 @@ impl World {
                 self.wipe(*replica);
             }
             (What::Register { .. }, Err(AdminError::Fenced(_))) => self.operator.must_raise = true,
+            // It was paired when this MAIN was not yet a member, and missed the news since. As a MAIN it
+            // belongs to nobody; that it is then demoted again opens it.
+            (What::Register { replica }, Err(AdminError::Unreachable(why))) if why.contains("release it") => {
+                self.count("released");
+                self.order(*replica, Admin::SetRoleMain { epoch: None }, What::Other);
+            }
             (What::Register { replica }, Ok(_)) => {
                 self.operator.seen_ready.remove(replica);
             }

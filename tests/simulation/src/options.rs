@@ -2,7 +2,7 @@
 
 use crate::rng::Rng;
 use crate::world::{MS, SECOND};
-use mgnode_core::engine::EngineConfig;
+use mgnode_core::engine::{EngineConfig, SyncPolicy};
 use mgnode_core::types::SyncMode;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -89,6 +89,18 @@ impl Options {
             read_bytes_max: rng.pick(&[200, 1_000, 20_000]),
             live_bytes_max: rng.pick(&[0, 500, 3_000, 100_000]),
             snapshot_every_bytes: rng.pick(&[0, 4_000, 20_000, 60_000]),
+            sync_policy: rng.pick(&[
+                SyncPolicy::Degrade,
+                SyncPolicy::Degrade,
+                SyncPolicy::Degrade,
+                SyncPolicy::Block,
+                SyncPolicy::Reject,
+            ]),
+            sync_min_acks: None,
+            wait_in_doubt: rng.one_in(4),
+            block_timeout: ms(rng.range(500, 4_000)),
+            main_lease: None,
+            auto_rewind: false,
         };
         Options {
             seed,

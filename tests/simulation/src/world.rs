@@ -15,11 +15,11 @@ use bytes::Bytes;
 use mgnode_core::engine::{
     Admin, AdminAnswer, AdminError, Effect, Engine, Input, Outcome, PeerId, Recovered, Shared, Token,
 };
-use mgnode_core::replication::{Lane, Message};
+use mgnode_core::replication::{Lane, Line, Message, PROTOCOL};
 use mgnode_core::storage::{Graph, View};
 use mgnode_core::types::{
-    Epoch, History, Lsn, Names, NodeId, NodeState, Position, Registration, Role, SyncMode, Time, Value,
-    VertexId,
+    CommitRecord, Epoch, History, Identity, KeyPrint, Lsn, Names, NodeId, NodeState, Position, Registration,
+    Role, SyncMode, Time, Value, VertexId,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -90,6 +90,8 @@ pub(crate) struct Node {
     published: Index,
     synced: Index,
     promised: Epoch,
+    /// A power cut took a note of how far the log may be shown.
+    lost_a_note: bool,
 }
 
 pub(crate) struct World {
@@ -139,6 +141,7 @@ impl World {
                     published: 0,
                     synced: 0,
                     promised: Epoch::default(),
+                    lost_a_note: false,
                 }
             })
             .collect();
@@ -318,7 +321,9 @@ impl World {
         n.disk.sync_all();
         let recovered = recover(n)?;
         let (boot, last) = (n.boots, recovered.last);
-        let tip = self.oracle.find(last).ok_or(format!("18: recovery ends at {last}, never written"))?;
+        let end = recovered.held.last().map_or(last, CommitRecord::position);
+        let find = |at| self.oracle.find(at).ok_or(format!("18: recovery ends at {at}, never written"));
+        let (shown, tip) = (find(last)?, find(end)?);
         for (rule, must) in [("18: synced", n.synced), ("14: shown", n.published)] {
             if !self.oracle.holds(tip, must) {
                 return Err(format!(
@@ -327,11 +332,24 @@ impl World {
                 ));
             }
         }
-        if recovered.chain != self.oracle.chain(tip) {
+        if recovered.chain != self.oracle.chain(shown) {
             return Err(format!("18: the chain hash at {last} is wrong after recovery"));
         }
-        self.oracle.settle(tip);
+        if !self.oracle.holds(shown, n.published) {
+            if !n.lost_a_note {
+                let position = self.oracle.position(n.published);
+                return Err(format!("14: {position} was shown and is held back after recovery to {last}"));
+            }
+            // The power went before the note of it was synced. The record is there; whether it was decided, the
+            // others tell.
+            n.published = shown;
+        }
+        if !recovered.held.is_empty() {
+            self.count("restarts with undecided records");
+        }
+        self.oracle.settle(shown);
         let n = &mut self.nodes[node];
+        n.lost_a_note = false;
         if recovered.state.promised < n.promised {
             return Err(format!("1: {} is forgotten for {}", n.promised, recovered.state.promised));
         }
@@ -365,7 +383,7 @@ impl World {
     pub(crate) fn kill(&mut self, node: usize, is_power_cut: bool, down: u64) {
         let n = &mut self.nodes[node];
         let Some(process) = n.process.take() else { return };
-        n.disk.kill(is_power_cut, &mut self.rng);
+        n.lost_a_note |= n.disk.kill(is_power_cut, &mut self.rng);
         n.fuse = None;
         n.paused_until = 0;
         n.down_until = self.now + down;
@@ -514,6 +532,8 @@ impl World {
                     self.after(delay / 2, Event::Input { node, boot, input });
                 }
             }
+            Effect::NoteDecided { lsn, is_first } => n.disk.note_decided(lsn, is_first),
+            Effect::Rewind { to } => return Err(format!("node {node} rewinds to {to} unasked")),
             Effect::InstallSnapshot { header } => {
                 let file = process.received.remove(&header.position.lsn);
                 let file = file.ok_or("23: a snapshot is installed that never came")?;
@@ -614,9 +634,18 @@ impl World {
                 epoch: [Epoch::default(); 2],
             },
         );
-        let up = |peer, dialled| Input::PeerUp { peer, dialled };
-        self.after(0, Event::Input { node: to, boot: to_boot, input: up(accepted, false) });
-        self.after(10_000, Event::Input { node, boot, input: up(peer, true) });
+        // Each proves a key of its own.
+        let line = |of: NodeId| {
+            let mut key = [0; 32];
+            key[..8].copy_from_slice(&of.0.to_le_bytes());
+            let identity = Identity { key: Some(KeyPrint(key)), certified: None };
+            Line { protocol: PROTOCOL, identity }
+        };
+        let (near, far) = (line(self.nodes[to].id), line(self.nodes[node].id));
+        let input = Input::PeerUp { peer: accepted, dialled: false, line: far };
+        self.after(0, Event::Input { node: to, boot: to_boot, input });
+        let input = Input::PeerUp { peer, dialled: true, line: near };
+        self.after(10_000, Event::Input { node, boot, input });
         Ok(())
     }
 
@@ -629,7 +658,7 @@ impl World {
         let to = usize::from(c.ends[0].0 == node && c.ends[0].2 == peer);
         let lane = message.lane();
         let mut frame = Vec::new();
-        message.encode(&mut frame);
+        message.encode(PROTOCOL, &mut frame);
         c.lanes[to].entry(lane).or_default().push_back(frame.into());
         let when = c.arrives[to].get(&lane).copied().unwrap_or(0).max(self.now + delay);
         c.arrives[to].insert(lane, when);
@@ -648,7 +677,7 @@ impl World {
             return Ok(());
         }
         let Some(frame) = c.lanes[to].get_mut(&lane).and_then(VecDeque::pop_front) else { return Ok(()) };
-        let message = Message::decode(frame).map_err(|e| format!("a frame cannot be read: {e}"))?;
+        let message = Message::decode(PROTOCOL, frame).map_err(|e| format!("a frame cannot be read: {e}"))?;
         if let Message::Append { epoch, .. } | Message::Hello { epoch, .. } = &message {
             c.epoch[to] = c.epoch[to].max(*epoch);
         }
@@ -1047,13 +1076,7 @@ impl World {
 }
 
 fn fresh(node: NodeId) -> NodeState {
-    NodeState {
-        node,
-        role: Role::Main,
-        promised: Epoch::default(),
-        promised_by: String::new(),
-        replicas: Vec::new(),
-    }
+    NodeState::fresh(node)
 }
 
 fn blocks_of(graph: &Graph, mut view: View) -> Vec<Bytes> {
@@ -1079,6 +1102,7 @@ fn load(names: &Arc<Names>, file: &SnapshotFile) -> Result<Arc<Graph>, String> {
 fn recover(node: &Node) -> Result<Recovered, String> {
     let (mut graph, mut last, mut chain, mut ts, mut history) =
         (Arc::new(Graph::new(node.names.clone())), Position::default(), 0, 0, History::default());
+    let mut held = Vec::new();
     if let Some(file) = node.disk.snapshots.last() {
         graph = load(&node.names, file)?;
         (last, chain, ts) = (file.header.position, file.header.chain, file.header.ts);
@@ -1089,8 +1113,13 @@ fn recover(node: &Node) -> Result<Recovered, String> {
         if record.lsn <= last.lsn {
             continue;
         }
-        if record.lsn != last.lsn.next() {
-            return Err(format!("19: the log goes from {last} to {}", record.position()));
+        let end = held.last().map_or(last, CommitRecord::position);
+        if record.lsn != end.lsn.next() {
+            return Err(format!("19: the log goes from {end} to {}", record.position()));
+        }
+        if node.disk.decided.is_some_and(|lsn| record.lsn > lsn) {
+            held.push(record.clone());
+            continue;
         }
         let changes = graph.decode(&record.payload).map_err(|e| e.to_string())?;
         graph.apply(record.lsn, &changes).map_err(|e| e.to_string())?;
@@ -1100,7 +1129,8 @@ fn recover(node: &Node) -> Result<Recovered, String> {
         (last, chain, ts) = (record.position(), logged.chain, record.ts);
     }
     let wal_from = node.disk.wal.front().map_or(last.lsn.next(), |l| l.record.lsn);
-    Ok(Recovered { state: node.disk.state.clone(), graph, last, chain, ts, history, wal_from })
+    let (state, is_noting) = (node.disk.state.clone(), node.disk.decided.is_some());
+    Ok(Recovered { state, graph, last, chain, ts, history, wal_from, is_noting, held })
 }
 
 /// A small transaction of a random client; a unique mark makes its record unlike any other.

@@ -10,6 +10,7 @@
 //! to take a snapshot or to drop WAL (the engine).
 
 mod bytes;
+mod decided;
 mod record;
 mod recovery;
 mod snapshot;
@@ -18,11 +19,12 @@ mod state;
 mod testing;
 mod wal;
 
+pub use decided::{DECIDED_SLOT_BYTES, Decided, DecidedError, decode_decided};
 pub use record::{
     FRAME_HEADER_BYTES, LoggedRecord, PAYLOAD_BYTES_MAX, Parsed, frame_bytes, parse_record, put_frame,
 };
 pub use recovery::{
-    Files, Found, OnDamage, Rebuild, RecoveryError, Tail, Unreadable, read_snapshot, recover,
+    Applied, Files, Found, OnDamage, Rebuild, RecoveryError, Tail, Unreadable, read_snapshot, recover,
 };
 pub use snapshot::{SnapshotDecoder, SnapshotEncoder, SnapshotError, SnapshotHeader, SnapshotPart};
 pub use state::{StateError, decode_state, encode_state};

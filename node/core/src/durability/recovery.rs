@@ -6,6 +6,7 @@
 //! nothing is guessed. Recovery changes no file, so that it may be cut short and begun again; what
 //! must be repaired (a torn tail) is part of its answer.
 
+use super::decided::{Decided, DecidedError, decode_decided};
 use super::record::LoggedRecord;
 use super::snapshot::{SnapshotDecoder, SnapshotError, SnapshotHeader, SnapshotPart};
 use super::state::{StateError, decode_state};
@@ -18,6 +19,8 @@ use std::io::Read;
 pub trait Files {
     /// Returns the state file, `None` where there is none.
     fn state(&mut self) -> Result<Option<Vec<u8>>, String>;
+    /// Returns the file `decided`, `None` where there is none.
+    fn decided(&mut self) -> Result<Option<Vec<u8>>, String>;
     /// Returns the snapshots, the newest first.
     fn snapshots(&mut self) -> Result<Vec<String>, String>;
     fn open_snapshot(&mut self, name: &str) -> Result<Box<dyn Read + '_>, String>;
@@ -56,6 +59,8 @@ pub enum RecoveryError {
     Read { file: String, reason: String },
     #[error("the state file cannot be used: {0}")]
     State(StateError),
+    #[error("the file `decided` cannot be used: {0}; where it is removed, every record of the log is shown")]
+    Decided(DecidedError),
     #[error("there is data, but no state file beside it")]
     NoState,
     #[error("snapshot `{file}` cannot be used: {reason}")]
@@ -106,6 +111,21 @@ pub struct Found {
     pub damaged: Vec<(String, String)>,
     /// Records applied after the snapshot.
     pub replayed: u64,
+    /// Where the node noted how far it may show its log: that note.
+    pub decided: Option<Decided>,
+    /// What the graph holds, where that is less than the log.
+    pub applied: Applied,
+    /// Records after that, in the log and not decided.
+    pub held: Vec<CommitRecord>,
+}
+
+/// The record that the rebuilt graph ends with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    pub position: Position,
+    /// Chain hash there.
+    pub chain: u64,
+    pub ts: u64,
 }
 
 /// The end of a log that does not count.
@@ -133,6 +153,8 @@ pub fn recover(
         };
     };
     let state = decode_state(&state).map_err(RecoveryError::State)?;
+    let decided = files.decided().map_err(|reason| read_error("decided", reason))?;
+    let decided = decided.map(|bytes| decode_decided(&bytes)).transpose().map_err(RecoveryError::Decided)?;
     let (used, unused) = segment_heads(files, &state, segments)?;
     let (base, damaged) = load_snapshot(files, rebuild, &snapshots)?;
     if base.is_none() && !damaged.is_empty() && used.is_empty() {
@@ -160,6 +182,9 @@ pub fn recover(
             leftover: unused,
             damaged,
             replayed: 0,
+            decided,
+            applied: Applied { position: base.position, chain: base.chain, ts: base.ts },
+            held: Vec::new(),
         },
     };
     replay.log(files, used, on_damage)?;
@@ -363,6 +388,11 @@ impl Replay<'_> {
         self.found.last = record.position();
         self.found.chain = chain;
         self.found.ts = record.ts;
+        if self.found.decided.is_some_and(|decided| record.lsn > decided.lsn) {
+            self.found.held.push(record);
+            return Ok(());
+        }
+        self.found.applied = Applied { position: record.position(), chain, ts: record.ts };
         self.found.replayed += 1;
         let what = format!("record {}", record.lsn);
         self.rebuild.record(record).map_err(|reason| does_not_fit(file, what, reason))

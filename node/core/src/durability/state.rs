@@ -5,7 +5,7 @@
 //! | offset | size | field |
 //! |---|---|---|
 //! | 0 | 8 | `89 'M' 'G' 'S' 'T' 'A' 0D 0A` |
-//! | 8 | 4 | version: 1 |
+//! | 8 | 4 | version: 2 |
 //! | 12 | 4 | B, length of the body |
 //! | 16 | 8 | node id |
 //! | 24 | 1 | role: 0 MAIN, 1 REPLICA |
@@ -13,14 +13,22 @@
 //! | 27 | 24 | promised epoch: number, node, incarnation |
 //! | 51 | text | which operation asked for the promise |
 //! | | 4 | number of replicas |
-//! | | each | name (text), mode (1: 0 ASYNC, 1 SYNC, 2 STRICT_SYNC), address (text), node id (8) |
+//! | | each | name (text), mode (1: 0 ASYNC, 1 SYNC, 2 STRICT_SYNC), address (text), node id (8), identity |
+//! | | 1 | 1 where a cluster id (8) follows, else 0 |
+//! | | 4 | number of members |
+//! | | each | node id (8), identity |
 //! | 16 + B | 4 | CRC-32 of everything before, in this and all later versions |
+//!
+//! identity: one byte, bit 0 where a key fingerprint (32) follows, bit 1 where a certified name (text)
+//! follows, in this order. Version 1 had no identities, and ended after the replicas.
 
 use super::bytes::{Fields, PutFields};
-use crate::types::{Epoch, NodeId, NodeState, Registration, Role, SyncMode};
+use crate::types::{
+    ClusterId, Epoch, Identity, KeyPrint, Member, NodeId, NodeState, Registration, Role, SyncMode,
+};
 
 const MAGIC: &[u8; 8] = b"\x89MGSTA\r\n";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Why a state file cannot be used. There is no other copy, and a node without its promises could
 /// break them, so each is the end of a start.
@@ -61,12 +69,49 @@ pub fn encode_state(state: &NodeState) -> Vec<u8> {
         });
         out.put_text(&replica.address);
         out.put_u64(replica.node.0);
+        put_identity(&mut out, &replica.identity);
+    }
+    out.put_u8(u8::from(state.cluster.is_some()));
+    if let Some(cluster) = state.cluster {
+        out.put_u64(cluster.0);
+    }
+    out.put_u32(u32::try_from(state.members.len()).expect("as above"));
+    for member in &state.members {
+        out.put_u64(member.node.0);
+        put_identity(&mut out, &member.identity);
     }
     let length = u32::try_from(out.len() - 16).expect("as above");
     out[12..16].copy_from_slice(&length.to_le_bytes());
     let crc = crc32fast::hash(&out);
     out.put_u32(crc);
     out
+}
+
+const HAS_KEY: u8 = 1;
+const HAS_NAME: u8 = 2;
+
+fn put_identity(out: &mut Vec<u8>, identity: &Identity) {
+    let key = if identity.key.is_some() { HAS_KEY } else { 0 };
+    let name = if identity.certified.is_some() { HAS_NAME } else { 0 };
+    out.put_u8(key | name);
+    if let Some(key) = &identity.key {
+        out.extend_from_slice(&key.0);
+    }
+    if let Some(name) = &identity.certified {
+        out.put_text(name);
+    }
+}
+
+fn read_identity(fields: &mut Fields) -> Option<Identity> {
+    let flags = fields.u8()?;
+    let mut identity = Identity::default();
+    if flags & HAS_KEY != 0 {
+        identity.key = Some(KeyPrint(fields.bytes(32)?.try_into().ok()?));
+    }
+    if flags & HAS_NAME != 0 {
+        identity.certified = Some(fields.text()?);
+    }
+    (flags & !(HAS_KEY | HAS_NAME) == 0).then_some(identity)
 }
 
 /// Reads a state file.
@@ -86,13 +131,13 @@ pub fn decode_state(bytes: &[u8]) -> Result<NodeState, StateError> {
     if version > VERSION {
         return Err(StateError::Newer(version));
     }
-    if version != VERSION || fields.u32() != Some((bytes.len() - 20) as u32) {
+    if version == 0 || fields.u32() != Some((bytes.len() - 20) as u32) {
         return Err(StateError::Damaged);
     }
-    read_body(&mut fields).ok_or(StateError::Damaged)
+    read_body(&mut fields, version).ok_or(StateError::Damaged)
 }
 
-fn read_body(fields: &mut Fields) -> Option<NodeState> {
+fn read_body(fields: &mut Fields, version: u32) -> Option<NodeState> {
     let node = NodeId(fields.u64()?);
     let role = match (fields.u8()?, fields.u16()?) {
         (0, 0) => Role::Main,
@@ -110,9 +155,22 @@ fn read_body(fields: &mut Fields) -> Option<NodeState> {
             2 => SyncMode::StrictSync,
             _ => return None,
         };
-        replicas.push(Registration { name, mode, address: fields.text()?, node: NodeId(fields.u64()?) });
+        let (address, node) = (fields.text()?, NodeId(fields.u64()?));
+        let identity = if version == 1 { Identity::default() } else { read_identity(fields)? };
+        replicas.push(Registration { name, mode, address, node, identity });
     }
-    fields.is_empty().then_some(NodeState { node, role, promised, promised_by, replicas })
+    let (mut cluster, mut members) = (None, Vec::new());
+    if version > 1 {
+        cluster = match fields.u8()? {
+            0 => None,
+            1 => Some(ClusterId(fields.u64()?)),
+            _ => return None,
+        };
+        for _ in 0..fields.u32()? {
+            members.push(Member { node: NodeId(fields.u64()?), identity: read_identity(fields)? });
+        }
+    }
+    fields.is_empty().then_some(NodeState { node, role, promised, promised_by, replicas, cluster, members })
 }
 
 #[cfg(test)]
@@ -131,15 +189,28 @@ mod tests {
                     mode: SyncMode::Sync,
                     address: "172.17.0.3:10000".to_owned(),
                     node: NodeId(7),
+                    identity: Identity { key: Some(KeyPrint([9; 32])), certified: None },
                 },
                 Registration {
                     name: "REP2".to_owned(),
                     mode: SyncMode::Async,
                     address: "[::1]:5000".to_owned(),
                     node: NodeId(8),
+                    identity: Identity { key: None, certified: Some("rep2".to_owned()) },
                 },
             ],
+            cluster: Some(ClusterId(3)),
+            members: vec![Member { node: NodeId(5), identity: Identity::default() }],
         }
+    }
+
+    /// The same as version 1 could say it.
+    fn example_1() -> NodeState {
+        let mut state = NodeState { cluster: None, members: vec![], ..example() };
+        for replica in &mut state.replicas {
+            replica.identity = Identity::default();
+        }
+        state
     }
 
     #[test]
@@ -166,26 +237,44 @@ mod tests {
     #[test]
     fn a_newer_version_is_refused_by_name() {
         let mut bytes = encode_state(&example());
-        bytes[8] = 2;
+        bytes[8] = 3;
         let end = bytes.len() - 4;
         let crc = crc32fast::hash(&bytes[..end]);
         bytes[end..].copy_from_slice(&crc.to_le_bytes());
-        assert_eq!(decode_state(&bytes), Err(StateError::Newer(2)));
+        assert_eq!(decode_state(&bytes), Err(StateError::Newer(3)));
+    }
+
+    fn hex(text: &str) -> Vec<u8> {
+        (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap()).collect()
     }
 
     /// Files of this version exist: whoever changes these bytes must raise the version and go on
     /// reading them.
     #[test]
     fn version_1_is_read_for_ever() {
-        let hex: String = encode_state(&example()).iter().map(|b| format!("{b:02x}")).collect();
-        assert_eq!(
-            hex,
-            concat!(
-                "894d475354410d0a0100000073000000080706050403020100000004000000000000000500000000",
-                "0000000600000000000000040000006f702d3102000000040000005245503101100000003137322e",
-                "31372e302e333a313030303007000000000000000400000052455032000a0000005b3a3a315d3a35",
-                "3030300800000000000000cbede74a",
-            )
-        );
+        let bytes = hex(concat!(
+            "894d475354410d0a0100000073000000080706050403020100000004000000000000000500000000",
+            "0000000600000000000000040000006f702d3102000000040000005245503101100000003137322e",
+            "31372e302e333a313030303007000000000000000400000052455032000a0000005b3a3a315d3a35",
+            "3030300800000000000000cbede74a",
+        ));
+        assert_eq!(decode_state(&bytes), Ok(example_1()));
     }
+
+    /// As above.
+    #[test]
+    fn version_2_is_read_for_ever() {
+        let bytes = encode_state(&example());
+        let text: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(text, VERSION_2);
+        assert_eq!(decode_state(&hex(VERSION_2)), Ok(example()));
+    }
+
+    const VERSION_2: &str = concat!(
+        "894d475354410d0a02000000b3000000080706050403020100000004000000000000000500000000",
+        "0000000600000000000000040000006f702d3102000000040000005245503101100000003137322e",
+        "31372e302e333a313030303007000000000000000109090909090909090909090909090909090909",
+        "090909090909090909090909090400000052455032000a0000005b3a3a315d3a3530303008000000",
+        "000000000204000000726570320103000000000000000100000005000000000000000038ce80a1",
+    );
 }

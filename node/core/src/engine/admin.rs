@@ -14,6 +14,7 @@ impl Engine {
             | Admin::SetRoleMain { .. }
             | Admin::Register { .. }
             | Admin::Drop { .. }
+            | Admin::Rewind { .. }
             | Admin::Fence { .. } => return self.tasks_waiting.push_back((token, command)),
             Admin::CreateSnapshot => return self.create_snapshot(token, out),
             Admin::ShowRole => Ok(AdminAnswer::Role(self.role)),

@@ -2,9 +2,10 @@
 
 use super::restart::Confirm;
 use super::{
-    AfterSave, CommitError, Effect, Engine, Outcome, Reign, ReplicaFailure, ReplicaFailureReason, Token,
+    AfterSave, CommitError, Effect, Engine, Outcome, Reign, ReplicaFailure, ReplicaFailureReason, SyncPolicy,
+    Token,
 };
-use crate::replication::{Message, RECORD_BYTES_MAX, next_incarnation, record_bytes};
+use crate::replication::{Link, Message, RECORD_BYTES_MAX, next_incarnation, record_bytes};
 use crate::storage::{Commit, Conflict};
 use crate::types::{Change, CommitRecord, Lsn, Position, Role, SyncMode, Time};
 
@@ -93,13 +94,28 @@ impl Engine {
         if !self.has_space {
             return Err(CommitError::NoSpace);
         }
-        let missing: Vec<_> = self
-            .links
-            .iter()
-            .filter(|link| link.registration.mode == SyncMode::StrictSync && !link.is_ready())
-            .map(|link| self.failure(&link.registration.name, SyncMode::StrictSync, link.absence))
-            .collect();
-        if missing.is_empty() { Ok(()) } else { Err(CommitError::StrictSync(missing)) }
+        if !self.has_lease() {
+            return Err(CommitError::NoLease);
+        }
+        let missing = self.missing(SyncMode::StrictSync);
+        if !missing.is_empty() {
+            return Err(CommitError::ReplicasMissing(missing));
+        }
+        if self.config.sync_policy == SyncPolicy::Reject {
+            let missing = self.missing(SyncMode::Sync);
+            let all = self.links.iter().filter(|link| link.registration.mode == SyncMode::Sync).count();
+            let needed = self.config.sync_min_acks.map_or(all, |k| k.min(all));
+            if all - missing.len() < needed {
+                return Err(CommitError::ReplicasMissing(missing));
+            }
+        }
+        Ok(())
+    }
+
+    fn missing(&self, mode: SyncMode) -> Vec<ReplicaFailure> {
+        let is_missing = |link: &&Link| link.registration.mode == mode && !link.is_ready();
+        let failure = |link: &Link| self.failure(&link.registration.name, mode, link.absence);
+        self.links.iter().filter(is_missing).map(failure).collect()
     }
 
     fn commit(&mut self, token: Token, mut commit: Commit, out: &mut Vec<Effect>) {
@@ -119,6 +135,9 @@ impl Engine {
         };
         if let Some(error) = refusal {
             return out.push(Effect::Resolve { token, outcome: Outcome::Failed(error) });
+        }
+        if self.has_strict_links() || self.config.sync_policy != SyncPolicy::Degrade {
+            self.begin_noting(out);
         }
         let lsn = self.log.last().next();
         let ts = self.graph.clock().take();
@@ -157,18 +176,16 @@ impl Engine {
     /// Applies, publishes and resolves every record at the head of the queue that is durable where
     /// it must be.
     pub(super) fn publish_ready(&mut self, out: &mut Vec<Effect>) {
+        let has_lease = self.has_lease();
         while let Some(head) = self.pending.front() {
             let (lsn, is_strict) = (head.position.lsn, head.is_strict);
-            let is_held = !self.is_forced && self.links.iter().any(|link| link.holds_up(lsn, is_strict));
+            let is_held = !self.is_forced && (!has_lease || self.is_held(lsn, is_strict));
             if lsn > self.log.durable() || is_held {
                 break;
             }
             let pending = self.pending.pop_front().expect("it has a head");
-            // Only a forced step gets here without every STRICT_SYNC replica.
-            let is_sure = !self
-                .links
-                .iter()
-                .any(|link| link.registration.mode == SyncMode::StrictSync && link.holds_up(lsn, is_strict));
+            // Only a forced step gets here without every STRICT_SYNC replica, or without a lease.
+            let is_sure = has_lease && !(is_strict && self.links.iter().any(|link| link.holds_up(lsn)));
             if !self.apply(&pending, out) {
                 return;
             }
@@ -189,6 +206,45 @@ impl Engine {
         self.tell_what_may_be_shown(out);
         self.resolve_shown(out);
         self.resolve_doubtful(out);
+    }
+
+    /// Returns whether a record must not be shown yet, for what replicas have not confirmed.
+    fn is_held(&self, lsn: Lsn, is_strict: bool) -> bool {
+        if is_strict && self.links.iter().any(|link| link.holds_up(lsn)) {
+            return true;
+        }
+        let (confirmed, possible, needed) = self.confirmations(lsn);
+        match self.config.sync_policy {
+            // Whoever can still confirm it is waited for, up to the time-out that sets it aside.
+            SyncPolicy::Degrade => confirmed < needed && possible > 0,
+            SyncPolicy::Block | SyncPolicy::Reject => confirmed < needed,
+        }
+    }
+
+    /// Returns how many SYNC replicas have confirmed a record, how many more are up to date and may do so,
+    /// and how many must.
+    fn confirmations(&self, lsn: Lsn) -> (usize, usize, usize) {
+        let (mut confirmed, mut possible, mut all) = (0, 0, 0);
+        for link in self.links.iter().filter(|link| link.counts_for(lsn)) {
+            all += 1;
+            if link.applied >= lsn {
+                confirmed += 1;
+            } else if link.is_ready() {
+                possible += 1;
+            }
+        }
+        (confirmed, possible, self.config.sync_min_acks.map_or(all, |k| k.min(all)))
+    }
+
+    /// Returns whether this MAIN knows that a majority followed it until just now, where that is asked for.
+    ///
+    /// An answer counts from the moment its question left, so whoever fenced a majority of the cluster knows
+    /// that this is over one lease later.
+    pub(super) fn has_lease(&self) -> bool {
+        let Some(lease) = self.config.main_lease else { return true };
+        let follows = |link: &&Link| link.followed_at.is_some_and(|at| self.now - at < lease);
+        let (with_it, all) = (1 + self.links.iter().filter(follows).count(), 1 + self.links.len());
+        with_it > all / 2
     }
 
     /// Makes a record visible. False where the graph did not take it and the node halts.
@@ -241,18 +297,17 @@ impl Engine {
         }
     }
 
-    /// Tells clients whose record waits for a STRICT_SYNC replica that is gone.
+    /// Tells clients whose record waits for replicas that are gone, or for a lease.
     ///
-    /// The record stays: the replica may hold it, so it can only be committed later.
+    /// The record stays: a replica may hold it, so it can only be committed later.
     fn resolve_doubtful(&mut self, out: &mut Vec<Effect>) {
-        let is_gone = |lsn: Lsn| {
-            self.links.iter().any(|l| {
-                l.registration.mode == SyncMode::StrictSync && !l.is_ready() && l.holds_up(lsn, true)
-            })
-        };
+        let has_lease = self.has_lease();
+        if has_lease && self.config.sync_policy == SyncPolicy::Degrade && !self.has_strict_links() {
+            return;
+        }
         let mut doubtful = Vec::new();
         for (index, pending) in self.pending.iter().enumerate() {
-            if pending.token.is_some() && pending.is_strict && is_gone(pending.position.lsn) {
+            if pending.token.is_some() && self.is_doubtful(pending, has_lease) {
                 doubtful.push(index);
             }
         }
@@ -260,15 +315,37 @@ impl Engine {
             let position = self.pending[index].position;
             // A STRICT_SYNC replica shows a record only after this MAIN does: that it is durable there is all that
             // can be asked of it.
+            let lacks = |link: &&Link| {
+                link.holds_up(position.lsn) || (link.counts_for(position.lsn) && link.applied < position.lsn)
+            };
             let failed = self
                 .links
                 .iter()
-                .filter(|link| link.holds_up(position.lsn, true))
+                .filter(lacks)
                 .map(|link| self.failure(&link.registration.name, link.registration.mode, link.absence))
                 .collect();
             if let Some(token) = self.pending[index].token.take() {
                 out.push(Effect::Resolve { token, outcome: Outcome::InDoubt { position, failed } });
             }
+        }
+    }
+
+    fn is_doubtful(&self, pending: &Pending, has_lease: bool) -> bool {
+        let lsn = pending.position.lsn;
+        let is_over = |limit: std::time::Duration| self.now - pending.since >= limit;
+        let lacks_strict =
+            pending.is_strict && self.links.iter().any(|link| !link.is_ready() && link.holds_up(lsn));
+        if lacks_strict {
+            return !self.config.wait_in_doubt || is_over(self.config.block_timeout);
+        }
+        if !has_lease && is_over(self.config.sync_timeout) {
+            return true;
+        }
+        let (confirmed, possible, needed) = self.confirmations(lsn);
+        match self.config.sync_policy {
+            SyncPolicy::Degrade => false,
+            SyncPolicy::Block => confirmed < needed && is_over(self.config.block_timeout),
+            SyncPolicy::Reject => confirmed + possible < needed,
         }
     }
 
@@ -284,8 +361,9 @@ impl Engine {
                 continue;
             }
             for link in &mut self.links {
-                let holds_up = link.holds_up(lsn, is_strict)
-                    || (link.registration.mode == SyncMode::StrictSync && link.applied < lsn);
+                let mode = link.registration.mode;
+                let holds_up =
+                    mode != SyncMode::Async && link.applied < lsn && (mode == SyncMode::Sync || is_strict);
                 if link.is_ready() && holds_up {
                     link.set_aside(end, ReplicaFailureReason::TimedOut);
                 }
@@ -295,12 +373,14 @@ impl Engine {
 
     /// Names the replicas whose mode promised more for `lsn` than they confirmed.
     fn failures(&self, lsn: Lsn) -> Vec<ReplicaFailure> {
-        let has_failed = |link: &&crate::replication::Link| {
-            link.registration.mode != SyncMode::Async && link.registered_at < lsn && link.applied < lsn
+        let (confirmed, _, needed) = self.confirmations(lsn);
+        let has_failed = |link: &&Link| match link.registration.mode {
+            SyncMode::Async => false,
+            SyncMode::Sync => confirmed < needed && link.counts_for(lsn) && link.applied < lsn,
+            SyncMode::StrictSync => link.registered_at < lsn && link.applied < lsn,
         };
-        let failure = |link: &crate::replication::Link| {
-            self.failure(&link.registration.name, link.registration.mode, link.absence)
-        };
+        let failure =
+            |link: &Link| self.failure(&link.registration.name, link.registration.mode, link.absence);
         self.links.iter().filter(has_failed).map(failure).collect()
     }
 

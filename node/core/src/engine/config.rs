@@ -2,11 +2,37 @@
 
 use std::time::Duration;
 
+/// What becomes of a commit that too few SYNC replicas can confirm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncPolicy {
+    /// It commits all the same and is told as degraded.
+    Degrade,
+    /// It waits, unseen by readers of MAIN, until enough replicas are back; its client is told that it is
+    /// in doubt when [`EngineConfig::block_timeout`] is over.
+    Block,
+    /// It is refused before it is written. One whose replicas vanish after that is in doubt, and waits
+    /// as with `Block`.
+    Reject,
+}
+
 /// Limits and policies of an engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineConfig {
     /// How long a silent SYNC replica holds up a commit.
     pub sync_timeout: Duration,
+    pub sync_policy: SyncPolicy,
+    /// How many of the registered SYNC replicas must confirm a commit; `None` for all of them.
+    pub sync_min_acks: Option<usize>,
+    /// Whether the client of a STRICT_SYNC commit in doubt is kept waiting for the outcome, up to
+    /// `block_timeout`, and not told at once.
+    pub wait_in_doubt: bool,
+    /// How long a commit that waits for replicas to come back holds up its client.
+    pub block_timeout: Duration,
+    /// A MAIN that has not heard from a majority of its cluster (itself counted) for that long takes no
+    /// writes and says yes to none. `None`: no lease.
+    pub main_lease: Option<Duration>,
+    /// Whether a REPLICA that is told that it diverged cuts its log back to the common part by itself.
+    pub auto_rewind: bool,
     /// A connection without any message for that long is given up.
     pub liveness_timeout: Duration,
     /// How often MAIN asks an idle replica for a sign of life.
@@ -38,6 +64,12 @@ impl Default for EngineConfig {
     fn default() -> EngineConfig {
         EngineConfig {
             sync_timeout: Duration::from_secs(10),
+            sync_policy: SyncPolicy::Degrade,
+            sync_min_acks: None,
+            wait_in_doubt: false,
+            block_timeout: Duration::from_secs(30),
+            main_lease: None,
+            auto_rewind: false,
             liveness_timeout: Duration::from_secs(3),
             ping_every: Duration::from_millis(500),
             confirm_wait: Duration::from_secs(2),

@@ -2,13 +2,16 @@
 
 use super::roles::Task;
 use super::{AfterSave, Effect, Engine, PeerId};
-use crate::replication::{Following, Message, PROTOCOL, Refusal, RefusalReason, check_append, check_hello};
-use crate::types::{CommitRecord, Epoch, Lsn, NodeId, Role};
+use crate::replication::{
+    Following, Greeting, Message, PROTOCOL, Refusal, RefusalReason, check_append, check_hello,
+};
+use crate::types::{CommitRecord, Epoch, Lsn, Member, Role};
 
 impl Engine {
     pub(super) fn on_main_message(&mut self, peer: PeerId, message: Message, out: &mut Vec<Effect>) {
-        if let Message::Hello { protocol, to, epoch, .. } = message {
-            return self.on_hello(peer, protocol, to, epoch, out);
+        if let Message::Hello { protocol, node, to, epoch, cluster, members, .. } = message {
+            let greeting = Greeting { protocol, node, to, epoch, cluster };
+            return self.on_hello(peer, &greeting, members, out);
         }
         // Anything else is heard only from the MAIN that this node follows, on its newest connection.
         if self.following.as_ref().is_none_or(|f| f.peer != peer) {
@@ -20,6 +23,20 @@ impl Engine {
             }
             Message::Publish { apply_to } => self.allow(apply_to),
             Message::Fetch { from } => self.on_fetch(from, out),
+            Message::Members { members } => {
+                self.take_members(members);
+                self.save(AfterSave::Nothing, out);
+            }
+            Message::Release => {
+                self.state.cluster = None;
+                self.state.members.clear();
+                self.save(AfterSave::Nothing, out);
+                self.leave_main("it dropped this replica", None, out);
+            }
+            Message::Diverged { common } if self.config.auto_rewind && self.task.is_none() => {
+                self.start_rewind(None, common, out);
+            }
+            Message::Diverged { .. } => {}
             Message::Ping { sequence } => {
                 out.push(Effect::Send { peer, message: Message::Pong { sequence } });
             }
@@ -27,21 +44,48 @@ impl Engine {
         }
     }
 
-    fn on_hello(&mut self, peer: PeerId, protocol: u16, to: NodeId, epoch: Epoch, out: &mut Vec<Effect>) {
+    fn on_hello(&mut self, peer: PeerId, greeting: &Greeting, members: Vec<Member>, out: &mut Vec<Effect>) {
         self.strangers.remove(&peer);
-        self.seen = self.seen.max(epoch.number);
         let is_leaving = matches!(self.task, Some(Task::Promote { .. }));
         let role = if is_leaving { Role::Main } else { self.role };
-        if let Err(refusal) = check_hello(&self.state, role, protocol, to, epoch) {
+        let identity = self.lines.get(&peer).map(|line| line.identity.clone()).unwrap_or_default();
+        if let Err(refusal) = check_hello(&self.state, role, greeting, &identity) {
             return self.turn_away(peer, refusal, out);
         }
+        self.seen = self.seen.max(greeting.epoch.number);
         if !self.has_space {
             let text = "the disk of the replica is full".to_owned();
             return self.turn_away(peer, Refusal { reason: RefusalReason::Full, text }, out);
         }
+        if matches!(self.task, Some(Task::Rewind { .. })) {
+            let text = "the replica is cutting its log back".to_owned();
+            return self.turn_away(peer, Refusal { reason: RefusalReason::Gap, text }, out);
+        }
         self.leave_main("a newer connection takes its place", None, out);
-        self.promise(epoch, out);
-        self.following = Some(Following::new(peer, epoch));
+        let before = self.state.clone();
+        if greeting.epoch > self.state.promised {
+            self.state.promised = greeting.epoch;
+            self.state.promised_by = String::new();
+        }
+        self.following = Some(Following::new(peer, greeting.node, identity, greeting.epoch));
+        if greeting.cluster.is_some() {
+            self.state.cluster = greeting.cluster;
+            self.take_members(members);
+        }
+        if self.state != before {
+            self.save(AfterSave::Nothing, out);
+        }
+    }
+
+    /// Keeps whom MAIN counts as the cluster, and what its own connection proved of itself.
+    fn take_members(&mut self, mut members: Vec<Member>) {
+        let Some(following) = &self.following else { return };
+        for member in &mut members {
+            if member.node == following.main {
+                member.identity = following.identity.clone();
+            }
+        }
+        self.state.members = members;
     }
 
     fn turn_away(&mut self, peer: PeerId, refusal: Refusal, out: &mut Vec<Effect>) {
@@ -89,6 +133,9 @@ impl Engine {
             return self.leave_main(&refusal.text, Some(refusal.reason), out);
         }
         self.promise(epoch, out);
+        if records.last().is_some_and(|last| last.lsn > apply_to) {
+            self.begin_noting(out);
+        }
         for record in records {
             // Read before it is written: a record that this version does not know stays out of the log.
             let changes = match self.graph.decode(&record.payload) {
@@ -149,10 +196,11 @@ impl Engine {
             following.owes_welcome = false;
             following.told = (durable, applied);
             let message = Message::Welcome {
-                protocol: PROTOCOL,
+                protocol: self.lines.get(&peer).map_or(PROTOCOL, |line| line.protocol),
                 node: self.state.node,
                 promised: self.state.promised,
                 end: self.log.end().clone(),
+                partial: None,
             };
             return out.push(Effect::Send { peer, message });
         }

@@ -1,8 +1,9 @@
 //! What goes into the engine and what comes out of it.
 
+use super::Recovered;
 pub use crate::durability::SnapshotHeader;
-use crate::replication::Message;
-pub use crate::replication::{PeerId, ReplicaFailureReason};
+use crate::replication::{Line, Message};
+pub use crate::replication::{PartialSnapshot, PeerId, ReplicaFailureReason};
 use crate::storage::{Commit, Graph, View};
 use crate::types::{CommitRecord, History, Lsn, NodeState, Position, SyncMode};
 use std::sync::Arc;
@@ -32,8 +33,9 @@ pub enum Input {
     WalSpace { enough: bool },
     /// Answers [`Effect::Listen`].
     Listening { result: Result<(), String> },
-    /// A connection stands: one that was dialled, or one that was accepted.
-    PeerUp { peer: PeerId, dialled: bool },
+    /// A connection stands: one that was dialled, or one that was accepted. `line` is what its handshake
+    /// settled.
+    PeerUp { peer: PeerId, dialled: bool, line: Line },
     /// A dial failed, or a connection ended. The last word about this peer.
     PeerDown { peer: PeerId, reason: String },
     /// A message came in. Messages of one lane of one peer come in the order they were sent.
@@ -48,6 +50,8 @@ pub enum Input {
     /// A whole snapshot came from a peer, was checked, and stands in a temporary file; `graph`
     /// holds what it says.
     SnapshotReceived { peer: PeerId, header: SnapshotHeader, graph: Arc<Graph> },
+    /// Answers [`Effect::Rewind`]: what the node is after that, or why nothing was cut.
+    Rewound { result: Result<Box<Recovered>, String> },
     /// Answers [`Effect::InstallSnapshot`]: renamed and synced, older WAL gone.
     SnapshotInstalled { lsn: Lsn },
 }
@@ -79,6 +83,13 @@ pub enum Effect {
     SendSnapshot { peer: PeerId, header: SnapshotHeader, view: View },
     /// Makes the received snapshot this node's own and forgets the log before it. Disk lane.
     InstallSnapshot { header: SnapshotHeader },
+    /// Notes that the log may be shown up to `lsn` and not further. Disk lane.
+    ///
+    /// The first note is synced before anything that follows it in the lane. Later ones are only written:
+    /// they survive the process, and an older one in their place is safe.
+    NoteDecided { lsn: Lsn, is_first: bool },
+    /// Keeps the part of the log after `to` aside, cuts it off, and rebuilds the graph. Disk lane.
+    Rewind { to: Position },
     /// Removes segments that hold only records before `before`. Disk lane.
     DropWal { before: Lsn },
     /// Tells a client how its commit ended.
@@ -128,8 +139,10 @@ pub enum CommitError {
     Fenced,
     /// MAIN has not yet asked its replicas since its start. A retry can help.
     Unconfirmed,
-    /// STRICT_SYNC replicas are missing; nothing was written.
-    StrictSync(Vec<ReplicaFailure>),
+    /// STRICT_SYNC replicas are missing, or with `SyncPolicy::Reject` SYNC ones; nothing was written.
+    ReplicasMissing(Vec<ReplicaFailure>),
+    /// This MAIN has not heard from a majority of its cluster for as long as its lease. A retry can help.
+    NoLease,
     /// No room on disk; nothing was written. A retry can help.
     NoSpace,
     /// The changes of one commit are too many for one record.
@@ -163,6 +176,8 @@ pub enum Admin {
     Fence { epoch: u64, by: String },
     /// `CONFIRM REPLICATION ROLE MAIN`
     ConfirmMain,
+    /// `REWIND REPLICATION TO "position"`: a REPLICA cuts its log back to a record that its MAIN has too.
+    Rewind { to: Position },
     /// `SHOW TRANSACTION OUTCOME "position"`
     TransactionOutcome { position: Position },
     /// `CREATE SNAPSHOT`; answered once it is durable.

@@ -4,7 +4,7 @@ use super::{AfterSave, Effect, Engine, PeerId, Reign, ReplicaFailureReason, Snap
 use crate::replication::{
     Comparison, LinkState, LogEnd, Message, PROTOCOL, RefusalReason, compare, fence_epoch, record_bytes,
 };
-use crate::types::{CommitRecord, Epoch, Lsn, NodeId, Role};
+use crate::types::{CommitRecord, Epoch, Identity, Lsn, Member, NodeId, Position, Registration, Role, Time};
 
 impl Engine {
     /// Dials whoever is due, asks for signs of life, gives up who gave none.
@@ -31,7 +31,11 @@ impl Engine {
                 self.lose_link(index, "it gives no sign of life", out);
                 continue;
             }
-            if self.now - link.pinged >= self.config.ping_every
+            let ping_every = self
+                .config
+                .main_lease
+                .map_or(self.config.ping_every, |lease| self.config.ping_every.min(lease / 4));
+            if self.now - link.pinged >= ping_every
                 && let Some(peer) = link.peer
             {
                 link.pinged = self.now;
@@ -55,9 +59,10 @@ impl Engine {
     }
 
     pub(super) fn greet(&mut self, index: usize, out: &mut Vec<Effect>) {
-        let hello = self.hello(self.links[index].registration.node);
+        let Some(peer) = self.links[index].peer else { return };
+        let hello = self.hello(peer, self.links[index].registration.node);
         let link = &mut self.links[index];
-        if let (LinkState::Dialing, Some(peer)) = (&link.state, link.peer) {
+        if link.state == LinkState::Dialing {
             link.state = LinkState::Greeting;
             link.since = self.now;
             link.heard = Some(self.now);
@@ -65,13 +70,33 @@ impl Engine {
         }
     }
 
-    pub(super) fn hello(&self, to: NodeId) -> Message {
+    pub(super) fn hello(&self, peer: PeerId, to: NodeId) -> Message {
         Message::Hello {
-            protocol: PROTOCOL,
+            protocol: self.lines.get(&peer).map_or(PROTOCOL, |line| line.protocol),
             node: self.state.node,
             to,
             epoch: self.reign_epoch(),
             end: self.log.end().clone(),
+            cluster: Some(self.state.cluster_id()),
+            members: self.members(),
+        }
+    }
+
+    /// Names everyone in the cluster. What this node's own connection proves, the others see themselves.
+    fn members(&self) -> Vec<Member> {
+        let own = Member { node: self.state.node, identity: Identity::default() };
+        let replica = |r: &Registration| Member { node: r.node, identity: r.identity.clone() };
+        std::iter::once(own).chain(self.state.replicas.iter().map(replica)).collect()
+    }
+
+    /// Tells every replica that is there who belongs to the cluster now.
+    pub(super) fn tell_members(&self, out: &mut Vec<Effect>) {
+        for link in &self.links {
+            if let Some(peer) = link.peer
+                && !matches!(link.state, LinkState::Dialing | LinkState::Down { .. })
+            {
+                self.send_if_known(peer, Message::Members { members: self.members() }, out);
+            }
         }
     }
 
@@ -86,6 +111,10 @@ impl Engine {
 
     fn set_diverged(&mut self, index: usize, common: Lsn, theirs: Lsn, out: &mut Vec<Effect>) {
         let why = divergence(common, self.log.last(), theirs);
+        if let (Some(peer), Some(epoch)) = (self.links[index].peer, self.log.end().history.epoch_of(common)) {
+            let common = Position { epoch, lsn: common };
+            self.send_if_known(peer, Message::Diverged { common }, out);
+        }
         self.lose_link(index, &why, out);
         self.links[index].absence = ReplicaFailureReason::Diverged;
     }
@@ -109,11 +138,19 @@ impl Engine {
             Message::Tail { prev, prev_chain, records } => {
                 self.on_tail(index, prev, prev_chain, records, out);
             }
-            Message::Pong { .. } => {}
+            Message::Pong { sequence } => {
+                let link = &mut self.links[index];
+                if sequence <= self.now.0 {
+                    link.followed_at = link.followed_at.max(Some(Time(sequence)));
+                }
+            }
             Message::Hello { .. }
             | Message::Append { .. }
             | Message::Publish { .. }
             | Message::Fetch { .. }
+            | Message::Members { .. }
+            | Message::Release
+            | Message::Diverged { .. }
             | Message::Ping { .. } => self.lose_link(index, "it speaks as a MAIN would", out),
         }
     }
@@ -150,6 +187,22 @@ impl Engine {
             let why = format!("wrong node: {node} answers there, {} was registered", link.registration.node);
             return self.lose_link(index, &why, out);
         }
+        let identity = link.peer.and_then(|peer| self.lines.get(&peer)).map(|line| line.identity.clone());
+        let identity = identity.unwrap_or_default();
+        if !identity.agrees_with(&link.registration.identity) {
+            let why = "wrong node: its key or certificate is not the one that was registered".to_owned();
+            return self.lose_link(index, &why, out);
+        }
+        // Renewed certificates bring new keys; a cluster of an earlier version had none.
+        if identity != Identity::default() && identity != link.registration.identity {
+            link.registration.identity = identity.clone();
+            let name = link.registration.name.clone();
+            if let Some(registration) = self.state.replicas.iter_mut().find(|r| r.name == name) {
+                registration.identity = identity;
+                self.save(AfterSave::Nothing, out);
+            }
+        }
+        let link = &mut self.links[index];
         link.has_answered = true;
         self.stream_from(index, &end, out);
     }

@@ -68,17 +68,23 @@ pub fn recover_node(
             ts: 0,
             history: Default::default(),
             wal_from: Lsn(1),
+            is_noting: false,
+            held: Vec::new(),
         };
         return Ok((recovered, None));
     };
+    let mut history = found.history.clone();
+    history.cut_after(found.applied.position.lsn);
     let recovered = Recovered {
         state: found.state.clone(),
         graph: builder.graph(),
-        last: found.last,
-        chain: found.chain,
-        ts: found.ts,
-        history: found.history.clone(),
+        last: found.applied.position,
+        chain: found.applied.chain,
+        ts: found.applied.ts,
+        history,
         wal_from: found.wal_from,
+        is_noting: found.decided.is_some(),
+        held: found.held.clone(),
     };
     Ok((recovered, Some(found)))
 }

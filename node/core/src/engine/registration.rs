@@ -8,7 +8,7 @@ use super::links::divergence;
 use super::roles::Task;
 use super::{AdminAnswer, AdminError, AfterSave, Effect, Engine, PeerId, Reign, Token};
 use crate::replication::{Comparison, Link, LinkState, LogEnd, Message, RefusalReason, promotion_epoch};
-use crate::types::{NodeId, Registration, Role, SyncMode, Time};
+use crate::types::{NodeId, Position, Registration, Role, SyncMode, Time};
 
 /// A replica that is not yet registered.
 #[derive(Debug)]
@@ -31,7 +31,6 @@ enum Stage {
     Saving {
         peer: Option<PeerId>,
         end: LogEnd,
-        node: NodeId,
     },
 }
 
@@ -149,9 +148,9 @@ impl Engine {
     }
 
     pub(super) fn greet_candidate(&mut self, out: &mut Vec<Effect>) {
-        let hello = self.hello(NodeId(0));
-        let Some(candidate) = self.candidate() else { return };
-        if let Stage::Dialing(peer) = candidate.stage {
+        let Some(&mut Candidate { stage: Stage::Dialing(peer), .. }) = self.candidate() else { return };
+        let hello = self.hello(peer, NodeId(0));
+        if let Some(candidate) = self.candidate() {
             candidate.stage = Stage::Greeting(peer);
             out.push(Effect::Send { peer, message: hello });
         }
@@ -162,18 +161,16 @@ impl Engine {
             Message::Welcome { node, promised, end, .. } => {
                 self.seen = self.seen.max(promised.number);
                 if let Err(error) = self.check_candidate(node, &end) {
+                    self.tell_candidate_diverged(&error, &end, out);
                     return self.refuse_candidate(error, out);
                 }
                 let Some(candidate) = self.candidate() else { return };
                 let Stage::Greeting(peer) = candidate.stage else { return };
-                let registration = Registration {
-                    name: candidate.name.clone(),
-                    mode: candidate.mode,
-                    address: candidate.address.clone(),
-                    node,
-                };
-                candidate.stage = Stage::Saving { peer: Some(peer), end, node };
-                self.state.replicas.push(registration);
+                let (name, mode) = (candidate.name.clone(), candidate.mode);
+                let address = candidate.address.clone();
+                candidate.stage = Stage::Saving { peer: Some(peer), end };
+                let identity = self.lines.get(&peer).map(|line| line.identity.clone()).unwrap_or_default();
+                self.state.replicas.push(Registration { name, mode, address, node, identity });
                 self.save(AfterSave::Task, out);
             }
             Message::Refused { node, reason, promised, end, text } => {
@@ -219,6 +216,18 @@ impl Engine {
         self.save(AfterSave::Reign(self.state.promised), out);
     }
 
+    /// Says where both logs part, so that the other side can cut its own back.
+    fn tell_candidate_diverged(&mut self, error: &AdminError, end: &LogEnd, out: &mut Vec<Effect>) {
+        let Comparison::Diverged { common } = self.compare_with(end) else { return };
+        let epoch = self.log.end().history.epoch_of(common);
+        if let (AdminError::Diverged(_), Some(epoch)) = (error, epoch)
+            && let Some(&mut Candidate { stage: Stage::Greeting(peer), .. }) = self.candidate()
+        {
+            let common = Position { epoch, lsn: common };
+            self.send_if_known(peer, Message::Diverged { common }, out);
+        }
+    }
+
     fn check_candidate(&self, node: NodeId, end: &LogEnd) -> Result<(), AdminError> {
         if node == self.state.node {
             return Err(AdminError::Unreachable("this node itself answers there".into()));
@@ -252,11 +261,11 @@ impl Engine {
 
     /// The registration is durable: records may flow.
     pub(super) fn registered(&mut self, candidate: Candidate, out: &mut Vec<Effect>) {
-        let Stage::Saving { peer, end, node } = candidate.stage else {
+        let Candidate { token, name, stage: Stage::Saving { peer, end, .. }, .. } = candidate else {
             unreachable!("only a greeted candidate is written down");
         };
-        let Candidate { token, name, mode, address, .. } = candidate;
-        let registration = Registration { name: name.clone(), mode, address, node };
+        let registration = self.state.replicas.iter().find(|r| r.name == name);
+        let registration = registration.expect("it was written down under that name").clone();
         let mut link = Link::new(registration, self.log.last(), self.now);
         link.has_answered = true;
         link.peer = peer;
@@ -269,6 +278,7 @@ impl Engine {
         if peer.is_some() {
             self.stream_from(self.links.len() - 1, &end, out);
         }
+        self.tell_members(out);
         let deadline = self.now + self.config.register_wait;
         self.ready_waits.push(ReadyWait { name, token, deadline });
     }
@@ -294,6 +304,7 @@ impl Engine {
         };
         let link = self.links.remove(index);
         if let Some(peer) = link.peer {
+            self.send_if_known(peer, Message::Release, out);
             out.push(Effect::Hangup { peer, reason: "the replica is dropped".into() });
         }
         self.ready_waits.retain(|wait| {
@@ -304,6 +315,7 @@ impl Engine {
             !is_dropped
         });
         self.state.replicas.retain(|r| r.name != name);
+        self.tell_members(out);
         self.save(AfterSave::Task, out);
         self.task = Some(Task::Drop { token });
     }

@@ -7,11 +7,12 @@
 //! caught up, or when the time is over. The first append then takes a new incarnation, so a
 //! record that was lost everywhere never shares its name with another one.
 
+use super::commit::Pending;
 use super::snapshot::Snapshots;
 use super::{Effect, Engine, EngineConfig, Recovered, Reign, Shared, shared};
 use crate::replication::{LagTrack, Link, LinkState, Log, LogEnd, ReplicaFailureReason};
 use crate::storage::InFlight;
-use crate::types::{Epoch, Role, SyncMode, Time};
+use crate::types::{CommitRecord, Epoch, Role, SyncMode, Time};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -29,7 +30,7 @@ pub(super) enum Confirm {
 impl Engine {
     /// Begins a life of the node with what its disk holds.
     pub fn start(now: Time, config: EngineConfig, recovered: Recovered, out: &mut Vec<Effect>) -> Engine {
-        let Recovered { state, graph, last, chain, ts, history, wal_from } = recovered;
+        let Recovered { state, graph, last, chain, ts, history, wal_from, is_noting, held } = recovered;
         assert_eq!(graph.published(), last.lsn, "recovery publishes what the log holds");
         let log = Log::new(LogEnd { last, chain, history }, ts, config.live_bytes_max);
         let confirm = if state.role == Role::Main && !state.replicas.is_empty() {
@@ -42,6 +43,7 @@ impl Engine {
             role: state.role,
             is_writable: false,
             is_settled: false,
+            is_pairing_open: false,
             epoch: state.promised,
             history: log.end().history.clone(),
             last: last.lsn,
@@ -61,6 +63,7 @@ impl Engine {
             wal_from,
             applied: last,
             applied_chain: chain,
+            noted: is_noting.then_some(last.lsn),
             pending: VecDeque::new(),
             reign: Reign::NotBegun,
             last_reign: if state.promised.node == state.node { state.promised } else { Epoch::default() },
@@ -78,6 +81,7 @@ impl Engine {
             lag: LagTrack::new(last.lsn, ts, now),
             following: None,
             strangers: BTreeMap::new(),
+            lines: BTreeMap::new(),
             may_show: last.lsn,
             installing: None,
             task: None,
@@ -87,12 +91,33 @@ impl Engine {
             log,
             config,
         };
+        engine.take_up(held, out);
         match engine.role {
             Role::Replica { port } => out.push(Effect::Listen { port }),
             Role::Main => engine.tend_links(out),
         }
         engine.carry_on(out);
         engine
+    }
+
+    /// Puts records that were in the log and not decided back into the queue.
+    fn take_up(&mut self, held: Vec<CommitRecord>, out: &mut Vec<Effect>) {
+        for record in held {
+            let changes = match self.graph.decode(&record.payload) {
+                Ok(changes) => changes,
+                Err(error) => {
+                    let why = format!("record {} of the log cannot be read: {error}", record.position());
+                    return self.halt(why, out);
+                }
+            };
+            let chain = self.log.append(&record);
+            self.log.synced(record.lsn);
+            let (position, ts, since) = (record.position(), record.ts, self.now);
+            let pending = Pending { position, ts, chain, changes, token: None, is_strict: true, since };
+            self.pending.push_back(pending);
+            // A transaction that began before may have been given ids that these records use.
+            self.oldest_read = record.lsn;
+        }
     }
 
     pub(super) fn check_confirm(&mut self) {

@@ -11,19 +11,39 @@
 
 use super::registration::Candidate;
 use super::{
-    Admin, AdminAnswer, AdminError, AfterSave, CommitError, Effect, Engine, Reign, Token, restart::Confirm,
+    Admin, AdminAnswer, AdminError, AfterSave, CommitError, Effect, Engine, Recovered, Reign, Token,
+    restart::Confirm,
 };
-use crate::replication::{LagTrack, Link, RefusalReason, fence_epoch, promotion_epoch};
-use crate::types::{Epoch, Role, Time};
+use crate::replication::{LagTrack, Link, LogEnd, RefusalReason, fence_epoch, promotion_epoch};
+use crate::types::{Epoch, Lsn, Position, Role, Time};
 
 /// The command under way.
 #[derive(Debug)]
 pub(super) enum Task {
-    Demote { token: Token, port: u16, stage: Demotion },
-    Promote { token: Token, epoch: Epoch, is_saving: bool },
-    Fence { token: Token, is_saved: bool },
+    Demote {
+        token: Token,
+        port: u16,
+        stage: Demotion,
+    },
+    Promote {
+        token: Token,
+        epoch: Epoch,
+        is_saving: bool,
+    },
+    Fence {
+        token: Token,
+        is_saved: bool,
+    },
     Register(Candidate),
-    Drop { token: Token },
+    Drop {
+        token: Token,
+    },
+    /// Asked for by an operator, or by the node itself.
+    Rewind {
+        token: Option<Token>,
+        to: Position,
+        is_cutting: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +73,7 @@ impl Engine {
                     }
                 }
                 Some(Task::Register(_)) => self.carry_on_registration(out),
+                Some(Task::Rewind { is_cutting: false, .. }) => self.settle_rewind(out),
                 _ => {}
             }
             if self.task.is_some() {
@@ -83,6 +104,7 @@ impl Engine {
             }
             Admin::Drop { name } => self.start_drop(token, &name, out),
             Admin::Fence { epoch, by } => self.start_fence(token, epoch, by, out),
+            Admin::Rewind { to } => self.start_rewind(Some(token), to, out),
             _ => unreachable!("answered when it arrived"),
         }
     }
@@ -130,6 +152,9 @@ impl Engine {
         *stage = Demotion::Saving;
         self.state.role = Role::Replica { port: *port };
         self.state.replicas.clear();
+        // The first MAIN that greets it takes it in.
+        self.state.cluster = None;
+        self.state.members.clear();
         for link in std::mem::take(&mut self.links) {
             if let Some(peer) = link.peer {
                 out.push(Effect::Hangup { peer, reason: "this MAIN becomes a REPLICA".into() });
@@ -205,6 +230,64 @@ impl Engine {
         self.task = Some(Task::Fence { token, is_saved: false });
     }
 
+    /// Begins to cut the log back to a record that the MAIN of this REPLICA has too.
+    pub(super) fn start_rewind(&mut self, token: Option<Token>, to: Position, out: &mut Vec<Effect>) {
+        let holds_it = to.lsn <= self.log.last() && self.log.end().history.epoch_of(to.lsn) == Some(to.epoch);
+        let result = if self.role == Role::Main {
+            Err(AdminError::Refused("only a REPLICA is rewound; demote this node first".into()))
+        } else if !holds_it || to.lsn == Lsn::ZERO {
+            Err(AdminError::Refused(format!(
+                "the log, which ends at {}, has no record {to}",
+                self.log.position()
+            )))
+        } else if to.lsn == self.log.last() {
+            Ok(AdminAnswer::Done)
+        } else {
+            self.leave_main("it cuts its log back", Some(RefusalReason::Gap), out);
+            self.task = Some(Task::Rewind { token, to, is_cutting: false });
+            return;
+        };
+        if let Some(token) = token {
+            out.push(Effect::Answer { token, result });
+        }
+    }
+
+    pub(super) fn is_rewinding(&self) -> bool {
+        matches!(self.task, Some(Task::Rewind { .. }))
+    }
+
+    fn settle_rewind(&mut self, out: &mut Vec<Effect>) {
+        let is_settled = self.log.is_settled() && self.installing.is_none() && self.saves.is_empty();
+        // One that holds more than the cut log must not appear after it.
+        if !is_settled || self.is_writing_snapshot() {
+            return;
+        }
+        if let Some(Task::Rewind { to, is_cutting, .. }) = &mut self.task {
+            *is_cutting = true;
+            out.push(Effect::Rewind { to: *to });
+        }
+    }
+
+    /// Goes over to what is left in one step: readers see the old branch or the common part.
+    pub(super) fn on_rewound(&mut self, result: Result<Box<Recovered>, String>, out: &mut Vec<Effect>) {
+        let Some(Task::Rewind { token, .. }) = self.task.take() else { return };
+        let result = match result {
+            Ok(recovered) => {
+                let Recovered { graph, last, chain, ts, history, wal_from, .. } = *recovered;
+                self.graph = graph;
+                self.pending.clear();
+                (self.applied, self.applied_chain, self.wal_from) = (last, chain, wal_from);
+                self.may_show = last.lsn;
+                self.log.replace(LogEnd { last, chain, history }, ts);
+                Ok(AdminAnswer::Done)
+            }
+            Err(why) => Err(AdminError::Refused(why)),
+        };
+        if let Some(token) = token {
+            out.push(Effect::Answer { token, result });
+        }
+    }
+
     pub(super) fn on_task_saved(&mut self, out: &mut Vec<Effect>) {
         match self.task.take() {
             Some(Task::Demote { token, port, stage: Demotion::Saving }) => {
@@ -257,6 +340,11 @@ impl Engine {
             }
             Some(Task::Fence { token, .. } | Task::Drop { token }) => token,
             Some(Task::Register(candidate)) => candidate.hang_up(out),
+            // It saves nothing.
+            Some(task @ Task::Rewind { .. }) => {
+                self.task = Some(task);
+                return;
+            }
             None => return,
         };
         let (now, end) = (self.now, self.log.last());

@@ -17,6 +17,7 @@ pub(super) struct Face {
     pub(super) role: Role,
     pub(super) is_writable: bool,
     pub(super) is_settled: bool,
+    pub(super) is_pairing_open: bool,
     pub(super) epoch: Epoch,
     pub(super) history: History,
     /// The last record that this log holds.
@@ -50,6 +51,11 @@ impl Shared {
     /// Returns false on a MAIN that still asks its replicas after a start; Bolt opens after that.
     pub fn is_settled(&self) -> bool {
         self.inner.read().is_settled
+    }
+
+    /// Returns true on a REPLICA that would follow any MAIN, because it has not met its first one yet.
+    pub fn is_pairing_open(&self) -> bool {
+        self.inner.read().is_pairing_open
     }
 
     /// Returns the epoch of the MAIN that this node is or follows.

@@ -28,16 +28,22 @@ pub(super) struct Installing {
 }
 
 impl Engine {
+    /// Returns whether a snapshot is on its way to the disk.
+    pub(super) fn is_writing_snapshot(&self) -> bool {
+        self.snapshots.is_writing
+    }
+
     pub(super) fn snapshot_if_due(&mut self, out: &mut Vec<Effect>) {
         let every = self.config.snapshot_every_bytes;
         let written = self.log.bytes() - self.snapshots.begun_at_bytes;
-        if every > 0 && written >= every && !self.snapshots.is_writing && self.installing.is_none() {
+        let is_busy = self.snapshots.is_writing || self.installing.is_some() || self.is_rewinding();
+        if every > 0 && written >= every && !is_busy {
             self.write_snapshot(out);
         }
     }
 
     pub(super) fn create_snapshot(&mut self, token: Token, out: &mut Vec<Effect>) {
-        let refusal = if self.snapshots.is_writing || self.installing.is_some() {
+        let refusal = if self.snapshots.is_writing || self.installing.is_some() || self.is_rewinding() {
             "Another snapshot creation is already in progress"
         } else if self.snapshots.last.unwrap_or(Lsn::ZERO) == self.applied.lsn {
             "Nothing has been written since the last snapshot"

@@ -1,7 +1,7 @@
 //! Engines stepped message by message: one rule a test.
 
 use super::*;
-use crate::replication::{Message, RefusalReason};
+use crate::replication::{Line, Message, RefusalReason};
 use crate::types::{CommitRecord, Names, NodeId, SyncMode};
 
 const PORT: u16 = 10_000;
@@ -15,26 +15,26 @@ struct Node {
 
 fn recovered(node: u64) -> Recovered {
     Recovered {
-        state: NodeState {
-            node: NodeId(node),
-            role: Role::Main,
-            promised: Epoch::default(),
-            promised_by: String::new(),
-            replicas: Vec::new(),
-        },
+        state: NodeState::fresh(NodeId(node)),
         graph: Arc::new(Graph::new(Arc::new(Names::default()))),
         last: Position::default(),
         chain: 0,
         ts: 0,
         history: History::default(),
         wal_from: Lsn(1),
+        is_noting: false,
+        held: Vec::new(),
     }
 }
 
 impl Node {
     fn main(node: u64) -> Node {
+        Node::with(node, EngineConfig::default())
+    }
+
+    fn with(node: u64, config: EngineConfig) -> Node {
         let mut out = Vec::new();
-        let engine = Engine::start(Time(0), EngineConfig::default(), recovered(node), &mut out);
+        let engine = Engine::start(Time(0), config, recovered(node), &mut out);
         Node { engine, out, token: 0 }
     }
 
@@ -159,14 +159,18 @@ fn register_as(name: &str, main: &mut Node, mode: SyncMode, replica: &mut Node) 
     let address = format!("{name}:10000");
     main.admin(Admin::Register { name: name.into(), mode, address }).disk();
     let peer = dialled(main);
-    replica.step(Input::PeerUp { peer: PeerId(1), dialled: false });
-    main.step(Input::PeerUp { peer, dialled: true });
+    replica.step(Input::PeerUp { peer: PeerId(1), dialled: false, line: Line::default() });
+    main.step(Input::PeerUp { peer, dialled: true, line: Line::default() });
     talk(main, peer, replica);
     peer
 }
 
 fn pair(mode: SyncMode) -> (Node, Node, PeerId) {
-    let (mut main, mut replica) = (Node::main(1), Node::replica(2));
+    pair_with(mode, EngineConfig::default())
+}
+
+fn pair_with(mode: SyncMode, config: EngineConfig) -> (Node, Node, PeerId) {
+    let (mut main, mut replica) = (Node::with(1, config), Node::replica(2));
     let peer = register(&mut main, mode, &mut replica);
     assert_eq!(main.answers(), [Ok(AdminAnswer::Done)]);
     (main, replica, peer)
@@ -227,7 +231,7 @@ fn strict_commit_without_its_replica_fails_before_it_is_written() {
     let (mut main, _, peer) = pair(SyncMode::StrictSync);
     main.step(Input::PeerDown { peer, reason: "gone".into() });
     main.propose();
-    assert!(matches!(main.outcomes()[..], [Outcome::Failed(CommitError::StrictSync(_))]));
+    assert!(matches!(main.outcomes()[..], [Outcome::Failed(CommitError::ReplicasMissing(_))]));
     assert!(!main.out.iter().any(|e| matches!(e, Effect::WriteWal { .. })));
 }
 
@@ -302,8 +306,8 @@ fn a_node_that_was_main_for_nothing_is_registered_by_a_main_that_reigns_above_it
     main.disk();
     let peer = dialled(&mut main);
     other.step(Input::PeerDown { peer: PeerId(1), reason: "hung up".into() });
-    other.step(Input::PeerUp { peer: PeerId(1), dialled: false });
-    main.step(Input::PeerUp { peer, dialled: true });
+    other.step(Input::PeerUp { peer: PeerId(1), dialled: false, line: Line::default() });
+    main.step(Input::PeerUp { peer, dialled: true, line: Line::default() });
     talk(&mut main, peer, &mut other);
     assert_eq!(main.answers(), [Ok(AdminAnswer::Done)]);
     assert!(main.engine.state.promised.number > 1, "{}", main.engine.state.promised);
@@ -401,8 +405,8 @@ fn a_restarted_main_takes_back_what_its_replica_kept() {
     let mut again = Node { engine, out, token: 0 };
     assert!(!again.engine.shared().is_writable());
     let peer = dialled(&mut again);
-    replica.step(Input::PeerUp { peer: PeerId(3), dialled: false });
-    again.step(Input::PeerUp { peer, dialled: true });
+    replica.step(Input::PeerUp { peer: PeerId(3), dialled: false, line: Line::default() });
+    again.step(Input::PeerUp { peer, dialled: true, line: Line::default() });
     for _ in 0..6 {
         for message in again.sent() {
             replica.step(Input::Message { peer: PeerId(3), message }).disk();
@@ -421,4 +425,188 @@ fn a_restarted_main_takes_back_what_its_replica_kept() {
     again.propose();
     again.disk();
     assert_eq!(again.engine.log.position().epoch.incarnation, 2);
+}
+
+const SECOND: std::time::Duration = std::time::Duration::from_secs(1);
+
+#[test]
+fn a_blocked_commit_waits_unseen_until_its_replica_is_back() {
+    let config = EngineConfig { sync_policy: SyncPolicy::Block, ..EngineConfig::default() };
+    let (mut main, mut replica, peer) = pair_with(SyncMode::Sync, config);
+    main.step(Input::PeerDown { peer, reason: "gone".into() });
+    main.propose();
+    main.disk();
+    assert_eq!(main.outcomes(), []);
+    assert_eq!(main.engine.graph.published(), Lsn::ZERO);
+    main.wait(SECOND);
+    let peer = dialled(&mut main);
+    replica.step(Input::PeerUp { peer: PeerId(1), dialled: false, line: Line::default() });
+    main.step(Input::PeerUp { peer, dialled: true, line: Line::default() });
+    talk(&mut main, peer, &mut replica);
+    assert!(matches!(main.outcomes()[..], [Outcome::Committed { .. }]));
+    assert_eq!(main.engine.graph.published(), Lsn(1));
+}
+
+#[test]
+fn a_blocked_commit_is_in_doubt_when_its_time_is_over() {
+    let config = EngineConfig { sync_policy: SyncPolicy::Block, ..EngineConfig::default() };
+    let (mut main, _, peer) = pair_with(SyncMode::Sync, config);
+    main.step(Input::PeerDown { peer, reason: "gone".into() });
+    main.propose();
+    main.disk().wait(29 * SECOND);
+    assert_eq!(main.outcomes(), []);
+    main.wait(SECOND);
+    let outcomes = main.outcomes();
+    let [Outcome::InDoubt { failed, .. }] = &outcomes[..] else { panic!("{outcomes:?}") };
+    assert_eq!(failed[0].name, "r");
+    assert_eq!(main.engine.graph.published(), Lsn::ZERO);
+}
+
+#[test]
+fn a_commit_is_rejected_before_it_is_written_where_a_sync_replica_is_missing() {
+    let config = EngineConfig { sync_policy: SyncPolicy::Reject, ..EngineConfig::default() };
+    let (mut main, _, peer) = pair_with(SyncMode::Sync, config);
+    main.propose();
+    main.disk().step(Input::PeerDown { peer, reason: "gone".into() });
+    assert!(matches!(main.outcomes()[..], [Outcome::InDoubt { .. }]), "it was written, and may be there");
+    main.out.clear();
+    main.propose();
+    assert!(matches!(main.outcomes()[..], [Outcome::Failed(CommitError::ReplicasMissing(_))]));
+    assert!(!main.out.iter().any(|e| matches!(e, Effect::WriteWal { .. })));
+}
+
+#[test]
+fn one_confirmation_is_enough_where_one_is_asked_for() {
+    let config = EngineConfig { sync_min_acks: Some(1), ..EngineConfig::default() };
+    let (mut main, mut near, peer) = pair_with(SyncMode::Sync, config);
+    let mut far = Node::replica(3);
+    register_as("far", &mut main, SyncMode::Sync, &mut far);
+    assert_eq!(main.answers(), [Ok(AdminAnswer::Done)]);
+    main.propose();
+    main.disk();
+    assert_eq!(main.outcomes(), []);
+    talk(&mut main, peer, &mut near);
+    assert!(matches!(main.outcomes()[..], [Outcome::Committed { .. }]));
+    assert_eq!(far.engine.graph.published(), Lsn::ZERO);
+}
+
+#[test]
+fn a_main_without_its_majority_stops_taking_writes_when_its_lease_is_over() {
+    let config = EngineConfig { main_lease: Some(4 * SECOND), ..EngineConfig::default() };
+    let (mut main, mut replica, peer) = pair_with(SyncMode::Async, config);
+    main.propose();
+    assert_eq!(main.outcomes(), [Outcome::Failed(CommitError::NoLease)], "no one has answered yet");
+    main.wait(SECOND);
+    talk(&mut main, peer, &mut replica);
+    main.propose();
+    main.disk();
+    talk(&mut main, peer, &mut replica);
+    assert!(matches!(main.outcomes()[..], [Outcome::Committed { .. }]));
+    // The question that was answered left at 1 s. Answers that never come do not count.
+    for _ in 0..3 {
+        main.wait(SECOND);
+        assert!(main.engine.shared().is_writable());
+    }
+    main.propose();
+    main.wait(SECOND).disk();
+    assert!(!main.engine.shared().is_writable());
+    assert_eq!(main.outcomes(), [], "nobody is told yes without a lease");
+    assert_eq!(main.engine.graph.published(), Lsn(1));
+    main.wait(10 * SECOND);
+    assert!(matches!(main.outcomes()[..], [Outcome::InDoubt { .. }]));
+}
+
+#[test]
+fn a_restart_holds_back_what_was_not_decided() {
+    let (mut main, _, peer) = pair(SyncMode::StrictSync);
+    main.propose();
+    main.step(Input::PeerDown { peer, reason: "gone".into() });
+    let first =
+        main.out.iter().position(|e| matches!(e, Effect::NoteDecided { lsn: Lsn::ZERO, is_first: true }));
+    main.disk();
+    let write = main.out.iter().position(|e| matches!(e, Effect::WriteWal { .. }));
+    assert!(first.is_none_or(|first| write.is_none_or(|write| first < write)));
+    let record = main.out.iter().find_map(|e| match e {
+        Effect::WriteWal { record, .. } => Some(record.clone()),
+        _ => None,
+    });
+    let mut start = recovered(1);
+    start.state = main.engine.state.clone();
+    (start.is_noting, start.held) = (true, vec![record.expect("it was written")]);
+    let mut out = Vec::new();
+    let engine = Engine::start(Time(0), EngineConfig::default(), start, &mut out);
+    let mut again = Node { engine, out, token: 0 };
+    again.wait(3 * SECOND);
+    assert_eq!(again.engine.graph.published(), Lsn::ZERO, "the replica may lack it");
+    let position = again.engine.log.position();
+    again.admin(Admin::TransactionOutcome { position });
+    assert_eq!(again.answers(), [Ok(AdminAnswer::Outcome(OutcomeReport::InDoubt))]);
+    again.admin(Admin::Drop { name: "r".into() }).disk();
+    assert_eq!(again.engine.graph.published(), Lsn(1));
+}
+
+#[test]
+fn a_rewound_replica_asks_the_disk_for_the_common_part() {
+    let (mut main, mut replica, peer) = pair(SyncMode::Sync);
+    main.propose();
+    main.disk();
+    talk(&mut main, peer, &mut replica);
+    let common = replica.engine.log.position();
+    replica.admin(Admin::SetRoleMain { epoch: None }).disk();
+    replica.propose();
+    replica.disk().admin(Admin::SetRoleReplica { port: PORT }).disk();
+    replica.answers();
+    assert_eq!(replica.engine.log.last(), Lsn(2));
+    replica.admin(Admin::Rewind { to: common });
+    let asked = replica.out.iter().any(|e| matches!(e, Effect::Rewind { to } if *to == common));
+    assert!(asked);
+    assert_eq!(replica.answers(), []);
+    let mut left = recovered(2);
+    left.graph.publish(Lsn(1), 2);
+    (left.last, left.chain) = (common, main.engine.log.chain());
+    left.history = main.engine.log.end().history.clone();
+    replica.step(Input::Rewound { result: Ok(Box::new(left)) });
+    assert_eq!(replica.answers(), [Ok(AdminAnswer::Done)]);
+    assert_eq!(replica.engine.log.position(), common);
+    assert_eq!(replica.engine.shared().graph().published(), Lsn(1));
+    replica.admin(Admin::Rewind { to: Position { lsn: Lsn(9), ..common } });
+    assert!(matches!(replica.answers()[..], [Err(AdminError::Refused(_))]));
+}
+
+#[test]
+fn a_node_of_another_cluster_is_refused_until_it_is_released() {
+    let (mut main, mut replica, _) = pair(SyncMode::Sync);
+    let mut other = Node::main(5);
+    replica.step(Input::PeerDown { peer: PeerId(1), reason: "gone".into() });
+    register(&mut other, SyncMode::Sync, &mut replica);
+    let answers = other.answers();
+    let [Err(AdminError::Unreachable(why))] = &answers[..] else { panic!("{answers:?}") };
+    assert!(why.contains("another cluster"), "{why}");
+    main.admin(Admin::Drop { name: "r".into() }).disk();
+    assert!(main.sent().contains(&Message::Release));
+    replica.step(Input::PeerUp { peer: PeerId(3), dialled: false, line: Line::default() });
+    let hello = main.engine.hello(PeerId(3), NodeId(2));
+    replica.step(Input::Message { peer: PeerId(3), message: hello }).disk();
+    replica.step(Input::Message { peer: PeerId(3), message: Message::Release }).disk();
+    replica.out.clear();
+    register(&mut other, SyncMode::Sync, &mut replica);
+    assert_eq!(other.answers(), [Ok(AdminAnswer::Done)]);
+}
+
+#[test]
+fn a_key_that_no_main_named_is_a_stranger() {
+    let (main, mut replica, _) = pair(SyncMode::Sync);
+    let Message::Hello { node, to, epoch, end, cluster, members, .. } =
+        main.engine.hello(PeerId(1), NodeId(2))
+    else {
+        unreachable!("it is a greeting")
+    };
+    let above = Epoch { number: 9, ..epoch };
+    let hello = Message::Hello { protocol: 2, node: NodeId(7), to, epoch: above, end, cluster, members };
+    replica.step(Input::PeerUp { peer: PeerId(5), dialled: false, line: Line::default() });
+    replica.step(Input::Message { peer: PeerId(5), message: hello }).disk();
+    let sent = replica.sent();
+    assert!(matches!(&sent[..], [Message::Refused { reason: RefusalReason::Stranger, .. }]), "{sent:?}");
+    assert!(replica.engine.state.promised < above, "its epoch is not obeyed");
+    assert_eq!(replica.engine.following.as_ref().map(|f| f.main), Some(node));
 }

@@ -76,6 +76,8 @@ pub struct Link {
     /// When the present state of the connection began.
     pub since: Time,
     pause: Duration,
+    /// When the latest ping that it answered was sent.
+    pub followed_at: Option<Time>,
     /// It answered a greeting, with yes or no, since this MAIN started.
     pub has_answered: bool,
     /// Why it is not ready, while it is not.
@@ -104,6 +106,7 @@ impl Link {
             pinged: now,
             since: now,
             pause: Duration::ZERO,
+            followed_at: None,
             has_answered: false,
             absence: ReplicaFailureReason::NotInSync,
             last_error: None,
@@ -188,13 +191,14 @@ impl Link {
         self.join = log_end;
     }
 
-    /// Returns whether a record must wait for it before it may be shown.
-    pub fn holds_up(&self, lsn: Lsn, record_is_strict: bool) -> bool {
-        match self.registration.mode {
-            SyncMode::Async => false,
-            SyncMode::Sync => self.is_ready && self.applied < lsn,
-            SyncMode::StrictSync => record_is_strict && self.registered_at < lsn && self.durable < lsn,
-        }
+    /// Returns whether it is a STRICT_SYNC replica that must have `lsn` before anyone may show it.
+    pub fn holds_up(&self, lsn: Lsn) -> bool {
+        self.registration.mode == SyncMode::StrictSync && self.registered_at < lsn && self.durable < lsn
+    }
+
+    /// Returns whether it is a SYNC replica whose confirmation of `lsn` counts.
+    pub fn counts_for(&self, lsn: Lsn) -> bool {
+        self.registration.mode == SyncMode::Sync && self.registered_at < lsn
     }
 
     /// Returns whether records go to it.

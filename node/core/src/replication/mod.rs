@@ -39,8 +39,8 @@ pub use lag::LagTrack;
 pub use log::Log;
 pub use main::{Link, LinkState, PeerId, ReplicaFailureReason};
 pub use message::{
-    DecodeError, FRAME_BYTES_MAX, Lane, LogEnd, Message, PROTOCOL, RECORD_BYTES_MAX, RefusalReason,
-    record_bytes,
+    DecodeError, FRAME_BYTES_MAX, Lane, Line, LogEnd, Message, PROTOCOL, PROTOCOL_MIN, PartialSnapshot,
+    RECORD_BYTES_MAX, RefusalReason, record_bytes,
 };
-pub use replica::{Following, Refusal, check_append, check_hello};
+pub use replica::{Following, Greeting, Refusal, check_append, check_hello};
 pub use role::{fence_epoch, may_reign, next_incarnation, promotion_epoch};

@@ -1,12 +1,15 @@
 //! Whom a REPLICA follows, and which records it takes.
 
 use super::{Log, LogEnd, Message, PROTOCOL, PeerId, RefusalReason};
-use crate::types::{Epoch, Lsn, NodeId, NodeState, Role};
+use crate::types::{ClusterId, Epoch, Identity, Lsn, NodeId, NodeState, Role};
 
 /// The MAIN that this REPLICA follows, over one connection.
 #[derive(Debug)]
 pub struct Following {
     pub peer: PeerId,
+    pub main: NodeId,
+    /// What the connection proved about it.
+    pub identity: Identity,
     /// Epoch of the last message from it that carried one.
     pub epoch: Epoch,
     /// Its greeting waits for an answer until all that the answer says is durable.
@@ -22,9 +25,9 @@ pub struct Following {
 
 impl Following {
     /// Begins with a greeting that waits for its answer.
-    pub fn new(peer: PeerId, epoch: Epoch) -> Following {
+    pub fn new(peer: PeerId, main: NodeId, identity: Identity, epoch: Epoch) -> Following {
         let told = (Lsn::ZERO, Lsn::ZERO);
-        Following { peer, epoch, owes_welcome: true, owes_ack: false, told, fetching: None }
+        Following { peer, main, identity, epoch, owes_welcome: true, owes_ack: false, told, fetching: None }
     }
 }
 
@@ -46,14 +49,25 @@ fn refuse(reason: RefusalReason, text: String) -> Result<(), Refusal> {
     Err(Refusal { reason, text })
 }
 
-/// Says whether a node in this state answers a greeting. `role` is the role in force.
+/// How a MAIN introduces itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Greeting {
+    pub protocol: u16,
+    pub node: NodeId,
+    pub to: NodeId,
+    pub epoch: Epoch,
+    pub cluster: Option<ClusterId>,
+}
+
+/// Says whether a node in this state answers a greeting. `role` is the role in force, `identity` what the
+/// sender's connection proved.
 pub fn check_hello(
     state: &NodeState,
     role: Role,
-    protocol: u16,
-    to: NodeId,
-    epoch: Epoch,
+    greeting: &Greeting,
+    identity: &Identity,
 ) -> Result<(), Refusal> {
+    let Greeting { protocol, to, .. } = *greeting;
     if protocol.abs_diff(PROTOCOL) > 1 {
         let text = format!("protocol {protocol} is spoken there, {PROTOCOL} here");
         return refuse(RefusalReason::Protocol, text);
@@ -64,7 +78,33 @@ pub fn check_hello(
     if role == Role::Main {
         return refuse(RefusalReason::NotReplica, format!("node {} is a MAIN", state.node));
     }
-    check_epoch(state, epoch)
+    check_member(state, greeting, identity)?;
+    check_epoch(state, greeting.epoch)
+}
+
+// Pairing is open until the first MAIN greets. From then on only members of its cluster are obeyed: whom
+// the cluster's own authority certified, else whoever holds the key that the last MAIN named.
+fn check_member(state: &NodeState, greeting: &Greeting, identity: &Identity) -> Result<(), Refusal> {
+    const RELEASE: &str = "drop it there, or set its role to MAIN and back to REPLICA to release it";
+    let Some(own) = state.cluster else { return Ok(()) };
+    if let Some(other) = greeting.cluster
+        && other != own
+    {
+        let text = format!("node {} belongs to another cluster, {own}; {RELEASE}", state.node);
+        return refuse(RefusalReason::OtherCluster, text);
+    }
+    if identity.certified.is_some() && greeting.cluster.is_some() {
+        return Ok(());
+    }
+    let is_listed = |m: &crate::types::Member| m.node == greeting.node && identity.agrees_with(&m.identity);
+    if state.members.iter().any(is_listed) {
+        return Ok(());
+    }
+    let text = format!(
+        "node {} does not know the key of node {}: its MAIN has not named it; {RELEASE}",
+        state.node, greeting.node
+    );
+    refuse(RefusalReason::Stranger, text)
 }
 
 // A MAIN replaced during a partition still holds its old epoch, and its records may reuse LSNs of

@@ -49,13 +49,7 @@ mod tests {
     use super::*;
 
     fn state(promised: Epoch) -> NodeState {
-        NodeState {
-            node: NodeId(7),
-            role: Role::Main,
-            promised,
-            promised_by: String::new(),
-            replicas: Vec::new(),
-        }
+        NodeState { promised, ..NodeState::fresh(NodeId(7)) }
     }
 
     #[test]

@@ -33,6 +33,61 @@ impl SyncMode {
     }
 }
 
+/// A cluster: the id of the node that was its first MAIN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClusterId(pub u64);
+
+impl std::fmt::Display for ClusterId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// SHA-256 of a node's public key (its SubjectPublicKeyInfo in DER).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyPrint(pub [u8; 32]);
+
+impl std::fmt::Display for KeyPrint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl std::fmt::Debug for KeyPrint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
+}
+
+/// What the handshake of a connection proved about the other side.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// The key that it holds; `None` where it showed none, as nodes of protocol 1 do.
+    pub key: Option<KeyPrint>,
+    /// The name that the cluster's own authority certified; `None` without such an authority.
+    pub certified: Option<String>,
+}
+
+impl Identity {
+    /// Returns whether the same node may be behind both, as far as each says anything.
+    ///
+    /// A certified name counts before the key, which changes when a certificate is renewed.
+    pub fn agrees_with(&self, kept: &Identity) -> bool {
+        match (&self.certified, &kept.certified) {
+            (Some(now), Some(then)) => now == then,
+            (None, Some(_)) => false,
+            _ => kept.key.is_none() || self.certified.is_some() || self.key == kept.key,
+        }
+    }
+}
+
+/// A node of the cluster, as its members tell each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    pub node: NodeId,
+    pub identity: Identity,
+}
+
 /// A replica as MAIN knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registration {
@@ -43,6 +98,8 @@ pub struct Registration {
     pub address: String,
     /// Who answered there when it was registered. Another node at that address is refused.
     pub node: NodeId,
+    /// What its connection proved then.
+    pub identity: Identity,
 }
 
 /// What a node knows of itself, kept in one small file that is replaced as a whole.
@@ -56,4 +113,29 @@ pub struct NodeState {
     pub promised_by: String,
     /// Replicas in the order of their registration; empty on a REPLICA.
     pub replicas: Vec<Registration>,
+    /// The cluster that it joined as a REPLICA. `None` on a MAIN that never was one: it is the first
+    /// of its own cluster. `None` on a REPLICA: it waits for its first MAIN ("pairing is open").
+    pub cluster: Option<ClusterId>,
+    /// Who belongs to that cluster, as its MAIN said last. Only they are obeyed.
+    pub members: Vec<Member>,
+}
+
+impl NodeState {
+    /// Returns what a node that never ran before knows of itself.
+    pub fn fresh(node: NodeId) -> NodeState {
+        NodeState {
+            node,
+            role: Role::Main,
+            promised: Epoch::default(),
+            promised_by: String::new(),
+            replicas: Vec::new(),
+            cluster: None,
+            members: Vec::new(),
+        }
+    }
+
+    /// Returns the cluster that this node belongs to; as a MAIN it may be its own.
+    pub fn cluster_id(&self) -> ClusterId {
+        self.cluster.unwrap_or(ClusterId(self.node.0))
+    }
 }

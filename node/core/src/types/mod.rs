@@ -10,7 +10,7 @@ mod time;
 mod value;
 
 pub use change::{Change, ConstraintKind, ConstraintSpec, IndexSpec};
-pub use cluster::{NodeState, Registration, Role, SyncMode};
+pub use cluster::{ClusterId, Identity, KeyPrint, Member, NodeState, Registration, Role, SyncMode};
 pub use ids::{EdgeId, EdgeTypeId, LabelId, NodeId, PropertyKeyId, VertexId};
 pub use names::{NameLimit, Names};
 pub use position::{Epoch, History, Lsn, Position};

@@ -8,7 +8,7 @@ use crate::lexer::TokenKind as T;
 use mgnode_core::types::SyncMode;
 
 /// Words that a statement can begin with, beside those of clauses.
-pub(super) const STATEMENTS: [&str; 16] = [
+pub(super) const STATEMENTS: [&str; 17] = [
     "EXPLAIN",
     "PROFILE",
     "BEGIN",
@@ -19,6 +19,7 @@ pub(super) const STATEMENTS: [&str; 16] = [
     "REGISTER",
     "FENCE",
     "CONFIRM",
+    "REWIND",
     "TERMINATE",
     "FREE",
     "STORAGE",
@@ -151,6 +152,11 @@ impl Parser<'_> {
             "SET" => self.set_statement(),
             "REGISTER" => self.register().map(Statement::Replication),
             "FENCE" => self.fence().map(Statement::Replication),
+            "REWIND" => {
+                self.expect_words(&["REWIND", "REPLICATION", "TO"])?;
+                let to = self.string("a position as a string")?;
+                Ok(Statement::Replication(ReplicationStatement::Rewind { to }))
+            }
             "CONFIRM" => {
                 self.expect_words(&["CONFIRM", "REPLICATION", "ROLE", "MAIN"])?;
                 Ok(Statement::Replication(ReplicationStatement::ConfirmMain))

@@ -1,24 +1,20 @@
 //! Recovery from files in memory.
 
+use super::super::decided::DECIDED_SLOT_BYTES;
 use super::super::state::encode_state;
 use super::super::testing::{LogWriter, NODE, epoch};
 use super::*;
-use crate::types::{Epoch, NodeId, Role};
+use crate::types::NodeId;
 
 fn state() -> NodeState {
-    NodeState {
-        node: NODE,
-        role: Role::Main,
-        promised: Epoch::default(),
-        promised_by: String::new(),
-        replicas: Vec::new(),
-    }
+    NodeState::fresh(NODE)
 }
 
 /// The files of a node in memory.
 #[derive(Clone)]
 struct Memory {
     state: Option<Vec<u8>>,
+    decided: Option<Vec<u8>>,
     /// The newest first.
     snapshots: Vec<(String, Vec<u8>)>,
     segments: Vec<(String, Vec<u8>)>,
@@ -29,6 +25,7 @@ impl Memory {
         let segments = log.segments.iter().enumerate().map(|(i, b)| (format!("{}.wal", i + 1), b.clone()));
         Memory {
             state: Some(encode_state(&state())),
+            decided: None,
             snapshots: snapshots.iter().map(|n| (format!("{n}.snap"), log.snapshot(*n))).collect(),
             segments: segments.collect(),
         }
@@ -58,6 +55,10 @@ impl Memory {
 impl Files for Memory {
     fn state(&mut self) -> Result<Option<Vec<u8>>, String> {
         Ok(self.state.clone())
+    }
+
+    fn decided(&mut self) -> Result<Option<Vec<u8>>, String> {
+        Ok(self.decided.clone())
     }
 
     fn snapshots(&mut self) -> Result<Vec<String>, String> {
@@ -135,12 +136,33 @@ fn whole(log: &LogWriter, wal_from: u64, replayed: u64) -> Found {
         leftover: Vec::new(),
         damaged: Vec::new(),
         replayed,
+        decided: None,
+        applied: Applied { position: last.position(), chain: *log.chains.last().unwrap(), ts: last.ts },
+        held: Vec::new(),
     }
 }
 
 #[test]
+fn records_after_the_note_are_held_back() {
+    let log = log();
+    let mut files = Memory::new(&log, &[]);
+    let mut bytes = vec![0; 2 * DECIDED_SLOT_BYTES];
+    let decided = Decided { number: 0, lsn: Lsn(9) };
+    bytes[..DECIDED_SLOT_BYTES].copy_from_slice(&decided.encode());
+    files.decided = Some(bytes);
+    let (found, built) = files.found();
+    let (ninth, tenth) = (&log.records[8].0, &log.records[9].0);
+    assert_eq!(found.applied.position, ninth.position());
+    assert_eq!(found.applied.chain, log.chains[9]);
+    assert_eq!(found.held.first(), Some(tenth));
+    assert_eq!((found.held.len(), found.replayed), (3, 9));
+    assert_eq!(found.last, log.records[11].0.position());
+    assert_eq!(built.len(), 9);
+}
+
+#[test]
 fn an_empty_directory_is_fresh() {
-    let mut files = Memory { state: None, snapshots: Vec::new(), segments: Vec::new() };
+    let mut files = Memory { state: None, decided: None, snapshots: Vec::new(), segments: Vec::new() };
     assert_eq!(files.recover(OnDamage::Refuse).0, Ok(None));
 }
 

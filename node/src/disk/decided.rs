@@ -1,0 +1,43 @@
+//! The file `decided` on a real disk, see `mgnode_core::durability`.
+
+use super::DiskError;
+use super::directory::{Directory, sync_folder};
+use mgnode_core::durability::{DECIDED_SLOT_BYTES, Decided};
+use mgnode_core::types::Lsn;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt;
+
+/// Writes notes, the one after the other, into slots that take turns.
+#[derive(Debug)]
+pub(super) struct Notes {
+    next: u64,
+    file: Option<File>,
+}
+
+impl Notes {
+    /// Goes on after the newest note that recovery found.
+    pub(super) fn after(found: Option<Decided>) -> Notes {
+        Notes { next: found.map_or(0, |note| note.number + 1), file: None }
+    }
+
+    /// Notes that the log may be shown up to `lsn`; with `sync`, for good.
+    pub(super) fn write(&mut self, directory: &Directory, lsn: Lsn, sync: bool) -> Result<(), DiskError> {
+        let path = directory.decided();
+        let fail = |e: std::io::Error| DiskError::from_io("write", &path, &e);
+        let note = Decided { number: self.next, lsn };
+        let file = match &mut self.file {
+            Some(file) => file,
+            empty => {
+                let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+                empty.insert(file.map_err(fail)?)
+            }
+        };
+        file.write_all_at(&note.encode(), (note.slot() * DECIDED_SLOT_BYTES) as u64).map_err(fail)?;
+        self.next += 1;
+        if sync {
+            file.sync_data().map_err(fail)?;
+            sync_folder(directory.root())?;
+        }
+        Ok(())
+    }
+}
