@@ -126,6 +126,16 @@ pub enum Command {
     Unregister(Unregister),
     /// Planned switchover: makes NAME the MAIN without losing a commit, or changes nothing.
     Promote(Promote),
+    /// MAIN is gone: fences it, and makes the best replica, or NAME, the MAIN.
+    Failover(Failover),
+    /// Brings a node back as a REPLICA of MAIN: one that a failover fenced, or that was MAIN.
+    Rejoin(Rejoin),
+    /// Empties one REPLICA and has it copy everything from MAIN.
+    Reinit(Reinit),
+    /// Puts roles and registrations in order; makes and starts nothing.
+    Repair(Repair),
+    /// Changes how MAIN waits for a REPLICA.
+    SetMode(SetMode),
     /// Makes MAIN a REPLICA and leaves the cluster without a MAIN.
     Demote(Demote),
     /// Runs a Cypher query: the argument, a file, or standard input.
@@ -337,6 +347,111 @@ pub struct Promote {
     pub dry_run: DryRunArg,
 }
 
+/// `mgctl failover`.
+#[derive(Args, Clone, Debug, Default)]
+#[command(
+    after_help = "Exit codes: 0 a replica is MAIN, and every replica that answers follows it; 5 it is MAIN, and not every\n            \
+    one follows; 7 refused: MAIN lives, or what would be lost is not known; else nothing was promoted."
+)]
+pub struct Failover {
+    /// Node to be MAIN; else the one that has most, of equals SYNC before ASYNC, then the higher priority.
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    /// Accepts that commits may be lost: an ASYNC candidate alone, or one that lags.
+    #[arg(long)]
+    pub force: bool,
+    /// Ends a MAIN that answers, too. What only it has is lost; `promote` loses nothing.
+    #[arg(long)]
+    pub kill_main: bool,
+    #[command(flatten)]
+    pub file: FileFlag,
+    #[command(flatten)]
+    pub verbose: VerboseFlag,
+    #[command(flatten)]
+    pub timeout: TimeoutArg,
+    #[command(flatten)]
+    pub dry_run: DryRunArg,
+}
+
+/// `mgctl rejoin`.
+#[derive(Args, Clone, Debug, Default)]
+#[command(
+    after_help = "Exit codes: 0 NAME is ready and 0 behind; 5 it holds commits that MAIN lacks, or does not come up; 7 refused."
+)]
+pub struct Rejoin {
+    /// Node to bring back.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Gives up its data where it holds commits that MAIN lacks, and copies MAIN's. They are saved first.
+    #[arg(long)]
+    pub wipe: bool,
+    /// Saves nothing before --wipe.
+    #[arg(long, requires = "wipe")]
+    pub no_backup: bool,
+    #[command(flatten)]
+    pub file: FileFlag,
+    #[command(flatten)]
+    pub verbose: VerboseFlag,
+    #[command(flatten)]
+    pub timeout: TimeoutArg,
+    #[command(flatten)]
+    pub dry_run: DryRunArg,
+}
+
+/// `mgctl reinit`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Reinit {
+    /// REPLICA to empty.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    #[command(flatten)]
+    pub file: FileFlag,
+    #[command(flatten)]
+    pub verbose: VerboseFlag,
+    #[command(flatten)]
+    pub timeout: TimeoutArg,
+    #[command(flatten)]
+    pub dry_run: DryRunArg,
+}
+
+/// `mgctl repair`.
+#[derive(Args, Clone, Debug, Default)]
+#[command(
+    after_help = "Exit codes: 0 roles and registrations are in order; 5 not all of them; 7 refused: a person must choose."
+)]
+pub struct Repair {
+    #[command(flatten)]
+    pub file: FileArg,
+    /// Of several MAINs the one whose writes count; the others become REPLICAs and lose nothing of what they have.
+    #[arg(long, value_name = "NAME")]
+    pub main: Option<String>,
+    #[command(flatten)]
+    pub verbose: VerboseFlag,
+    #[command(flatten)]
+    pub timeout: TimeoutArg,
+    #[command(flatten)]
+    pub dry_run: DryRunArg,
+}
+
+/// `mgctl set-mode`.
+#[derive(Args, Clone, Debug)]
+pub struct SetMode {
+    /// REPLICA to change.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// SYNC, ASYNC or STRICT_SYNC.
+    #[arg(value_parser = mode, value_name = "MODE")]
+    pub mode: Mode,
+    #[command(flatten)]
+    pub file: FileFlag,
+    #[command(flatten)]
+    pub verbose: VerboseFlag,
+    #[command(flatten)]
+    pub timeout: TimeoutArg,
+    #[command(flatten)]
+    pub dry_run: DryRunArg,
+}
+
 /// `mgctl demote`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Demote {
@@ -469,6 +584,11 @@ impl Command {
             Command::Register(_) => "register",
             Command::Unregister(_) => "unregister",
             Command::Promote(_) => "promote",
+            Command::Failover(_) => "failover",
+            Command::Rejoin(_) => "rejoin",
+            Command::Reinit(_) => "reinit",
+            Command::Repair(_) => "repair",
+            Command::SetMode(_) => "set-mode",
             Command::Demote(_) => "demote",
             Command::Query(_) => "query",
             Command::Verify(_) => "verify",
@@ -493,6 +613,11 @@ impl Command {
             Command::Register(a) => (a.file.file.as_ref(), a.verbose.verbose),
             Command::Unregister(a) => (a.file.file.as_ref(), a.verbose.verbose),
             Command::Promote(a) => (a.file.file.as_ref(), a.verbose.verbose),
+            Command::Failover(a) => (a.file.file.as_ref(), a.verbose.verbose),
+            Command::Rejoin(a) => (a.file.file.as_ref(), a.verbose.verbose),
+            Command::Reinit(a) => (a.file.file.as_ref(), a.verbose.verbose),
+            Command::Repair(a) => (a.file.path(), a.verbose.verbose),
+            Command::SetMode(a) => (a.file.file.as_ref(), a.verbose.verbose),
             Command::Demote(a) => (a.file.file.as_ref(), a.verbose.verbose),
             Command::Query(a) => (a.file.file.as_ref(), a.verbose.verbose),
             Command::Verify(a) => (a.file.path(), a.verbose.verbose),

@@ -44,16 +44,16 @@ pub(crate) fn tests() -> Vec<Trial> {
 }
 
 /// A cluster of one MAIN, one SYNC and one ASYNC replica; it goes with the test.
-struct Cluster {
+pub(crate) struct Cluster {
     _dir: tempfile::TempDir,
-    user: User,
-    name: String,
-    file: String,
+    pub(crate) user: User,
+    pub(crate) name: String,
+    pub(crate) file: String,
     base: u16,
 }
 
 impl Cluster {
-    fn new(name: &str, base: u16, place: Where, more: &str) -> Cluster {
+    pub(crate) fn new(name: &str, base: u16, place: Where, more: &str) -> Cluster {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let user = User::new(dir.path(), place);
         let file = user.file(
@@ -75,21 +75,21 @@ impl Cluster {
         cluster
     }
 
-    fn up(&self) -> String {
+    pub(crate) fn up(&self) -> String {
         self.user.ok(&["up", &self.file])
     }
 
     /// Bolt addresses in the order of the file.
-    fn bolts(&self) -> [String; 3] {
+    pub(crate) fn bolts(&self) -> [String; 3] {
         [0, 1, 2].map(|i| format!("127.0.0.1:{}", self.base + i))
     }
 
-    fn bolt(&self, index: usize) -> Bolt {
+    pub(crate) fn bolt(&self, index: usize) -> Bolt {
         let address = &self.bolts()[index];
         wait::until(&format!("{address} speaks Bolt"), LIMIT, || Bolt::connect(address))
     }
 
-    fn container(&self, instance: &str) -> String {
+    pub(crate) fn container(&self, instance: &str) -> String {
         format!("mgctl-{}-{instance}", self.name)
     }
 }

@@ -10,6 +10,7 @@ mod crash;
 mod formats;
 mod guide;
 mod nodes;
+mod operate;
 mod refusals;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
@@ -73,6 +74,7 @@ fn main() -> ExitCode {
         clients::tests(),
         crash::tests(),
         cluster::tests(),
+        operate::tests(),
     ]
     .into_iter()
     .flatten()

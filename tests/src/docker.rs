@@ -62,6 +62,24 @@ impl Engine {
             .unwrap_or_else(|e| panic!("kill {name}: {e}"));
     }
 
+    /// `docker inspect`: whether it runs, and whether the engine starts it again by itself.
+    pub fn state(&self, name: &str) -> (bool, bool) {
+        let found = self
+            .runtime
+            .block_on(self.docker.inspect_container(name, None))
+            .unwrap_or_else(|e| panic!("inspect {name}: {e}"));
+        let runs = found.state.and_then(|s| s.running).unwrap_or(false);
+        let policy = found.host_config.and_then(|h| h.restart_policy?.name).map(|p| p.to_string());
+        (runs, policy.is_some_and(|p| p == "unless-stopped"))
+    }
+
+    /// `docker pause NAME`
+    pub fn pause(&self, name: &str) {
+        self.runtime
+            .block_on(self.docker.pause_container(name))
+            .unwrap_or_else(|e| panic!("pause {name}: {e}"));
+    }
+
     /// `docker inspect`: the container's id, or `None` where there is none of this name.
     pub fn id(&self, name: &str) -> Option<String> {
         self.runtime.block_on(self.docker.inspect_container(name, None)).ok().and_then(|c| c.id)

@@ -4,7 +4,9 @@
 //! next plan holds what is left.
 
 use super::observed::{Machine, MachineState, NodeFacts, NodeView, Observed, decode_replicas, decode_state};
-use super::plan::{Action, Host, MAIN_QUERY, Plan, Step, StepId, drop_query, register_query, replica_query};
+use super::plan::{
+    Action, Host, Plan, Step, StepId, drop_query, fence_query, main_query, register_query, replica_query,
+};
 use super::reconcile::{Wish, diverged, reconcile};
 use super::{NodeError, Nodes, ReplicaRow, Rows, Runtime, Target};
 use crate::error::{CliError, Exit};
@@ -191,7 +193,7 @@ pub async fn ask_node<N: Nodes>(nodes: &N, target: &Target) -> NodeView {
     NodeView::Answered(NodeFacts { role, replicas, position, is_untouched })
 }
 
-async fn ask_role<N: Nodes>(nodes: &N, target: &Target) -> Result<Role, NodeError> {
+pub(super) async fn ask_role<N: Nodes>(nodes: &N, target: &Target) -> Result<Role, NodeError> {
     let rows = nodes.ask(target, "SHOW REPLICATION ROLE;").await?;
     let word = rows.rows.first().and_then(|r| r.first()).and_then(Value::as_str).unwrap_or("");
     Role::parse(word).ok_or_else(|| NodeError::Unreachable(format!("it calls its role `{word}`")))
@@ -278,12 +280,24 @@ impl<R: Runtime, N: Nodes, P: Progress> Execution<'_, R, N, P> {
             | Action::StopMachine(_)
             | Action::RemoveMachine(_)
             | Action::RemoveVolume(_)
+            | Action::SaveData { .. }
+            | Action::FenceMachine(_)
+            | Action::UnfenceMachine(_)
             | Action::RemoveNetwork => self.runtime.carry_out(topology, action).await,
             Action::AwaitBolt(instance) => self.await_bolt(instance).await,
             Action::BecomeReplica { instance, port } => {
                 self.become_role(instance, Role::Replica, &replica_query(*port)).await
             }
-            Action::BecomeMain { instance } => self.become_role(instance, Role::Main, MAIN_QUERY).await,
+            Action::BecomeMain { instance, epoch } => {
+                self.become_role(instance, Role::Main, &main_query(*epoch)).await
+            }
+            Action::Reign { instance, epoch } => {
+                let target = self.target(instance).await?;
+                let query = main_query(Some(*epoch));
+                self.send(&target, &query).await.map_err(|e| node_failed(&target, &query, e))?;
+                Ok(format!("reigns in epoch {epoch}"))
+            }
+            Action::Fence { instance, epoch, by } => self.fence(instance, *epoch, by).await,
             Action::Drop { main, name } => self.drop_replica(main, name).await,
             Action::Register { main, instance, name, mode, host, port } => {
                 let host = match host {
@@ -438,6 +452,18 @@ impl<R: Runtime, N: Nodes, P: Progress> Execution<'_, R, N, P> {
             }
         }
         Ok(format!("is {role}"))
+    }
+
+    /// Fences a node. Asked again by the same operation, it is fenced already.
+    async fn fence(&self, instance: &str, epoch: u64, by: &str) -> Result<String, CliError> {
+        let target = self.target(instance).await?;
+        let query = fence_query(epoch, by);
+        let asked = match self.send(&target, &query).await {
+            Err(NodeError::TimedOut(_) | NodeError::Unreachable(_)) => self.send(&target, &query).await,
+            answer => answer,
+        };
+        asked.map_err(|error| node_failed(&target, &query, error))?;
+        Ok(format!("obeys nobody below epoch {epoch}"))
     }
 
     async fn drop_replica(&self, main: &str, name: &str) -> Result<String, CliError> {

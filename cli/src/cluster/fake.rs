@@ -17,6 +17,9 @@ struct Node {
     /// (epoch that wrote it, what was written)
     log: Vec<(u64, String)>,
     epoch: u64,
+    /// The number it promised to obey, and which operation asked for that; `None` for a MAIN's greeting.
+    promised: u64,
+    fenced_by: Option<String>,
     schema: Vec<String>,
 }
 
@@ -28,6 +31,8 @@ impl Default for Node {
             replicas: Vec::new(),
             log: Vec::new(),
             epoch: 1,
+            promised: 0,
+            fenced_by: None,
             schema: Vec::new(),
         }
     }
@@ -39,6 +44,7 @@ struct Case {
     spec: Spec,
     address: Option<IpAddr>,
     id: u32,
+    is_fenced: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -56,6 +62,8 @@ struct World {
     silent: BTreeSet<String>,
     /// Queries that fail once: (part of the text, whether it takes effect all the same).
     failing: Vec<(String, bool)>,
+    /// Queries at which a node falls silent: (part of the text, whether it takes effect).
+    hanging: Vec<(String, bool)>,
     foreign: Vec<Foreign>,
     /// Commits that slip in just before the next demotion and reach nobody.
     slipping: usize,
@@ -100,6 +108,11 @@ impl Fake {
         self.world.borrow_mut().failing.push((part.into(), takes_effect));
     }
 
+    /// Makes the node that is sent the next query with `part` fall silent.
+    pub(super) fn hang_at(&self, part: &str, takes_effect: bool) {
+        self.world.borrow_mut().hanging.push((part.into(), takes_effect));
+    }
+
     /// Makes commits slip in before the next `count` demotions.
     pub(super) fn slip(&self, count: usize) {
         self.world.borrow_mut().slipping = count;
@@ -129,6 +142,54 @@ impl Fake {
         let mut world = self.world.borrow_mut();
         let machine = world.machines.get_mut(instance).expect("the test stops what is there");
         machine.state = MachineState::Exited { code: Some(137), out_of_memory: false };
+    }
+
+    /// Stops a machine from answering although it runs, as a hang does.
+    pub(super) fn hang(&self, instance: &str) {
+        self.silence(instance);
+    }
+
+    /// The running nodes that take writes, those that do not answer too.
+    pub(super) fn writers(&self) -> Vec<String> {
+        let mains = self.mains();
+        let mut world = self.world.borrow_mut();
+        let running = |world: &World, n: &String| world.machines[n].state == MachineState::Running;
+        mains
+            .into_iter()
+            .filter(|n| running(&world, n) && self.disk_of(&mut world, n).fenced_by.is_none())
+            .collect()
+    }
+
+    /// Makes a node MAIN behind everybody's back, as a person could.
+    pub(super) fn make_main(&self, instance: &str) {
+        let mut world = self.world.borrow_mut();
+        let disk = self.disk_of(&mut world, instance);
+        (disk.role, disk.epoch) = (Role::Main, disk.epoch.max(disk.promised) + 1);
+        disk.promised = disk.epoch;
+    }
+
+    /// Registers something at a MAIN behind everybody's back.
+    pub(super) fn register_at(&self, main: &str, name: &str, address: &str) {
+        let mut world = self.world.borrow_mut();
+        self.disk_of(&mut world, main).replicas.push((name.into(), Mode::Async, address.into()));
+    }
+
+    /// Writes on this node, and on what follows it.
+    pub(super) fn write_on(&self, main: &str, what: &str) {
+        commit(&mut self.world.borrow_mut(), &self.topology, main, what);
+    }
+
+    /// Writes on this node alone.
+    pub(super) fn write_alone(&self, instance: &str, what: &str) {
+        let mut world = self.world.borrow_mut();
+        let disk = self.disk_of(&mut world, instance);
+        disk.log.push((disk.epoch, what.to_owned()));
+    }
+
+    /// Which machines are kept from starting by themselves.
+    pub(super) fn fenced(&self) -> Vec<String> {
+        let world = self.world.borrow();
+        world.machines.iter().filter(|(_, m)| m.is_fenced).map(|(n, _)| n.clone()).collect()
     }
 
     pub(super) fn forget_roles(&self) {
@@ -185,6 +246,7 @@ impl Fake {
             bolt: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 7687 + index as u16))),
             image_is_current: true,
             started: None,
+            is_fenced: found.is_fenced,
         }
     }
 }
@@ -212,9 +274,10 @@ fn catch_up(world: &mut World, topology: &Topology, main: &str) {
     for (_, _, address) in &leader.replicas {
         if let Some(replica) = replica_at(world, topology, address) {
             let disk = world.disks.get_mut(&volume(&replica)).expect("it has one");
-            if is_prefix(&disk.log, &leader.log) {
+            if is_prefix(&disk.log, &leader.log) && leader.epoch >= disk.promised {
                 (disk.log, disk.schema, disk.epoch) =
                     (leader.log.clone(), leader.schema.clone(), leader.epoch);
+                (disk.promised, disk.fenced_by) = (leader.epoch, None);
             }
         }
     }
@@ -273,6 +336,7 @@ impl Runtime for Fake {
                     spec: Spec::of(topology, instance),
                     address: None,
                     id: world.next_id,
+                    is_fenced: false,
                 };
                 world.machines.insert(name.clone(), machine);
             }
@@ -286,6 +350,21 @@ impl Runtime for Fake {
                 if let Some(machine) = world.machines.get_mut(name) {
                     machine.state = MachineState::Exited { code: Some(0), out_of_memory: false };
                 }
+            }
+            Action::SaveData { .. } => {}
+            Action::FenceMachine(name) => {
+                if let Some(at) = world.failing.iter().position(|(part, _)| part == "kill") {
+                    world.failing.remove(at);
+                    return Err(CliError::new(crate::error::Exit::TimedOut, "it does not end").code("MG076"));
+                }
+                if let Some(machine) = world.machines.get_mut(name) {
+                    machine.state = MachineState::Exited { code: Some(137), out_of_memory: false };
+                    machine.is_fenced = true;
+                    world.silent.remove(name);
+                }
+            }
+            Action::UnfenceMachine(name) => {
+                world.machines.get_mut(name).expect("only what is there is let go").is_fenced = false;
             }
             Action::RemoveMachine(name) => {
                 world.machines.remove(name);
@@ -321,6 +400,14 @@ impl Nodes for Fake {
         }
         if !query.starts_with("SHOW") {
             world.sent.push(format!("{name}: {query}"));
+        }
+        let hanging = world.hanging.iter().position(|(part, _)| query.contains(part));
+        if let Some((_, takes_effect)) = hanging.map(|i| world.hanging.remove(i)) {
+            if takes_effect {
+                drop(self.answer(&mut world, name, query));
+            }
+            world.silent.insert(name.clone());
+            return Err(NodeError::TimedOut(Duration::from_secs(5)));
         }
         let failing = world.failing.iter().position(|(part, _)| query.contains(part));
         let failing = failing.map(|i| world.failing.remove(i));
@@ -387,15 +474,31 @@ impl Fake {
             "SHOW REPLICATION STATE" if !self.is_memgraph => {
                 let epoch = disk.log.last().map_or(disk.epoch, |(e, _)| *e);
                 let chain: String = disk.log.iter().map(|(e, t)| format!("{e}{t}")).collect();
+                let promised = match &disk.fenced_by {
+                    Some(_) => format!("{}.0000000000000000.0", disk.promised),
+                    None => format!("{}.n.1", disk.promised),
+                };
                 let row = vec![
                     json!(format!("{epoch}.n.1")),
+                    json!(promised),
+                    json!(disk.fenced_by.clone().unwrap_or_default()),
                     json!(disk.log.len()),
                     json!(disk.log.len()),
                     json!(chain),
                     json!(true),
                     json!(name),
                 ];
-                rows(&["epoch", "durable_lsn", "applied_lsn", "chain", "confirmed", "node_id"], vec![row])
+                let fields = [
+                    "epoch",
+                    "promised",
+                    "promised_by",
+                    "durable_lsn",
+                    "applied_lsn",
+                    "chain",
+                    "confirmed",
+                    "node_id",
+                ];
+                rows(&fields, vec![row])
             }
             "SHOW STORAGE INFO" => {
                 let word = if self.is_memgraph { "vertex_count" } else { "vertex_ids_given" };
@@ -417,14 +520,30 @@ impl Fake {
                 rows(&[], vec![])
             }
             _ if query.starts_with("SET REPLICATION ROLE TO MAIN") => {
-                if disk.role == Role::Main {
+                let asked = query.strip_prefix("SET REPLICATION ROLE TO MAIN WITH EPOCH ");
+                if disk.role == Role::Main && asked.is_none() {
                     return Err(refused("Couldn't set replication role to main!"));
                 }
                 let disk = self.disk_of(world, name);
-                disk.role = Role::Main;
-                disk.epoch = query
-                    .strip_prefix("SET REPLICATION ROLE TO MAIN WITH EPOCH ")
-                    .map_or(disk.epoch + 1, |n| n.parse().expect("an epoch is a number"));
+                let epoch = asked.map_or(disk.epoch.max(disk.promised) + 1, |n| n.parse().expect("a number"));
+                if epoch < disk.promised || epoch == disk.promised && disk.fenced_by.is_none() {
+                    return Err(refused("A higher epoch is promised here"));
+                }
+                (disk.role, disk.epoch, disk.promised, disk.fenced_by) = (Role::Main, epoch, epoch, None);
+                rows(&[], vec![])
+            }
+            _ if query.starts_with("FENCE REPLICATION EPOCH ") && !self.is_memgraph => {
+                let rest = &query["FENCE REPLICATION EPOCH ".len()..];
+                let (epoch, by) = rest.split_once(" BY ").expect("a fence names its operation");
+                let (epoch, by) = (epoch.parse().expect("a number"), by.trim_matches('"').to_owned());
+                let disk = self.disk_of(world, name);
+                if epoch == disk.promised && disk.fenced_by.as_ref() == Some(&by) {
+                    return rows(&[], vec![]);
+                }
+                if epoch <= disk.promised.max(disk.epoch) {
+                    return Err(refused("A higher epoch is promised here"));
+                }
+                (disk.promised, disk.fenced_by) = (epoch, Some(by));
                 rows(&[], vec![])
             }
             _ if query.starts_with("DROP REPLICA ") => {
@@ -455,6 +574,15 @@ impl Fake {
                 let log = self.disk_of(world, &found).log.clone();
                 if !is_prefix(&log, &disk.log) {
                     return Err(code(3));
+                }
+                let follower = self.disk_of(world, &found).clone();
+                if follower.promised > disk.epoch {
+                    if follower.fenced_by.is_some() {
+                        return Err(code(5));
+                    }
+                    // The promise is its own past reign: MAIN takes a higher epoch first.
+                    let own = self.disk_of(world, name);
+                    (own.epoch, own.promised) = (follower.promised + 1, follower.promised + 1);
                 }
                 let mode = Mode::parse(mode).expect("a mode");
                 self.disk_of(world, name).replicas.push((replica.to_owned(), mode, address.to_owned()));

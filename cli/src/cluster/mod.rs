@@ -18,14 +18,20 @@
 //! - What is not mgctl's own, by its labels, is never touched.
 
 mod execute;
+pub mod failover;
 mod observed;
 mod plan;
 pub mod promote;
 mod reconcile;
+pub mod repair;
 mod spec;
 
 #[cfg(test)]
+mod failover_tests;
+#[cfg(test)]
 mod fake;
+#[cfg(test)]
+mod repair_tests;
 #[cfg(test)]
 mod tests;
 

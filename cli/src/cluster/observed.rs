@@ -70,6 +70,8 @@ pub struct Machine {
     pub image_is_current: bool,
     /// When it was started, in seconds since 1970.
     pub started: Option<u64>,
+    /// A failover ended it, and it does not start by itself: what its node says of its role is over.
+    pub is_fenced: bool,
 }
 
 impl Machine {
@@ -158,11 +160,31 @@ pub struct Position {
     pub chain: String,
     /// False on a MAIN that has not yet asked its replicas since its start.
     pub is_confirmed: bool,
+    /// The epoch that it has promised to obey, as `number.node.incarnation`; a fence has no node.
+    pub promised: String,
+    /// The operation that asked for that promise; empty where none did.
+    pub promised_by: String,
     /// Who it is.
     pub node: String,
 }
 
 impl Position {
+    /// Returns the number of the epoch that it has promised to obey.
+    pub fn promised_number(&self) -> u64 {
+        self.promised.split('.').next().and_then(|n| n.parse().ok()).unwrap_or(0)
+    }
+
+    /// Returns true if the promise is a fence: whoever it was made for has not greeted it yet.
+    pub fn is_fenced(&self) -> bool {
+        let node = self.promised.split('.').nth(1).unwrap_or("");
+        self.promised_number() > 0 && node.bytes().all(|b| b == b'0')
+    }
+
+    /// Returns the number of the highest epoch that it knows of.
+    pub fn highest(&self) -> u64 {
+        self.promised_number().max(self.order().0)
+    }
+
     /// Returns what two positions are compared by: a higher reign first, then a longer log.
     ///
     /// Epochs are compared as written in `number.node.incarnation`, number before incarnation. Two nodes
@@ -271,6 +293,8 @@ pub fn decode_state(rows: &Rows) -> Option<Position> {
         applied: number("applied_lsn")?,
         chain: text("chain"),
         is_confirmed: cell("confirmed").and_then(Value::as_bool).unwrap_or(true),
+        promised: text("promised"),
+        promised_by: text("promised_by"),
         node: text("node_id"),
     })
 }
@@ -327,6 +351,8 @@ mod tests {
             applied: durable,
             chain: String::new(),
             is_confirmed: true,
+            promised: String::new(),
+            promised_by: String::new(),
             node: String::new(),
         };
         assert!(at("2.a.1", 5).order() > at("1.b.9", 50).order());

@@ -3,6 +3,7 @@
 use crate::error::CliError;
 use crate::topology::{Image, Mode, Subnet};
 use std::fmt;
+use std::path::PathBuf;
 
 /// Name of a step within its plan, as `start:rep1`.
 pub type StepId = String;
@@ -69,6 +70,8 @@ pub enum Action {
     StopMachine(String),
     /// Removes it; its volume stays.
     RemoveMachine(String),
+    /// Writes what a stopped machine's node keeps into a tar file.
+    SaveData { instance: String, path: PathBuf },
     /// Removes a volume, by its name. What was in it is gone.
     RemoveVolume(String),
     /// Removes the network.
@@ -77,8 +80,16 @@ pub enum Action {
     AwaitBolt(String),
     /// Makes a node a REPLICA.
     BecomeReplica { instance: String, port: u16 },
-    /// Makes a node MAIN.
-    BecomeMain { instance: String },
+    /// Makes a node MAIN; with an epoch it reigns in that one.
+    BecomeMain { instance: String, epoch: Option<u64> },
+    /// Takes a MAIN to a higher epoch, so that those follow it who promised less.
+    Reign { instance: String, epoch: u64 },
+    /// Has a node promise to obey nobody below an epoch: a REPLICA lets its MAIN go, a MAIN takes no more writes.
+    Fence { instance: String, epoch: u64, by: String },
+    /// Ends a machine at once, keeps it from being started again by itself, and sees that it has ended.
+    FenceMachine(String),
+    /// Lets a machine that was fenced start by itself again.
+    UnfenceMachine(String),
     /// Drops a registration at MAIN.
     Drop { main: String, name: String },
     /// Registers a node at MAIN.
@@ -120,7 +131,14 @@ impl fmt::Display for Action {
             Action::BecomeReplica { instance, port } => {
                 write!(f, "{instance}: SET REPLICATION ROLE TO REPLICA WITH PORT {port};")
             }
-            Action::BecomeMain { instance } => write!(f, "{instance}: SET REPLICATION ROLE TO MAIN;"),
+            Action::BecomeMain { instance, epoch } => write!(f, "{instance}: {}", main_query(*epoch)),
+            Action::Reign { instance, epoch } => write!(f, "{instance}: {}", main_query(Some(*epoch))),
+            Action::SaveData { instance, path } => {
+                write!(f, "save the data of {instance} to {}", path.display())
+            }
+            Action::Fence { instance, epoch, by } => write!(f, "{instance}: {}", fence_query(*epoch, by)),
+            Action::FenceMachine(i) => write!(f, "kill {i}, and keep it from starting by itself"),
+            Action::UnfenceMachine(i) => write!(f, "let {i} start by itself again"),
             Action::Drop { main, name } => write!(f, "{main}: {}", drop_query(name)),
             Action::Register { main, instance, name, mode, host, port } => {
                 let host = match host {
@@ -177,7 +195,17 @@ pub(super) fn replica_query(port: u16) -> String {
 }
 
 /// The query that makes a node MAIN.
-pub(super) const MAIN_QUERY: &str = "SET REPLICATION ROLE TO MAIN;";
+pub(super) fn main_query(epoch: Option<u64>) -> String {
+    match epoch {
+        Some(epoch) => format!("SET REPLICATION ROLE TO MAIN WITH EPOCH {epoch};"),
+        None => "SET REPLICATION ROLE TO MAIN;".to_owned(),
+    }
+}
+
+/// The query that has a node promise to obey nobody below an epoch.
+pub(super) fn fence_query(epoch: u64, by: &str) -> String {
+    format!("FENCE REPLICATION EPOCH {epoch} BY {};", literal(by))
+}
 
 /// The query that registers a replica.
 pub(super) fn register_query(name: &str, mode: Mode, address: &str) -> String {

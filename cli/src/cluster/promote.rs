@@ -13,10 +13,16 @@
 //! what `prove` finds; the switch is then taken back, and tried again. At no time do two nodes take writes:
 //! the candidate is promoted only after the old MAIN said that it is a REPLICA, and the other way round.
 //! Between `demote` and `promote` Ctrl-C is not heard: the way on is shorter than the way out.
+//!
+//! Whatever step fails, the nodes are asked what it came to, and the switch ends with one MAIN: the candidate
+//! where it took the role although its answer was lost; the old MAIN where it takes the role again, after a
+//! candidate that may be MAIN and does not say so was ended; the candidate again, by a failover, where the old
+//! MAIN is gone.
 
-use super::execute::{Execution, Progress, ask_all, node_failed};
+use super::execute::{Execution, Progress, ask_all, ask_role, node_failed};
+use super::failover;
 use super::observed::{NodeFacts, NodeView, Observed, Position, decode_state};
-use super::plan::{Action, Host, MAIN_QUERY, Plan, Step, StepId};
+use super::plan::{Action, Host, Plan, Step, StepId, main_query};
 use super::{Nodes, Runtime};
 use crate::error::{CliError, Exit, Problem};
 use crate::topology::{Addressing, Instance, Mode, Role, Topology};
@@ -91,16 +97,14 @@ pub fn decide(topology: &Topology, seen: &Observed, candidate: &str) -> Result<D
     if own.role == Role::Main {
         return match mains.as_slice() {
             [_] => Ok(Decision::Nothing),
-            _ => Err(refuse(format!("several nodes are MAIN: {}", names(&mains)))
-                .help("make one of them follow: mgctl demote NAME")),
+            _ => Err(refuse(format!("several nodes are MAIN: {}", names(&mains))).help("mgctl repair")),
         };
     }
     let old = match mains.as_slice() {
         [main] => Some(*main),
         [] => None,
         several => {
-            return Err(refuse(format!("several nodes are MAIN: {}", names(several)))
-                .help("make one of them follow: mgctl demote NAME"));
+            return Err(refuse(format!("several nodes are MAIN: {}", names(several))).help("mgctl repair"));
         }
     };
     let has_positions = own.position.is_some();
@@ -182,7 +186,8 @@ fn plan(topology: &Topology, candidate: &Instance, old: Option<&Instance>, silen
         let prove = Action::Prove { instance: name.clone(), against: old.name.clone() };
         plan.push("prove", &["demote".into()], prove, "a commit may have been under way");
     }
-    plan.push("promote", &["prove".into()], Action::BecomeMain { instance: name.clone() }, "asked for");
+    let promote = Action::BecomeMain { instance: name.clone(), epoch: None };
+    plan.push("promote", &["prove".into()], promote, "asked for");
     let mut previous: StepId = "promote".into();
     // The old MAIN first: that it is taken is another proof that it holds nothing more.
     let others =
@@ -210,7 +215,7 @@ fn plan(topology: &Topology, candidate: &Instance, old: Option<&Instance>, silen
     plan
 }
 
-fn register(topology: &Topology, instance: &Instance, main: &str) -> Action {
+pub(super) fn register(topology: &Topology, instance: &Instance, main: &str) -> Action {
     Action::Register {
         main: main.to_owned(),
         instance: instance.name.clone(),
@@ -243,40 +248,52 @@ pub async fn switch<R: Runtime, N: Nodes, P: Progress>(
             }
             told = Some(Instant::now());
             if let Err(error) = run.step(switch, "demote").await {
-                return Err(back(run, switch, old, error, false).await);
+                return settle(run, switch, old, error, false, (began, told, attempts)).await;
             }
-            match run.prove(switch, candidate, old).await {
-                Ok(()) => break,
-                Err(missing) => {
-                    let error = take_back(run, switch, old, &missing).await;
-                    if let Some(error) = error {
-                        return Err(error);
-                    }
-                    if attempts == ATTEMPTS_MAX || run.deadline.is_over() || run.interrupt.is_raised() {
-                        return Err(CliError::new(
-                            Exit::Unsafe,
-                            format!("`{candidate}` cannot be promoted safely now"),
-                        )
-                        .code("MG041")
-                        .thing(format!("cluster `{}`, tried {attempts} times", run.wish.topology.name))
-                        .note(missing)
-                        .note(format!("`{old}` is MAIN as before, and nothing was lost"))
-                        .help("try again while less is written, or promote a SYNC replica"));
-                    }
+            let Err(missing) = run.prove(switch, candidate, old).await else { break };
+            match restore(run, switch, old, false).await {
+                Ok(problems) if problems.is_empty() => {}
+                Ok(problems) => return Err(taken_back_in_part(old, &missing, problems)),
+                Err(more) => {
+                    let error = CliError::new(Exit::Degraded, missing).code("MG041");
+                    let error = and(error, &more);
+                    return forward(run, switch, old, error, (began, told, attempts)).await;
                 }
+            }
+            if attempts == ATTEMPTS_MAX || run.deadline.is_over() || run.interrupt.is_raised() {
+                return Err(CliError::new(
+                    Exit::Unsafe,
+                    format!("`{candidate}` cannot be promoted safely now"),
+                )
+                .code("MG041")
+                .thing(format!("cluster `{}`, tried {attempts} times", run.wish.topology.name))
+                .note(missing)
+                .note(format!("`{old}` is MAIN as before, and nothing was lost"))
+                .help("try again while less is written, or promote a SYNC replica"));
             }
         }
     }
     if let Err(error) = run.step(switch, "promote").await {
-        return Err(match &switch.old {
-            Some(old) => back(run, switch, old, error, true).await,
-            None => {
-                error.note("no node is MAIN; nothing was lost").help("try again, or promote another node")
-            }
-        });
+        return match &switch.old {
+            Some(old) => settle(run, switch, old, error, true, (began, told, attempts)).await,
+            None => Err(error
+                .note("no node is MAIN; nothing was lost")
+                .help("try again, or promote another node")),
+        };
     }
-    let write_pause = told.map(|at| at.elapsed());
+    finish(run, switch, (began, told, attempts)).await
+}
 
+/// When a switch began, when the old MAIN was told, and how often it was.
+type Course = (Instant, Option<Instant>, u32);
+
+/// Registers everybody at the new MAIN, and asks all nodes.
+async fn finish<R: Runtime, N: Nodes, P: Progress>(
+    run: &Execution<'_, R, N, P>,
+    switch: &Switch,
+    (began, told, attempts): Course,
+) -> Result<Switched, CliError> {
+    let write_pause = told.map(|at| at.elapsed());
     let mut left = Vec::new();
     for step in
         switch.plan.steps.iter().filter(|s| s.id.starts_with("register:") || s.id.starts_with("ready:"))
@@ -286,12 +303,12 @@ pub async fn switch<R: Runtime, N: Nodes, P: Progress>(
         }
     }
     let redundant_after = told.unwrap_or(began).elapsed();
-    check_roles(run, candidate).await?;
+    check_roles(run, &switch.candidate).await?;
     Ok(Switched { write_pause, redundant_after, attempts: attempts.max(1), left })
 }
 
 /// Asks every node: the candidate, and nobody else, is MAIN.
-async fn check_roles<R: Runtime, N: Nodes, P: Progress>(
+pub(super) async fn check_roles<R: Runtime, N: Nodes, P: Progress>(
     run: &Execution<'_, R, N, P>,
     candidate: &str,
 ) -> Result<(), CliError> {
@@ -315,54 +332,115 @@ async fn check_roles<R: Runtime, N: Nodes, P: Progress>(
     .help("see `mgctl status`; someone else may be changing roles"))
 }
 
-/// Promotes the old MAIN again after `prove` found something missing. Returns an error if that failed.
-async fn take_back<R: Runtime, N: Nodes, P: Progress>(
-    run: &Execution<'_, R, N, P>,
-    switch: &Switch,
-    old: &str,
-    missing: &str,
-) -> Option<CliError> {
-    match restore(run, switch, old, false).await {
-        Ok(problems) if problems.is_empty() => None,
-        Ok(problems) => {
-            let mut all = vec![
-                Problem::error(format!("the switch was taken back: {missing}"))
-                    .code("MG041")
-                    .note(format!("`{old}` is MAIN as before; not every replica follows it again"))
-                    .help("mgctl up registers them"),
-            ];
-            all.extend(problems);
-            Some(CliError::of(Exit::Degraded, all))
-        }
-        Err(error) => Some(error.note(format!("the switch was to be taken back: {missing}"))),
-    }
+fn taken_back_in_part(old: &str, missing: &str, problems: Vec<Problem>) -> CliError {
+    let mut all = vec![
+        Problem::error(format!("the switch was taken back: {missing}"))
+            .code("MG041")
+            .note(format!("`{old}` is MAIN as before; not every replica follows it again"))
+            .help("mgctl up registers them"),
+    ];
+    all.extend(problems);
+    CliError::of(Exit::Degraded, all)
 }
 
-/// Takes the switch back after a failed step, and says truthfully how it ended.
-async fn back<R: Runtime, N: Nodes, P: Progress>(
+fn and(error: CliError, more: &CliError) -> CliError {
+    CliError::of(Exit::Degraded, error.problems().iter().chain(more.problems()).cloned().collect())
+}
+
+/// Ends a switch after a failed step, with one MAIN: forward where the candidate is it, else back, else forward
+/// without the old MAIN.
+async fn settle<R: Runtime, N: Nodes, P: Progress>(
     run: &Execution<'_, R, N, P>,
     switch: &Switch,
     old: &str,
     error: CliError,
     candidate_was_told: bool,
-) -> CliError {
+    course: Course,
+) -> Result<Switched, CliError> {
+    let candidate = &switch.candidate;
+    let mut error = error;
+    if candidate_was_told {
+        match run.role_of(candidate).await {
+            Some(Role::Main) => return finish(run, switch, course).await,
+            Some(Role::Replica) => {}
+            // It may be MAIN and reached by clients: it must not be one beside the old MAIN.
+            None => {
+                let kill = Step {
+                    id: format!("kill:{candidate}"),
+                    needs: Vec::new(),
+                    action: Action::FenceMachine(candidate.clone()),
+                    cause: "it fell silent while it was told to be MAIN".into(),
+                };
+                if let Err(more) = run.show(&kill).await {
+                    return Err(and(error, &more)
+                        .note(format!(
+                            "`{candidate}` may be MAIN and could not be ended, so `{old}` stays a REPLICA"
+                        ))
+                        .help("see `mgctl status`; when it has ended: mgctl failover"));
+                }
+                error = error
+                    .note(format!("`{candidate}` was ended, since it may have become MAIN"))
+                    .help(format!("bring it back as a REPLICA: mgctl rejoin {candidate}"));
+            }
+        }
+    }
     match restore(run, switch, old, candidate_was_told).await {
         Ok(problems) if problems.is_empty() => {
-            error.note(format!("the switch was taken back: `{old}` is MAIN as before, and nothing was lost"))
+            Err(error
+                .note(format!("the switch was taken back: `{old}` is MAIN as before, and nothing was lost")))
         }
         Ok(problems) => {
             let error = error.note(format!(
                 "the switch was taken back: `{old}` is MAIN; not every replica follows it again"
             ));
-            CliError::of(Exit::Degraded, error.problems().iter().cloned().chain(problems).collect())
+            Err(CliError::of(Exit::Degraded, error.problems().iter().cloned().chain(problems).collect()))
         }
-        Err(more) => {
-            let error = error.note(format!(
-                "the switch could not be taken back: `{old}` is not MAIN, so nothing is written"
-            ));
-            let error = error.help("mgctl up promotes the node that has everything");
-            CliError::of(Exit::Degraded, error.problems().iter().chain(more.problems()).cloned().collect())
+        Err(more) => forward(run, switch, old, and(error, &more), course).await,
+    }
+}
+
+/// Goes on without the old MAIN, which does not answer: it is fenced, and the candidate promoted if nothing is
+/// lost by that.
+async fn forward<R: Runtime, N: Nodes, P: Progress>(
+    run: &Execution<'_, R, N, P>,
+    switch: &Switch,
+    old: &str,
+    error: CliError,
+    (began, told, attempts): Course,
+) -> Result<Switched, CliError> {
+    let topology = &run.wish.topology;
+    let existing = run.runtime.observe(&topology.name, None).await?;
+    let nodes = ask_all(run.nodes, existing.machines.iter()).await;
+    let seen = Observed { existing, nodes };
+    let request = failover::Request {
+        candidate: Some(switch.candidate.clone()),
+        operation: format!("{}of a switchover to {}", failover::OPERATION, switch.candidate),
+        ..failover::Request::default()
+    };
+    let done = match failover::decide(topology, &seen, &request) {
+        Ok(failover::Decision::Go(failover)) => failover::run(run, &failover).await,
+        Ok(failover::Decision::Nothing { .. }) => return finish(run, switch, (began, told, attempts)).await,
+        Err(more) => Err(more),
+    };
+    match done {
+        Ok(done) => {
+            let mut left = vec![
+                Problem::warning(format!("`{old}` fell silent during the switch, and was ended"))
+                    .help(format!("mgctl rejoin {old}")),
+            ];
+            left.extend(done.left);
+            let since = told.unwrap_or(began).elapsed();
+            let ready = done.redundant_after.saturating_sub(done.writable_after);
+            Ok(Switched {
+                write_pause: told.map(|_| since.saturating_sub(ready)),
+                redundant_after: since,
+                attempts: attempts.max(1),
+                left,
+            })
         }
+        Err(more) => Err(and(error, &more)
+            .note("the switch is broken off")
+            .help("see `mgctl status`, then `mgctl up`")),
     }
 }
 
@@ -375,13 +453,13 @@ async fn restore<R: Runtime, N: Nodes, P: Progress>(
 ) -> Result<Vec<Problem>, CliError> {
     // A candidate that did not answer may have become MAIN all the same. An epoch above the one that it
     // could have taken leaves no doubt about whose writes count.
-    let mut query = MAIN_QUERY.to_owned();
+    let mut query = main_query(None);
     if candidate_was_told && switch.has_positions {
         let target = run.target(old).await?;
         let rows = run.send(&target, "SHOW REPLICATION STATE;").await;
         let rows = rows.map_err(|e| node_failed(&target, "SHOW REPLICATION STATE;", e))?;
         if let Some(position) = decode_state(&rows) {
-            query = format!("SET REPLICATION ROLE TO MAIN WITH EPOCH {};", position.order().0 + 2);
+            query = main_query(Some(position.highest() + 2));
         }
     }
     run.become_role(old, Role::Main, &query).await?;
@@ -408,8 +486,14 @@ impl<R: Runtime, N: Nodes, P: Progress> Execution<'_, R, N, P> {
         self.show(step).await
     }
 
+    /// Asks a node for its role, `None` if it does not answer.
+    pub(super) async fn role_of(&self, instance: &str) -> Option<Role> {
+        let target = self.target(instance).await.ok()?;
+        ask_role(self.nodes, &target).await.ok()
+    }
+
     /// Does a step and shows it.
-    async fn show(&self, step: &Step) -> Result<(), CliError> {
+    pub(super) async fn show(&self, step: &Step) -> Result<(), CliError> {
         self.progress.started(step);
         let began = Instant::now();
         let result = self.do_step(&step.action).await;

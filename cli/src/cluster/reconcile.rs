@@ -12,7 +12,8 @@
 //! Where a sleeping or silent node could be the MAIN, the plan brings it up and ends with
 //! [`Action::AskNodes`]; the next plan knows.
 
-use super::observed::{MachineState, NodeFacts, NodeView, Observed};
+use super::failover::OPERATION;
+use super::observed::{MachineState, NodeFacts, NodeView, Observed, Position};
 use super::plan::{Action, Host, Plan, StepId};
 use super::spec::Spec;
 use crate::error::{CliError, Exit};
@@ -155,6 +156,10 @@ fn holds_data(facts: &NodeFacts) -> bool {
     facts.position.as_ref().map_or(!facts.is_untouched, |p| p.durable > 0)
 }
 
+pub(super) fn is_fenced(seen: &Observed, instance: &str) -> bool {
+    seen.existing.machines.get(instance).is_some_and(|m| m.is_fenced)
+}
+
 /// Finds out who is MAIN, from what the nodes say.
 pub fn find_main(topology: &Topology, seen: &Observed) -> MainFound {
     let declared = &topology.main().name;
@@ -164,6 +169,8 @@ pub fn find_main(topology: &Topology, seen: &Observed) -> MainFound {
     for instance in &topology.instances {
         match condition(instance, seen) {
             Condition::Answered(facts) => answered.push((instance, facts)),
+            // Its reign is over, whatever its disk says.
+            Condition::Asleep if is_fenced(seen, &instance.name) => {}
             Condition::Asleep | Condition::Silent => unknown.push(instance.name.clone()),
             Condition::Fresh => declared_is_fresh |= instance.name == *declared,
         }
@@ -171,13 +178,31 @@ pub fn find_main(topology: &Topology, seen: &Observed) -> MainFound {
     let names = |of: &[(&Instance, &NodeFacts)]| {
         of.iter().map(|(i, _)| format!("`{}`", i.name)).collect::<Vec<_>>().join(", ")
     };
-    let mains: Vec<_> = answered.iter().copied().filter(|(_, f)| f.role == Role::Main).collect();
+    // A failover has ended the reign of a fenced node; whoever it promoted is MAIN, however few follow it.
+    let is_over = |i: &Instance, f: &NodeFacts| {
+        is_fenced(seen, &i.name) || f.position.as_ref().is_some_and(|p| p.is_fenced())
+    };
+    let mains: Vec<_> =
+        answered.iter().copied().filter(|(i, f)| f.role == Role::Main && !is_over(i, f)).collect();
 
     let leading: Vec<_> = mains.iter().copied().filter(|(_, f)| !f.replicas.is_empty()).collect();
+    let begun = answered
+        .iter()
+        .filter_map(|(_, f)| f.position.as_ref())
+        .filter(|p| p.is_fenced() && p.promised_by.starts_with(OPERATION))
+        .map(Position::promised_number)
+        .max();
+    let is_above = |f: &NodeFacts| begun > f.position.as_ref().map(Position::highest);
     match leading.as_slice() {
+        [(main, own)] if is_above(own) => {
+            return MainFound::Refused(begun_failover(topology, Some(&main.name)));
+        }
         [(main, _)] => return MainFound::Is(main.name.clone()),
         [] => {}
-        several => return MainFound::Refused(two_mains(&names(several), &several[1].0.name)),
+        several => return MainFound::Refused(two_mains(&names(several))),
+    }
+    if mains.is_empty() && begun.is_some() {
+        return MainFound::Refused(begun_failover(topology, None));
     }
     if !unknown.is_empty() {
         return MainFound::Ask(unknown);
@@ -198,7 +223,7 @@ pub fn find_main(topology: &Topology, seen: &Observed) -> MainFound {
             if first.is_some() && several.iter().all(|(_, f)| reign(f) == first) {
                 return MainFound::Is(foremost(several, declared));
             }
-            return MainFound::Refused(two_mains(&names(several), &several[1].0.name));
+            return MainFound::Refused(two_mains(&names(several)));
         }
     }
 
@@ -253,11 +278,25 @@ fn foremost(nodes: &[(&Instance, &NodeFacts)], declared: &str) -> String {
     equals.find(|name| *name == declared).unwrap_or(first).clone()
 }
 
-fn two_mains(names: &str, second: &str) -> CliError {
+fn begun_failover(topology: &Topology, main: Option<&str>) -> CliError {
+    let what = "a failover was begun and not finished: the replicas have let MAIN go";
+    let error = CliError::new(Exit::Unsafe, what)
+        .code("MG047")
+        .thing(format!("cluster `{}`", topology.name))
+        .note("they keep their promise until it is finished");
+    match main {
+        Some(main) => error
+            .help(format!("`{main}` answers, and can stay MAIN: mgctl repair --main {main}"))
+            .help("to finish it all the same: mgctl failover --kill-main"),
+        None => error.help("finish it: mgctl failover"),
+    }
+}
+
+fn two_mains(names: &str) -> CliError {
     CliError::new(Exit::Unsafe, format!("several nodes are MAIN and hold data: {names}"))
         .code("MG043")
         .note("mgctl does not choose whose writes count; nothing was changed")
-        .help(format!("decide which one follows, then run `up` again: mgctl demote {second}"))
+        .help("say whose writes count: mgctl repair --main NAME")
 }
 
 /// Returns the steps that are left until the cluster is as it is wished.
@@ -339,6 +378,10 @@ fn plan_machines(wish: &Wish, seen: &Observed, plan: &mut Plan) {
         }
     }
 
+    let has_main = topology.instances.iter().any(|i| {
+        matches!(condition(i, seen), Condition::Answered(f) if f.role == Role::Main)
+            && !is_fenced(seen, &i.name)
+    });
     for instance in &topology.instances {
         let name = &instance.name;
         let make = to_make.iter().find(|(i, _)| i.name == *name).map(|(_, cause)| cause.as_str());
@@ -359,6 +402,10 @@ fn plan_machines(wish: &Wish, seen: &Observed, plan: &mut Plan) {
             }
             plan.push(create.clone(), &needs, Action::CreateMachine(name.clone()), cause);
             plan.push(start.clone(), &[create], Action::StartMachine(name.clone()), "it was just made");
+        } else if machine.is_some_and(|m| m.is_fenced && !m.is_running()) && !has_main {
+            plan.notes
+                .push(format!("{name}: was fenced by a failover, and is started when another node is MAIN"));
+            continue;
         } else if let Some(machine) = machine {
             match &machine.state {
                 MachineState::Running | MachineState::Restarting => {}
@@ -404,15 +451,20 @@ fn plan_machines(wish: &Wish, seen: &Observed, plan: &mut Plan) {
 }
 
 fn plan_roles(wish: &Wish, seen: &Observed, plan: &mut Plan) {
+    plan_roles_of(wish, seen, find_main(&wish.topology, seen), plan);
+}
+
+/// Plans who is what and who follows whom, once it is known who is MAIN.
+pub(super) fn plan_roles_of(wish: &Wish, seen: &Observed, main: MainFound, plan: &mut Plan) {
     let topology = &wish.topology;
     let all_bolts: Vec<StepId> = topology.instances.iter().map(|i| format!("bolt:{}", i.name)).collect();
-    let main = match find_main(topology, seen) {
+    let main = match main {
         MainFound::Is(main) => main,
         MainFound::Becomes(main) => {
             plan.push(
                 format!("role:{main}"),
                 &all_bolts,
-                Action::BecomeMain { instance: main.clone() },
+                Action::BecomeMain { instance: main.clone(), epoch: None },
                 "no node is MAIN, and none is further than it",
             );
             main
@@ -467,6 +519,15 @@ fn plan_roles(wish: &Wish, seen: &Observed, plan: &mut Plan) {
                 &[format!("bolt:{name}")],
                 Action::BecomeReplica { instance: name.clone(), port: instance.replication_port },
                 cause,
+            );
+        }
+        // Only as a REPLICA may it start by itself again.
+        if is_fenced(seen, name) {
+            plan.push(
+                format!("unfence:{name}"),
+                &[format!("role:{name}"), format!("bolt:{name}")],
+                Action::UnfenceMachine(name.clone()),
+                "a failover had ended it",
             );
         }
 
@@ -635,8 +696,8 @@ pub(super) fn diverged(topology: &Topology, instance: &Instance, main: &str) -> 
     .thing(format!("cluster `{}`, registered as `{}`", topology.name, instance.register_as))
     .note("it was MAIN, and wrote after the others had stopped following it; its data are kept, and nothing was cut")
     .help(format!(
-        "look at what it has: mgctl query --on {} 'MATCH (n) RETURN count(n)'\nto give up its data and copy MAIN's: remove its volume `{}` while it is down, then `mgctl up`",
-        instance.name, instance.volume
+        "look at what it has: mgctl query --on {} 'MATCH (n) RETURN count(n)'\nto give up its data and copy MAIN's: mgctl rejoin {} --wipe",
+        instance.name, instance.name
     ))
 }
 

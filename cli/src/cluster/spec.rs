@@ -63,6 +63,7 @@ impl Spec {
             ("nano_cpus", json!(instance.nano_cpus)),
             ("network", json!(topology.network.name)),
             ("order", json!(order)),
+            ("priority", json!(instance.priority)),
             ("register_as", json!(instance.register_as)),
             ("replication_port", json!(instance.replication_port)),
             ("role", json!(instance.role.as_str())),
@@ -149,6 +150,7 @@ impl Spec {
             env: BTreeMap::new(),
             memory_bytes: self.fields.get("memory").and_then(Value::as_u64),
             nano_cpus: self.fields.get("nano_cpus").and_then(Value::as_u64),
+            priority: port("priority", Instance::PRIORITY),
             volume: self.text("volume").unwrap_or_default().to_owned(),
             place: place.clone(),
         }

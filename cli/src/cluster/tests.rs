@@ -8,7 +8,7 @@ use crate::topology::{Addressing, Image, Mode, Role, Topology, load};
 use proptest::prelude::*;
 use std::path::Path;
 
-fn topology(file: &str) -> Topology {
+pub(super) fn topology(file: &str) -> Topology {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../topologies").join(file);
     let text = std::fs::read_to_string(&path).unwrap();
     let source =
@@ -16,7 +16,7 @@ fn topology(file: &str) -> Topology {
     load(&source, &|_| None).unwrap_or_else(|problems| panic!("{file}: {problems:#?}")).topology
 }
 
-fn wish(topology: &Topology) -> Wish {
+pub(super) fn wish(topology: &Topology) -> Wish {
     let mut init = Vec::new();
     for path in &topology.init.cypher {
         init.extend(split_statements(&std::fs::read_to_string(path).unwrap()));
@@ -24,11 +24,11 @@ fn wish(topology: &Topology) -> Wish {
     Wish { topology: topology.clone(), init, options: Options::default() }
 }
 
-fn run<T>(work: impl Future<Output = T>) -> T {
+pub(super) fn run<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
 }
 
-fn execution<'a>(wish: &'a Wish, fake: &'a Fake) -> Execution<'a, Fake, Fake, Quiet> {
+pub(super) fn execution<'a>(wish: &'a Wish, fake: &'a Fake) -> Execution<'a, Fake, Fake, Quiet> {
     Execution {
         wish,
         runtime: fake,
@@ -39,12 +39,12 @@ fn execution<'a>(wish: &'a Wish, fake: &'a Fake) -> Execution<'a, Fake, Fake, Qu
     }
 }
 
-async fn up(wish: &Wish, fake: &Fake) -> Result<bool, CliError> {
+pub(super) async fn up(wish: &Wish, fake: &Fake) -> Result<bool, CliError> {
     converge(&execution(wish, fake)).await.map(|(_, changed)| changed)
 }
 
 /// Says what must hold of a cluster that is up.
-async fn check_up(wish: &Wish, fake: &Fake) {
+pub(super) async fn check_up(wish: &Wish, fake: &Fake) {
     let seen = observe(&wish.topology, fake, fake).await.unwrap();
     let plan = reconcile(wish, &seen);
     assert!(plan.is_done(), "something is left:\n{plan}");
@@ -219,7 +219,7 @@ proptest! {
     }
 }
 
-async fn switch(wish: &Wish, fake: &Fake, candidate: &str) -> Result<Option<Switched>, CliError> {
+pub(super) async fn switch(wish: &Wish, fake: &Fake, candidate: &str) -> Result<Option<Switched>, CliError> {
     let seen = observe(&wish.topology, fake, fake).await?;
     match decide(&wish.topology, &seen, candidate)? {
         Decision::Nothing => Ok(None),

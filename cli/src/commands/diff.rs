@@ -79,17 +79,22 @@ fn sign(action: &Action) -> (&'static str, Tone) {
         Action::LoadImage(_)
         | Action::CreateNetwork(_)
         | Action::CreateVolume(_)
-        | Action::CreateMachine(_) => ("+", Tone::Good),
+        | Action::CreateMachine(_)
+        | Action::SaveData { .. } => ("+", Tone::Good),
         Action::Register { .. } => ("+", Tone::Good),
         Action::StopMachine(_)
         | Action::RemoveMachine(_)
         | Action::RemoveVolume(_)
         | Action::RemoveNetwork
+        | Action::FenceMachine(_)
         | Action::Drop { .. } => ("-", Tone::Bad),
         Action::StartMachine(_)
         | Action::UnpauseMachine(_)
         | Action::BecomeReplica { .. }
         | Action::BecomeMain { .. }
+        | Action::Reign { .. }
+        | Action::Fence { .. }
+        | Action::UnfenceMachine(_)
         | Action::Init { .. } => ("~", Tone::Doubtful),
         Action::AwaitBolt(_) | Action::AwaitLevel { .. } | Action::Prove { .. } | Action::AskNodes => {
             (" ", Tone::Dim)

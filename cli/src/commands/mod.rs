@@ -2,10 +2,13 @@
 
 mod diff;
 mod down;
+mod failover;
 mod image;
 mod logs;
 mod promote;
 mod query;
+mod rejoin;
+mod repair;
 mod replicas;
 mod schema;
 mod select;
@@ -98,6 +101,11 @@ pub async fn run(command: &Command, context: &Context) -> Result<Exit, CliError>
         Command::Register(args) => replicas::register(context, args).await,
         Command::Unregister(args) => replicas::unregister(context, args).await,
         Command::Promote(args) => promote::run(context, args).await,
+        Command::Failover(args) => failover::run(context, args).await,
+        Command::Rejoin(args) => rejoin::run(context, args).await,
+        Command::Reinit(args) => rejoin::reinit(context, args).await,
+        Command::Repair(args) => repair::run(context, args).await,
+        Command::SetMode(args) => repair::set_mode(context, args).await,
         Command::Demote(args) => promote::demote(context, args).await,
         Command::Query(args) => query::run(context, args).await,
         Command::Verify(args) => verify::run(context, args).await,

@@ -103,7 +103,7 @@ pub(super) async fn switch(
 }
 
 /// Returns the cluster as `main MAIN · rep1 SYNC ready 0`.
-fn one_line(session: &Session, seen: &Observed) -> String {
+pub(super) fn one_line(session: &Session, seen: &Observed) -> String {
     let report = status::report(session, seen);
     let parts: Vec<String> = report
         .lines

@@ -135,6 +135,11 @@ impl Session {
         }
     }
 
+    /// Returns whether there is a topology file, which alone knows flags and environment.
+    pub(super) fn has_file(&self) -> bool {
+        self.file.is_some()
+    }
+
     /// Returns the name of the cluster.
     pub(super) fn cluster(&self) -> &str {
         &self.topology.name
@@ -208,10 +213,7 @@ impl Session {
                 Err(CliError::new(Exit::Unsafe, format!("several nodes are MAIN: {}", several.join(", ")))
                     .code("MG043")
                     .thing(format!("cluster `{}`", self.cluster()))
-                    .help(format!(
-                        "make one of them follow: {}",
-                        self.command(&format!("demote {}", several[1]))
-                    )))
+                    .help(format!("say whose writes count: {}", self.command("repair --main NAME"))))
             }
         }
     }
@@ -266,7 +268,12 @@ pub(super) fn mains(seen: &Observed) -> Vec<String> {
         .nodes
         .iter()
         .filter_map(|(name, view)| Some((name, view.facts()?)))
-        .filter(|(_, facts)| facts.role == Role::Main)
+        .filter(|(name, facts)| {
+            // A failover has ended the reign of a fenced node.
+            let is_over = seen.existing.machines.get(*name).is_some_and(|m| m.is_fenced)
+                || facts.position.as_ref().is_some_and(|p| p.is_fenced());
+            facts.role == Role::Main && !is_over
+        })
         .map(|(name, facts)| (name, !facts.replicas.is_empty()))
         .collect();
     let followed: Vec<String> = all.iter().filter(|(_, f)| *f).map(|(n, _)| (*n).clone()).collect();
@@ -397,7 +404,12 @@ fn words(action: &Action, network: &str) -> (&'static str, String) {
         Action::RemoveNetwork => ("network", network.to_owned()),
         Action::AwaitBolt(i) => ("bolt", i.clone()),
         Action::BecomeReplica { instance, port } => ("role", format!("{instance} → REPLICA :{port}")),
-        Action::BecomeMain { instance } => ("role", format!("{instance} → MAIN")),
+        Action::BecomeMain { instance, .. } => ("role", format!("{instance} → MAIN")),
+        Action::Reign { instance, epoch } => ("role", format!("{instance} → epoch {epoch}")),
+        Action::SaveData { instance, .. } => ("save", instance.clone()),
+        Action::Fence { instance, .. } => ("fence", instance.clone()),
+        Action::FenceMachine(i) => ("kill", i.clone()),
+        Action::UnfenceMachine(i) => ("unfence", i.clone()),
         Action::Drop { name, .. } => ("drop", name.clone()),
         Action::Register { name, mode, .. } => ("register", format!("{name} {mode}")),
         Action::AwaitLevel { name, .. } => ("ready", name.clone()),

@@ -26,7 +26,7 @@ pub(super) struct NodeLine {
 
 impl NodeLine {
     /// MAIN goes on calling a replica ready for a moment after it ended; the node itself must answer too.
-    fn is_ready(&self) -> bool {
+    pub(super) fn is_ready(&self) -> bool {
         self.role == Some(Role::Replica) && !self.stale && self.row.as_ref().is_some_and(ReplicaRow::is_level)
     }
 }
@@ -71,10 +71,13 @@ pub(super) fn report(session: &Session, seen: &Observed) -> Report {
     let mut findings = Vec::new();
     if main.is_none() {
         findings.push(match mains.as_slice() {
-            [] => ("no node answers as MAIN: nothing can be written".to_owned(), session.up()),
+            [] => (
+                "no node answers as MAIN: nothing can be written".to_owned(),
+                format!("{}; if MAIN cannot come back: {}", session.up(), session.command("failover")),
+            ),
             several => (
                 format!("several nodes are MAIN: {}", several.join(", ")),
-                format!("decide, then {}", session.command(&format!("demote {}", several[1]))),
+                format!("decide, then {}", session.command("repair --main NAME")),
             ),
         });
     }
@@ -182,7 +185,15 @@ fn find(
             ));
         }
         MachineState::Running => {}
+        _ if machine.is_fenced => {}
         state => findings.push((format!("{name} does not run: {state}"), format!("{up}; why: {logs}"))),
+    }
+    if machine.is_fenced {
+        findings.push((
+            format!("{name} was fenced by a failover and does not start by itself"),
+            session.command(&format!("rejoin {name}")),
+        ));
+        return;
     }
     if let Some(why) = silent {
         findings.push((format!("{name} does not answer: {why}"), logs.clone()));
@@ -203,7 +214,7 @@ fn find(
         Some(row) if row.status == "diverged" => {
             findings.push((
                 format!("{name} holds commits that MAIN does not have (MG042)"),
-                session.command(&format!("query --on {name} 'MATCH (n) RETURN count(n)'")),
+                session.command(&format!("rejoin {name} --wipe")),
             ));
         }
         Some(row) if row.status == "invalid" => {

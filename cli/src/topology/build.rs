@@ -50,6 +50,7 @@ pub(super) struct NodeDraft<'s> {
     pub(super) env: BTreeMap<String, (String, Span)>,
     pub(super) memory_bytes: Option<u64>,
     pub(super) nano_cpus: Option<u64>,
+    pub(super) priority: u16,
 }
 
 impl NodeDraft<'_> {
@@ -101,6 +102,7 @@ impl<'s> Draft<'s> {
                     env: merge([defaults, section].map(|s| s.scalars("env")), str::to_owned),
                     memory_bytes: section.size("memory").or_else(|| defaults.size("memory")),
                     nano_cpus: section.cpus("cpus").or_else(|| defaults.cpus("cpus")),
+                    priority: section.priority("priority").unwrap_or(Instance::PRIORITY),
                 }
             })
             .collect();
@@ -166,6 +168,7 @@ impl NodeDraft<'_> {
             env: plain(self.env),
             memory_bytes: self.memory_bytes,
             nano_cpus: self.nano_cpus,
+            priority: self.priority,
             place: report.place(self.span),
         }
     }

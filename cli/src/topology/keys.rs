@@ -17,6 +17,8 @@ pub(super) enum Shape {
     Size,
     /// A number of CPUs, as `1.5`.
     Cpus,
+    /// A number from 0 to 1000.
+    Priority,
     /// One of these words, in capitals or not.
     Words(&'static [&'static str]),
     /// An IPv4 or IPv6 address.
@@ -156,6 +158,11 @@ pub(super) static INSTANCE: Table = Table {
         key("replication_port", Shape::Port, "Where it listens for MAIN. Default: replication.port."),
         key("ports", Shape::Map(&INSTANCE_PORTS), "Where it is published on this machine."),
         key("ip", Shape::Ipv4, "Its address in network.subnet. Default: .11, .12 and so on."),
+        key(
+            "priority",
+            Shape::Priority,
+            "Which of equals `failover` promotes: the higher. 0: never chosen by itself. Default: 100.",
+        ),
         IMAGE,
         FLAGS,
         ENV,
@@ -169,7 +176,6 @@ pub(super) static INSTANCE: Table = Table {
         "host",
         "labels",
         "logging",
-        "priority",
         "pull",
         "restart",
         "stop_grace_period",

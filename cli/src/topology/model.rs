@@ -91,10 +91,17 @@ pub struct Instance {
     pub memory_bytes: Option<u64>,
     /// CPU limit in billionths of a CPU.
     pub nano_cpus: Option<u64>,
+    /// Which of equals a failover promotes: the higher. 0: it is never chosen, only named.
+    pub priority: u16,
     /// Name of the volume that holds its data.
     pub volume: String,
     /// Where the node stands in the file.
     pub place: Place,
+}
+
+impl Instance {
+    /// The priority of a node that names none.
+    pub const PRIORITY: u16 = 100;
 }
 
 /// What runs the nodes.

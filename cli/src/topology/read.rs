@@ -42,6 +42,7 @@ pub(super) enum Typed {
     Duration(Duration),
     Size(u64),
     Cpus(u64),
+    Priority(u16),
     Word(&'static str),
     Ip(IpAddr),
     Ipv4(Ipv4Addr),
@@ -73,7 +74,7 @@ impl Section {
 
     getters! {
         text: Text -> String, flag: Bool -> bool, port: Port -> u16, duration: Duration -> Duration,
-        size: Size -> u64, cpus: Cpus -> u64, word: Word -> &'static str, ip: Ip -> IpAddr,
+        size: Size -> u64, cpus: Cpus -> u64, priority: Priority -> u16, word: Word -> &'static str, ip: Ip -> IpAddr,
         ipv4: Ipv4 -> Ipv4Addr, subnet: Subnet -> Subnet,
     }
 
@@ -294,6 +295,7 @@ impl Reader<'_, '_> {
             Shape::Duration => parse_duration(&text).map(Typed::Duration),
             Shape::Size => return self.size(node, &text, path),
             Shape::Cpus => decimal(&text, 1_000_000_000).filter(|n| *n >= 10_000_000).map(Typed::Cpus),
+            Shape::Priority => text.parse().ok().filter(|n| *n <= 1000).map(Typed::Priority),
             Shape::Words(words) => return self.word(node, &text, words, path),
             Shape::Ip => text.parse().ok().map(Typed::Ip),
             Shape::Ipv4 => text.parse().ok().map(Typed::Ipv4),
@@ -532,6 +534,7 @@ fn describe(shape: Shape) -> (String, &'static str) {
         Shape::Duration => ("a time with a unit", "30s"),
         Shape::Size => ("a size", "1GiB"),
         Shape::Cpus => ("a number of CPUs, at least 0.01", "1.5"),
+        Shape::Priority => ("a number from 0 to 1000", "100"),
         Shape::Words(words) => return (format!("one of {}", words.join(", ")), words[0]),
         Shape::Ip => ("an IP address", "127.0.0.1"),
         Shape::Ipv4 => ("an IPv4 address", "172.28.37.11"),

@@ -66,6 +66,9 @@ fn instance(instance: &Instance) -> Value {
     if let Some(ip) = instance.ip {
         value["ip"] = json!(ip.to_string());
     }
+    if instance.priority != Instance::PRIORITY {
+        value["priority"] = json!(instance.priority);
+    }
     value["image"] = json!(image);
     if !instance.flags.is_empty() {
         value["flags"] = json!(escaped(&instance.flags));

@@ -40,6 +40,7 @@ fn shape(shape: Shape) -> Value {
         Shape::Duration => or_variable(json!({ "type": "string", "pattern": "^([0-9]+(ms|s|m|h))+$" })),
         Shape::Size => json!({ "type": ["string", "integer"] }),
         Shape::Cpus => or_variable(json!({ "type": "number", "minimum": 0.01 })),
+        Shape::Priority => or_variable(json!({ "type": "integer", "minimum": 0, "maximum": 1000 })),
         Shape::Words(words) => {
             let either: Vec<String> = words.iter().map(|word| any_case(word)).collect();
             let pattern = format!("^({})$", either.join("|"));

@@ -28,21 +28,22 @@ use crate::cluster::{
 use crate::error::{CliError, Exit};
 use crate::topology::{Image, Instance, Subnet, Topology};
 use bollard::models::{
-    ContainerCreateBody, ContainerInspectResponse, ContainerStateStatusEnum, EndpointIpamConfig,
-    EndpointSettings, HostConfig, HostConfigLogConfig, Ipam, IpamConfig, Mount, MountType, Network,
-    NetworkCreateRequest, NetworkingConfig, PortBinding, RestartPolicy, RestartPolicyNameEnum,
-    VolumeCreateRequest,
+    ContainerCreateBody, ContainerInspectResponse, ContainerStateStatusEnum, ContainerUpdateBody,
+    EndpointIpamConfig, EndpointSettings, HostConfig, HostConfigLogConfig, Ipam, IpamConfig, Mount,
+    MountType, Network, NetworkCreateRequest, NetworkingConfig, PortBinding, RestartPolicy,
+    RestartPolicyNameEnum, VolumeCreateRequest,
 };
 use bollard::query_parameters::{
-    CreateContainerOptions, CreateImageOptions, ImportImageOptions, ListContainersOptions,
-    ListNetworksOptions, ListVolumesOptions, LogsOptions, RemoveContainerOptions, RemoveVolumeOptions,
-    StopContainerOptions,
+    CreateContainerOptions, CreateImageOptions, DownloadFromContainerOptions, ImportImageOptions,
+    KillContainerOptions, ListContainersOptions, ListNetworksOptions, ListVolumesOptions, LogsOptions,
+    RemoveContainerOptions, RemoveVolumeOptions, StopContainerOptions,
 };
 use engine::{answer, call, call_within};
 use futures_util::future::{join_all, try_join_all};
 use futures_util::{Stream, StreamExt, stream};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Mutex, OnceCell};
@@ -59,6 +60,9 @@ const BOLT: u16 = 7687;
 
 /// How long a node may take to end well.
 const STOP_GRACE: Duration = Duration::from_secs(30);
+
+/// How long a killed container may take to be gone.
+const KILL_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// How long a registry may take to hand over an image.
 const PULL_TIME_MAX: Duration = Duration::from_secs(15 * 60);
@@ -314,6 +318,11 @@ impl Docker {
             bolt,
             image_is_current: image.is_none_or(|image| found.image.as_deref() == Some(image)),
             started: state.started_at.as_deref().and_then(time::seconds),
+            is_fenced: found
+                .host_config
+                .as_ref()
+                .and_then(|h| h.restart_policy.as_ref()?.name)
+                .is_some_and(|policy| policy == RestartPolicyNameEnum::NO),
         }
     }
 
@@ -566,6 +575,96 @@ impl Docker {
         Ok("stopped".into())
     }
 
+    /// Ends a container so that it stays ended. Its policy comes first: an engine starts a crashed container again,
+    /// and after its own restart every one that it finds with such a policy. It is killed and not stopped: a stop
+    /// thaws a paused node and lets it write before it hears of its end.
+    async fn fence_machine(&self, cluster: &str, instance: &str) -> Result<String, CliError> {
+        let name = container_name(cluster, instance);
+        let Some(found) = self.own(cluster, instance).await? else { return Ok("is gone".into()) };
+        let id = found.id.clone().unwrap_or_default();
+        self.set_restart_policy(&name, &id, RestartPolicyNameEnum::NO).await?;
+        let until = tokio::time::Instant::now() + KILL_TIME_MAX;
+        let mut was_killed = false;
+        loop {
+            let Some(found) = self.inspect(&id).await? else { return Ok("is gone".into()) };
+            let state = self.machine_of(&found, None, None).state;
+            if matches!(state, MachineState::Exited { .. } | MachineState::Created) {
+                return Ok(if was_killed { "killed" } else { "had ended" }.into());
+            }
+            if tokio::time::Instant::now() > until {
+                return Err(CliError::new(
+                    Exit::TimedOut,
+                    format!(
+                        "container `{name}` did not end within {}s: it is {state}",
+                        KILL_TIME_MAX.as_secs()
+                    ),
+                )
+                .code("MG076")
+                .help(format!("look at the engine: docker inspect {name}")));
+            }
+            let options = KillContainerOptions { signal: "SIGKILL".into() };
+            let killed = self.api.kill_container(&id, Some(options)).await;
+            match killed {
+                Ok(()) => was_killed = true,
+                // It ended in between, or is between two starts; what it is now is looked at again.
+                Err(error) if answer(&error).is_some_and(|(status, _)| status == 409 || status == 404) => {}
+                Err(error) => return Err(engine::translate(&format!("kill container `{name}`"), &error)),
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Writes what a stopped container's node keeps into a tar file; the engine packs it.
+    async fn save_data(&self, cluster: &str, instance: &str, path: &Path) -> Result<String, CliError> {
+        let name = container_name(cluster, instance);
+        let found = self.own(cluster, instance).await?.ok_or_else(|| gone(cluster, instance))?;
+        let mounts = found.mounts.unwrap_or_default();
+        let data = mounts.iter().find(|m| m.name.as_ref().is_some_and(|n| n.starts_with("mgctl-")));
+        let folder = data.and_then(|m| m.destination.clone()).ok_or_else(|| {
+            CliError::new(Exit::NotFound, format!("container `{name}` has no volume of its own"))
+                .code("MG065")
+        })?;
+        let unwritable = |error: std::io::Error| {
+            CliError::new(Exit::Other, format!("cannot write `{}`: {error}", path.display()))
+                .code("MG078")
+                .note("nothing was deleted")
+        };
+        let doing = format!("pack the data of container `{name}`");
+        let options = DownloadFromContainerOptions { path: folder };
+        let mut chunks =
+            std::pin::pin!(self.api.download_from_container(&found.id.unwrap_or_default(), Some(options)));
+        let mut file = tokio::fs::File::create_new(path).await.map_err(unwritable)?;
+        let mut bytes = 0;
+        while let Some(chunk) = chunks.next().await {
+            let chunk =
+                chunk.map_err(|error| engine::translate(&doing, &error).note("nothing was deleted"))?;
+            bytes += chunk.len();
+            tokio::io::AsyncWriteExt::write_all(&mut file, &chunk).await.map_err(unwritable)?;
+        }
+        file.sync_all().await.map_err(unwritable)?;
+        Ok(format!("{} ({bytes} bytes)", path.display()))
+    }
+
+    async fn unfence_machine(&self, cluster: &str, instance: &str) -> Result<String, CliError> {
+        let name = container_name(cluster, instance);
+        let found = self.own(cluster, instance).await?.ok_or_else(|| gone(cluster, instance))?;
+        let id = found.id.unwrap_or_default();
+        self.set_restart_policy(&name, &id, RestartPolicyNameEnum::UNLESS_STOPPED).await?;
+        Ok("starts by itself again".into())
+    }
+
+    async fn set_restart_policy(
+        &self,
+        name: &str,
+        id: &str,
+        policy: RestartPolicyNameEnum,
+    ) -> Result<(), CliError> {
+        let policy = RestartPolicy { name: Some(policy), maximum_retry_count: None };
+        let body = ContainerUpdateBody { restart_policy: Some(policy), ..ContainerUpdateBody::default() };
+        call(&format!("change the restart policy of container `{name}`"), self.api.update_container(id, body))
+            .await
+    }
+
     async fn remove_machine(&self, cluster: &str, instance: &str) -> Result<String, CliError> {
         let Some(found) = self.own(cluster, instance).await? else { return Ok("is gone".into()) };
         let id = found.id.unwrap_or_default();
@@ -694,6 +793,9 @@ impl Runtime for Docker {
                 Ok("running".into())
             }
             Action::StopMachine(name) => self.stop_machine(cluster, name).await,
+            Action::SaveData { instance, path } => self.save_data(cluster, instance, path).await,
+            Action::FenceMachine(name) => self.fence_machine(cluster, name).await,
+            Action::UnfenceMachine(name) => self.unfence_machine(cluster, name).await,
             Action::RemoveMachine(name) => self.remove_machine(cluster, name).await,
             Action::RemoveVolume(name) => self.remove_volume(cluster, name).await,
             Action::RemoveNetwork => self.remove_network(cluster).await,

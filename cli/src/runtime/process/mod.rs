@@ -10,6 +10,7 @@
 //! <cluster>/<node>/spec    what it was made from; without it there is no machine, only data
 //! <cluster>/<node>/command its address, its Bolt address, and its arguments
 //! <cluster>/<node>/pid     process id and start time; written by the process itself, too
+//! <cluster>/<node>/fenced  a failover ended it: until it is a REPLICA again its role does not count
 //! <cluster>/<node>/log     what it says; `log.1` is what it said before
 //! ```
 //!
@@ -37,6 +38,9 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 /// How long a node may take to end well before it is killed.
 const STOP_GRACE: Duration = Duration::from_secs(30);
+
+/// How long a killed process may take to be gone.
+const KILL_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// A log longer than this is put aside when its node starts.
 const LOG_BYTES_MAX: u64 = 10 << 20;
@@ -180,6 +184,7 @@ impl Processes {
                 let changed = fs::metadata(folder.join("pid")).and_then(|m| m.modified()).ok()?;
                 Some(changed.duration_since(UNIX_EPOCH).ok()?.as_secs())
             }),
+            is_fenced: folder.join("fenced").exists(),
         }))
     }
 
@@ -343,6 +348,49 @@ impl Processes {
         Ok("stopped".into())
     }
 
+    /// Writes what an ended process's node keeps into a tar file.
+    fn save_data(&self, cluster: &str, instance: &str, path: &Path) -> Result<String, CliError> {
+        let data = self.folder(cluster, instance).join("data");
+        let save = || {
+            let mut archive = tar::Builder::new(File::create_new(path)?);
+            archive.append_dir_all("data", &data)?;
+            let file = archive.into_inner()?;
+            file.sync_all()?;
+            file.metadata().map(|m| m.len())
+        };
+        let bytes = save().map_err(|e| failed("write", path, &e).note("nothing was deleted"))?;
+        Ok(format!("{} ({bytes} bytes)", path.display()))
+    }
+
+    /// Ends a process at once, and notes that what its node says of its role is over.
+    async fn fence(&self, cluster: &str, instance: &str) -> Result<String, CliError> {
+        let folder = self.folder(cluster, instance);
+        if self.read_machine(cluster, instance)?.is_none() {
+            return Ok("is gone".into());
+        }
+        write_text(&folder.join("fenced"), "")?;
+        let Some(identity) = read_text(&folder.join("pid"))?.and_then(|t| Identity::parse(&t)) else {
+            return Ok("never started".into());
+        };
+        if !identity.is_alive() {
+            return Ok("had ended".into());
+        }
+        identity.signal(identity::Signal::Kill).map_err(|e| failed("kill", &folder, &e))?;
+        let until = Instant::now() + KILL_TIME_MAX;
+        while identity.is_alive() {
+            if Instant::now() > until {
+                return Err(CliError::new(
+                    Exit::TimedOut,
+                    format!("process {} did not end within {}s", identity.pid, KILL_TIME_MAX.as_secs()),
+                )
+                .code("MG076")
+                .thing(format!("`{instance}`")));
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        Ok("killed".into())
+    }
+
     fn remove(&self, cluster: &str, instance: &str) -> Result<String, CliError> {
         let folder = self.folder(cluster, instance);
         if let Some(machine) = self.read_machine(cluster, instance)?
@@ -353,7 +401,7 @@ impl Processes {
                 .thing(machine.name)
                 .help("`mgctl down` stops it first"));
         }
-        for name in ["spec", "command", "pid", "log", "log.1"] {
+        for name in ["spec", "command", "pid", "fenced", "log", "log.1"] {
             remove_file(&folder.join(name))?;
         }
         remove_if_empty(&folder)?;
@@ -440,6 +488,12 @@ impl Runtime for Processes {
             Action::StartMachine(name) => self.start(topology, instance(name)?),
             Action::UnpauseMachine(name) => Ok(format!("`{name}` is never paused by mgctl")),
             Action::StopMachine(name) => self.stop(cluster, name).await,
+            Action::SaveData { instance, path } => self.save_data(cluster, instance, path),
+            Action::FenceMachine(name) => self.fence(cluster, name).await,
+            Action::UnfenceMachine(name) => {
+                remove_file(&self.folder(cluster, name).join("fenced"))?;
+                Ok("counts again".into())
+            }
             Action::RemoveMachine(name) => self.remove(cluster, name),
             Action::RemoveVolume(name) => self.remove_volume(cluster, name),
             Action::RemoveNetwork => self.remove_network(cluster),

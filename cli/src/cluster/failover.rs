@@ -1,0 +1,546 @@
+//! The failover: MAIN is gone, and another node takes its place so that the old one can never write again.
+//!
+//! ```text
+//! fence    every node that answers promises an epoch to this operation     the old MAIN's commits are OK no more
+//! kill     whatever may be the old MAIN is ended and stays so              it answers nobody any more
+//! choose   the nodes are asked again: whoever has most is the candidate
+//! promote  the candidate becomes MAIN in that epoch                        writes go on
+//! register the others at the new MAIN
+//! ready    all of them are 0 behind
+//! ```
+//!
+//! An operation is known by its epoch and its name, which the fenced nodes keep: whoever comes after a run that
+//! was broken off finds both there, and goes on in its name above its epoch. No file remembers anything.
+//!
+//! What is lost is told before it is: nothing that was acknowledged OK where a SYNC replica answers, since
+//! every one of them had it; what an ASYNC replica lacks cannot be known once MAIN is gone, and needs a word
+//! of the operator. Memgraph's own image knows no fences and no positions: there the kill alone fences.
+
+use super::execute::{Execution, Progress, ask_all};
+use super::observed::{MachineState, NodeFacts, NodeView, Observed, Position};
+use super::plan::{Action, Plan, Step, StepId};
+use super::promote::register;
+use super::{Nodes, Runtime};
+use crate::error::{CliError, Exit, Problem};
+use crate::topology::{Instance, Mode, Role, Topology};
+use futures_util::future::join_all;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// What every operation's name begins with.
+pub const OPERATION: &str = "mgctl failover ";
+
+/// What is asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Request {
+    /// Who is to be MAIN; else whoever has most.
+    pub candidate: Option<String>,
+    /// Accepts that commits may be lost.
+    pub force: bool,
+    /// Ends a MAIN that answers too.
+    pub kill_main: bool,
+    /// Name of this operation, should it be a new one.
+    pub operation: String,
+}
+
+/// What a failover loses of what MAIN had acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// Nothing that was acknowledged OK: this SYNC replica has no more than the candidate.
+    Covered { by: String },
+    /// So many commits: MAIN itself could be asked.
+    Known(u64),
+    /// Other nodes have so many commits that the candidate lacks.
+    Behind { node: String, commits: u64 },
+    /// Nobody can tell.
+    Unknown,
+    /// The run that promoted has told it.
+    Told,
+}
+
+impl std::fmt::Display for Loss {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Loss::Covered { .. } => f.write_str("0 commits that were acknowledged OK"),
+            Loss::Known(commits) => write!(f, "{commits} commits"),
+            Loss::Behind { node, commits } => write!(f, "at least {commits} commits, which `{node}` has"),
+            Loss::Unknown => f.write_str("not known: no SYNC replica answers, and MAIN cannot be asked"),
+            Loss::Told => f.write_str("as the run said that promoted it"),
+        }
+    }
+}
+
+impl Loss {
+    /// Returns how many commits are lost, where that is known.
+    pub fn commits(&self) -> Option<u64> {
+        match self {
+            Loss::Covered { .. } => Some(0),
+            Loss::Known(commits) => Some(*commits),
+            Loss::Behind { .. } | Loss::Unknown | Loss::Told => None,
+        }
+    }
+
+    /// Returns what is not certain about it, in a sentence.
+    pub fn caveat(&self) -> Option<String> {
+        match self {
+            Loss::Covered { by } => Some(format!(
+                "`{by}` is SYNC; commits that MAIN acknowledged with a warning while `{by}` was away may be missing"
+            )),
+            _ => None,
+        }
+    }
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Decision {
+    /// This node is MAIN, and there is nothing to finish.
+    Nothing { main: String },
+    /// MAIN is replaced.
+    Go(Box<Failover>),
+}
+
+/// A failover that may begin.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Failover {
+    /// Who becomes MAIN, by what is known now; the nodes are asked again when the old MAIN is gone.
+    pub candidate: String,
+    /// Machines that may be the old MAIN, and why, in words.
+    pub suspects: Vec<(String, String)>,
+    /// The epoch of the new MAIN; `None` where the image knows none.
+    pub epoch: Option<u64>,
+    /// The name of the operation.
+    pub operation: String,
+    /// Whether it was begun before.
+    pub resumes: bool,
+    /// Whether the candidate is MAIN already, by an earlier run.
+    pub is_promoted: bool,
+    /// What it costs.
+    pub loss: Loss,
+    /// The steps, in their order.
+    pub plan: Plan,
+    request: Request,
+}
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub struct FailedOver {
+    /// Who is MAIN.
+    pub main: String,
+    /// What it cost.
+    pub loss: Loss,
+    /// How long the fences and the end of the old MAIN took.
+    pub fenced_after: Duration,
+    /// From the beginning until the new MAIN took writes.
+    pub writable_after: Duration,
+    /// From the beginning until every replica was 0 behind.
+    pub redundant_after: Duration,
+    /// What is not as it should be although MAIN moved.
+    pub left: Vec<Problem>,
+}
+
+type Views = BTreeMap<String, NodeView>;
+
+fn facts<'a>(nodes: &'a Views, name: &str) -> Option<&'a NodeFacts> {
+    nodes.get(name).and_then(NodeView::facts)
+}
+
+fn refuse(topology: &Topology, what: impl Into<String>) -> CliError {
+    CliError::new(Exit::Unsafe, what).code("MG047").thing(format!("cluster `{}`", topology.name))
+}
+
+/// Decides whether a failover may begin, and how. Pure.
+pub fn decide(topology: &Topology, seen: &Observed, request: &Request) -> Result<Decision, CliError> {
+    let machines = &seen.existing.machines;
+    let nodes = &seen.nodes;
+    if let Some(name) = &request.candidate {
+        topology.instance(name).ok_or_else(|| {
+            let names: Vec<&str> = topology.instances.iter().map(|i| i.name.as_str()).collect();
+            CliError::new(Exit::NotFound, format!("cluster `{}` has no node `{name}`", topology.name))
+                .code("MG065")
+                .note(format!("it has: {}", names.join(", ")))
+        })?;
+    }
+    let is_fenced = |name: &str, f: &NodeFacts| {
+        machines.get(name).is_some_and(|m| m.is_fenced)
+            || f.position.as_ref().is_some_and(Position::is_fenced)
+    };
+    let of_role = |role: Role| {
+        topology
+            .instances
+            .iter()
+            .filter_map(move |i| Some((i, facts(nodes, &i.name)?)))
+            .filter(move |(_, f)| f.role == role)
+    };
+    let mains: Vec<(&Instance, &NodeFacts)> =
+        of_role(Role::Main).filter(|(i, f)| !is_fenced(&i.name, f)).collect();
+    let begun = begun(nodes);
+
+    if let [(main, own), more @ ..] = mains.as_slice() {
+        if let [(other, _), ..] = more
+            && !request.kill_main
+        {
+            return Err(refuse(topology, format!("several nodes are MAIN: {}, {}", main.name, other.name))
+                .code("MG043")
+                .note("nothing was changed")
+                .help("mgctl repair"));
+        }
+        // A run that was broken off after its promotion: the rest is left to do.
+        let unfollowed = |f: &NodeFacts| f.position.as_ref().is_some_and(Position::is_fenced);
+        let highest = own.position.as_ref().map_or(0, Position::highest);
+        let is_rest = begun.as_ref().is_some_and(|(epoch, _)| *epoch <= highest)
+            && of_role(Role::Replica).any(|(_, f)| unfollowed(f));
+        let is_named = request.candidate.as_ref().is_none_or(|c| *c == main.name);
+        if is_rest && is_named {
+            let (epoch, operation) = begun.unwrap_or_default();
+            let mut failover = Failover {
+                candidate: main.name.clone(),
+                suspects: Vec::new(),
+                epoch: Some(epoch),
+                operation,
+                resumes: true,
+                is_promoted: true,
+                loss: Loss::Told,
+                plan: Plan::default(),
+                request: request.clone(),
+            };
+            failover.plan = failover.plan(topology, seen);
+            return Ok(Decision::Go(Box::new(failover)));
+        }
+        if request.candidate.as_ref() == Some(&main.name) {
+            return Ok(Decision::Nothing { main: main.name.clone() });
+        }
+        if !request.kill_main {
+            let other = topology.instances.iter().find(|i| i.name != main.name);
+            let better = request.candidate.as_ref().or(other.map(|i| &i.name));
+            return Err(refuse(topology, format!("`{}` is MAIN, answers, and takes writes", main.name))
+                .note("a failover is for a MAIN that is gone; nothing was changed")
+                .help(format!(
+                    "to move MAIN without a loss: mgctl promote {}",
+                    better.map_or("NAME", String::as_str)
+                ))
+                .help("to end it and lose what only it has: --kill-main"));
+        }
+    }
+
+    // Whoever does not say that it is a REPLICA may be MAIN, or become it when it is started again.
+    let mut suspects = Vec::new();
+    for instance in &topology.instances {
+        let Some(machine) = machines.get(&instance.name) else { continue };
+        let why = match nodes.get(&instance.name) {
+            Some(NodeView::Answered(f)) if f.role == Role::Replica => continue,
+            Some(NodeView::Answered(f)) if f.position.as_ref().is_some_and(Position::is_fenced) => {
+                "is MAIN and fenced".to_owned()
+            }
+            Some(NodeView::Answered(_)) => "is MAIN".to_owned(),
+            Some(NodeView::Silent(why)) => format!("is {} and does not answer: {why}", machine.state),
+            None if machine.is_fenced && matches!(machine.state, MachineState::Exited { .. }) => continue,
+            None => format!("is {}", machine.state),
+        };
+        suspects.push((instance.name.clone(), why));
+    }
+    let answering: Vec<&NodeFacts> = of_role(Role::Replica).map(|(_, f)| f).collect();
+    let has_positions = !answering.is_empty() && answering.iter().all(|f| f.position.is_some());
+    let (candidate, loss) = choose(topology, nodes, request)?;
+
+    let highest =
+        nodes.values().filter_map(|v| v.facts()?.position.as_ref()).map(Position::highest).max().unwrap_or(0);
+    // The name goes on. The number does not: a promotion that no node here saw may have used it.
+    let resumed = begun.filter(|(epoch, _)| *epoch >= highest).map(|(_, operation)| operation);
+    let resumes = resumed.is_some();
+    let operation = resumed.unwrap_or_else(|| request.operation.clone());
+    let epoch = highest + 1;
+    let mut failover = Failover {
+        candidate,
+        suspects,
+        epoch: has_positions.then_some(epoch),
+        operation,
+        resumes,
+        is_promoted: false,
+        loss,
+        plan: Plan::default(),
+        request: request.clone(),
+    };
+    failover.plan = failover.plan(topology, seen);
+    Ok(Decision::Go(Box::new(failover)))
+}
+
+/// The operation that was begun and whose epoch nobody reigns in yet, by what the nodes promised.
+fn begun(nodes: &Views) -> Option<(u64, String)> {
+    nodes
+        .values()
+        .filter_map(|v| v.facts()?.position.as_ref())
+        .filter(|p| p.is_fenced() && p.promised_by.starts_with(OPERATION))
+        .map(|p| (p.promised_number(), p.promised_by.clone()))
+        .max()
+}
+
+/// Chooses who becomes MAIN, and says what that costs. Refuses what costs more than was accepted. Pure.
+fn choose(topology: &Topology, nodes: &Views, request: &Request) -> Result<(String, Loss), CliError> {
+    let replicas: Vec<(&Instance, &NodeFacts)> = topology
+        .instances
+        .iter()
+        .filter_map(|i| Some((i, facts(nodes, &i.name)?)))
+        .filter(|(_, f)| f.role == Role::Replica)
+        .collect();
+    if replicas.is_empty() {
+        return Err(CliError::new(Exit::Degraded, "no REPLICA answers: there is nobody to be MAIN")
+            .code("MG044")
+            .thing(format!("cluster `{}`", topology.name))
+            .help("bring one back: mgctl up"));
+    }
+    let has_positions = replicas.iter().all(|(_, f)| f.position.is_some());
+    let order = |f: &NodeFacts| f.position.as_ref().map(Position::order);
+    let best = replicas.iter().map(|(_, f)| order(f)).max().flatten();
+    let is_sync = |i: &Instance| i.mode != Mode::Async;
+    let chosen = match &request.candidate {
+        Some(name) => replicas.iter().find(|(i, _)| i.name == *name).copied().ok_or_else(|| {
+            refuse(topology, format!("`{name}` cannot be MAIN: it does not answer as a REPLICA"))
+                .help("let the best one be chosen: mgctl failover")
+        })?,
+        None => {
+            let eligible = replicas.iter().filter(|(i, _)| i.priority > 0);
+            let rank = |(i, f): &(&Instance, &NodeFacts)| (order(f), is_sync(i), i.priority);
+            // Of equals the first of the file.
+            eligible.copied().rev().max_by_key(rank).ok_or_else(|| {
+                refuse(topology, "every node that answers has priority 0: none is chosen by itself")
+                    .help(format!("name one: mgctl failover {}", replicas[0].0.name))
+            })?
+        }
+    };
+    let (instance, own) = chosen;
+    let name = &instance.name;
+
+    // A MAIN that still answers says itself what would be lost.
+    let of_main =
+        topology.instances.iter().filter_map(|i| facts(nodes, &i.name)).find(|f| f.role == Role::Main);
+    let known = of_main.and_then(|f| f.position.as_ref()).zip(own.position.as_ref());
+    let ahead = replicas.iter().find(|(_, f)| order(f) == best && order(f) > order(own));
+    let sync =
+        replicas.iter().find(|(i, f)| is_sync(i) && order(f) <= order(own)).map(|(i, _)| i.name.clone());
+    let covered = match has_positions {
+        true => sync,
+        false => is_sync(instance).then(|| name.clone()),
+    };
+    let loss = match (known, ahead, covered) {
+        (Some((main, own)), _, _) if main.order().0 >= own.order().0 => {
+            Loss::Known(main.durable.saturating_sub(own.durable))
+        }
+        (_, Some((other, theirs)), _) => {
+            let of = |f: &NodeFacts| f.position.as_ref().map_or(0, |p| p.durable);
+            Loss::Behind { node: other.name.clone(), commits: of(theirs).saturating_sub(of(own)).max(1) }
+        }
+        (_, None, Some(by)) => Loss::Covered { by },
+        (_, None, None) => Loss::Unknown,
+    };
+    if request.force {
+        return Ok((name.clone(), loss));
+    }
+    let unsafe_because = match &loss {
+        Loss::Covered { .. } | Loss::Told => return Ok((name.clone(), loss)),
+        Loss::Known(_) if request.kill_main => return Ok((name.clone(), loss)),
+        Loss::Known(0) => return Ok((name.clone(), loss)),
+        Loss::Known(commits) => format!("{commits} commits are on MAIN only"),
+        Loss::Behind { node, commits } => format!("`{node}` has {commits} commits that `{name}` lacks"),
+        Loss::Unknown if has_positions => {
+            format!(
+                "`{name}` is {}, and no SYNC replica answers: what it lacks cannot be known",
+                instance.mode
+            )
+        }
+        Loss::Unknown => {
+            format!("`{name}` is {}, and this image cannot say which commits it has", instance.mode)
+        }
+    };
+    let mut error = refuse(topology, format!("`{name}` cannot be promoted without a loss"))
+        .code("MG041")
+        .note(unsafe_because)
+        .note("nobody was promoted");
+    if let Loss::Behind { node, .. } = &loss {
+        error = error.help(format!("promote the one that has more: mgctl failover {node}"));
+    }
+    Err(error
+        .help("bring the old MAIN back: mgctl up")
+        .help(format!("accept the loss: mgctl failover {name} --force")))
+}
+
+impl Failover {
+    fn plan(&self, topology: &Topology, seen: &Observed) -> Plan {
+        let mut plan = Plan::default();
+        let mut fences: Vec<StepId> = Vec::new();
+        if let (Some(epoch), false) = (self.epoch, self.is_promoted) {
+            let answers = |i: &&Instance| facts(&seen.nodes, &i.name).is_some_and(|f| f.position.is_some());
+            for instance in topology.instances.iter().filter(answers) {
+                let id = format!("fence:{}", instance.name);
+                let by = self.operation.clone();
+                let cause = match facts(&seen.nodes, &instance.name).map(|f| f.role) {
+                    Some(Role::Main) => "it must take no more writes",
+                    _ => "the old MAIN must get no more OK from it",
+                };
+                plan.push(
+                    id.clone(),
+                    &[],
+                    Action::Fence { instance: instance.name.clone(), epoch, by },
+                    cause,
+                );
+                fences.push(id);
+            }
+        }
+        let mut before = fences.clone();
+        for (name, why) in &self.suspects {
+            let id = format!("kill:{name}");
+            let cause = format!("it {why}, and must not write");
+            plan.push(id.clone(), &fences, Action::FenceMachine(name.clone()), cause);
+            before.push(id);
+        }
+        let candidate = &self.candidate;
+        if !self.is_promoted {
+            let promote = Action::BecomeMain { instance: candidate.clone(), epoch: self.epoch };
+            plan.push("promote", &before, promote, format!("estimated loss: {}", self.loss));
+        }
+        self.plan_followers(topology, &seen.nodes, &mut plan);
+        plan
+    }
+
+    fn plan_followers(&self, topology: &Topology, nodes: &Views, plan: &mut Plan) {
+        let candidate = &self.candidate;
+        let mut previous: StepId = "promote".into();
+        let follows = |i: &&Instance| facts(nodes, &i.name).is_some_and(|f| f.role == Role::Replica);
+        let others: Vec<&Instance> =
+            topology.instances.iter().filter(|i| i.name != *candidate).filter(follows).collect();
+        for instance in &others {
+            let id = format!("register:{}", instance.register_as);
+            let needs = [std::mem::replace(&mut previous, id.clone())];
+            let cause = format!("`{candidate}` knows no replicas yet");
+            plan.push(id, &needs, register(topology, instance, candidate), cause);
+        }
+        for instance in &others {
+            let level = Action::AwaitLevel { main: candidate.clone(), name: instance.register_as.clone() };
+            let needs = [format!("register:{}", instance.register_as)];
+            plan.push(format!("ready:{}", instance.register_as), &needs, level, "it was just registered");
+        }
+        for (name, _) in &self.suspects {
+            plan.notes.push(format!("{name}: stays down; `mgctl rejoin {name}` brings it back as a REPLICA"));
+        }
+    }
+}
+
+/// Replaces MAIN, and asks all nodes at the end.
+pub async fn run<R: Runtime, N: Nodes, P: Progress>(
+    run: &Execution<'_, R, N, P>,
+    failover: &Failover,
+) -> Result<FailedOver, CliError> {
+    let began = Instant::now();
+    let topology = &run.wish.topology;
+    let mut failover = failover.clone();
+    if run.interrupt.is_raised() {
+        return Err(CliError::new(Exit::Interrupted, "interrupted before anything was changed")
+            .thing(format!("cluster `{}`", topology.name)));
+    }
+    // From here to the promotion Ctrl-C is not heard: the way on is shorter than the way out.
+    fence(run, &failover).await?;
+    let kills: Vec<&Step> =
+        failover.plan.steps.iter().filter(|s| matches!(s.action, Action::FenceMachine(_))).collect();
+    for result in join_all(kills.iter().map(|step| run.show(step))).await {
+        result.map_err(|error| {
+            error
+                .note("the old MAIN may still write, so nobody was promoted")
+                .help("see that it has ended, then run `mgctl failover` again: it goes on from here")
+        })?;
+    }
+    let fenced_after = began.elapsed();
+
+    while !failover.is_promoted {
+        promote(run, &mut failover).await?;
+    }
+    let writable_after = began.elapsed();
+
+    let mut left = Vec::new();
+    let rest = |s: &&Step| s.id.starts_with("register:") || s.id.starts_with("ready:");
+    for step in failover.plan.steps.iter().filter(rest) {
+        if let Err(error) = run.show(step).await {
+            left.extend(error.problems().iter().cloned());
+        }
+    }
+    let redundant_after = began.elapsed();
+    super::promote::check_roles(run, &failover.candidate).await?;
+    Ok(FailedOver {
+        main: failover.candidate,
+        loss: failover.loss,
+        fenced_after,
+        writable_after,
+        redundant_after,
+        left,
+    })
+}
+
+/// Has every node that answers promise the epoch. One that ended meanwhile cannot; it said before that it is a
+/// REPLICA, and at least one must be left.
+async fn fence<R: Runtime, N: Nodes, P: Progress>(
+    run: &Execution<'_, R, N, P>,
+    failover: &Failover,
+) -> Result<(), CliError> {
+    let steps: Vec<&Step> =
+        failover.plan.steps.iter().filter(|s| matches!(s.action, Action::Fence { .. })).collect();
+    let results = join_all(steps.iter().map(|step| run.show(step))).await;
+    let any = results.iter().any(Result::is_ok);
+    for error in results.into_iter().filter_map(Result::err) {
+        // A node that answers and refuses has promised something else meanwhile: somebody is at work.
+        if error.problem().code == Some("MG067") || !any {
+            return Err(error
+                .note("the old MAIN was not touched, and nobody was promoted")
+                .help("run `mgctl failover` again: it goes on from what the nodes promised"));
+        }
+    }
+    Ok(())
+}
+
+/// Chooses by what the nodes say now, and promotes. A candidate that falls silent while it is told is ended:
+/// it may have become MAIN; the next call chooses among the rest.
+async fn promote<R: Runtime, N: Nodes, P: Progress>(
+    run: &Execution<'_, R, N, P>,
+    failover: &mut Failover,
+) -> Result<(), CliError> {
+    let topology = &run.wish.topology;
+    let existing = run.runtime.observe(&topology.name, None).await?;
+    let nodes = ask_all(run.nodes, existing.machines.iter()).await;
+    // What MAIN said it had was told before; it is gone now.
+    let (candidate, loss) = choose(topology, &nodes, &failover.request)
+        .map_err(|error| error.note("the old MAIN is fenced and does not run: no node is MAIN now"))?;
+    if !(matches!(failover.loss, Loss::Known(_)) && candidate == failover.candidate) {
+        failover.loss = loss;
+    }
+    failover.candidate = candidate;
+    failover.plan.steps.retain(|s| !s.id.starts_with("register:") && !s.id.starts_with("ready:"));
+    let mut plan = std::mem::take(&mut failover.plan);
+    if let Some(step) = plan.steps.iter_mut().find(|s| s.id == "promote") {
+        step.action = Action::BecomeMain { instance: failover.candidate.clone(), epoch: failover.epoch };
+    }
+    failover.plan_followers(topology, &nodes, &mut plan);
+    failover.plan = plan;
+
+    let step = failover.plan.steps.iter().find(|s| s.id == "promote").expect("a failover has this step");
+    let Err(error) = run.show(step).await else {
+        failover.is_promoted = true;
+        return Ok(());
+    };
+    if run.role_of(&failover.candidate).await.is_some() {
+        return Err(error.note("no node is MAIN").help("run `mgctl failover` again: it goes on from here"));
+    }
+    let kill = Step {
+        id: format!("kill:{}", failover.candidate),
+        needs: Vec::new(),
+        action: Action::FenceMachine(failover.candidate.clone()),
+        cause: "it fell silent while it was told to be MAIN".into(),
+    };
+    run.show(&kill).await.map_err(|more| {
+        let problems = error.problems().iter().chain(more.problems()).cloned().collect();
+        CliError::of(Exit::Degraded, problems)
+            .note(format!("`{}` may be MAIN, and could not be ended", failover.candidate))
+    })?;
+    failover.suspects.push((failover.candidate.clone(), "fell silent while it was told to be MAIN".into()));
+    match failover.request.candidate {
+        Some(_) => Err(error.note("no node is MAIN").help("let another be chosen: mgctl failover")),
+        None => Ok(()),
+    }
+}
