@@ -168,7 +168,11 @@ impl Cluster {
                 let mut bolt = self.bolt(node);
                 let log = state(&mut bolt).expect("it answers");
                 let graph = content(&mut bolt, how);
-                format!("record {} chain {} history {:?} graph {graph}", log.applied, log.chain, log.history)
+                let (epochs, last) = (log.history.len(), log.history.last());
+                format!(
+                    "record {} chain {} {epochs} epochs to {last:?} graph {graph}",
+                    log.applied, log.chain
+                )
             })
             .collect();
         let differs = |(n, text): (usize, &String)| Wrong::Unequal {

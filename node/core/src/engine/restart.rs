@@ -127,7 +127,10 @@ impl Engine {
         };
         let is_fetching = self.links.iter().any(|link| matches!(link.state, LinkState::Fetching { .. }));
         let is_over = self.now >= until && !is_fetching;
-        if !is_over && !self.links.iter().all(is_through) {
+        // What it got back may have been acknowledged in its earlier life: readers come after it.
+        let is_shown = self.pending.is_empty();
+        let is_whole = is_shown && self.links.iter().all(is_through);
+        if !is_over && !is_whole {
             return;
         }
         let must_answer = |link: &&Link| link.registration.mode != SyncMode::Async;

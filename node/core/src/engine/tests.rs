@@ -417,11 +417,16 @@ fn a_restarted_main_takes_back_what_its_replica_kept() {
             replica.step(Input::WalRead { peer: PeerId(3), from: Lsn(1), records });
         }
         for message in replica.sent() {
-            again.step(Input::Message { peer, message }).disk();
+            again.step(Input::Message { peer, message });
         }
     }
+    // The replica has caught up, and what it gave back is not yet durable here: nobody reads before it.
+    assert!(again.engine.links[0].is_ready(), "{:?}", again.engine.links[0]);
+    assert!(!again.engine.shared().is_settled());
+    assert_eq!(again.engine.graph.published(), Lsn(0));
+    again.disk().wait(std::time::Duration::from_millis(10));
     assert_eq!(again.engine.graph.published(), Lsn(1));
-    assert!(again.engine.shared().is_writable());
+    assert!(again.engine.shared().is_settled() && again.engine.shared().is_writable());
     again.propose();
     again.disk();
     assert_eq!(again.engine.log.position().epoch.incarnation, 2);
