@@ -205,6 +205,7 @@ fn engine_config(config: &Config) -> EngineConfig {
         main_lease: config.main_lease,
         confirm_required: config.confirm_required,
         auto_rewind: config.auto_rewind,
+        bolt: config.bolt_advertised_addresses.clone(),
         ping_every: config.replica_check_every.map_or(defaults.ping_every, |d| d.min(defaults.ping_every)),
         ..defaults
     }

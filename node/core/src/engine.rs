@@ -38,11 +38,11 @@ mod tests;
 pub use config::{EngineConfig, SyncPolicy};
 pub use io::*;
 pub use recover::{GraphBuilder, recover_node};
-pub use shared::Shared;
+pub use shared::{Route, Shared};
 
 use crate::replication::{Following, LagTrack, Line, Link, LinkState, Log, Message, RefusalReason};
 use crate::storage::{Commit, Graph, InFlight};
-use crate::types::{CommitRecord, Epoch, History, Lsn, NodeState, Position, Role, Time};
+use crate::types::{CommitRecord, Epoch, History, Lsn, NodeId, NodeState, Position, Role, Time};
 use commit::{Pending, Shown};
 use registration::ReadyWait;
 use restart::Confirm;
@@ -81,6 +81,16 @@ enum Reign {
     Saving { before: Epoch },
     /// Records carry this epoch.
     Begun(Epoch),
+}
+
+/// What decides whom clients may be sent to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct RoutesMark {
+    is_main: bool,
+    /// One bit a replica, below a leading one.
+    ready: u64,
+    main: Option<NodeId>,
+    version: u64,
 }
 
 /// What to do once a state file is synced.
@@ -131,6 +141,10 @@ pub struct Engine {
 
     /// What the handshake settled, for every connection that stands.
     lines: BTreeMap<PeerId, Line>,
+
+    /// Raised when who is in the cluster, or where clients reach them, has changed.
+    members_version: u64,
+    routes_mark: Option<RoutesMark>,
 
     // On a MAIN.
     reign: Reign,
@@ -394,7 +408,35 @@ impl Engine {
             && self.has_lease()
     }
 
-    fn refresh_shared(&self) {
+    /// Names the nodes that clients may be sent to: the MAIN, and replicas that follow it.
+    fn routes(&self) -> Vec<Route> {
+        let here = |is_main| Route { is_main, is_here: true, bolt: self.config.bolt.clone() };
+        if self.role == Role::Main {
+            let replicas = self.links.iter().filter(|link| link.is_ready());
+            let route = |link: &Link| Route { is_main: false, is_here: false, bolt: link.bolt.clone() };
+            return std::iter::once(here(true)).chain(replicas.map(route)).collect();
+        }
+        let Some(following) = &self.following else { return vec![here(false)] };
+        let others = self.state.members.iter().filter(|member| member.node != self.state.node);
+        let route = |member: &crate::types::Member| Route {
+            is_main: member.node == following.main,
+            is_here: false,
+            bolt: member.bolt.clone(),
+        };
+        std::iter::once(here(false)).chain(others.map(route)).collect()
+    }
+
+    /// Says whether [`Engine::routes`] may have another answer than when this was the same.
+    fn routes_mark(&self) -> RoutesMark {
+        let ready = self.links.iter().fold(1, |bits, link| bits << 1 | u64::from(link.is_ready()));
+        let main = self.following.as_ref().map(|following| following.main);
+        RoutesMark { is_main: self.role == Role::Main, ready, main, version: self.members_version }
+    }
+
+    fn refresh_shared(&mut self) {
+        let mark = self.routes_mark();
+        let routes = (self.routes_mark != Some(mark)).then(|| self.routes());
+        self.routes_mark = Some(mark);
         let is_writable = self.is_writable();
         let epoch = if self.role == Role::Main { self.reign_epoch() } else { self.state.promised };
         let is_settled = !matches!(self.confirm, Confirm::Asking { .. }) || self.is_fenced();
@@ -403,6 +445,9 @@ impl Engine {
                 face.graph = self.graph.clone();
             }
             face.role = self.role;
+            if let Some(routes) = routes {
+                face.routes = routes;
+            }
             face.is_writable = is_writable;
             face.is_settled = is_settled;
             face.is_pairing_open = self.role != Role::Main && self.state.cluster.is_none();

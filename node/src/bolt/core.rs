@@ -1,7 +1,7 @@
 //! The rest of the node, as a session sees it.
 
 use crate::driver::{BookmarkError, Handle};
-use mgnode_core::engine::{Admin, AdminAnswer, AdminError, Outcome};
+use mgnode_core::engine::{Admin, AdminAnswer, AdminError, Outcome, Route};
 use mgnode_core::storage::{Commit, Graph};
 use mgnode_core::types::{Position, Role};
 use std::sync::Arc;
@@ -14,6 +14,9 @@ pub trait Core: Clone + Send + Sync + 'static {
 
     /// Returns the role that the node has now.
     fn role(&self) -> Role;
+
+    /// Returns the nodes that clients may be sent to, this one among them.
+    fn routes(&self) -> Vec<Route>;
 
     /// Commits a transaction and returns how that ended.
     fn commit(&self, commit: Commit) -> impl Future<Output = Outcome> + Send;
@@ -36,6 +39,10 @@ impl Core for Handle {
 
     fn role(&self) -> Role {
         self.shared().role()
+    }
+
+    fn routes(&self) -> Vec<Route> {
+        self.shared().routes()
     }
 
     fn commit(&self, commit: Commit) -> impl Future<Output = Outcome> + Send {

@@ -46,8 +46,6 @@ use std::time::Duration;
 pub struct BoltConfig {
     /// What HELLO is answered with; the Neo4j drivers insist on a beginning like `Neo4j/5`.
     pub server_name: String,
-    /// `host:port` that clients should use, for routing tables.
-    pub advertised_address: Option<String>,
     /// Most connections at once.
     pub sessions_max: usize,
     /// How long a client has from its connect to its log-on.
@@ -73,7 +71,6 @@ impl BoltConfig {
     pub fn new(config: &Config) -> BoltConfig {
         BoltConfig {
             server_name: config.bolt_server_name.clone(),
-            advertised_address: config.bolt_advertised_address.clone(),
             sessions_max: config.bolt_sessions_max,
             logon_timeout: Duration::from_secs(10),
             message_bytes_max: 256 << 20,

@@ -14,7 +14,7 @@ use mgbolt::{
 };
 use mgcypher::ast::{Query, Statement, TransactionStatement};
 use mgcypher::{CypherError, Execution, Limits, Params, Prepared, QueryKind, schema};
-use mgnode_core::engine::Outcome;
+use mgnode_core::engine::{self, Outcome};
 use mgnode_core::storage::Transaction;
 use mgnode_core::types::{Position, Role, SyncMode};
 use parking_lot::Mutex;
@@ -629,28 +629,35 @@ impl<C: Core> Session<C> {
 
     // ---------------------------------------------------------------------------------------- ROUTE
 
-    /// Names this node, by the address that clients are told, else by the one that this client used.
-    /// A REPLICA takes no writes and does not know for its clients who does.
+    /// Names the nodes of the cluster for what each can do, by addresses of the place that this client is in:
+    /// the one where the address that it used is some node's.
     fn route(&self, route: Route) -> Result<Map, Failure> {
         statement::check_database(route.db.as_deref())?;
         let used = route.routing.get("address").and_then(PackValue::as_str).map(str::to_owned);
-        let address =
-            self.services.config.advertised_address.clone().or(used).or_else(|| self.reached_as.clone());
-        let Some(address) = address else {
+        let used = used.or_else(|| self.reached_as.clone());
+        let nodes = self.services.core.routes();
+        let place = used.as_ref().and_then(|used| {
+            nodes.iter().find_map(|node| node.bolt.iter().position(|address| address == used))
+        });
+        let address = |node: &engine::Route| {
+            let told = node.bolt.get(place.unwrap_or(0)).or(node.bolt.first()).cloned();
+            told.or_else(|| used.clone().filter(|_| node.is_here))
+        };
+        let of = |wanted: &dyn Fn(&engine::Route) -> bool| -> Vec<PackValue> {
+            nodes.iter().filter(|node| wanted(node)).filter_map(address).map(PackValue::from).collect()
+        };
+        let (writers, replicas, all) = (of(&|node| node.is_main), of(&|node| !node.is_main), of(&|_| true));
+        if all.is_empty() {
             return Err(Failure::client(
                 "This node does not know by which address clients reach it; start it with \
                  `--bolt-advertised-address=host:port`.",
             ));
-        };
-        let roles: &[&str] = if self.is_replica() { &["READ", "ROUTE"] } else { &["WRITE", "READ", "ROUTE"] };
-        let servers: Vec<PackValue> = roles
-            .iter()
-            .map(|role| {
-                Map::new()
-                    .with("addresses", vec![PackValue::from(address.as_str())])
-                    .with("role", *role)
-                    .into()
-            })
+        }
+        let readers = if replicas.is_empty() { writers.clone() } else { replicas };
+        let servers: Vec<PackValue> = [("WRITE", writers), ("READ", readers), ("ROUTE", all)]
+            .into_iter()
+            .filter(|(_, addresses)| !addresses.is_empty())
+            .map(|(role, addresses)| Map::new().with("addresses", addresses).with("role", role).into())
             .collect();
         let db = route.db.unwrap_or_else(|| DATABASE.to_owned());
         Ok(Map::new()

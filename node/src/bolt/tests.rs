@@ -8,7 +8,8 @@ use mgbolt::{
     handshake,
 };
 use mgnode_core::engine::{
-    Admin, AdminAnswer, AdminError, CommitError, Outcome, ReplicaFailure, ReplicaFailureReason, ReplicaStatus,
+    self, Admin, AdminAnswer, AdminError, CommitError, Outcome, ReplicaFailure, ReplicaFailureReason,
+    ReplicaStatus,
 };
 use mgnode_core::storage::{Commit, Graph};
 use mgnode_core::types::{Lsn, Names, Position, Role, SyncMode};
@@ -33,6 +34,7 @@ struct FakeState {
     /// How the next commit ends; committed where nothing is said.
     outcome: Mutex<Option<End>>,
     admin: Mutex<Result<AdminAnswer, AdminError>>,
+    routes: Mutex<Vec<engine::Route>>,
     asked: Mutex<Vec<Admin>>,
 }
 
@@ -56,6 +58,10 @@ impl Core for Fake {
             graph.publish(lsn, lsn.0);
         }
         outcome
+    }
+
+    fn routes(&self) -> Vec<engine::Route> {
+        self.0.routes.lock().clone()
     }
 
     async fn admin(&self, command: Admin) -> Result<AdminAnswer, AdminError> {
@@ -94,7 +100,6 @@ struct Server {
 fn config() -> BoltConfig {
     BoltConfig {
         server_name: "Neo4j/v5.11.0 compatible graph database server - Memgraph".into(),
-        advertised_address: None,
         sessions_max: 10,
         logon_timeout: Duration::from_secs(5),
         message_bytes_max: 1 << 20,
@@ -112,6 +117,7 @@ fn start_with(config: BoltConfig) -> Server {
         role: Mutex::new(Role::Main),
         outcome: Mutex::new(None),
         admin: Mutex::new(Ok(AdminAnswer::Done)),
+        routes: Mutex::default(),
         asked: Mutex::default(),
     }));
     let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -578,26 +584,54 @@ async fn databases_are_checked() {
     assert!(message.starts_with("Unknown database name \"other\""), "{message}");
 }
 
+/// Asks for a routing table as a client that dialled `used`: (role, addresses) of each entry.
+async fn routing_table(client: &mut Client, used: &str) -> Vec<(String, Vec<String>)> {
+    let route = Request::Route(Route { routing: Map::new().with("address", used), ..Route::default() });
+    let metadata = client.ask(route).await.metadata();
+    let table = metadata.get("rt").unwrap().as_map().unwrap();
+    assert_eq!(table.get("ttl"), Some(&300i64.into()));
+    let text = |value: &PackValue| value.as_str().unwrap().to_owned();
+    let entry = |server: &PackValue| {
+        let server = server.as_map().unwrap();
+        let addresses = server.get("addresses").unwrap().as_list().unwrap().iter().map(text).collect();
+        (text(server.get("role").unwrap()), addresses)
+    };
+    table.get("servers").unwrap().as_list().unwrap().iter().map(entry).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_routing_table_names_this_node_for_what_it_can_do() {
+async fn a_routing_table_names_every_node_by_addresses_of_the_place_of_the_client() {
     let server = start();
     let mut client = Client::connect(&server).await;
-    let route = Request::Route(Route { routing: Map::new().with("address", "db:7687"), ..Route::default() });
-    for (role, expected) in [
-        (Role::Main, &["WRITE", "READ", "ROUTE"][..]),
-        (Role::Replica { port: 10_000 }, &["READ", "ROUTE"][..]),
-    ] {
-        *server.fake.0.role.lock() = role;
-        let metadata = client.ask(route.clone()).await.metadata();
-        let table = metadata.get("rt").unwrap().as_map().unwrap();
-        assert_eq!(table.get("ttl"), Some(&300i64.into()));
-        let servers = table.get("servers").unwrap().as_list().unwrap();
-        let roles: Vec<_> =
-            servers.iter().map(|s| s.as_map().unwrap().get("role").unwrap().as_str().unwrap()).collect();
-        assert_eq!(roles, expected);
-        let addresses = servers[0].as_map().unwrap().get("addresses").unwrap();
-        assert_eq!(addresses, &PackValue::List(vec!["db:7687".into()]));
+    let node = |is_main, is_here, bolt: &[&str]| engine::Route {
+        is_main,
+        is_here,
+        bolt: bolt.iter().map(|s| (*s).to_owned()).collect(),
+    };
+    *server.fake.0.routes.lock() = vec![
+        node(true, true, &["127.0.0.1:7687", "main:7687"]),
+        node(false, false, &["127.0.0.1:7688", "near:7687"]),
+        node(false, false, &["127.0.0.1:7689", "far:7687"]),
+    ];
+    let row = |role: &str, addresses: &[&str]| {
+        (role.to_owned(), addresses.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>())
+    };
+    for used in ["127.0.0.1:7688", "unheard.of:1"] {
+        assert_eq!(
+            routing_table(&mut client, used).await,
+            [
+                row("WRITE", &["127.0.0.1:7687"]),
+                row("READ", &["127.0.0.1:7688", "127.0.0.1:7689"]),
+                row("ROUTE", &["127.0.0.1:7687", "127.0.0.1:7688", "127.0.0.1:7689"]),
+            ]
+        );
     }
+    let inside = routing_table(&mut client, "far:7687").await;
+    assert_eq!(inside[..2], [row("WRITE", &["main:7687"]), row("READ", &["near:7687", "far:7687"])]);
+    // A node that was told nothing is where the client found it.
+    *server.fake.0.routes.lock() = vec![node(true, true, &[])];
+    let alone = routing_table(&mut client, "db:1").await;
+    assert_eq!(alone, [row("WRITE", &["db:1"]), row("READ", &["db:1"]), row("ROUTE", &["db:1"])]);
 }
 
 fn pull(n: i64, qid: Option<i64>) -> Request {

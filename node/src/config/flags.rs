@@ -41,7 +41,11 @@ pub const FLAGS: &[Flag] = &[
     switch("version", "false", "print the version"),
     text("bolt-address", "127.0.0.1", "where clients connect"),
     text("bolt-port", "7687", "port for clients; 0 lets the system choose"),
-    text("bolt-advertised-address", "", "host:port told to clients that ask for routes"),
+    text(
+        "bolt-advertised-address",
+        "",
+        "host:port told to clients that ask for routes; one for each place they may be in, with commas",
+    ),
     text(
         "bolt-server-name-for-init",
         "Neo4j/v5.11.0 compatible graph database server - Memgraph",

@@ -55,8 +55,8 @@ pub struct Config {
     pub bolt_address: IpAddr,
     /// 0 lets the system choose.
     pub bolt_port: u16,
-    /// `host:port` that clients should use, told in routing tables.
-    pub bolt_advertised_address: Option<String>,
+    /// `host:port` that clients should use, told in routing tables; one for each place they may be in.
+    pub bolt_advertised_addresses: Vec<String>,
     pub bolt_server_name: String,
     /// Most Bolt connections at once.
     pub bolt_sessions_max: usize,
@@ -141,9 +141,12 @@ impl Config {
         Ok(Config {
             bolt_address: raw.address("bolt-address")?,
             bolt_port: raw.port("bolt-port")?,
-            bolt_advertised_address: Some(raw.text("bolt-advertised-address"))
-                .filter(|s| !s.is_empty())
-                .map(str::to_owned),
+            bolt_advertised_addresses: raw
+                .text("bolt-advertised-address")
+                .split(',')
+                .map(|address| address.trim().to_owned())
+                .filter(|address| !address.is_empty())
+                .collect(),
             bolt_server_name: raw.text("bolt-server-name-for-init").to_owned(),
             bolt_sessions_max: raw.count("bolt-sessions-max")?,
             replication_address: raw.address("replication-address")?,

@@ -101,6 +101,7 @@ impl Options {
             block_timeout: ms(rng.range(500, 4_000)),
             main_lease: None,
             auto_rewind: false,
+            bolt: Vec::new(),
         };
         Options {
             seed,

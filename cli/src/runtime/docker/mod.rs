@@ -469,7 +469,11 @@ impl Docker {
         };
         let mut command: Vec<String> = Vec::new();
         if let (true, Some(port)) = (is_ours, port) {
-            command.push(format!("--bolt-advertised-address={}", SocketAddr::new(topology.bind, port)));
+            // For clients on the host, and for those on the network of the cluster by address and by name.
+            let mut addresses = vec![SocketAddr::new(topology.bind, port).to_string()];
+            addresses.extend(address.map(|ip| SocketAddr::new(ip.into(), BOLT).to_string()));
+            addresses.push(format!("{}:{BOLT}", instance.name));
+            command.push(format!("--bolt-advertised-address={}", addresses.join(",")));
         }
         command.extend(instance.flags.iter().map(|(name, value)| format!("--{name}={value}")));
         let memory = instance.memory_bytes.and_then(|m| i64::try_from(m).ok());

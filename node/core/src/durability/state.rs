@@ -16,7 +16,7 @@
 //! | | each | name (text), mode (1: 0 ASYNC, 1 SYNC, 2 STRICT_SYNC), address (text), node id (8), identity |
 //! | | 1 | 1 where a cluster id (8) follows, else 0 |
 //! | | 4 | number of members |
-//! | | each | node id (8), identity |
+//! | | each | node id (8), identity, number of addresses for clients (4), each of them (text) |
 //! | 16 + B | 4 | CRC-32 of everything before, in this and all later versions |
 //!
 //! identity: one byte, bit 0 where a key fingerprint (32) follows, bit 1 where a certified name (text)
@@ -79,6 +79,10 @@ pub fn encode_state(state: &NodeState) -> Vec<u8> {
     for member in &state.members {
         out.put_u64(member.node.0);
         put_identity(&mut out, &member.identity);
+        out.put_u32(u32::try_from(member.bolt.len()).expect("as above"));
+        for address in &member.bolt {
+            out.put_text(address);
+        }
     }
     let length = u32::try_from(out.len() - 16).expect("as above");
     out[12..16].copy_from_slice(&length.to_le_bytes());
@@ -167,7 +171,9 @@ fn read_body(fields: &mut Fields, version: u32) -> Option<NodeState> {
             _ => return None,
         };
         for _ in 0..fields.u32()? {
-            members.push(Member { node: NodeId(fields.u64()?), identity: read_identity(fields)? });
+            let (node, identity) = (NodeId(fields.u64()?), read_identity(fields)?);
+            let bolt = (0..fields.u32()?).map(|_| fields.text()).collect::<Option<Vec<String>>>()?;
+            members.push(Member { node, identity, bolt });
         }
     }
     fields.is_empty().then_some(NodeState { node, role, promised, promised_by, replicas, cluster, members })
@@ -200,7 +206,11 @@ mod tests {
                 },
             ],
             cluster: Some(ClusterId(3)),
-            members: vec![Member { node: NodeId(5), identity: Identity::default() }],
+            members: vec![Member {
+                node: NodeId(5),
+                identity: Identity::default(),
+                bolt: vec!["127.0.0.1:7687".to_owned()],
+            }],
         }
     }
 
@@ -271,10 +281,11 @@ mod tests {
     }
 
     const VERSION_2: &str = concat!(
-        "894d475354410d0a02000000b3000000080706050403020100000004000000000000000500000000",
+        "894d475354410d0a02000000c9000000080706050403020100000004000000000000000500000000",
         "0000000600000000000000040000006f702d3102000000040000005245503101100000003137322e",
         "31372e302e333a313030303007000000000000000109090909090909090909090909090909090909",
         "090909090909090909090909090400000052455032000a0000005b3a3a315d3a3530303008000000",
-        "000000000204000000726570320103000000000000000100000005000000000000000038ce80a1",
+        "0000000002040000007265703201030000000000000001000000050000000000000000010000000e",
+        "0000003132372e302e302e313a3736383749a50c6a",
     );
 }

@@ -33,6 +33,8 @@ pub struct EngineConfig {
     pub main_lease: Option<Duration>,
     /// Whether a REPLICA that is told that it diverged cuts its log back to the common part by itself.
     pub auto_rewind: bool,
+    /// Where clients reach this node, see [`Member::bolt`](crate::types::Member).
+    pub bolt: Vec<String>,
     /// A connection without any message for that long is given up.
     pub liveness_timeout: Duration,
     /// How often MAIN asks an idle replica for a sign of life.
@@ -70,6 +72,7 @@ impl Default for EngineConfig {
             block_timeout: Duration::from_secs(30),
             main_lease: None,
             auto_rewind: false,
+            bolt: Vec::new(),
             liveness_timeout: Duration::from_secs(3),
             ping_every: Duration::from_millis(500),
             confirm_wait: Duration::from_secs(2),

@@ -86,6 +86,7 @@ impl Engine {
             }
         }
         self.state.members = members;
+        self.members_version += 1;
     }
 
     fn turn_away(&mut self, peer: PeerId, refusal: Refusal, out: &mut Vec<Effect>) {
@@ -201,6 +202,7 @@ impl Engine {
                 promised: self.state.promised,
                 end: self.log.end().clone(),
                 partial: None,
+                bolt: self.config.bolt.clone(),
             };
             return out.push(Effect::Send { peer, message });
         }

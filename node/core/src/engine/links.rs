@@ -84,8 +84,13 @@ impl Engine {
 
     /// Names everyone in the cluster. What this node's own connection proves, the others see themselves.
     fn members(&self) -> Vec<Member> {
-        let own = Member { node: self.state.node, identity: Identity::default() };
-        let replica = |r: &Registration| Member { node: r.node, identity: r.identity.clone() };
+        let bolt = self.config.bolt.clone();
+        let own = Member { node: self.state.node, identity: Identity::default(), bolt };
+        let replica = |r: &Registration| {
+            let link = self.links.iter().find(|link| link.registration.name == r.name);
+            let bolt = link.map(|link| link.bolt.clone()).unwrap_or_default();
+            Member { node: r.node, identity: r.identity.clone(), bolt }
+        };
         std::iter::once(own).chain(self.state.replicas.iter().map(replica)).collect()
     }
 
@@ -122,7 +127,12 @@ impl Engine {
     pub(super) fn on_replica_message(&mut self, index: usize, message: Message, out: &mut Vec<Effect>) {
         self.links[index].heard = Some(self.now);
         match message {
-            Message::Welcome { node, promised, end, .. } => {
+            Message::Welcome { node, promised, end, bolt, .. } => {
+                if self.links[index].bolt != bolt {
+                    self.links[index].bolt = bolt;
+                    self.members_version += 1;
+                    self.tell_members(out);
+                }
                 self.on_welcome(index, node, promised, end, out);
             }
             Message::Refused { reason, promised, text, .. } => {

@@ -31,6 +31,7 @@ enum Stage {
     Saving {
         peer: Option<PeerId>,
         end: LogEnd,
+        bolt: Vec<String>,
     },
 }
 
@@ -158,7 +159,7 @@ impl Engine {
 
     pub(super) fn on_candidate_message(&mut self, message: Message, out: &mut Vec<Effect>) {
         match message {
-            Message::Welcome { node, promised, end, .. } => {
+            Message::Welcome { node, promised, end, bolt, .. } => {
                 self.seen = self.seen.max(promised.number);
                 if let Err(error) = self.check_candidate(node, &end) {
                     self.tell_candidate_diverged(&error, &end, out);
@@ -168,7 +169,7 @@ impl Engine {
                 let Stage::Greeting(peer) = candidate.stage else { return };
                 let (name, mode) = (candidate.name.clone(), candidate.mode);
                 let address = candidate.address.clone();
-                candidate.stage = Stage::Saving { peer: Some(peer), end };
+                candidate.stage = Stage::Saving { peer: Some(peer), end, bolt };
                 let identity = self.lines.get(&peer).map(|line| line.identity.clone()).unwrap_or_default();
                 self.state.replicas.push(Registration { name, mode, address, node, identity });
                 self.save(AfterSave::Task, out);
@@ -261,13 +262,14 @@ impl Engine {
 
     /// The registration is durable: records may flow.
     pub(super) fn registered(&mut self, candidate: Candidate, out: &mut Vec<Effect>) {
-        let Candidate { token, name, stage: Stage::Saving { peer, end, .. }, .. } = candidate else {
+        let Candidate { token, name, stage: Stage::Saving { peer, end, bolt }, .. } = candidate else {
             unreachable!("only a greeted candidate is written down");
         };
         let registration = self.state.replicas.iter().find(|r| r.name == name);
         let registration = registration.expect("it was written down under that name").clone();
         let mut link = Link::new(registration, self.log.last(), self.now);
         link.has_answered = true;
+        link.bolt = bolt;
         link.peer = peer;
         link.heard = Some(self.now);
         if peer.is_some() {
@@ -275,6 +277,7 @@ impl Engine {
             link.state = LinkState::Greeting;
         }
         self.links.push(link);
+        self.members_version += 1;
         if peer.is_some() {
             self.stream_from(self.links.len() - 1, &end, out);
         }
@@ -315,6 +318,7 @@ impl Engine {
             !is_dropped
         });
         self.state.replicas.retain(|r| r.name != name);
+        self.members_version += 1;
         self.tell_members(out);
         self.save(AfterSave::Task, out);
         self.task = Some(Task::Drop { token });

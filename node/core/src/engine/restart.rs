@@ -46,6 +46,7 @@ impl Engine {
             is_pairing_open: false,
             epoch: state.promised,
             history: log.end().history.clone(),
+            routes: Vec::new(),
             last: last.lsn,
         };
         let link = |registration: &crate::types::Registration| Link::new(registration.clone(), last.lsn, now);
@@ -82,6 +83,8 @@ impl Engine {
             following: None,
             strangers: BTreeMap::new(),
             lines: BTreeMap::new(),
+            members_version: 0,
+            routes_mark: None,
             may_show: last.lsn,
             installing: None,
             task: None,

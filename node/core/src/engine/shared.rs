@@ -20,8 +20,19 @@ pub(super) struct Face {
     pub(super) is_pairing_open: bool,
     pub(super) epoch: Epoch,
     pub(super) history: History,
+    pub(super) routes: Vec<Route>,
     /// The last record that this log holds.
     pub(super) last: Lsn,
+}
+
+/// A node that clients may be sent to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    pub is_main: bool,
+    /// This node itself.
+    pub is_here: bool,
+    /// Where clients reach it, see [`Member::bolt`](crate::types::Member); empty where it did not say.
+    pub bolt: Vec<String>,
 }
 
 impl Shared {
@@ -56,6 +67,11 @@ impl Shared {
     /// Returns true on a REPLICA that would follow any MAIN, because it has not met its first one yet.
     pub fn is_pairing_open(&self) -> bool {
         self.inner.read().is_pairing_open
+    }
+
+    /// Returns the nodes of the cluster that are there, as far as this one knows.
+    pub fn routes(&self) -> Vec<Route> {
+        self.inner.read().routes.clone()
     }
 
     /// Returns the epoch of the MAIN that this node is or follows.

@@ -599,6 +599,19 @@ fn a_node_of_another_cluster_is_refused_until_it_is_released() {
 }
 
 #[test]
+fn every_node_knows_where_clients_reach_the_others() {
+    let bolt = |name: &str| vec![format!("127.0.0.1/{name}"), format!("inside/{name}")];
+    let mut main = Node::with(1, EngineConfig { bolt: bolt("main"), ..EngineConfig::default() });
+    let mut replica = Node::replica(2);
+    replica.engine.config.bolt = bolt("r");
+    register(&mut main, SyncMode::Sync, &mut replica);
+    let main_route = |is_here| Route { is_main: true, is_here, bolt: bolt("main") };
+    let replica_route = |is_here| Route { is_main: false, is_here, bolt: bolt("r") };
+    assert_eq!(main.engine.shared().routes(), [main_route(true), replica_route(false)]);
+    assert_eq!(replica.engine.shared().routes(), [replica_route(true), main_route(false)]);
+}
+
+#[test]
 fn a_key_that_no_main_named_is_a_stranger() {
     let (main, mut replica, _) = pair(SyncMode::Sync);
     let Message::Hello { node, to, epoch, end, cluster, members, .. } =

@@ -76,6 +76,8 @@ pub struct Link {
     /// When the present state of the connection began.
     pub since: Time,
     pause: Duration,
+    /// Where clients reach it, as it said last.
+    pub bolt: Vec<String>,
     /// When the latest ping that it answered was sent.
     pub followed_at: Option<Time>,
     /// It answered a greeting, with yes or no, since this MAIN started.
@@ -106,6 +108,7 @@ impl Link {
             pinged: now,
             since: now,
             pause: Duration::ZERO,
+            bolt: Vec::new(),
             followed_at: None,
             has_answered: false,
             absence: ReplicaFailureReason::NotInSync,

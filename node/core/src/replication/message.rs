@@ -7,7 +7,7 @@
 //! | kind | message | fields |
 //! |---|---|---|
 //! | 1 | Hello | protocol `u16`, node, to node (0: anyone), epoch, log end; from 2 on: cluster, members |
-//! | 2 | Welcome | protocol `u16`, node, promised epoch, log end; from 2 on: partial snapshot |
+//! | 2 | Welcome | protocol `u16`, node, promised epoch, log end; from 2 on: partial snapshot, addresses |
 //! | 3 | Refused | reason `u8`, promised epoch, log end, text |
 //! | 4 | Append | epoch, prev `u64`, chain at prev `u64`, apply to `u64`, records |
 //! | 5 | Ack | durable `u64`, applied `u64` |
@@ -24,7 +24,8 @@
 //! text: `u32` length, UTF-8. log end: position, chain `u64`, history (`u32` count, then epoch and first
 //! lsn `u64` each). records: `u32` count, then each epoch, lsn `u64`, ts `u64`, `u32` length, payload.
 //!
-//! cluster: `u8` 1 and `u64`, or `u8` 0. members: `u32` count, then each node and identity. identity: `u8`,
+//! cluster: `u8` 1 and `u64`, or `u8` 0. addresses: `u32` count, then each a text. members: `u32` count, then
+//! each node, identity and addresses. identity: `u8`,
 //! bit 0 where a key fingerprint (32 bytes) follows, bit 1 where a certified name (text) follows. partial
 //! snapshot: `u8` 1, position, chain `u64`, bytes `u64`, or `u8` 0.
 //!
@@ -141,6 +142,8 @@ pub enum Message {
         end: LogEnd,
         /// A snapshot whose first part came on an earlier connection.
         partial: Option<PartialSnapshot>,
+        /// Where clients reach it, see [`Member::bolt`].
+        bolt: Vec<String>,
     },
     /// The node does not follow, or no longer; it hangs up after that.
     Refused { node: NodeId, reason: RefusalReason, promised: Epoch, end: LogEnd, text: String },
@@ -195,7 +198,7 @@ const DIVERGED: u8 = 13;
 
 const EPOCH_BYTES: usize = 24;
 const HISTORY_ENTRY_BYTES: usize = EPOCH_BYTES + 8;
-const MEMBER_BYTES_MIN: usize = 8 + 1;
+const MEMBER_BYTES_MIN: usize = 8 + 1 + 4;
 const HAS_KEY: u8 = 1;
 const HAS_NAME: u8 = 2;
 const RECORD_HEAD_BYTES: usize = EPOCH_BYTES + 8 + 8 + 4;
@@ -239,7 +242,7 @@ impl Message {
                     put_members(out, members);
                 }
             }
-            Message::Welcome { protocol, node, promised, end, partial } => {
+            Message::Welcome { protocol, node, promised, end, partial, bolt } => {
                 out.put_u8(WELCOME);
                 out.put_u16_le(*protocol);
                 out.put_u64_le(node.0);
@@ -252,6 +255,7 @@ impl Message {
                         out.put_u64_le(*chain);
                         out.put_u64_le(*bytes);
                     }
+                    put_texts(out, bolt);
                 }
             }
             Message::Refused { node, reason, promised, end, text } => {
@@ -260,8 +264,7 @@ impl Message {
                 out.put_u8(reason_byte(*reason, protocol_spoken));
                 put_epoch(out, promised);
                 put_end(out, end);
-                put_len(out, text.len());
-                out.put_slice(text.as_bytes());
+                put_text(out, text);
             }
             Message::Append { epoch, prev, prev_chain, apply_to, records } => {
                 out.put_u8(APPEND);
@@ -328,13 +331,16 @@ impl Message {
             WELCOME => {
                 let (protocol, node, promised) = (take_u16(b)?, NodeId(take_u64(b)?), take_epoch(b)?);
                 let end = take_end(b)?;
-                let partial = if protocol_spoken >= 2 && take_flag(b)? {
-                    let position = take_position(b)?;
-                    Some(PartialSnapshot { position, chain: take_u64(b)?, bytes: take_u64(b)? })
-                } else {
-                    None
-                };
-                Message::Welcome { protocol, node, promised, end, partial }
+                let (mut partial, mut bolt) = (None, Vec::new());
+                if protocol_spoken >= 2 {
+                    if take_flag(b)? {
+                        let position = take_position(b)?;
+                        partial =
+                            Some(PartialSnapshot { position, chain: take_u64(b)?, bytes: take_u64(b)? });
+                    }
+                    bolt = take_texts(b)?;
+                }
+                Message::Welcome { protocol, node, promised, end, partial, bolt }
             }
             REFUSED => Message::Refused {
                 node: NodeId(take_u64(b)?),
@@ -389,7 +395,7 @@ fn put_position(out: &mut Vec<u8>, position: &Position) {
 
 fn put_members(out: &mut Vec<u8>, members: &[Member]) {
     put_len(out, members.len());
-    for Member { node, identity } in members {
+    for Member { node, identity, bolt } in members {
         out.put_u64_le(node.0);
         let key = if identity.key.is_some() { HAS_KEY } else { 0 };
         let name = if identity.certified.is_some() { HAS_NAME } else { 0 };
@@ -398,9 +404,21 @@ fn put_members(out: &mut Vec<u8>, members: &[Member]) {
             out.put_slice(&key.0);
         }
         if let Some(name) = &identity.certified {
-            put_len(out, name.len());
-            out.put_slice(name.as_bytes());
+            put_text(out, name);
         }
+        put_texts(out, bolt);
+    }
+}
+
+fn put_text(out: &mut Vec<u8>, text: &str) {
+    put_len(out, text.len());
+    out.put_slice(text.as_bytes());
+}
+
+fn put_texts(out: &mut Vec<u8>, texts: &[String]) {
+    put_len(out, texts.len());
+    for text in texts {
+        put_text(out, text);
     }
 }
 
@@ -489,6 +507,11 @@ fn take_text(b: &mut Bytes) -> Result<String, DecodeError> {
     String::from_utf8(take_bytes(b)?.to_vec()).map_err(|_| DecodeError::Invalid)
 }
 
+fn take_texts(b: &mut Bytes) -> Result<Vec<String>, DecodeError> {
+    let count = take_count(b, 4)?;
+    (0..count).map(|_| take_text(b)).collect()
+}
+
 fn take_epoch(b: &mut Bytes) -> Result<Epoch, DecodeError> {
     Ok(Epoch { number: take_u64(b)?, node: NodeId(take_u64(b)?), incarnation: take_u64(b)? })
 }
@@ -523,7 +546,7 @@ fn take_members(b: &mut Bytes) -> Result<Vec<Member>, DecodeError> {
         if flags & HAS_NAME != 0 {
             identity.certified = Some(take_text(b)?);
         }
-        members.push(Member { node, identity });
+        members.push(Member { node, identity, bolt: take_texts(b)? });
     }
     Ok(members)
 }
@@ -587,8 +610,12 @@ mod tests {
         let records = vec![record(10), record(11)];
         let key = Some(KeyPrint([7; 32]));
         let members = vec![
-            Member { node: NodeId(1), identity: Identity { key, certified: Some("main".into()) } },
-            Member { node: NodeId(2), identity: Identity::default() },
+            Member {
+                node: NodeId(1),
+                identity: Identity { key, certified: Some("main".into()) },
+                bolt: vec!["127.0.0.1:7687".into(), "main:7687".into()],
+            },
+            Member { node: NodeId(2), identity: Identity::default(), bolt: Vec::new() },
         ];
         vec![
             Message::Hello {
@@ -606,6 +633,7 @@ mod tests {
                 promised: epoch,
                 end: LogEnd::default(),
                 partial: Some(PartialSnapshot { position: end.last, chain: 77, bytes: 4096 }),
+                bolt: vec!["127.0.0.1:7688".into()],
             },
             Message::Refused {
                 node: NodeId(3),
@@ -653,7 +681,7 @@ mod tests {
                     Message::Hello { protocol, node, to, epoch, end, cluster: None, members: Vec::new() }
                 }
                 Message::Welcome { protocol, node, promised, end, .. } => {
-                    Message::Welcome { protocol, node, promised, end, partial: None }
+                    Message::Welcome { protocol, node, promised, end, partial: None, bolt: Vec::new() }
                 }
                 other => other,
             };

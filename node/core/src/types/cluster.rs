@@ -86,6 +86,9 @@ impl Identity {
 pub struct Member {
     pub node: NodeId,
     pub identity: Identity,
+    /// Where clients reach it, one address for each place they may be in (the host, the network of the
+    /// cluster, ..), in the same order on every node.
+    pub bolt: Vec<String>,
 }
 
 /// A replica as MAIN knows it.
