@@ -189,7 +189,6 @@ fn disk_options(config: &Config) -> DiskOptions {
     DiskOptions {
         durability: config.durability,
         segment_bytes: config.wal_segment_bytes,
-        snapshots_kept: config.snapshots_kept,
         ..DiskOptions::default()
     }
 }
@@ -206,6 +205,7 @@ fn engine_config(config: &Config) -> EngineConfig {
         confirm_required: config.confirm_required,
         auto_rewind: config.auto_rewind,
         bolt: config.bolt_advertised_addresses.clone(),
+        snapshots_kept: config.snapshots_kept,
         ping_every: config.replica_check_every.map_or(defaults.ping_every, |d| d.min(defaults.ping_every)),
         ..defaults
     }

@@ -1,12 +1,14 @@
 //! Engine, driver and real files together: what was acknowledged is there after every end.
 
+use bytes::Bytes;
 use mgnode::disk::{self, Directory, Disk, DiskOptions};
 use mgnode::driver::{self, Driver, Handle, NoTransport};
 use mgnode::quic::Snapshots;
-use mgnode_core::durability::OnDamage;
-use mgnode_core::engine::{Admin, AdminAnswer, EngineConfig, Outcome, SnapshotHeader};
+use mgnode_core::durability::{OnDamage, SnapshotIndex};
+use mgnode_core::engine::{Admin, AdminAnswer, EngineConfig, Outcome};
+use mgnode_core::replication::SnapshotStream;
 use mgnode_core::storage::Graph;
-use mgnode_core::types::{Lsn, NodeId, NodeState, Position, Value};
+use mgnode_core::types::{Lsn, NodeId, NodeState, PartialSnapshot, Position, SnapshotId, Value};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -172,38 +174,121 @@ async fn a_snapshot_and_the_log_after_it_build_the_same_graph() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_snapshot_that_is_sent_arrives_as_the_same_graph() {
-    let root = TempDir::new().unwrap();
-    let node = start(root.path());
+/// A node with a snapshot file, that file, and its name.
+async fn sender(root: &Path) -> (Node, Vec<u8>, SnapshotId) {
+    let node = start(root);
     writable(&node.handle).await;
-    let mut last = Position::default();
     for n in 0..30 {
-        last = create(&node.handle, n).await;
+        create(&node.handle, n).await;
     }
-    let graph = node.handle.shared().graph();
-    let header = SnapshotHeader { position: last, chain: 1, ts: 2, history: Default::default() };
-    let mut bytes = Vec::new();
-    let view = graph.view();
-    node.snapshots
-        .encode(&header, view, &mut |piece| {
-            bytes.extend_from_slice(&piece);
-            Ok(())
-        })
-        .unwrap();
-    let mut incoming = node.snapshots.receive().unwrap();
-    for piece in bytes.chunks(1000) {
+    node.handle.admin(Admin::CreateSnapshot).await.unwrap();
+    let bytes = fs::read(root.join("snapshots/00000000000000000030.snap")).unwrap();
+    let snapshot = SnapshotIndex::read(&Bytes::from(bytes.clone())).unwrap().id;
+    (node, bytes, snapshot)
+}
+
+fn names_in(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_goes_on_where_its_stream_was_cut_off() {
+    let (from, to) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let (main, bytes, snapshot) = sender(from.path()).await;
+    let part = |offset: usize| SnapshotStream::Part { snapshot, offset: offset as u64 };
+    let mut node = start(to.path());
+    let third = bytes.len() / 3;
+    let mut incoming = node.snapshots.receive(part(0)).unwrap();
+    incoming.write(&bytes[..third]).unwrap();
+    let earlier = incoming;
+    assert_eq!(node.snapshots.kept(), Some(PartialSnapshot { snapshot, bytes: third as u64 }));
+    // What was not taken to be kept is overwritten.
+    let mut incoming = node.snapshots.receive(part(third - 10)).unwrap();
+    incoming.write(&bytes[third - 10..2 * third]).unwrap();
+    let mut earlier = earlier;
+    assert!(earlier.write(&bytes[third..]).is_err(), "a later stream has taken it over");
+    assert!(incoming.load().is_err(), "it is not whole");
+    assert!(node.snapshots.receive(part(2 * third + 1)).is_err(), "what comes before is not here");
+    drop((earlier, incoming));
+    // The end of the process changes nothing but the unfinished block, whose sum cannot be checked.
+    node.stop();
+    node = start(to.path());
+    let kept = node.snapshots.kept().unwrap();
+    assert!(kept.snapshot == snapshot && kept.bytes > 0 && kept.bytes <= 2 * third as u64, "{kept:?}");
+    let mut incoming = node.snapshots.receive(part(kept.bytes as usize)).unwrap();
+    for piece in bytes[kept.bytes as usize..].chunks(100) {
         incoming.write(piece).unwrap();
     }
-    let (received, loaded) = incoming.finish().unwrap();
-    assert_eq!(received, header);
-    assert_eq!(digest(&loaded), digest(&graph));
-    // A damaged one is refused and leaves nothing behind.
+    let (id, header, graph) = incoming.load().unwrap();
+    assert_eq!((id, header.position.lsn), (snapshot, Lsn(30)));
+    assert_eq!(digest(&graph), digest(&main.handle.shared().graph()));
+    incoming.hand_over().unwrap();
+    assert_eq!(node.snapshots.kept(), None);
+    assert_eq!(names_in(&to.path().join("snapshots")), ["received-1.tmp"]);
+    node.stop();
+    main.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_part_with_wrong_bytes_only_what_is_before_them_is_kept() {
+    let (from, to) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let (main, bytes, snapshot) = sender(from.path()).await;
+    let node = start(to.path());
+    let mut incoming = node.snapshots.receive(SnapshotStream::Part { snapshot, offset: 0 }).unwrap();
+    incoming.write(&bytes[..bytes.len() - 5]).unwrap();
+    drop(incoming);
+    node.stop();
+    // As a power cut may leave it.
+    let part = to.path().join("snapshots/incoming.part");
+    let mut left = fs::read(&part).unwrap();
+    left[bytes.len() / 2..].fill(0);
+    fs::write(&part, left).unwrap();
+    let node = start(to.path());
+    let kept = node.snapshots.kept().unwrap();
+    assert!(kept.bytes <= bytes.len() as u64 / 2, "{kept:?}");
+    assert_eq!(fs::metadata(&part).unwrap().len(), kept.bytes);
+    node.stop();
+    main.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_of_protocol_1_comes_without_a_head() {
+    let (from, to) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let (main, bytes, snapshot) = sender(from.path()).await;
+    let node = start(to.path());
+    let mut incoming = node.snapshots.receive(SnapshotStream::Plain).unwrap();
+    incoming.write(&bytes[..50]).unwrap();
+    assert_eq!(node.snapshots.kept(), None, "nobody knows what it is a part of");
+    let mut incoming = node.snapshots.receive(SnapshotStream::Plain).unwrap();
+    incoming.write(&bytes).unwrap();
+    let (id, _, graph) = incoming.load().unwrap();
+    assert_eq!(id, snapshot);
+    assert_eq!(digest(&graph), digest(&main.handle.shared().graph()));
+    node.stop();
+    main.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_kept_of_a_damaged_snapshot() {
+    let (from, to) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let (main, mut bytes, snapshot) = sender(from.path()).await;
+    let node = start(to.path());
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
-    let mut incoming = node.snapshots.receive().unwrap();
-    assert!(incoming.write(&bytes).and_then(|()| incoming.finish()).is_err());
-    let files = fs::read_dir(root.path().join("snapshots")).unwrap().count();
-    assert_eq!(files, 1, "only the one that waits for its installation");
+    let mut incoming = node.snapshots.receive(SnapshotStream::Part { snapshot, offset: 0 }).unwrap();
+    incoming.write(&bytes).unwrap();
+    assert!(incoming.load().is_err());
+    assert_eq!(node.snapshots.kept(), None);
+    assert_eq!(names_in(&to.path().join("snapshots")), [""; 0]);
+    // A sound file that is not the one that was announced is refused as well.
+    bytes[middle] ^= 1;
+    let other = SnapshotId { digest: snapshot.digest ^ 1, ..snapshot };
+    let mut incoming = node.snapshots.receive(SnapshotStream::Part { snapshot: other, offset: 0 }).unwrap();
+    incoming.write(&bytes).unwrap();
+    assert!(incoming.load().is_err());
     node.stop();
+    main.stop();
 }

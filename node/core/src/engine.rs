@@ -42,7 +42,9 @@ pub use shared::{Route, Shared};
 
 use crate::replication::{Following, LagTrack, Line, Link, LinkState, Log, Message, RefusalReason};
 use crate::storage::{Commit, Graph, InFlight};
-use crate::types::{CommitRecord, Epoch, History, Lsn, NodeId, NodeState, Position, Role, Time};
+use crate::types::{
+    CommitRecord, Epoch, History, Lsn, NodeId, NodeState, PartialSnapshot, Position, Role, SnapshotId, Time,
+};
 use commit::{Pending, Shown};
 use registration::ReadyWait;
 use restart::Confirm;
@@ -70,6 +72,10 @@ pub struct Recovered {
     pub is_noting: bool,
     /// Records that follow `last` in the log and are not decided.
     pub held: Vec<CommitRecord>,
+    /// The snapshot files, by rising LSN.
+    pub snapshots: Vec<SnapshotId>,
+    /// What is kept of a snapshot that did not come in whole.
+    pub partial: Option<PartialSnapshot>,
 }
 
 /// What this MAIN did with its right to write.
@@ -177,6 +183,8 @@ pub struct Engine {
     /// Records up to there may be shown once they are durable.
     may_show: Lsn,
     installing: Option<Installing>,
+    /// What the disk keeps of a snapshot that did not come in whole.
+    partial: Option<PartialSnapshot>,
 
     task: Option<Task>,
     tasks_waiting: VecDeque<(Token, Admin)>,
@@ -204,10 +212,11 @@ impl Engine {
             Input::PeerDown { peer, reason } => self.on_peer_down(peer, &reason, out),
             Input::Message { peer, message } => self.on_message(peer, message, out),
             Input::WalRead { peer, from, records } => self.on_wal_read(peer, from, records, out),
-            Input::SnapshotWritten { lsn, result } => self.on_snapshot_written(lsn, result, out),
+            Input::SnapshotWritten { result } => self.on_snapshot_written(result, out),
             Input::SnapshotSent { peer, result } => self.on_snapshot_sent(peer, result, out),
-            Input::SnapshotReceived { peer, header, graph } => {
-                self.on_snapshot_received(peer, header, graph, out);
+            Input::PartialKept { partial } => self.partial = partial,
+            Input::SnapshotReceived { peer, snapshot, header, graph } => {
+                self.on_snapshot_received(peer, snapshot, header, graph, out);
             }
             Input::SnapshotInstalled { lsn } => self.on_snapshot_installed(lsn),
             Input::Rewound { result } => self.on_rewound(result, out),

@@ -1,6 +1,7 @@
 //! The data directory: where each file is, who holds it, and how a file is replaced for good.
 
 use super::DiskError;
+use super::file_source::FileSource;
 use bytes::Bytes;
 use mgnode_core::durability;
 use mgnode_core::types::Lsn;
@@ -150,7 +151,8 @@ pub(super) struct Replace {
     pub(super) sure: bool,
 }
 
-fn replace(path: &Path, bytes: &[u8]) -> Result<(), Replace> {
+/// Replaces a file as a whole, for good.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Replace> {
     let temporary = path.with_extension("tmp");
     let sure = |error| Replace { error, sure: true };
     let written = (|| {
@@ -233,8 +235,9 @@ impl durability::Files for &Directory {
         Ok(paths.iter().rev().map(|(_, path)| text(path)).collect())
     }
 
-    fn open_snapshot(&mut self, name: &str) -> Result<Box<dyn Read + '_>, String> {
-        File::open(name).map(|f| Box::new(f) as Box<dyn Read>).map_err(|e| e.to_string())
+    fn open_snapshot(&mut self, name: &str) -> Result<Box<dyn durability::SnapshotSource + '_>, String> {
+        let file = File::open(name).and_then(FileSource::new).map_err(|e| e.to_string())?;
+        Ok(Box::new(file))
     }
 
     fn segments(&mut self) -> Result<Vec<String>, String> {

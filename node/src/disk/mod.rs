@@ -7,6 +7,7 @@
 //!   wal/0000000000000001.wal    segments by rising number, written out with zeroes ahead of use
 //!   snapshots/00000000000000001204.snap   by the LSN that it holds
 //!   decided                     how far the log may be shown, where some of it may not be
+//!   snapshots/incoming.part     what has come of one from a peer; incoming.id says of which
 //!   diverged/                   what was ever cut off from the log, never overwritten
 //! ```
 //!
@@ -22,7 +23,9 @@
 mod decided;
 mod directory;
 mod error;
+mod file_source;
 mod install;
+mod partial;
 mod reader;
 mod rewind;
 mod segment;
@@ -44,6 +47,7 @@ use mgnode_core::engine::{Input, PeerId, Recovered, SnapshotHeader, recover_node
 use mgnode_core::storage::View;
 use mgnode_core::types::{CommitRecord, Lsn, Names, NodeId, NodeState, Position};
 use parking_lot::Mutex;
+use partial::Partial;
 use segment::{Catalog, Segment};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
@@ -58,18 +62,11 @@ pub struct DiskOptions {
     pub first_segment_bytes: u64,
     /// Size of each further one.
     pub segment_bytes: u64,
-    /// Snapshots that stay; at least one.
-    pub snapshots_kept: usize,
 }
 
 impl Default for DiskOptions {
     fn default() -> Self {
-        DiskOptions {
-            durability: Durability::Commit,
-            first_segment_bytes: 1 << 20,
-            segment_bytes: 20 << 20,
-            snapshots_kept: 3,
-        }
+        DiskOptions { durability: Durability::Commit, first_segment_bytes: 1 << 20, segment_bytes: 20 << 20 }
     }
 }
 
@@ -103,6 +100,7 @@ pub struct Opened {
 pub struct Ready {
     directory: Arc<Directory>,
     names: Arc<Names>,
+    partial: Arc<Partial>,
     node: NodeId,
     last: Lsn,
     chain: u64,
@@ -120,12 +118,13 @@ pub fn open(
     fresh: impl FnOnce() -> NodeState,
 ) -> Result<Opened, DiskError> {
     let recovered = recover_node(&mut &directory, on_damage, names.clone(), fresh);
-    let (recovered, found) =
+    let (mut recovered, found) =
         recovered.map_err(|reason| DiskError::Recovery { directory: directory.root().to_owned(), reason })?;
     let ready = match &found {
         Some(found) => Ready::repaired(directory, names, found)?,
         None => Ready::fresh(directory, names, &recovered.state)?,
     };
+    recovered.partial = ready.partial.kept();
     Ok(Opened { recovered, ready })
 }
 
@@ -133,13 +132,25 @@ impl Ready {
     fn fresh(directory: Directory, names: Arc<Names>, state: &NodeState) -> Result<Ready, DiskError> {
         directory.save_state(&encode_state(state)).map_err(|e| e.error)?;
         let directory = Arc::new(directory);
-        Ok(Ready { directory, names, node: state.node, last: Lsn::ZERO, chain: 0, live: None, decided: None })
+        let partial = Arc::new(Partial::open(directory.clone())?);
+        Ok(Ready {
+            directory,
+            names,
+            partial,
+            node: state.node,
+            last: Lsn::ZERO,
+            chain: 0,
+            live: None,
+            decided: None,
+        })
     }
 
     fn repaired(directory: Directory, names: Arc<Names>, found: &Found) -> Result<Ready, DiskError> {
         repair(&directory, found)?;
+        let directory = Arc::new(directory);
         Ok(Ready {
-            directory: Arc::new(directory),
+            partial: Arc::new(Partial::open(directory.clone())?),
+            directory,
             names,
             node: found.state.node,
             last: found.last.lsn,
@@ -157,6 +168,9 @@ fn repair(directory: &Directory, found: &Found) -> Result<(), DiskError> {
             snapshot = file,
             "a snapshot is damaged, an older one and the log were used: {reason}"
         );
+        // Under a name that does not count it is in nobody's way and can be looked at.
+        let path = Path::new(file);
+        directory::rename(path, &path.with_extension("snap.damaged"))?;
     }
     let damage = found.tail.as_ref().and_then(|t| t.damage.as_ref());
     for file in &found.leftover {
@@ -199,13 +213,13 @@ pub struct Disk {
     threads: Vec<JoinHandle<()>>,
     /// Dropped to end the preparation of segments.
     stop_preparing: Option<mpsc::Sender<()>>,
-    running_snapshots: Vec<JoinHandle<()>>,
+    background: Vec<JoinHandle<()>>,
 }
 
 impl Disk {
     /// Starts the threads.
     pub fn start(ready: Ready, options: &DiskOptions, inputs: Inputs) -> Result<Disk, DiskError> {
-        let Ready { directory, names, node, last, chain, live, decided } = ready;
+        let Ready { directory, names, partial, node, last, chain, live, decided } = ready;
         let (segments, live) = segments(&directory, live)?;
         let catalog: Catalog = Arc::new(Mutex::new(segments));
         let next_sequence = directory.segment_paths()?.last().map_or(1, |(n, _)| n + 1);
@@ -214,9 +228,8 @@ impl Disk {
             None => Some(segment::prepare(&directory, next_sequence, options.first_segment_bytes)?),
         };
         let received = Received::default();
-        let kept = options.snapshots_kept.max(1);
         let snapshots =
-            Arc::new(SnapshotStore::new(directory.clone(), names.clone(), kept, received.clone()));
+            Arc::new(SnapshotStore::new(directory.clone(), names.clone(), received.clone(), partial));
         let (spares_in, spares) = mpsc::sync_channel(0);
         let (stop_preparing, stopped) = mpsc::channel();
         let (reads, requests) = mpsc::channel();
@@ -241,7 +254,6 @@ impl Disk {
             directory,
             node,
             durability: options.durability,
-            snapshots_kept: kept,
             catalog,
             received,
             spares,
@@ -253,9 +265,9 @@ impl Disk {
             names,
         };
         threads.push(spawn("mgnode-disk", move || writer.run(queue))?);
-        let running_snapshots = Vec::new();
+        let background = Vec::new();
         let stop_preparing = Some(stop_preparing);
-        Ok(Disk { commands, snapshots, inputs, threads, stop_preparing, running_snapshots })
+        Ok(Disk { commands, snapshots, inputs, threads, stop_preparing, background })
     }
 
     /// Returns what sends and takes in snapshots.
@@ -267,6 +279,24 @@ impl Disk {
     fn ask(&self, command: Command) {
         if self.commands.send(command).is_err() {
             tracing::debug!("the disk has stopped");
+        }
+    }
+
+    fn in_background(&mut self, run: impl FnOnce() + Send + 'static) -> Result<(), DiskError> {
+        self.background.retain(|t| !t.is_finished());
+        self.background.push(spawn("mgnode-snapshot", run)?);
+        Ok(())
+    }
+
+    /// Removes large files, beside everything else. One that stays costs room and nothing more.
+    fn tidy(&mut self, run: impl FnOnce() -> Result<(), DiskError> + Send + 'static) {
+        let started = self.in_background(move || {
+            if let Err(e) = run() {
+                tracing::warn!("a file that is no longer needed stays: {e}");
+            }
+        });
+        if let Err(e) = started {
+            tracing::warn!("a file that is no longer needed stays: {e}");
         }
     }
 }
@@ -289,19 +319,16 @@ impl DiskLane for Disk {
     }
 
     fn write_snapshot(&mut self, header: SnapshotHeader, view: View) {
-        self.running_snapshots.retain(|t| !t.is_finished());
         let (store, inputs) = (self.snapshots.clone(), self.inputs.clone());
-        let lsn = header.position.lsn;
-        let started = spawn("mgnode-snapshot", move || {
+        let started = self.in_background(move || {
             let result = store.write(&header, view);
             if let Err(e) = &result {
-                tracing::error!(%lsn, "a snapshot was not written: {e}");
+                tracing::error!(lsn = %header.position.lsn, "a snapshot was not written: {e}");
             }
-            inputs.send(Input::SnapshotWritten { lsn, result: result.map_err(|e| e.to_string()) });
+            inputs.send(Input::SnapshotWritten { result: result.map_err(|e| e.to_string()) });
         });
-        match started {
-            Ok(thread) => self.running_snapshots.push(thread),
-            Err(e) => self.inputs.send(Input::SnapshotWritten { lsn, result: Err(e.to_string()) }),
+        if let Err(e) = started {
+            self.inputs.send(Input::SnapshotWritten { result: Err(e.to_string()) });
         }
     }
 
@@ -321,6 +348,16 @@ impl DiskLane for Disk {
         self.ask(Command::Drop { before });
     }
 
+    fn drop_snapshot(&mut self, lsn: Lsn) {
+        let store = self.snapshots.clone();
+        self.tidy(move || store.drop_snapshot(lsn));
+    }
+
+    fn drop_partial(&mut self) {
+        let store = self.snapshots.clone();
+        self.tidy(move || store.drop_partial());
+    }
+
     fn stop(&mut self) {
         // First, so that a writer that waits for room on a full disk waits no longer.
         self.stop_preparing = None;
@@ -328,7 +365,7 @@ impl DiskLane for Disk {
         self.ask(Command::Stop { done });
         // An error means that the writer has ended already.
         let _ = stopped.recv();
-        for thread in self.threads.drain(..).chain(self.running_snapshots.drain(..)) {
+        for thread in self.threads.drain(..).chain(self.background.drain(..)) {
             if thread.join().is_err() {
                 tracing::error!("a thread of the disk ended in a panic");
             }

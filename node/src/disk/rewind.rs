@@ -10,11 +10,13 @@
 use super::DiskError;
 use super::decided::Notes;
 use super::directory::{self, Directory, read_if_there, remove, sync_folder};
+use super::file_source::FileSource;
 use super::install::keep_aside;
 use super::segment;
 use bytes::Bytes;
 use mgnode_core::durability::{
-    Files, LoggedRecord, OnDamage, SEGMENT_HEADER_BYTES, Scanner, SegmentHeader, decode_decided, put_frame,
+    Files, LoggedRecord, OnDamage, SEGMENT_HEADER_BYTES, Scanner, SegmentHeader, SnapshotSource,
+    decode_decided, put_frame,
 };
 use mgnode_core::engine::{Recovered, recover_node};
 use mgnode_core::types::{Lsn, Names, NodeState, Position};
@@ -197,8 +199,9 @@ impl Files for UpTo<'_> {
         Ok(before.map(|(_, path)| directory::text(path)).collect())
     }
 
-    fn open_snapshot(&mut self, name: &str) -> Result<Box<dyn Read + '_>, String> {
-        File::open(name).map(|f| Box::new(f) as Box<dyn Read>).map_err(|e| e.to_string())
+    fn open_snapshot(&mut self, name: &str) -> Result<Box<dyn SnapshotSource + '_>, String> {
+        let file = File::open(name).and_then(FileSource::new).map_err(|e| e.to_string())?;
+        Ok(Box::new(file))
     }
 
     fn segments(&mut self) -> Result<Vec<String>, String> {

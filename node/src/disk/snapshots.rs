@@ -1,13 +1,15 @@
 //! Snapshots as files: written, read back, taken in from a peer, and not kept for ever.
 
 use super::directory::{Directory, remove, rename, sync_folder};
+use super::file_source::FileSource;
+use super::partial::Partial;
 use super::{DiskError, Received};
 use crate::quic::{IncomingSnapshot, Snapshots};
-use bytes::Bytes;
-use mgnode_core::durability::{Rebuild, SnapshotDecoder, SnapshotEncoder, SnapshotPart, read_snapshot};
-use mgnode_core::engine::{GraphBuilder, SnapshotHeader};
+use mgnode_core::durability::{SnapshotEncoder, SnapshotIndex, SnapshotSource, read_snapshot};
+use mgnode_core::engine::SnapshotHeader;
+use mgnode_core::replication::SnapshotStream;
 use mgnode_core::storage::{Graph, View};
-use mgnode_core::types::Names;
+use mgnode_core::types::{Lsn, Names, PartialSnapshot, SnapshotId};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
@@ -20,22 +22,20 @@ pub struct SnapshotStore {
     names: Arc<Names>,
     /// Only for its codec: names are shared by all graphs of a process.
     codec: Graph,
-    kept: usize,
     pub(super) received: Received,
+    partial: Arc<Partial>,
     next_temporary: AtomicU64,
 }
 
 impl SnapshotStore {
-    pub(super) fn new(directory: Arc<Directory>, names: Arc<Names>, kept: usize, received: Received) -> Self {
+    pub(super) fn new(
+        directory: Arc<Directory>,
+        names: Arc<Names>,
+        received: Received,
+        partial: Arc<Partial>,
+    ) -> Self {
         let codec = Graph::new(names.clone());
-        SnapshotStore {
-            directory,
-            names,
-            codec,
-            kept: kept.max(1),
-            received,
-            next_temporary: AtomicU64::new(0),
-        }
+        SnapshotStore { directory, names, codec, received, partial, next_temporary: AtomicU64::new(0) }
     }
 
     fn temporary(&self) -> PathBuf {
@@ -44,122 +44,83 @@ impl SnapshotStore {
     }
 
     /// Writes a snapshot, reads it back once, and only then gives it its name. Blocks.
-    pub(super) fn write(&self, header: &SnapshotHeader, view: View) -> Result<(), DiskError> {
+    pub(super) fn write(&self, header: &SnapshotHeader, view: View) -> Result<SnapshotId, DiskError> {
         let temporary = self.temporary();
         let written = self.write_to(&temporary, header, view);
-        if let Err(e) = written {
+        if written.is_err() {
             // The next start removes what cannot be removed now.
             let _ = fs::remove_file(&temporary);
-            return Err(e);
         }
+        let id = written?;
         rename(&temporary, &self.directory.snapshot(header.position.lsn))?;
         sync_folder(&self.directory.snapshots())?;
-        self.drop_old()
+        Ok(id)
     }
 
-    fn write_to(&self, path: &std::path::Path, header: &SnapshotHeader, view: View) -> Result<(), DiskError> {
+    fn write_to(
+        &self,
+        path: &std::path::Path,
+        header: &SnapshotHeader,
+        view: View,
+    ) -> Result<SnapshotId, DiskError> {
         let fail = |e: io::Error| DiskError::from_io("write", path, &e);
         let mut file = BufWriter::with_capacity(1 << 20, File::create(path).map_err(fail)?);
-        self.encode(header, view, &mut |piece| file.write_all(&piece)).map_err(fail)?;
+        let id = self.encode(header, view, &mut file).map_err(fail)?;
         file.into_inner().map_err(|e| fail(e.into_error()))?.sync_all().map_err(fail)?;
-        let mut file = File::open(path).map_err(fail)?;
+        let file = File::open(path).and_then(FileSource::new).map_err(fail)?;
         let unusable = |reason: String| DiskError::Unusable { path: path.to_owned(), reason };
-        let found = read_snapshot(&mut file, |_| Ok(())).map_err(|e| unusable(e.to_string()))?;
-        if found != *header {
+        let found = read_snapshot(&file, |_| Ok(())).map_err(|e| unusable(e.to_string()))?;
+        if found.header != *header || found.id != id {
             return Err(unusable("it does not say what was written".to_owned()));
         }
-        Ok(())
+        Ok(id)
     }
 
-    fn drop_old(&self) -> Result<(), DiskError> {
-        let paths = self.directory.snapshot_paths()?;
-        for (_, path) in &paths[..paths.len().saturating_sub(self.kept)] {
-            remove(path)?;
-        }
-        sync_folder(&self.directory.snapshots())
-    }
-}
-
-impl Snapshots for SnapshotStore {
     fn encode(
         &self,
         header: &SnapshotHeader,
         mut view: View,
-        sink: &mut dyn FnMut(Bytes) -> io::Result<()>,
-    ) -> io::Result<()> {
+        file: &mut dyn Write,
+    ) -> io::Result<SnapshotId> {
         let mut out = Vec::new();
         let mut encoder = SnapshotEncoder::new(header, &mut out);
-        sink(std::mem::take(&mut out).into())?;
         while let Some(changes) = view.next_block() {
             encoder.block(&self.codec.encode(&changes), &mut out);
-            sink(std::mem::take(&mut out).into())?;
+            file.write_all(&out)?;
+            out.clear();
         }
-        encoder.finish(&mut out);
-        sink(out.into())
+        let (bytes, digest) = encoder.finish(&mut out);
+        file.write_all(&out)?;
+        Ok(header.id(bytes, digest))
     }
 
-    fn receive(&self) -> io::Result<Box<dyn IncomingSnapshot>> {
-        let path = self.temporary();
-        let file = File::create(&path)?;
-        let mut builder = GraphBuilder::new(self.names.clone());
-        builder.begin();
-        Ok(Box::new(Incoming {
-            path: Some(path),
-            file,
-            decoder: SnapshotDecoder::default(),
-            header: None,
-            builder,
-            received: self.received.clone(),
-        }))
+    /// Removes a snapshot file. Blocks.
+    pub(super) fn drop_snapshot(&self, lsn: Lsn) -> Result<(), DiskError> {
+        remove(&self.directory.snapshot(lsn))?;
+        sync_folder(&self.directory.snapshots())
+    }
+
+    /// Forgets what is kept of a snapshot. Blocks.
+    pub(super) fn drop_partial(&self) -> Result<(), DiskError> {
+        self.partial.drop_all()
     }
 }
 
-/// A snapshot on its way in: to a file, for its installation, and to a graph.
-struct Incoming {
-    /// Taken when it goes over to `received`.
-    path: Option<PathBuf>,
-    file: File,
-    decoder: SnapshotDecoder,
-    header: Option<SnapshotHeader>,
-    builder: GraphBuilder,
-    received: Received,
-}
-
-fn invalid(reason: impl ToString) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, reason.to_string())
-}
-
-impl IncomingSnapshot for Incoming {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)?;
-        self.decoder.push(bytes);
-        while let Some(part) = self.decoder.next_part().map_err(invalid)? {
-            match part {
-                SnapshotPart::Header(header) => self.header = Some(header),
-                SnapshotPart::Block(payload) => self.builder.block(payload).map_err(invalid)?,
-                SnapshotPart::End => {}
-            }
+impl Snapshots for SnapshotStore {
+    fn open(&self, snapshot: &SnapshotId) -> io::Result<Arc<dyn SnapshotSource + Send>> {
+        let file = FileSource::new(File::open(self.directory.snapshot(snapshot.lsn()))?)?;
+        let found = SnapshotIndex::read(&file).map_err(io::Error::other)?;
+        if found.id != *snapshot {
+            return Err(io::Error::other("another snapshot file has taken its place"));
         }
-        Ok(())
+        Ok(Arc::new(file))
     }
 
-    fn finish(mut self: Box<Self>) -> io::Result<(SnapshotHeader, Arc<Graph>)> {
-        self.decoder.finish().map_err(invalid)?;
-        let header = self.header.take().expect("a whole snapshot begins with its header");
-        self.builder.snapshot_ends(&header).map_err(invalid)?;
-        self.file.sync_all()?;
-        let path = self.path.take().expect("it is taken only here");
-        self.received.put(header.clone(), path);
-        Ok((header, self.builder.graph()))
+    fn receive(&self, stream: SnapshotStream) -> io::Result<Box<dyn IncomingSnapshot>> {
+        Ok(Box::new(self.partial.receive(stream, self.names.clone(), self.received.clone())?))
     }
-}
 
-impl Drop for Incoming {
-    fn drop(&mut self) {
-        if let Some(path) = self.path.take()
-            && let Err(e) = fs::remove_file(&path)
-        {
-            tracing::warn!(file = %path.display(), "an unfinished snapshot stays until the next start: {e}");
-        }
+    fn kept(&self) -> Option<PartialSnapshot> {
+        self.partial.kept()
     }
 }

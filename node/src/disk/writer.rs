@@ -49,7 +49,6 @@ pub(super) struct Writer<R> {
     pub(super) directory: Arc<Directory>,
     pub(super) node: NodeId,
     pub(super) durability: Durability,
-    pub(super) snapshots_kept: usize,
     pub(super) catalog: Catalog,
     pub(super) received: Received,
     pub(super) spares: mpsc::Receiver<Spare>,
@@ -299,14 +298,7 @@ impl<R: Fn(Input)> Writer<R> {
     }
 
     /// Removes segments whose records are all before `before`, the oldest first.
-    ///
-    /// What the second newest snapshot needs stays, where two are kept: the newest may turn out to
-    /// be damaged.
     fn drop_before(&mut self, before: Lsn) -> Result<(), DiskError> {
-        let snapshots = self.directory.snapshot_paths()?;
-        let kept = self.snapshots_kept.clamp(1, 2);
-        let Some(i) = snapshots.len().checked_sub(kept) else { return Ok(()) };
-        let before = before.min(snapshots[i].0.next());
         let dropped: Vec<Arc<Segment>> = {
             let mut segments = self.catalog.lock();
             let keep_from = segments.partition_point(|s| s.first <= before).saturating_sub(1);

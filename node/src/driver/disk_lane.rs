@@ -36,6 +36,12 @@ pub trait DiskLane: Send {
     /// Removes segments that hold only records before `before`.
     fn drop_wal(&mut self, before: Lsn);
 
+    /// Removes the snapshot file at that LSN, in the background.
+    fn drop_snapshot(&mut self, lsn: Lsn);
+
+    /// Removes what is kept of a snapshot that did not come in whole, in the background.
+    fn drop_partial(&mut self);
+
     /// Writes out and syncs what was handed over, and closes the files. Waits.
     fn stop(&mut self);
 }

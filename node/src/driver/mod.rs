@@ -227,13 +227,15 @@ impl Turn {
                 Effect::NoteDecided { lsn, is_first } => self.disk.note_decided(lsn, is_first),
                 Effect::Rewind { to } => self.disk.rewind(to),
                 Effect::DropWal { before } => self.disk.drop_wal(before),
+                Effect::DropSnapshot { lsn } => self.disk.drop_snapshot(lsn),
+                Effect::DropPartial => self.disk.drop_partial(),
                 Effect::Listen { port } => self.transport.listen(port),
                 Effect::Unlisten => self.transport.unlisten(),
                 Effect::Dial { peer, address } => self.transport.dial(peer, address),
                 Effect::Hangup { peer, reason } => self.transport.hangup(peer, reason),
                 Effect::Send { peer, message } => self.transport.send(peer, message),
-                Effect::SendSnapshot { peer, header, view } => {
-                    self.transport.send_snapshot(peer, header, view)
+                Effect::SendSnapshot { peer, snapshot, offset, protocol } => {
+                    self.transport.send_snapshot(peer, snapshot, offset, protocol);
                 }
                 // A session that no longer listens has lost its client; the commit stands all the same.
                 Effect::Resolve { token, outcome } => {

@@ -1,9 +1,9 @@
 //! What the driver asks of the room that talks to other nodes.
 
 use super::Inputs;
-use mgnode_core::engine::{PeerId, SnapshotHeader};
+use mgnode_core::engine::PeerId;
 use mgnode_core::replication::Message;
-use mgnode_core::storage::View;
+use mgnode_core::types::SnapshotId;
 
 /// Carries out the engine's effects between nodes.
 ///
@@ -14,8 +14,9 @@ use mgnode_core::storage::View;
 /// - an accepted connection begins with `PeerUp { dialled: false }` under an odd, fresh [`PeerId`];
 /// - whatever a peer says is a `Message`; messages keep the order in which they were sent;
 /// - the last word about any peer, however it ended, is exactly one `PeerDown`;
-/// - `send_snapshot` ends in `SnapshotSent`; at the other end a snapshot that came in whole and was
-///   checked is a `SnapshotReceived`.
+/// - `send_snapshot` ends in `SnapshotSent`, unless the connection ends; at the other end a snapshot that
+///   came in whole and was checked is a `SnapshotReceived`, and what is kept of another one is a
+///   `PartialKept`, before the `PeerDown`.
 ///
 /// What is asked about a peer that is gone is dropped in silence: its `PeerDown` is on the way.
 pub trait Transport: Send {
@@ -34,8 +35,8 @@ pub trait Transport: Send {
     /// Sends a message, in the order of the calls.
     fn send(&mut self, peer: PeerId, message: Message);
 
-    /// Streams a snapshot in the background, beside the messages.
-    fn send_snapshot(&mut self, peer: PeerId, header: SnapshotHeader, view: View);
+    /// Streams a snapshot file from `offset` on in the background, beside the messages.
+    fn send_snapshot(&mut self, peer: PeerId, snapshot: SnapshotId, offset: u64, protocol: u16);
 
     /// Closes every port and connection; called once, when the node stops. Waits for what was sent
     /// to leave, but not for long.
@@ -71,7 +72,7 @@ impl Transport for NoTransport {
 
     fn send(&mut self, _peer: PeerId, _message: Message) {}
 
-    fn send_snapshot(&mut self, _peer: PeerId, _header: SnapshotHeader, _view: View) {}
+    fn send_snapshot(&mut self, _peer: PeerId, _snapshot: SnapshotId, _offset: u64, _protocol: u16) {}
 
     fn stop(&mut self) {}
 }

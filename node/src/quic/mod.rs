@@ -10,7 +10,7 @@
 //!
 //! On both, a message is a frame: length as u32 little-endian, then that many bytes as
 //! `Message::encode` gives them. A snapshot goes on a unidirectional stream of its own, at a lower
-//! priority, as the bytes of a snapshot file. 0-RTT and migration are off. A name is resolved anew at
+//! priority, as [`SnapshotStream`] says. 0-RTT and migration are off. A name is resolved anew at
 //! each dial.
 //!
 //! A connection reports `PeerUp` once, then messages, then `PeerDown` once; a failed dial reports
@@ -22,9 +22,11 @@ mod peer;
 mod tls;
 
 use crate::driver::{Inputs, Transport};
+use mgnode_core::durability::SnapshotSource;
 use mgnode_core::engine::{Input, PeerId, SnapshotHeader};
-use mgnode_core::replication::Message;
-use mgnode_core::storage::{Graph, View};
+use mgnode_core::replication::{Message, SnapshotStream};
+use mgnode_core::storage::Graph;
+use mgnode_core::types::{PartialSnapshot, SnapshotId};
 use parking_lot::Mutex;
 use peer::PeerHandle;
 use std::collections::BTreeMap;
@@ -48,25 +50,28 @@ const ACCEPTED_MAX: usize = 64;
 
 /// What the transport needs of the disk.
 pub trait Snapshots: Send + Sync + 'static {
-    /// Hands the bytes of a snapshot file of `view` to `sink`, in order. Blocks.
-    fn encode(
-        &self,
-        header: &SnapshotHeader,
-        view: View,
-        sink: &mut dyn FnMut(bytes::Bytes) -> io::Result<()>,
-    ) -> io::Result<()>;
+    /// Opens a snapshot file to be sent. Blocks.
+    fn open(&self, snapshot: &SnapshotId) -> io::Result<Arc<dyn SnapshotSource + Send>>;
 
-    /// Opens a temporary file for a snapshot that comes in.
-    fn receive(&self) -> io::Result<Box<dyn IncomingSnapshot>>;
+    /// Makes ready for the bytes that such a stream announces. One stream at a time: an earlier one can
+    /// write no more. Blocks.
+    fn receive(&self, stream: SnapshotStream) -> io::Result<Box<dyn IncomingSnapshot>>;
+
+    /// Returns what is kept of a snapshot that did not come in whole.
+    fn kept(&self) -> Option<PartialSnapshot>;
 }
 
-/// A snapshot on its way in. Dropped unfinished, it leaves nothing behind.
+/// A snapshot on its way in. Dropped unfinished, what came of it is kept.
 pub trait IncomingSnapshot: Send {
     /// Adds the bytes that follow. Blocks.
     fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
 
-    /// Checks the whole and loads it into a graph of its own. Blocks.
-    fn finish(self: Box<Self>) -> io::Result<(SnapshotHeader, Arc<Graph>)>;
+    /// Checks the whole and loads it into a graph of its own. Where it is damaged nothing of it is kept.
+    /// Blocks.
+    fn load(&mut self) -> io::Result<(SnapshotId, SnapshotHeader, Arc<Graph>)>;
+
+    /// Puts the file where its installation finds it.
+    fn hand_over(self: Box<Self>) -> io::Result<()>;
 }
 
 /// The QUIC side of a node.
@@ -151,9 +156,9 @@ impl Transport for Quic {
         }
     }
 
-    fn send_snapshot(&mut self, peer: PeerId, header: SnapshotHeader, view: View) {
+    fn send_snapshot(&mut self, peer: PeerId, snapshot: SnapshotId, offset: u64, protocol: u16) {
         match self.shared.peers.lock().get(&peer) {
-            Some(handle) => handle.send_snapshot(header, view),
+            Some(handle) => handle.send_snapshot(peer::Outgoing { snapshot, offset, protocol }),
             None => tracing::debug!(peer = peer.0, "a snapshot is not sent: the connection has ended"),
         }
     }
@@ -181,17 +186,16 @@ mod tests {
     struct NoSnapshots;
 
     impl Snapshots for NoSnapshots {
-        fn encode(
-            &self,
-            _: &SnapshotHeader,
-            _: View,
-            _: &mut dyn FnMut(bytes::Bytes) -> io::Result<()>,
-        ) -> io::Result<()> {
+        fn open(&self, _: &SnapshotId) -> io::Result<Arc<dyn SnapshotSource + Send>> {
             Err(io::ErrorKind::Unsupported.into())
         }
 
-        fn receive(&self) -> io::Result<Box<dyn IncomingSnapshot>> {
+        fn receive(&self, _: SnapshotStream) -> io::Result<Box<dyn IncomingSnapshot>> {
             Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn kept(&self) -> Option<PartialSnapshot> {
+            None
         }
     }
 

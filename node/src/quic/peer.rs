@@ -3,20 +3,29 @@
 use super::frame::{self, Lane};
 use super::{CONNECT_TIMEOUT, IDLE_TIMEOUT, KEEP_ALIVE, LINGER, Shared, tls};
 use bytes::{Bytes, BytesMut};
-use mgnode_core::engine::{Input, PeerId, SnapshotHeader};
-use mgnode_core::replication::{Line, Message, PROTOCOL};
-use mgnode_core::storage::View;
+use mgnode_core::engine::{Input, PeerId};
+use mgnode_core::replication::{Line, Message, PROTOCOL, PROTOCOL_RESUMES, SnapshotStream};
+use mgnode_core::types::SnapshotId;
 use quinn::{Connection, Endpoint, RecvStream, SendStream, TransportConfig, VarInt};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 /// Bytes gathered into one write where several messages wait.
 const WRITE_BATCH_BYTES: usize = 256 * 1024;
-/// Bytes of a snapshot that may wait for the connection.
+/// Bytes of one read of a snapshot file.
+const SNAPSHOT_PIECE_BYTES: usize = 256 * 1024;
+/// Pieces of a snapshot that may wait between file and connection.
 const SNAPSHOT_PIECES_MAX: usize = 8;
+
+/// A snapshot file to be sent.
+pub(super) struct Outgoing {
+    pub(super) snapshot: SnapshotId,
+    pub(super) offset: u64,
+    pub(super) protocol: u16,
+}
 
 /// How the rest of the node reaches a connection.
 pub(super) struct PeerHandle {
@@ -24,7 +33,7 @@ pub(super) struct PeerHandle {
     protocol: u16,
     control: mpsc::UnboundedSender<Bytes>,
     log: mpsc::UnboundedSender<Bytes>,
-    snapshots: mpsc::UnboundedSender<(SnapshotHeader, View)>,
+    snapshots: mpsc::UnboundedSender<Outgoing>,
     hangup: oneshot::Sender<String>,
 }
 
@@ -32,7 +41,7 @@ pub(super) struct PeerHandle {
 pub(super) struct Ends {
     control: mpsc::UnboundedReceiver<Bytes>,
     log: mpsc::UnboundedReceiver<Bytes>,
-    snapshots: mpsc::UnboundedReceiver<(SnapshotHeader, View)>,
+    snapshots: mpsc::UnboundedReceiver<Outgoing>,
     hangup: oneshot::Receiver<String>,
 }
 
@@ -68,8 +77,8 @@ impl PeerHandle {
         };
     }
 
-    pub(super) fn send_snapshot(&self, header: SnapshotHeader, view: View) {
-        let _ = self.snapshots.send((header, view));
+    pub(super) fn send_snapshot(&self, snapshot: Outgoing) {
+        let _ = self.snapshots.send(snapshot);
     }
 
     /// Closes the lanes once they are drained, then the connection.
@@ -211,11 +220,15 @@ pub(super) async fn serve(
             Err(reason) => reason,
         }
     };
-    let snapshots_in = receive_snapshots(shared, peer, &connection);
+    let has_received = AtomicBool::new(false);
+    let snapshots_in = receive_snapshots(shared, peer, &connection, &has_received);
     let snapshots_out = async {
-        while let Some((header, view)) = snapshots.recv().await {
-            let result = send_snapshot(shared, &connection, header, view).await;
-            shared.emit(Input::SnapshotSent { peer, result });
+        while let Some(outgoing) = snapshots.recv().await {
+            match send_snapshot(shared, &connection, outgoing).await {
+                Ok(()) => shared.emit(Input::SnapshotSent { peer, result: Ok(()) }),
+                Err(Unsent::File(e)) => shared.emit(Input::SnapshotSent { peer, result: Err(e) }),
+                Err(Unsent::Connection(reason)) => return reason,
+            }
         }
         // The lanes are closed; the hangup itself ends the connection.
         std::future::pending::<String>().await
@@ -228,6 +241,10 @@ pub(super) async fn serve(
         reason = snapshots_out => reason,
         closed = connection.closed() => closed.to_string(),
     };
+    // Whatever was on its way in has ended here.
+    if has_received.load(Ordering::Relaxed) {
+        shared.emit(Input::PartialKept { partial: shared.snapshots.kept() });
+    }
     // What was sent before goes out first, where the line still allows.
     shared.forget(peer);
     if connection.close_reason().is_none() {
@@ -296,75 +313,117 @@ async fn read_lane(
     }
 }
 
+/// Why a snapshot was not sent to its end.
+enum Unsent {
+    File(String),
+    Connection(String),
+}
+
 async fn send_snapshot(
     shared: &Arc<Shared>,
     connection: &Connection,
-    header: SnapshotHeader,
-    view: View,
-) -> Result<(), String> {
-    let mut stream = connection.open_uni().await.map_err(|e| e.to_string())?;
-    stream.set_priority(-1).map_err(|e| e.to_string())?;
+    Outgoing { snapshot, offset, protocol }: Outgoing,
+) -> Result<(), Unsent> {
+    fn ended(e: impl std::fmt::Display) -> Unsent {
+        Unsent::Connection(e.to_string())
+    }
+    let mut stream = connection.open_uni().await.map_err(ended)?;
+    stream.set_priority(-1).map_err(ended)?;
+    if protocol >= PROTOCOL_RESUMES {
+        let mut head = Vec::new();
+        SnapshotStream::Part { snapshot, offset }.encode(&mut head);
+        stream.write_all(&head).await.map_err(ended)?;
+    }
     let (pieces_in, mut pieces) = mpsc::channel::<Bytes>(SNAPSHOT_PIECES_MAX);
     let snapshots = shared.snapshots.clone();
-    let encoder = tokio::task::spawn_blocking(move || {
-        snapshots.encode(&header, view, &mut |piece| {
-            pieces_in
-                .blocking_send(piece)
-                .map_err(|_| std::io::Error::new(std::io::ErrorKind::BrokenPipe, "the connection has ended"))
-        })
+    let reader = tokio::task::spawn_blocking(move || {
+        let file = snapshots.open(&snapshot)?;
+        let mut at = offset;
+        while at < snapshot.bytes {
+            let left = usize::try_from(snapshot.bytes - at).unwrap_or(usize::MAX);
+            let piece = file.read_at(at, left.min(SNAPSHOT_PIECE_BYTES))?;
+            at += piece.len() as u64;
+            if pieces_in.blocking_send(piece).is_err() {
+                break; // The connection has ended, and says so itself.
+            }
+        }
+        Ok::<_, std::io::Error>(())
     });
     while let Some(piece) = pieces.recv().await {
-        stream.write_chunk(piece).await.map_err(|e| e.to_string())?;
+        stream.write_chunk(piece).await.map_err(ended)?;
     }
-    encoder.await.map_err(|e| e.to_string())?.map_err(|e| e.to_string())?;
-    stream.finish().map_err(|e| e.to_string())
+    let read = reader.await.map_err(|e| Unsent::File(e.to_string()))?;
+    if let Err(e) = read {
+        // Ended so, and not finished, what was sent is no whole snapshot.
+        let _ = stream.reset(VarInt::from_u32(1));
+        return Err(Unsent::File(e.to_string()));
+    }
+    stream.finish().map_err(ended)
 }
 
 /// Takes in snapshots, one after the other, and returns why no more come.
-async fn receive_snapshots(shared: &Arc<Shared>, peer: PeerId, connection: &Connection) -> String {
+async fn receive_snapshots(
+    shared: &Arc<Shared>,
+    peer: PeerId,
+    connection: &Connection,
+    has_received: &AtomicBool,
+) -> String {
     loop {
         let stream = match connection.accept_uni().await {
             Ok(stream) => stream,
             Err(e) => return e.to_string(),
         };
-        match receive_snapshot(shared, stream).await {
-            Ok((header, graph)) => shared.emit(Input::SnapshotReceived { peer, header, graph }),
-            Err(e) => return format!("a snapshot could not be taken in: {e}"),
+        has_received.store(true, Ordering::Relaxed);
+        if let Err(e) = receive_snapshot(shared, peer, stream).await {
+            return format!("a snapshot could not be taken in: {e}");
         }
     }
 }
 
-async fn receive_snapshot(
-    shared: &Arc<Shared>,
-    mut stream: RecvStream,
-) -> Result<(SnapshotHeader, Arc<mgnode_core::storage::Graph>), String> {
+async fn receive_snapshot(shared: &Arc<Shared>, peer: PeerId, mut stream: RecvStream) -> Result<(), String> {
+    let mut first = BytesMut::new();
+    let (announced, head_bytes) = loop {
+        if let Some(read) = SnapshotStream::decode(&first).map_err(|e| e.to_string())? {
+            break read;
+        }
+        match stream.read_chunk(WRITE_BATCH_BYTES, true).await.map_err(|e| e.to_string())? {
+            Some(chunk) => first.extend_from_slice(&chunk.bytes),
+            None => return Err("it ends inside its head".to_owned()),
+        }
+    };
+    let first = first.freeze().slice(head_bytes..);
     let (pieces_in, mut pieces) = mpsc::channel::<Bytes>(SNAPSHOT_PIECES_MAX);
     let snapshots = shared.snapshots.clone();
-    let (whole_in, whole) = oneshot::channel::<()>();
     let writer = tokio::task::spawn_blocking(move || {
-        let mut file = snapshots.receive()?;
+        let mut incoming = snapshots.receive(announced)?;
+        incoming.write(&first)?;
         while let Some(piece) = pieces.blocking_recv() {
-            file.write(&piece)?;
+            incoming.write(&piece)?;
         }
-        match whole.blocking_recv() {
-            Ok(()) => file.finish(),
-            Err(_) => Err(std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "the connection ended")),
-        }
+        Ok::<_, std::io::Error>(incoming)
     });
-    loop {
+    let ended = loop {
         match stream.read_chunk(WRITE_BATCH_BYTES, true).await {
             Ok(Some(chunk)) => {
                 if pieces_in.send(chunk.bytes).await.is_err() {
-                    break; // The writer has failed and says why below.
+                    break Ok(()); // The writer has failed and says why below.
                 }
             }
-            Ok(None) => {
-                let _ = whole_in.send(());
-                break;
-            }
-            Err(e) => return Err(e.to_string()),
+            Ok(None) => break Ok(()),
+            Err(e) => break Err(e.to_string()),
         }
-    }
+    };
     drop(pieces_in);
-    writer.await.map_err(|e| e.to_string())?.map_err(|e| e.to_string())
+    let mut incoming = writer.await.map_err(|e| e.to_string())?.map_err(|e| e.to_string())?;
+    ended?;
+    shared.emit(Input::PartialKept { partial: shared.snapshots.kept() });
+    let loaded = tokio::task::spawn_blocking(move || incoming.load().map(|loaded| (incoming, loaded)));
+    let (incoming, (snapshot, header, graph)) =
+        loaded.await.map_err(|e| e.to_string())?.map_err(|e| e.to_string())?;
+    // Only now, with the connection still there: the engine takes nothing from one that has ended, and
+    // then the file must stay what is kept.
+    incoming.hand_over().map_err(|e| e.to_string())?;
+    shared.emit(Input::PartialKept { partial: shared.snapshots.kept() });
+    shared.emit(Input::SnapshotReceived { peer, snapshot, header, graph });
+    Ok(())
 }

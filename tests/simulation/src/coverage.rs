@@ -15,6 +15,7 @@ const NEEDED: &[&str] = &[
     "crashes of MAIN",
     "power cuts",
     "snapshot catch-ups",
+    "snapshots resumed",
     "tail fetches",
     "divergences",
     "refused: Fenced",

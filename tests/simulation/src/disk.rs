@@ -8,14 +8,15 @@
 use crate::rng::Rng;
 use bytes::Bytes;
 use mgnode_core::engine::SnapshotHeader;
-use mgnode_core::types::{CommitRecord, Lsn, NodeState};
+use mgnode_core::types::{CommitRecord, Lsn, NodeState, PartialSnapshot, SnapshotId};
 use std::collections::VecDeque;
 
-/// A snapshot file: what it stands for, and encoded blocks.
+/// A snapshot file: what it stands for, its name, and its bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct SnapshotFile {
     pub(crate) header: SnapshotHeader,
-    pub(crate) blocks: Vec<Bytes>,
+    pub(crate) id: SnapshotId,
+    pub(crate) bytes: Bytes,
 }
 
 /// A record on the disk.
@@ -33,6 +34,7 @@ pub(crate) enum Job {
     Save(u64, NodeState),
     Install(SnapshotFile),
     Drop(Lsn),
+    DropSnapshot(Lsn),
 }
 
 /// What a finished job tells the process.
@@ -48,6 +50,8 @@ pub(crate) struct Disk {
     /// `None` before the first save of a node.
     pub(crate) state: NodeState,
     pub(crate) snapshots: Vec<SnapshotFile>,
+    /// What came of a snapshot from a peer.
+    pub(crate) partial: Option<PartialSnapshot>,
     pub(crate) wal: VecDeque<Logged>,
     /// Records of `wal` that are synced, counted from the front.
     pub(crate) synced: usize,
@@ -66,6 +70,7 @@ impl Disk {
         Disk {
             state,
             snapshots: Vec::new(),
+            partial: None,
             wal: VecDeque::new(),
             synced: 0,
             decided_synced: None,
@@ -113,6 +118,7 @@ impl Disk {
                     return Some(rng.delay(100, 2 * self.slowness_us));
                 }
                 Job::Drop(before) => self.drop_before(before),
+                Job::DropSnapshot(lsn) => self.snapshots.retain(|s| s.header.position.lsn != lsn),
             }
         }
         None
@@ -134,10 +140,11 @@ impl Disk {
             Job::Save(_, state) => self.state = state,
             Job::Install(file) => {
                 self.snapshots = vec![file];
+                self.partial = None;
                 self.wal.clear();
                 self.synced = 0;
             }
-            Job::Write(_) | Job::Drop(_) => unreachable!("they take no time"),
+            Job::Write(_) | Job::Drop(_) | Job::DropSnapshot(_) => unreachable!("they take no time"),
         }
     }
 
@@ -166,6 +173,9 @@ impl Disk {
             let unsynced = self.wal.len() - self.synced;
             let kept = rng.below(unsynced as u64 + 1) as usize;
             self.wal.truncate(self.synced + kept);
+            if let Some(partial) = &mut self.partial {
+                partial.bytes = rng.below(partial.bytes + 1);
+            }
         }
         let loses = is_power_cut && self.decided != self.decided_synced && rng.one_in(2);
         if loses {

@@ -102,8 +102,11 @@ impl Options {
             main_lease: None,
             auto_rewind: false,
             bolt: Vec::new(),
+            // Set below.
+            snapshots_kept: 3,
+            keep_for_absent_bytes: 0,
         };
-        Options {
+        let mut options = Options {
             seed,
             tweaks: tweaks.clone(),
             modes,
@@ -113,6 +116,9 @@ impl Options {
             fault_every: rng.pick(&[200, 500, 1_500]) * MS,
             wire_us: rng.pick(&[500, 3_000, 20_000]),
             config,
-        }
+        };
+        options.config.snapshots_kept = rng.pick(&[1, 2, 3]);
+        options.config.keep_for_absent_bytes = rng.pick(&[0, 2_000, 50_000]);
+        options
     }
 }

@@ -12,14 +12,16 @@ use crate::options::Options;
 use crate::oracle::{Index, Oracle, Proposal, Yes};
 use crate::rng::Rng;
 use bytes::Bytes;
+use mgnode_core::durability::SnapshotEncoder;
 use mgnode_core::engine::{
-    Admin, AdminAnswer, AdminError, Effect, Engine, Input, Outcome, PeerId, Recovered, Shared, Token,
+    Admin, AdminAnswer, AdminError, Effect, Engine, GraphBuilder, Input, Outcome, PeerId, Recovered, Shared,
+    SnapshotHeader, Token,
 };
 use mgnode_core::replication::{Lane, Line, Message, PROTOCOL};
 use mgnode_core::storage::{Graph, View};
 use mgnode_core::types::{
-    CommitRecord, Epoch, History, Identity, KeyPrint, Lsn, Names, NodeId, NodeState, Position, Registration,
-    Role, SyncMode, Time, Value, VertexId,
+    CommitRecord, Epoch, History, Identity, KeyPrint, Lsn, Names, NodeId, NodeState, PartialSnapshot,
+    Position, Registration, Role, SyncMode, Time, Value, VertexId,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -31,20 +33,63 @@ pub(crate) const PORT: u16 = 10_000;
 const ADMIN_TOKENS: u64 = 1 << 60;
 
 enum Event {
-    Input { node: usize, boot: u64, input: Input },
-    Disk { node: usize, boot: u64 },
-    Read { node: usize, boot: u64, peer: PeerId, from: Lsn, bytes_max: usize },
-    SnapshotWritten { node: usize, boot: u64, file: SnapshotFile },
-    SnapshotArrives { conn: u64, file: SnapshotFile },
-    Tick { node: usize, boot: u64 },
-    Connect { node: usize, boot: u64, peer: PeerId, address: String },
-    Deliver { conn: u64, to: usize, lane: Lane },
-    Close { conn: u64, to: usize },
-    Client { index: usize },
+    Input {
+        node: usize,
+        boot: u64,
+        input: Input,
+    },
+    Disk {
+        node: usize,
+        boot: u64,
+    },
+    Read {
+        node: usize,
+        boot: u64,
+        peer: PeerId,
+        from: Lsn,
+        bytes_max: usize,
+    },
+    SnapshotWritten {
+        node: usize,
+        boot: u64,
+        file: SnapshotFile,
+    },
+    /// A piece of a snapshot; the last one where `upto` is the whole.
+    SnapshotArrives {
+        conn: u64,
+        file: SnapshotFile,
+        upto: u64,
+    },
+    Tick {
+        node: usize,
+        boot: u64,
+    },
+    Connect {
+        node: usize,
+        boot: u64,
+        peer: PeerId,
+        address: String,
+    },
+    Deliver {
+        conn: u64,
+        to: usize,
+        lane: Lane,
+    },
+    Close {
+        conn: u64,
+        to: usize,
+    },
+    Client {
+        index: usize,
+    },
     Operator,
     Fault,
-    Start { node: usize },
-    Unblock { link: (usize, usize) },
+    Start {
+        node: usize,
+    },
+    Unblock {
+        link: (usize, usize),
+    },
 }
 
 struct Conn {
@@ -277,18 +322,17 @@ impl World {
                 if !self.is_alive(node, boot) {
                     return Ok(());
                 }
-                let lsn = file.header.position.lsn;
-                let newest =
-                    self.nodes[node].disk.snapshots.last().map_or(Lsn::ZERO, |s| s.header.position.lsn);
-                if lsn > newest {
-                    self.nodes[node].disk.snapshots.push(file);
-                }
+                let id = file.id;
+                let snapshots = &mut self.nodes[node].disk.snapshots;
+                snapshots.retain(|s| s.id.lsn() != id.lsn());
+                snapshots.push(file);
+                snapshots.sort_by_key(|s| s.id.lsn());
                 self.count("snapshots written");
-                let input = Input::SnapshotWritten { lsn, result: Ok(()) };
+                let input = Input::SnapshotWritten { result: Ok(id) };
                 self.after(0, Event::Input { node, boot, input });
                 Ok(())
             }
-            Event::SnapshotArrives { conn, file } => self.snapshot_arrives(conn, file),
+            Event::SnapshotArrives { conn, file, upto } => self.snapshot_arrives(conn, file, upto),
             Event::Connect { node, boot, peer, address } => self.connect(node, boot, peer, &address),
             Event::Deliver { conn, to, lane } => self.deliver(conn, to, lane),
             Event::Close { conn, to } => self.closed(conn, to),
@@ -516,24 +560,29 @@ impl World {
             }
             Effect::WriteSnapshot { header, view } => {
                 let graph = process.shared.graph();
-                let file = SnapshotFile { header, blocks: blocks_of(&graph, view) };
+                let file = snapshot_of(&graph, header, view);
                 let delay = self.rng.delay(1_000, 200_000);
                 self.after(delay, Event::SnapshotWritten { node, boot, file });
             }
-            Effect::SendSnapshot { peer, header, view } => {
-                let graph = process.shared.graph();
-                let file = SnapshotFile { header, blocks: blocks_of(&graph, view) };
+            Effect::SendSnapshot { peer, snapshot, offset, .. } => {
                 let conn = process.conns.get(&peer).copied();
-                let delay = self.rng.delay(1_000, 100_000);
+                let file = n.disk.snapshots.iter().find(|s| s.id == snapshot).cloned();
+                let file = file.ok_or("19: a snapshot is sent that the disk does not hold")?;
                 self.count("snapshots sent");
+                if offset > 0 {
+                    self.count("snapshots resumed");
+                }
                 if let Some(conn) = conn {
-                    self.after(delay, Event::SnapshotArrives { conn, file });
+                    let delay = self.rng.delay(1_000, 100_000);
+                    self.snapshot_piece(delay, conn, file, offset);
                     let input = Input::SnapshotSent { peer, result: Ok(()) };
                     self.after(delay / 2, Event::Input { node, boot, input });
                 }
             }
             Effect::NoteDecided { lsn, is_first } => n.disk.note_decided(lsn, is_first),
             Effect::Rewind { to } => return Err(format!("node {node} rewinds to {to} unasked")),
+            Effect::DropPartial => n.disk.partial = None,
+            Effect::DropSnapshot { lsn } => self.disk_job(node, Job::DropSnapshot(lsn)),
             Effect::InstallSnapshot { header } => {
                 let file = process.received.remove(&header.position.lsn);
                 let file = file.ok_or("23: a snapshot is installed that never came")?;
@@ -716,31 +765,53 @@ impl World {
         if known.is_none() {
             return Ok(());
         }
+        let partial = self.nodes[node].disk.partial;
+        self.step(node, Input::PartialKept { partial })?;
         self.step(node, Input::PeerDown { peer, reason: "the connection ended".into() })
     }
 
-    fn snapshot_arrives(&mut self, conn: u64, file: SnapshotFile) -> Result<(), String> {
+    /// Sends the next piece after `from`: a few to a file.
+    fn snapshot_piece(&mut self, delay: u64, conn: u64, file: SnapshotFile, from: u64) {
+        let most = file.id.bytes / 3 + 1;
+        let upto = file.id.bytes.min(from + 1 + self.rng.below(most));
+        self.after(delay, Event::SnapshotArrives { conn, file, upto });
+    }
+
+    fn snapshot_arrives(&mut self, conn: u64, file: SnapshotFile, upto: u64) -> Result<(), String> {
         let Some(c) = self.conns.get(&conn) else { return Ok(()) };
         let ((from, ..), (to, boot, peer)) = (c.ends[0], c.ends[1]);
         if !c.is_open[0] || !c.is_open[1] || !self.is_alive(to, boot) {
             return Ok(());
         }
         if self.blocked.contains(&(from, to)) || self.nodes[to].paused_until > self.now {
-            self.after(20 * MS, Event::SnapshotArrives { conn, file });
+            self.after(20 * MS, Event::SnapshotArrives { conn, file, upto });
+            return Ok(());
+        }
+        self.nodes[to].disk.partial = Some(PartialSnapshot { snapshot: file.id, bytes: upto });
+        if upto < file.id.bytes {
+            if self.rng.one_in(4) && !self.is_calm {
+                self.count("snapshots cut off");
+                self.break_conn(conn);
+            }
+            let delay = self.rng.delay(1_000, 50_000);
+            self.snapshot_piece(delay, conn, file, upto);
             return Ok(());
         }
         if self.rng.one_in(10) && !self.is_calm {
-            // A byte flipped: the reader finds it and gives the connection up.
+            // A byte flipped: the reader finds it, keeps nothing, and gives the connection up.
             self.count("damaged snapshots");
+            self.nodes[to].disk.partial = None;
             self.break_conn(conn);
             return Ok(());
         }
         let graph = load(&self.nodes[to].names, &file)?;
-        let header = file.header.clone();
+        let (snapshot, header) = (file.id, file.header.clone());
+        self.nodes[to].disk.partial = None;
         if let Some(process) = self.nodes[to].process.as_mut() {
             process.received.insert(header.position.lsn, file);
         }
-        self.step(to, Input::SnapshotReceived { peer, header, graph })
+        self.step(to, Input::PartialKept { partial: None })?;
+        self.step(to, Input::SnapshotReceived { peer, snapshot, header, graph })
     }
 
     // ---- clients ----
@@ -1079,23 +1150,23 @@ fn fresh(node: NodeId) -> NodeState {
     NodeState::fresh(node)
 }
 
-fn blocks_of(graph: &Graph, mut view: View) -> Vec<Bytes> {
-    let mut blocks = Vec::new();
+fn snapshot_of(graph: &Graph, header: SnapshotHeader, mut view: View) -> SnapshotFile {
+    let mut out = Vec::new();
+    let mut encoder = SnapshotEncoder::new(&header, &mut out);
     while let Some(block) = view.next_block() {
-        blocks.push(Bytes::from(graph.encode(&block)));
+        encoder.block(&graph.encode(&block), &mut out);
     }
-    blocks
+    let (bytes, digest) = encoder.finish(&mut out);
+    SnapshotFile { id: header.id(bytes, digest), header, bytes: out.into() }
 }
 
 fn load(names: &Arc<Names>, file: &SnapshotFile) -> Result<Arc<Graph>, String> {
-    let graph = Arc::new(Graph::new(names.clone()));
-    for block in &file.blocks {
-        let changes = graph.decode(block).map_err(|e| format!("17: a block cannot be read: {e}"))?;
-        graph.load_block(changes).map_err(|e| format!("17: a block does not fit: {e}"))?;
+    let mut builder = GraphBuilder::new(names.clone());
+    let index = builder.load(&file.bytes).map_err(|e| format!("17: a snapshot cannot be loaded: {e}"))?;
+    if index.id != file.id {
+        return Err("17: a snapshot is not the one that was written".into());
     }
-    graph.publish(file.header.position.lsn, file.header.ts);
-    graph.clock().adopt(file.header.ts);
-    Ok(graph)
+    Ok(builder.graph())
 }
 
 /// What the node does at start, on the simulated disk.
@@ -1129,8 +1200,19 @@ fn recover(node: &Node) -> Result<Recovered, String> {
         (last, chain, ts) = (record.position(), logged.chain, record.ts);
     }
     let wal_from = node.disk.wal.front().map_or(last.lsn.next(), |l| l.record.lsn);
-    let (state, is_noting) = (node.disk.state.clone(), node.disk.decided.is_some());
-    Ok(Recovered { state, graph, last, chain, ts, history, wal_from, is_noting, held })
+    Ok(Recovered {
+        state: node.disk.state.clone(),
+        graph,
+        last,
+        chain,
+        ts,
+        history,
+        wal_from,
+        is_noting: node.disk.decided.is_some(),
+        held,
+        snapshots: node.disk.snapshots.iter().map(|s| s.id).collect(),
+        partial: node.disk.partial,
+    })
 }
 
 /// A small transaction of a random client; a unique mark makes its record unlike any other.

@@ -23,9 +23,10 @@ pub use decided::{DECIDED_SLOT_BYTES, Decided, DecidedError, decode_decided};
 pub use record::{
     FRAME_HEADER_BYTES, LoggedRecord, PAYLOAD_BYTES_MAX, Parsed, frame_bytes, parse_record, put_frame,
 };
-pub use recovery::{
-    Applied, Files, Found, OnDamage, Rebuild, RecoveryError, Tail, Unreadable, read_snapshot, recover,
+pub use recovery::{Applied, Files, Found, OnDamage, Rebuild, RecoveryError, Tail, read_snapshot, recover};
+pub use snapshot::{
+    SnapshotDecoder, SnapshotEncoder, SnapshotError, SnapshotHeader, SnapshotIndex, SnapshotPart,
+    SnapshotSource, Unreadable,
 };
-pub use snapshot::{SnapshotDecoder, SnapshotEncoder, SnapshotError, SnapshotHeader, SnapshotPart};
 pub use state::{StateError, decode_state, encode_state};
 pub use wal::{SEGMENT_HEADER_BYTES, Scanner, SegmentEnd, SegmentError, SegmentHeader};

@@ -8,12 +8,11 @@
 
 use super::decided::{Decided, DecidedError, decode_decided};
 use super::record::LoggedRecord;
-use super::snapshot::{SnapshotDecoder, SnapshotError, SnapshotHeader, SnapshotPart};
+use super::snapshot::{SnapshotError, SnapshotHeader, SnapshotIndex, SnapshotSource, Unreadable};
 use super::state::{StateError, decode_state};
 use super::wal::{SEGMENT_HEADER_BYTES, Scanner, SegmentEnd, SegmentError, SegmentHeader};
-use crate::types::{CommitRecord, History, Lsn, NodeState, Position};
+use crate::types::{CommitRecord, History, Lsn, NodeState, Position, SnapshotId};
 use bytes::Bytes;
-use std::io::Read;
 
 /// The files of a data directory, as recovery reads them. Names are for messages and for asking.
 pub trait Files {
@@ -23,7 +22,7 @@ pub trait Files {
     fn decided(&mut self) -> Result<Option<Vec<u8>>, String>;
     /// Returns the snapshots, the newest first.
     fn snapshots(&mut self) -> Result<Vec<String>, String>;
-    fn open_snapshot(&mut self, name: &str) -> Result<Box<dyn Read + '_>, String>;
+    fn open_snapshot(&mut self, name: &str) -> Result<Box<dyn SnapshotSource + '_>, String>;
     /// Returns the segments by rising sequence.
     fn segments(&mut self) -> Result<Vec<String>, String>;
     /// Returns the first `bytes_max` bytes of a segment, fewer where it is shorter.
@@ -107,6 +106,8 @@ pub struct Found {
     /// Segments that hold nothing that is needed: not used, behind a cut, or ending before the snapshot
     /// and leaving a gap to it.
     pub leftover: Vec<String>,
+    /// Snapshots that can be used, by rising LSN. Of those before the newest only head and foot were read.
+    pub snapshots: Vec<SnapshotId>,
     /// Snapshots that were passed over, and why.
     pub damaged: Vec<(String, String)>,
     /// Records applied after the snapshot.
@@ -156,7 +157,7 @@ pub fn recover(
     let decided = files.decided().map_err(|reason| read_error("decided", reason))?;
     let decided = decided.map(|bytes| decode_decided(&bytes)).transpose().map_err(RecoveryError::Decided)?;
     let (used, unused) = segment_heads(files, &state, segments)?;
-    let (base, damaged) = load_snapshot(files, rebuild, &snapshots)?;
+    let Loaded { base, snapshots, damaged } = load_snapshot(files, rebuild, &snapshots)?;
     if base.is_none() && !damaged.is_empty() && used.is_empty() {
         return Err(RecoveryError::NothingLeft { damaged });
     }
@@ -180,6 +181,7 @@ pub fn recover(
             live: None,
             tail: None,
             leftover: unused,
+            snapshots,
             damaged,
             replayed: 0,
             decided,
@@ -228,83 +230,74 @@ fn segment_heads(
     Ok((used, unused))
 }
 
-type Damaged = Vec<(String, String)>;
+/// What came of the snapshots.
+struct Loaded {
+    base: Option<SnapshotHeader>,
+    snapshots: Vec<SnapshotId>,
+    damaged: Vec<(String, String)>,
+}
 
-/// Loads the newest snapshot that is whole.
+/// Loads the newest snapshot that is whole, and looks at the older ones.
 fn load_snapshot(
     files: &mut dyn Files,
     rebuild: &mut dyn Rebuild,
     names: &[String],
-) -> Result<(Option<SnapshotHeader>, Damaged), RecoveryError> {
-    let mut damaged = Vec::new();
+) -> Result<Loaded, RecoveryError> {
+    let mut loaded = Loaded { base: None, snapshots: Vec::new(), damaged: Vec::new() };
+    rebuild.begin();
     for name in names {
-        rebuild.begin();
-        let mut file = match files.open_snapshot(name) {
+        let file = match files.open_snapshot(name) {
             Ok(file) => file,
             Err(reason) => {
-                damaged.push((name.clone(), reason));
+                loaded.damaged.push((name.clone(), reason));
                 continue;
             }
         };
-        match read_snapshot(&mut *file, |payload| rebuild.block(payload)) {
-            Ok(header) => {
-                rebuild.snapshot_ends(&header).map_err(|reason| does_not_fit(name, "a snapshot", reason))?;
-                return Ok((Some(header), damaged));
+        let is_base = loaded.base.is_none();
+        let read = if is_base {
+            rebuild.begin();
+            read_snapshot(&*file, |payload| rebuild.block(payload))
+        } else {
+            SnapshotIndex::read(&*file)
+        };
+        match read {
+            Ok(index) => {
+                loaded.snapshots.insert(0, index.id);
+                if is_base {
+                    let ended = rebuild.snapshot_ends(&index.header);
+                    ended.map_err(|reason| does_not_fit(name, "a snapshot", reason))?;
+                    loaded.base = Some(index.header);
+                }
             }
             Err(Unreadable::Snapshot(reason @ SnapshotError::Newer(_))) => {
                 return Err(RecoveryError::Snapshot { file: name.clone(), reason });
             }
             Err(Unreadable::DoesNotFit(reason)) => return Err(does_not_fit(name, "a block", reason)),
-            Err(Unreadable::Snapshot(reason)) => damaged.push((name.clone(), reason.to_string())),
-            Err(Unreadable::Io(reason)) => damaged.push((name.clone(), reason.to_string())),
+            Err(Unreadable::Snapshot(reason)) => loaded.damaged.push((name.clone(), reason.to_string())),
+            Err(Unreadable::Io(reason)) => loaded.damaged.push((name.clone(), reason.to_string())),
         }
     }
-    rebuild.begin();
-    Ok((None, damaged))
+    if loaded.base.is_none() {
+        rebuild.begin();
+    }
+    Ok(loaded)
 }
 
 fn does_not_fit(file: &str, what: impl Into<String>, reason: String) -> RecoveryError {
     RecoveryError::DoesNotFit { file: file.to_owned(), what: what.into(), reason }
 }
 
-/// Why [`read_snapshot`] did not come to the end.
-#[derive(Debug, thiserror::Error)]
-pub enum Unreadable {
-    #[error(transparent)]
-    Snapshot(#[from] SnapshotError),
-    #[error(transparent)]
-    Io(#[from] std::io::Error),
-    /// A block whose sum is right, and that was refused all the same.
-    #[error("{0}")]
-    DoesNotFit(String),
-}
-
 /// Reads a snapshot and hands out its blocks. What they build counts only where this returns `Ok`.
 pub fn read_snapshot(
-    file: &mut dyn Read,
+    file: &dyn SnapshotSource,
     mut block: impl FnMut(Bytes) -> Result<(), String>,
-) -> Result<SnapshotHeader, Unreadable> {
-    let mut decoder = SnapshotDecoder::default();
-    let mut header = None;
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        while let Some(part) = decoder.next_part()? {
-            match part {
-                SnapshotPart::Header(h) => header = Some(h),
-                SnapshotPart::Block(payload) => block(payload).map_err(Unreadable::DoesNotFit)?,
-                SnapshotPart::End => {}
-            }
-        }
-        let length = match file.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(length) => length,
-            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(e) => return Err(e.into()),
-        };
-        decoder.push(&buffer[..length]);
+) -> Result<SnapshotIndex, Unreadable> {
+    let index = SnapshotIndex::read(file)?;
+    index.check_digest(file)?;
+    for i in 0..index.blocks() {
+        block(index.block(file, i)?).map_err(Unreadable::DoesNotFit)?;
     }
-    decoder.finish()?;
-    header.ok_or(Unreadable::Snapshot(SnapshotError::CutOff(0)))
+    Ok(index)
 }
 
 struct Replay<'a> {

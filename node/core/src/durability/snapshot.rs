@@ -31,8 +31,10 @@
 //! (16). After it come the footer's offset (8) and `MGSNPEND`, so that a reader may begin there.
 
 use super::bytes::{Fields, PutFields};
-use crate::types::{Epoch, History, Lsn, NodeId, Position};
+use crate::types::{Epoch, History, Lsn, NodeId, Position, SnapshotId};
 use bytes::{Buf, Bytes, BytesMut};
+use std::io;
+use std::ops::Range;
 use xxhash_rust::xxh3::Xxh3;
 
 /// What a snapshot stands for.
@@ -48,12 +50,20 @@ pub struct SnapshotHeader {
     pub history: History,
 }
 
+impl SnapshotHeader {
+    /// Names the file of that length and digest that begins with this header.
+    pub fn id(&self, bytes: u64, digest: u128) -> SnapshotId {
+        SnapshotId { position: self.position, chain: self.chain, bytes, digest }
+    }
+}
+
 const MAGIC: &[u8; 8] = b"\x89MGSNP\r\n";
 const VERSION: u32 = 1;
 const BLOCK: &[u8; 4] = b"blk1";
 const FOOTER: &[u8; 4] = b"foot";
 const END: &[u8; 8] = b"MGSNPEND";
 const BLOCK_HEAD_BYTES: usize = 16;
+const TRAILER_BYTES: usize = 16;
 const BLOCK_BYTES_MAX: usize = 1 << 30;
 /// Enough for a promotion every minute for a year, small enough to wait for.
 const HEADER_BYTES_MAX: usize = 32 << 20;
@@ -111,18 +121,21 @@ impl SnapshotEncoder {
         self.count(&out[start..]);
     }
 
-    /// Appends the footer.
-    pub fn finish(self, out: &mut Vec<u8>) {
+    /// Appends the footer and returns the length and the digest of the whole.
+    pub fn finish(self, out: &mut Vec<u8>) -> (u64, u128) {
+        let start = out.len();
+        let digest = self.digest.digest128();
         let mut footer = Vec::with_capacity(24 + 12 * self.index.len());
         footer.put_u64(self.index.len() as u64);
         for (offset, length) in self.index {
             footer.put_u64(offset);
             footer.put_u32(length);
         }
-        footer.extend_from_slice(&self.digest.digest128().to_le_bytes());
+        footer.extend_from_slice(&digest.to_le_bytes());
         put_block(FOOTER, &footer, out);
         out.put_u64(self.offset);
         out.extend_from_slice(END);
+        (self.offset + (out.len() - start) as u64, digest)
     }
 
     fn count(&mut self, written: &[u8]) {
@@ -209,6 +222,11 @@ impl SnapshotDecoder {
         }
     }
 
+    /// Returns where the part begins that `next_part` waits for.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
     /// Says whether the bytes handed in so far are a whole snapshot.
     pub fn finish(&self) -> Result<(), SnapshotError> {
         match self.expects {
@@ -261,20 +279,8 @@ impl SnapshotDecoder {
     }
 
     fn block(&mut self) -> Result<Option<SnapshotPart>, SnapshotError> {
-        if self.pending.len() < BLOCK_HEAD_BYTES {
-            return Ok(None);
-        }
-        let head = &self.pending[..BLOCK_HEAD_BYTES];
-        let mut fields = Fields::new(&head[4..]);
-        let (Some(length), Some(payload_crc), Some(head_crc)) = (fields.u32(), fields.u32(), fields.u32())
-        else {
-            return Ok(None);
-        };
-        let is_footer = &head[..4] == FOOTER;
-        let known = is_footer || &head[..4] == BLOCK;
-        if !known || length as usize > BLOCK_BYTES_MAX || crc32fast::hash(&head[..12]) != head_crc {
-            return Err(self.damaged());
-        }
+        let Some(head) = self.pending.first_chunk() else { return Ok(None) };
+        let BlockHead { is_footer, length, payload_crc } = BlockHead::read(head).ok_or(self.damaged())?;
         if self.pending.len() < BLOCK_HEAD_BYTES + length as usize {
             return Ok(None);
         }
@@ -306,16 +312,34 @@ impl SnapshotDecoder {
     }
 
     fn trailer(&mut self, footer: u64) -> Result<Option<SnapshotPart>, SnapshotError> {
-        if self.pending.len() < 16 {
+        if self.pending.len() < TRAILER_BYTES {
             return Ok(None);
         }
-        let mut fields = Fields::new(&self.pending[..16]);
+        let mut fields = Fields::new(&self.pending[..TRAILER_BYTES]);
         if fields.u64() != Some(footer) || fields.bytes(8) != Some(END) {
             return Err(self.damaged());
         }
-        self.take(16, false);
+        self.take(TRAILER_BYTES, false);
         self.expects = Expects::Nothing;
         Ok(Some(SnapshotPart::End))
+    }
+}
+
+/// What stands before the payload of a block or of the footer.
+struct BlockHead {
+    is_footer: bool,
+    length: u32,
+    payload_crc: u32,
+}
+
+impl BlockHead {
+    fn read(head: &[u8; BLOCK_HEAD_BYTES]) -> Option<BlockHead> {
+        let mut fields = Fields::new(&head[4..]);
+        let (length, payload_crc, head_crc) = (fields.u32()?, fields.u32()?, fields.u32()?);
+        let is_footer = &head[..4] == FOOTER;
+        let known = is_footer || &head[..4] == BLOCK;
+        let sound = known && length as usize <= BLOCK_BYTES_MAX && crc32fast::hash(&head[..12]) == head_crc;
+        sound.then_some(BlockHead { is_footer, length, payload_crc })
     }
 }
 
@@ -338,6 +362,152 @@ fn read_header(fields: &[u8]) -> Option<SnapshotHeader> {
 fn read_position(fields: &mut Fields) -> Option<(Epoch, Lsn)> {
     let epoch = Epoch { number: fields.u64()?, node: NodeId(fields.u64()?), incarnation: fields.u64()? };
     Some((epoch, Lsn(fields.u64()?)))
+}
+
+/// The bytes of a snapshot file, from anywhere.
+pub trait SnapshotSource: Sync {
+    /// Returns how many there are.
+    fn bytes(&self) -> u64;
+    /// Returns `length` bytes from `offset` on; an error where there are fewer.
+    fn read_at(&self, offset: u64, length: usize) -> io::Result<Bytes>;
+}
+
+impl SnapshotSource for Bytes {
+    fn bytes(&self) -> u64 {
+        self.len() as u64
+    }
+
+    fn read_at(&self, offset: u64, length: usize) -> io::Result<Bytes> {
+        let from = usize::try_from(offset).map_err(io::Error::other)?;
+        let range = from..from.saturating_add(length);
+        if range.end > self.len() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(self.slice(range))
+    }
+}
+
+/// Why a snapshot cannot be read to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// A block whose sum is right, and that was refused all the same.
+    #[error("{0}")]
+    DoesNotFit(String),
+}
+
+/// What head and foot of a snapshot file say. Its blocks can be read in any order, and at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotIndex {
+    pub header: SnapshotHeader,
+    pub id: SnapshotId,
+    /// Offset of each block, and length of its payload.
+    blocks: Vec<(u64, u32)>,
+    footer: u64,
+}
+
+impl SnapshotIndex {
+    /// Reads head and foot. Whatever lies between is not looked at.
+    pub fn read(source: &dyn SnapshotSource) -> Result<SnapshotIndex, Unreadable> {
+        let bytes = source.bytes();
+        let mut decoder = SnapshotDecoder::default();
+        let mut at = 0;
+        let header = loop {
+            if let Some(SnapshotPart::Header(header)) = decoder.next_part()? {
+                break header;
+            }
+            if at == bytes {
+                return Err(SnapshotError::CutOff(bytes).into());
+            }
+            let piece = source.read_at(at, piece_bytes(at..bytes, 64 << 10))?;
+            at += piece.len() as u64;
+            decoder.push(&piece);
+        };
+        let first = decoder.offset();
+        let cut_off = || SnapshotError::CutOff(bytes);
+        let trailer_at = bytes.checked_sub(TRAILER_BYTES as u64).ok_or_else(cut_off)?;
+        let trailer = source.read_at(trailer_at, TRAILER_BYTES)?;
+        let mut fields = Fields::new(&trailer);
+        let footer = fields.u64().ok_or_else(cut_off)?;
+        if fields.bytes(8) != Some(END) {
+            return Err(cut_off().into());
+        }
+        let payload_at = footer.saturating_add(BLOCK_HEAD_BYTES as u64);
+        if footer < first || payload_at > trailer_at {
+            return Err(SnapshotError::Damaged(trailer_at).into());
+        }
+        let damaged = || SnapshotError::Damaged(footer);
+        let whole = source.read_at(footer, usize::try_from(trailer_at - footer).map_err(|_| damaged())?)?;
+        let payload = checked_payload(&whole, true).ok_or_else(damaged)?;
+        let (blocks, digest) = read_footer(&payload, first..footer).ok_or_else(damaged)?;
+        let id = header.id(bytes, digest);
+        Ok(SnapshotIndex { header, id, blocks, footer })
+    }
+
+    /// Returns how many blocks there are.
+    pub fn blocks(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// Reads a block and checks its sum.
+    pub fn block(&self, source: &dyn SnapshotSource, block: usize) -> Result<Bytes, Unreadable> {
+        let (offset, length) = self.blocks[block];
+        let whole = source.read_at(offset, BLOCK_HEAD_BYTES + length as usize)?;
+        Ok(checked_payload(&whole, false).ok_or(SnapshotError::Damaged(offset))?)
+    }
+
+    /// Hashes the file and compares that with what its foot says.
+    pub fn check_digest(&self, source: &dyn SnapshotSource) -> Result<(), Unreadable> {
+        let mut digest = Xxh3::new();
+        let mut at = 0;
+        while at < self.footer {
+            let piece = source.read_at(at, piece_bytes(at..self.footer, 1 << 20))?;
+            at += piece.len() as u64;
+            digest.update(&piece);
+        }
+        if digest.digest128() == self.id.digest {
+            Ok(())
+        } else {
+            Err(SnapshotError::Damaged(self.footer).into())
+        }
+    }
+}
+
+fn piece_bytes(left: Range<u64>, most: usize) -> usize {
+    usize::try_from(left.end - left.start).map_or(most, |left| left.min(most))
+}
+
+/// Returns the payload of a block, or of the footer, that is `whole`, where its sums are right.
+fn checked_payload(whole: &Bytes, is_footer: bool) -> Option<Bytes> {
+    let head = BlockHead::read(whole.first_chunk()?)?;
+    let payload = whole.slice(BLOCK_HEAD_BYTES..);
+    let sound = head.is_footer == is_footer
+        && head.length as usize == payload.len()
+        && crc32fast::hash(&payload) == head.payload_crc;
+    sound.then_some(payload)
+}
+
+/// Returns the blocks, which must fill `between`, and the digest.
+fn read_footer(payload: &[u8], between: Range<u64>) -> Option<(Vec<(u64, u32)>, u128)> {
+    let mut fields = Fields::new(payload);
+    let count = usize::try_from(fields.u64()?).ok()?;
+    if payload.len() != count.checked_mul(12)?.checked_add(24)? {
+        return None;
+    }
+    let mut blocks = Vec::with_capacity(count);
+    let mut next = between.start;
+    for _ in 0..count {
+        let (offset, length) = (fields.u64()?, fields.u32()?);
+        if offset != next || length as usize > BLOCK_BYTES_MAX {
+            return None;
+        }
+        blocks.push((offset, length));
+        next = offset.checked_add(BLOCK_HEAD_BYTES as u64 + u64::from(length))?;
+    }
+    (next == between.end).then_some((blocks, fields.u128()?))
 }
 
 #[cfg(test)]
@@ -380,6 +550,31 @@ mod tests {
         Ok(parts)
     }
 
+    /// Reads a file by its index.
+    fn read_by_index(bytes: &[u8]) -> Result<(SnapshotIndex, Vec<Bytes>), Unreadable> {
+        let source = Bytes::copy_from_slice(bytes);
+        let index = SnapshotIndex::read(&source)?;
+        index.check_digest(&source)?;
+        let blocks = (0..index.blocks()).map(|i| index.block(&source, i)).collect::<Result<_, _>>()?;
+        Ok((index, blocks))
+    }
+
+    #[test]
+    fn a_file_is_read_by_its_index_too() {
+        let bytes = example(&[b"schema", b"", b"vertices"]);
+        let (index, blocks) = read_by_index(&bytes).unwrap();
+        assert_eq!(index.header, header());
+        assert_eq!(blocks, [&b"schema"[..], b"", b"vertices"]);
+        let mut out = Vec::new();
+        let mut encoder = SnapshotEncoder::new(&header(), &mut out);
+        encoder.block(b"schema", &mut out);
+        encoder.block(b"", &mut out);
+        encoder.block(b"vertices", &mut out);
+        let (length, digest) = encoder.finish(&mut out);
+        assert_eq!(index.id, header().id(length, digest));
+        assert_eq!(length, bytes.len() as u64);
+    }
+
     #[test]
     fn what_was_written_is_read_however_it_is_cut() {
         let bytes = example(&[b"schema", b"", b"vertices"]);
@@ -402,6 +597,7 @@ mod tests {
             let mut bad = bytes.clone();
             bad[bit / 8] ^= 1 << (bit % 8);
             assert!(read(&bad, bad.len()).is_err(), "bit {bit}");
+            assert!(read_by_index(&bad).is_err(), "bit {bit} by the index");
         }
     }
 
@@ -414,10 +610,13 @@ mod tests {
                 Err(SnapshotError::CutOff(length as u64)),
                 "{length} bytes"
             );
+            let by_index = read_by_index(&bytes[..length]);
+            assert!(matches!(by_index, Err(Unreadable::Snapshot(SnapshotError::CutOff(_)))), "{by_index:?}");
         }
         let mut longer = bytes.clone();
         longer.push(0);
         assert_eq!(read(&longer, longer.len()), Err(SnapshotError::Damaged(bytes.len() as u64)));
+        assert!(read_by_index(&longer).is_err());
     }
 
     #[test]
@@ -428,9 +627,11 @@ mod tests {
         let mut without = bytes.clone();
         without.drain(first..first + size);
         assert!(read(&without, 64).is_err());
+        assert!(read_by_index(&without).is_err());
         let mut swapped = bytes.clone();
         swapped[first..first + 2 * size].rotate_left(size);
         assert!(read(&swapped, 64).is_err());
+        assert!(read_by_index(&swapped).is_err());
     }
 
     #[test]

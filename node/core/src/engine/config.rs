@@ -60,6 +60,11 @@ pub struct EngineConfig {
     pub live_bytes_max: usize,
     /// A snapshot is due after that many bytes of log; 0 for never.
     pub snapshot_every_bytes: u64,
+    /// Snapshot files that stay; at least one.
+    pub snapshots_kept: usize,
+    /// A replica that went away finds what it needs to go on where it was (the log from there, or
+    /// the rest of a snapshot) until that many bytes of log were written.
+    pub keep_for_absent_bytes: u64,
 }
 
 impl Default for EngineConfig {
@@ -85,6 +90,8 @@ impl Default for EngineConfig {
             read_bytes_max: 1 << 20,
             live_bytes_max: 32 << 20,
             snapshot_every_bytes: 256 << 20,
+            snapshots_kept: 3,
+            keep_for_absent_bytes: 1 << 30,
         }
     }
 }

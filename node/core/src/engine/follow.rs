@@ -196,12 +196,13 @@ impl Engine {
             }
             following.owes_welcome = false;
             following.told = (durable, applied);
+            self.forget_useless_partial(out);
             let message = Message::Welcome {
                 protocol: self.lines.get(&peer).map_or(PROTOCOL, |line| line.protocol),
                 node: self.state.node,
                 promised: self.state.promised,
                 end: self.log.end().clone(),
-                partial: None,
+                partial: self.partial,
                 bolt: self.config.bolt.clone(),
             };
             return out.push(Effect::Send { peer, message });

@@ -3,9 +3,9 @@
 use super::Recovered;
 pub use crate::durability::SnapshotHeader;
 use crate::replication::{Line, Message};
-pub use crate::replication::{PartialSnapshot, PeerId, ReplicaFailureReason};
+pub use crate::replication::{PeerId, ReplicaFailureReason};
 use crate::storage::{Commit, Graph, View};
-use crate::types::{CommitRecord, History, Lsn, NodeState, Position, SyncMode};
+use crate::types::{CommitRecord, History, Lsn, NodeState, PartialSnapshot, Position, SnapshotId, SyncMode};
 use std::sync::Arc;
 
 /// A caller's mark on a request, handed back with the answer.
@@ -43,13 +43,18 @@ pub enum Input {
     /// Answers [`Effect::ReadWal`]: records that follow each other, beginning at the LSN asked for,
     /// each with the chain hash after it; empty where the log no longer, or not yet, holds it.
     WalRead { peer: PeerId, from: Lsn, records: Vec<(CommitRecord, u64)> },
-    /// Answers [`Effect::WriteSnapshot`].
-    SnapshotWritten { lsn: Lsn, result: Result<(), String> },
-    /// Answers [`Effect::SendSnapshot`]: the last byte was handed to the connection.
+    /// Answers [`Effect::WriteSnapshot`]: the file is synced, was read back, and has its name.
+    SnapshotWritten { result: Result<SnapshotId, String> },
+    /// Answers [`Effect::SendSnapshot`]: the last byte was handed to the connection, or the file cannot
+    /// be read. A connection that ends says so with `PeerDown` alone.
     SnapshotSent { peer: PeerId, result: Result<(), String> },
+    /// The disk keeps another part of a snapshot than it did: a connection ended before all of it had
+    /// come, all has come and is being loaded, or what had come was of no use. Comes before the `PeerDown`
+    /// of the connection that brought it.
+    PartialKept { partial: Option<PartialSnapshot> },
     /// A whole snapshot came from a peer, was checked, and stands in a temporary file; `graph`
     /// holds what it says.
-    SnapshotReceived { peer: PeerId, header: SnapshotHeader, graph: Arc<Graph> },
+    SnapshotReceived { peer: PeerId, snapshot: SnapshotId, header: SnapshotHeader, graph: Arc<Graph> },
     /// Answers [`Effect::Rewind`]: what the node is after that, or why nothing was cut.
     Rewound { result: Result<Box<Recovered>, String> },
     /// Answers [`Effect::InstallSnapshot`]: renamed and synced, older WAL gone.
@@ -79,8 +84,11 @@ pub enum Effect {
     ReadWal { peer: PeerId, from: Lsn, bytes_max: usize },
     /// Writes a snapshot file of the view, in the background.
     WriteSnapshot { header: SnapshotHeader, view: View },
-    /// Streams a snapshot of the view to a peer, in the background, beside its other messages.
-    SendSnapshot { peer: PeerId, header: SnapshotHeader, view: View },
+    /// Streams a snapshot file to a peer from byte `offset` on, in the background, beside its other
+    /// messages, in the form that `protocol` has for it.
+    SendSnapshot { peer: PeerId, snapshot: SnapshotId, offset: u64, protocol: u16 },
+    /// Forgets the part of a snapshot that is kept.
+    DropPartial,
     /// Makes the received snapshot this node's own and forgets the log before it. Disk lane.
     InstallSnapshot { header: SnapshotHeader },
     /// Notes that the log may be shown up to `lsn` and not further. Disk lane.
@@ -92,6 +100,8 @@ pub enum Effect {
     Rewind { to: Position },
     /// Removes segments that hold only records before `before`. Disk lane.
     DropWal { before: Lsn },
+    /// Removes the snapshot file at that LSN. Disk lane.
+    DropSnapshot { lsn: Lsn },
     /// Tells a client how its commit ended.
     ///
     /// Emitted for a yes only by a step that knows the record durable wherever the mode demands:

@@ -1,6 +1,6 @@
 //! MAIN's side of its connections: dial, greet, catch up, keep alive.
 
-use super::{AfterSave, Effect, Engine, PeerId, Reign, ReplicaFailureReason, SnapshotHeader};
+use super::{AfterSave, Effect, Engine, PeerId, Reign, ReplicaFailureReason};
 use crate::replication::{
     Comparison, LinkState, LogEnd, Message, PROTOCOL, RefusalReason, compare, fence_epoch, record_bytes,
 };
@@ -25,7 +25,10 @@ impl Engine {
                     continue;
                 }
                 LinkState::CatchUp { is_stuck, .. } => *is_stuck = false,
-                LinkState::Fetching { .. } | LinkState::Snapshot { .. } | LinkState::Live => {}
+                LinkState::Fetching { .. }
+                | LinkState::SnapshotDue
+                | LinkState::Snapshot { .. }
+                | LinkState::Live => {}
             }
             if link.heard.is_none_or(|heard| self.now - heard >= self.config.liveness_timeout) {
                 self.lose_link(index, "it gives no sign of life", out);
@@ -111,6 +114,9 @@ impl Engine {
         if let Some(peer) = link.peer {
             out.push(Effect::Hangup { peer, reason: why.to_owned() });
         }
+        if !matches!(link.state, LinkState::Down { .. } | LinkState::Dialing | LinkState::Greeting) {
+            link.lost_at_bytes = Some(self.log.bytes());
+        }
         link.lose(self.now, why, self.config.redial_min, self.config.redial_max);
     }
 
@@ -127,7 +133,8 @@ impl Engine {
     pub(super) fn on_replica_message(&mut self, index: usize, message: Message, out: &mut Vec<Effect>) {
         self.links[index].heard = Some(self.now);
         match message {
-            Message::Welcome { node, promised, end, bolt, .. } => {
+            Message::Welcome { node, promised, end, partial, bolt, .. } => {
+                self.links[index].partial = partial;
                 if self.links[index].bolt != bolt {
                     self.links[index].bolt = bolt;
                     self.members_version += 1;
@@ -259,7 +266,7 @@ impl Engine {
             }
             let before = Lsn(link.next.0 - 1);
             if link.is_unproved
-                && let Some(chain) = self.log.chain_at(before)
+                && let Some(chain) = self.log.chain_at(before).or(self.snapshots.chain_at(before))
             {
                 if chain != link.next_chain {
                     return self.set_diverged(index, Lsn::ZERO, before, out);
@@ -338,7 +345,7 @@ impl Engine {
         *is_reading = false;
         if records.is_empty() {
             if from < self.wal_from {
-                return self.send_snapshot(index, out);
+                return self.bridge_by_snapshot(index, out);
             }
             *is_stuck = true;
             return;
@@ -357,45 +364,17 @@ impl Engine {
         self.pump(index, out);
     }
 
-    fn send_snapshot(&mut self, index: usize, out: &mut Vec<Effect>) {
-        let header = self.snapshot_header();
-        let view = self.graph.view();
-        let link = &mut self.links[index];
-        let Some(peer) = link.peer else { return };
-        link.state = LinkState::Snapshot { lsn: header.position.lsn, chain: header.chain };
-        link.since = self.now;
-        link.next = header.position.lsn.next();
-        out.push(Effect::SendSnapshot { peer, header, view });
-    }
-
-    pub(super) fn snapshot_header(&self) -> SnapshotHeader {
-        let mut history = self.log.end().history.clone();
-        history.cut_after(self.applied.lsn);
-        let (position, chain) = (self.applied, self.applied_chain);
-        SnapshotHeader { position, chain, ts: self.graph.published_ts(), history }
-    }
-
-    pub(super) fn on_snapshot_sent(
-        &mut self,
-        peer: PeerId,
-        result: Result<(), String>,
-        out: &mut Vec<Effect>,
-    ) {
-        let index = self.links.iter().position(|link| link.peer == Some(peer));
-        if let (Some(index), Err(error)) = (index, result) {
-            self.lose_link(index, &format!("the snapshot was not sent: {error}"), out);
-        }
-    }
-
     fn on_ack(&mut self, index: usize, durable: Lsn, applied: Lsn, out: &mut Vec<Effect>) {
         let link = &mut self.links[index];
-        if let LinkState::Snapshot { lsn, chain } = link.state {
-            if durable < lsn {
+        if let LinkState::Snapshot { snapshot } = link.state {
+            if durable < snapshot.lsn() {
                 return;
             }
             link.state = LinkState::CatchUp { is_reading: false, is_stuck: false };
-            link.next_chain = chain;
+            link.next_chain = snapshot.chain;
             link.is_unproved = false;
+            link.unfinished = None;
+            link.partial = None;
         }
         // Before records flow there is nothing to acknowledge.
         if !link.is_streaming() {

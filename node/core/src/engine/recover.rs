@@ -1,7 +1,10 @@
 //! From the files of a node to what its engine starts with.
 
 use super::Recovered;
-use crate::durability::{Files, Found, OnDamage, Rebuild, RecoveryError, SnapshotHeader, recover};
+use crate::durability::{
+    Files, Found, OnDamage, Rebuild, RecoveryError, SnapshotHeader, SnapshotIndex, SnapshotSource,
+    Unreadable, read_snapshot, recover,
+};
 use crate::storage::Graph;
 use crate::types::{CommitRecord, Lsn, Names, NodeState, Position};
 use bytes::Bytes;
@@ -17,6 +20,14 @@ impl GraphBuilder {
     /// Begins with an empty graph.
     pub fn new(names: Arc<Names>) -> GraphBuilder {
         GraphBuilder { graph: Arc::new(Graph::new(names.clone())), names }
+    }
+
+    /// Loads a snapshot; on success the graph is what it says. Nothing that was built before is left.
+    pub fn load(&mut self, source: &dyn SnapshotSource) -> Result<SnapshotIndex, Unreadable> {
+        self.begin();
+        let index = read_snapshot(source, |payload| self.block(payload))?;
+        self.snapshot_ends(&index.header).map_err(Unreadable::DoesNotFit)?;
+        Ok(index)
     }
 
     /// Returns the graph built so far.
@@ -50,7 +61,7 @@ impl Rebuild for GraphBuilder {
 
 /// Rebuilds a node from its files; one that has none begins as `fresh`.
 ///
-/// The second part says what the caller must repair on the disk before the first append; `None`
+/// What is kept of a snapshot from a peer is the caller's to fill in. The second part says what the caller must repair on the disk before the first append; `None`
 /// for a fresh node, whose state is yet to be saved.
 pub fn recover_node(
     files: &mut dyn Files,
@@ -70,6 +81,8 @@ pub fn recover_node(
             wal_from: Lsn(1),
             is_noting: false,
             held: Vec::new(),
+            snapshots: Vec::new(),
+            partial: None,
         };
         return Ok((recovered, None));
     };
@@ -85,6 +98,8 @@ pub fn recover_node(
         wal_from: found.wal_from,
         is_noting: found.decided.is_some(),
         held: found.held.clone(),
+        snapshots: found.snapshots.clone(),
+        partial: None,
     };
     Ok((recovered, Some(found)))
 }

@@ -30,7 +30,19 @@ pub(super) enum Confirm {
 impl Engine {
     /// Begins a life of the node with what its disk holds.
     pub fn start(now: Time, config: EngineConfig, recovered: Recovered, out: &mut Vec<Effect>) -> Engine {
-        let Recovered { state, graph, last, chain, ts, history, wal_from, is_noting, held } = recovered;
+        let Recovered {
+            state,
+            graph,
+            last,
+            chain,
+            ts,
+            history,
+            wal_from,
+            is_noting,
+            held,
+            snapshots,
+            partial,
+        } = recovered;
         assert_eq!(graph.published(), last.lsn, "recovery publishes what the log holds");
         let log = Log::new(LogEnd { last, chain, history }, ts, config.live_bytes_max);
         let confirm = if state.role == Role::Main && !state.replicas.is_empty() {
@@ -87,9 +99,10 @@ impl Engine {
             routes_mark: None,
             may_show: last.lsn,
             installing: None,
+            partial,
             task: None,
             tasks_waiting: VecDeque::new(),
-            snapshots: Snapshots::default(),
+            snapshots: Snapshots::new(snapshots),
             state,
             log,
             config,

@@ -273,7 +273,8 @@ impl Engine {
         let Some(Task::Rewind { token, .. }) = self.task.take() else { return };
         let result = match result {
             Ok(recovered) => {
-                let Recovered { graph, last, chain, ts, history, wal_from, .. } = *recovered;
+                let Recovered { graph, last, chain, ts, history, wal_from, snapshots, .. } = *recovered;
+                self.snapshots.replace(snapshots);
                 self.graph = graph;
                 self.pending.clear();
                 (self.applied, self.applied_chain, self.wal_from) = (last, chain, wal_from);

@@ -1,13 +1,21 @@
-//! Snapshots: when one is due, which log it makes superfluous, and how a received one is taken over.
+//! Snapshots: when one is due, which files and which log stay, how one is sent and taken over.
+//!
+//! A replica that the log no longer reaches is sent a file, never a view: its bytes stay the same, so
+//! that it goes on where a lost connection cut it off. The log is let go only where a file covers it, so
+//! one of the files leads to the log; where none does, one is written first.
+//!
+//! What a transfer needs, the file and the log after it, stays while the connection stands, and for a
+//! bounded part of the log after it was lost ([`EngineConfig::keep_for_absent_bytes`]). So a replica whose
+//! connection ends again and again still comes nearer with each one.
 
 use super::{AdminAnswer, AdminError, Effect, Engine, PeerId, SnapshotHeader, Token};
-use crate::replication::{LinkState, LogEnd, RefusalReason};
+use crate::replication::{Link, LinkState, LogEnd, PROTOCOL, PROTOCOL_RESUMES, RefusalReason};
 use crate::storage::Graph;
-use crate::types::{Lsn, Role};
+use crate::types::{Lsn, Role, SnapshotId};
 use std::sync::Arc;
 
 /// What is known of this node's own snapshots.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Snapshots {
     /// One is being written.
     is_writing: bool,
@@ -15,14 +23,43 @@ pub(super) struct Snapshots {
     asked_by: Option<Token>,
     /// [`Log::bytes`](crate::replication::Log::bytes) when the last one began.
     begun_at_bytes: u64,
-    /// The last one of this process.
-    last: Option<Lsn>,
+    /// The files, by rising LSN.
+    files: Vec<SnapshotId>,
+}
+
+impl Snapshots {
+    pub(super) fn new(files: Vec<SnapshotId>) -> Snapshots {
+        assert!(files.is_sorted_by_key(SnapshotId::lsn), "files come by rising LSN");
+        Snapshots { is_writing: false, asked_by: None, begun_at_bytes: 0, files }
+    }
+
+    /// Takes note of other files than there were.
+    pub(super) fn replace(&mut self, files: Vec<SnapshotId>) {
+        assert!(files.is_sorted_by_key(SnapshotId::lsn), "files come by rising LSN");
+        self.files = files;
+    }
+
+    fn last(&self) -> Lsn {
+        self.files.last().map_or(Lsn::ZERO, SnapshotId::lsn)
+    }
+
+    /// Returns the chain hash at `lsn` where a file ends there.
+    pub(super) fn chain_at(&self, lsn: Lsn) -> Option<u64> {
+        self.files.iter().find(|file| file.lsn() == lsn).map(|file| file.chain)
+    }
+
+    fn add(&mut self, file: SnapshotId) {
+        self.files.retain(|known| known.lsn() != file.lsn());
+        let at = self.files.partition_point(|known| known.lsn() < file.lsn());
+        self.files.insert(at, file);
+    }
 }
 
 /// A received snapshot on its way to become this node's own.
 #[derive(Debug)]
 pub(super) struct Installing {
     peer: PeerId,
+    snapshot: SnapshotId,
     header: SnapshotHeader,
     graph: Arc<Graph>,
 }
@@ -36,8 +73,10 @@ impl Engine {
     pub(super) fn snapshot_if_due(&mut self, out: &mut Vec<Effect>) {
         let every = self.config.snapshot_every_bytes;
         let written = self.log.bytes() - self.snapshots.begun_at_bytes;
+        let is_due = every > 0 && written >= every
+            || self.links.iter().any(|link| link.state == LinkState::SnapshotDue);
         let is_busy = self.snapshots.is_writing || self.installing.is_some() || self.is_rewinding();
-        if every > 0 && written >= every && !is_busy {
+        if is_due && !is_busy {
             self.write_snapshot(out);
         }
     }
@@ -45,7 +84,7 @@ impl Engine {
     pub(super) fn create_snapshot(&mut self, token: Token, out: &mut Vec<Effect>) {
         let refusal = if self.snapshots.is_writing || self.installing.is_some() || self.is_rewinding() {
             "Another snapshot creation is already in progress"
-        } else if self.snapshots.last.unwrap_or(Lsn::ZERO) == self.applied.lsn {
+        } else if self.snapshots.last() == self.applied.lsn {
             "Nothing has been written since the last snapshot"
         } else {
             self.snapshots.asked_by = Some(token);
@@ -60,47 +99,144 @@ impl Engine {
         out.push(Effect::WriteSnapshot { header: self.snapshot_header(), view: self.graph.view() });
     }
 
-    pub(super) fn on_snapshot_written(
-        &mut self,
-        lsn: Lsn,
-        result: Result<(), String>,
-        out: &mut Vec<Effect>,
-    ) {
+    fn snapshot_header(&self) -> SnapshotHeader {
+        let mut history = self.log.end().history.clone();
+        history.cut_after(self.applied.lsn);
+        let (position, chain) = (self.applied, self.applied_chain);
+        SnapshotHeader { position, chain, ts: self.graph.published_ts(), history }
+    }
+
+    pub(super) fn on_snapshot_written(&mut self, result: Result<SnapshotId, String>, out: &mut Vec<Effect>) {
         self.snapshots.is_writing = false;
         let asked_by = self.snapshots.asked_by.take();
+        let waiting: Vec<usize> =
+            (0..self.links.len()).filter(|i| self.links[*i].state == LinkState::SnapshotDue).collect();
         let answer = match result {
-            Ok(()) => {
-                self.snapshots.last = Some(lsn);
-                self.drop_wal(lsn, out);
-                Ok(AdminAnswer::Snapshot { lsn })
+            Ok(snapshot) => {
+                self.snapshots.add(snapshot);
+                for index in waiting {
+                    self.bridge_by_snapshot(index, out);
+                    if self.links[index].state == LinkState::SnapshotDue {
+                        let why = format!("the snapshot at {} does not lead it to the log", snapshot.lsn());
+                        self.lose_link(index, &why, out);
+                    }
+                }
+                self.drop_superfluous(out);
+                Ok(AdminAnswer::Snapshot { lsn: snapshot.lsn() })
             }
             // The log stays whole, so nothing is lost; the next one is tried when it is due.
-            Err(error) => Err(AdminError::Refused(format!("the snapshot could not be written: {error}"))),
+            Err(error) => {
+                for index in waiting {
+                    self.lose_link(index, &format!("no snapshot could be written for it: {error}"), out);
+                }
+                Err(AdminError::Refused(format!("the snapshot could not be written: {error}")))
+            }
         };
         if let Some(token) = asked_by {
             out.push(Effect::Answer { token, result: answer });
         }
     }
 
-    /// Lets go of the log before a snapshot, but for what a replica is being sent from it.
+    /// Lets go of files beyond the number that is kept, and of the log before them.
     ///
-    /// The snapshot's own record stays: a replica that ends there is proved equal by its chain hash.
-    fn drop_wal(&mut self, snapshot: Lsn, out: &mut Vec<Effect>) {
-        let needed = self.links.iter().filter_map(|link| match link.state {
-            LinkState::CatchUp { .. } => Some(Lsn(link.next.0 - 1)),
-            LinkState::Snapshot { lsn, .. } => Some(lsn),
-            _ => None,
+    /// The log reaches back to the second newest file, since the newest may turn out to be damaged. A
+    /// file's own record stays: a replica that ends there is proved equal by its chain hash.
+    fn drop_superfluous(&mut self, out: &mut Vec<Effect>) {
+        let kept = self.config.snapshots_kept.max(1);
+        let files = &self.snapshots.files;
+        let surplus = files.len().saturating_sub(kept);
+        let (older, newer) = files.split_at(surplus);
+        let in_use: Vec<SnapshotId> = self
+            .links
+            .iter()
+            .filter(|link| self.is_kept_for(link))
+            .filter_map(|link| link.unfinished)
+            .collect();
+        let (stays, goes): (Vec<SnapshotId>, Vec<SnapshotId>) =
+            older.iter().partition(|file| in_use.contains(file));
+        let covered = files.len().checked_sub(kept.min(2)).map(|i| files[i].lsn());
+        self.snapshots.files = [&stays, newer].concat();
+        out.extend(goes.iter().map(|file| Effect::DropSnapshot { lsn: file.lsn() }));
+        if let Some(covered) = covered {
+            self.drop_wal(covered, out);
+        }
+    }
+
+    /// Lets go of the log before `covered`, but for what a replica needs of it.
+    fn drop_wal(&mut self, covered: Lsn, out: &mut Vec<Effect>) {
+        let needed = self.links.iter().filter(|link| self.is_kept_for(link)).map(|link| match link.state {
+            LinkState::CatchUp { .. } => Lsn(link.next.0 - 1),
+            _ => link.unfinished.map_or(link.durable, |file| file.lsn()),
         });
-        let before = needed.fold(snapshot, Lsn::min);
+        let before = needed.fold(covered, Lsn::min);
         if before > self.wal_from {
             self.wal_from = before;
             out.push(Effect::DropWal { before });
         }
     }
 
+    /// Whether log and files stay for a replica: it is being sent them, or went away not long ago.
+    fn is_kept_for(&self, link: &Link) -> bool {
+        match link.state {
+            LinkState::CatchUp { .. } | LinkState::Snapshot { .. } => true,
+            LinkState::Down { .. } | LinkState::Dialing | LinkState::Greeting => link
+                .lost_at_bytes
+                .is_some_and(|lost| self.log.bytes() - lost < self.config.keep_for_absent_bytes),
+            LinkState::Fetching { .. } | LinkState::SnapshotDue | LinkState::Live => false,
+        }
+    }
+
+    /// Brings a replica that the log no longer reaches to where it does: by the file that it has a part
+    /// of, else by the newest one, else by one that is written now.
+    pub(super) fn bridge_by_snapshot(&mut self, index: usize, out: &mut Vec<Effect>) {
+        let link = &self.links[index];
+        let line = link.peer.and_then(|peer| self.lines.get(&peer));
+        let protocol = line.map_or(PROTOCOL, |line| line.protocol);
+        let leads_to_log = |file: &SnapshotId| file.lsn() >= link.next && file.lsn().next() >= self.wal_from;
+        let begun = link.partial.filter(|partial| {
+            protocol >= PROTOCOL_RESUMES
+                && self.snapshots.files.contains(&partial.snapshot)
+                && leads_to_log(&partial.snapshot)
+        });
+        let newest = self.snapshots.files.last().copied().filter(leads_to_log);
+        let (snapshot, offset) = match (begun, newest) {
+            (Some(partial), _) => (partial.snapshot, partial.bytes),
+            (None, Some(newest)) => (newest, 0),
+            (None, None) => {
+                self.links[index].state = LinkState::SnapshotDue;
+                self.links[index].since = self.now;
+                return;
+            }
+        };
+        let link = &mut self.links[index];
+        let Some(peer) = link.peer else { return };
+        link.state = LinkState::Snapshot { snapshot };
+        link.unfinished = Some(snapshot);
+        link.since = self.now;
+        link.next = snapshot.lsn().next();
+        out.push(Effect::SendSnapshot { peer, snapshot, offset, protocol });
+    }
+
+    pub(super) fn on_snapshot_sent(
+        &mut self,
+        peer: PeerId,
+        result: Result<(), String>,
+        out: &mut Vec<Effect>,
+    ) {
+        let index = self.links.iter().position(|link| link.peer == Some(peer));
+        let (Some(index), Err(error)) = (index, result) else { return };
+        if let LinkState::Snapshot { snapshot } = self.links[index].state {
+            // A file that cannot be read is of no use to anyone; the next greeting finds another one.
+            self.snapshots.files.retain(|file| *file != snapshot);
+            self.links[index].unfinished = None;
+        }
+        self.lose_link(index, &format!("the snapshot was not sent: {error}"), out);
+    }
+
     pub(super) fn on_snapshot_received(
         &mut self,
         peer: PeerId,
+        snapshot: SnapshotId,
         header: SnapshotHeader,
         graph: Arc<Graph>,
         out: &mut Vec<Effect>,
@@ -122,12 +258,12 @@ impl Engine {
             return self.leave_main(&why, Some(RefusalReason::Mismatch), out);
         }
         out.push(Effect::InstallSnapshot { header: header.clone() });
-        self.installing = Some(Installing { peer, header, graph });
+        self.installing = Some(Installing { peer, snapshot, header, graph });
     }
 
     /// Goes over to the received graph in one step: readers see the old state or the new one.
     pub(super) fn on_snapshot_installed(&mut self, lsn: Lsn) {
-        let Some(Installing { peer, header, graph }) = self.installing.take() else { return };
+        let Some(Installing { peer, snapshot, header, graph }) = self.installing.take() else { return };
         assert_eq!(header.position.lsn, lsn, "one snapshot is installed at a time");
         self.graph = graph;
         self.pending.clear();
@@ -135,12 +271,21 @@ impl Engine {
         self.applied_chain = header.chain;
         self.may_show = self.may_show.max(lsn);
         self.wal_from = lsn.next();
-        self.snapshots.last = Some(lsn);
+        self.snapshots.files = vec![snapshot];
         self.snapshots.begun_at_bytes = self.log.bytes();
+        self.partial = None;
         let end = LogEnd { last: header.position, chain: header.chain, history: header.history };
         self.log.replace(end, header.ts);
         if let Some(following) = self.following.as_mut().filter(|f| f.peer == peer) {
             following.owes_ack = true;
+        }
+    }
+
+    /// Lets go of a part of a snapshot that this log has overtaken.
+    pub(super) fn forget_useless_partial(&mut self, out: &mut Vec<Effect>) {
+        if self.partial.is_some_and(|partial| partial.snapshot.lsn() <= self.log.last()) {
+            self.partial = None;
+            out.push(Effect::DropPartial);
         }
     }
 }

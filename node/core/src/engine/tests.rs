@@ -24,6 +24,8 @@ fn recovered(node: u64) -> Recovered {
         wal_from: Lsn(1),
         is_noting: false,
         held: Vec::new(),
+        snapshots: Vec::new(),
+        partial: None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! A replica as its MAIN sees it.
 
 use super::{LogEnd, SentWindow};
-use crate::types::{Lsn, Registration, SyncMode, Time};
+use crate::types::{Lsn, PartialSnapshot, Registration, SnapshotId, SyncMode, Time};
 use std::time::Duration;
 
 /// One connection between two nodes; a number is never used twice in a process.
@@ -41,8 +41,10 @@ pub enum LinkState {
         /// The log did not give what it should; asked again at the next tick.
         is_stuck: bool,
     },
-    /// A snapshot is under way; it ends with this record.
-    Snapshot { lsn: Lsn, chain: u64 },
+    /// No snapshot file leads to the log; one is being written.
+    SnapshotDue,
+    /// A snapshot file is under way.
+    Snapshot { snapshot: SnapshotId },
     /// Every new record is sent at once.
     Live,
 }
@@ -56,6 +58,12 @@ pub struct Link {
     pub state: LinkState,
     /// The connection, where there is one.
     pub peer: Option<PeerId>,
+    /// What the replica said it kept of a snapshot.
+    pub partial: Option<PartialSnapshot>,
+    /// A snapshot file that was begun to be sent and is not acknowledged.
+    pub unfinished: Option<SnapshotId>,
+    /// When the connection was lost, as a count of [`Log::bytes`](super::Log::bytes).
+    pub lost_at_bytes: Option<u64>,
     /// The first record not yet sent.
     pub next: Lsn,
     /// Chain hash just before `next`.
@@ -95,6 +103,9 @@ impl Link {
             registered_at,
             state: LinkState::Down { redial_at: now },
             peer: None,
+            partial: None,
+            unfinished: None,
+            lost_at_bytes: None,
             next: Lsn(1),
             next_chain: 0,
             is_unproved: false,

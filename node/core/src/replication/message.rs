@@ -27,19 +27,24 @@
 //! cluster: `u8` 1 and `u64`, or `u8` 0. addresses: `u32` count, then each a text. members: `u32` count, then
 //! each node, identity and addresses. identity: `u8`,
 //! bit 0 where a key fingerprint (32 bytes) follows, bit 1 where a certified name (text) follows. partial
-//! snapshot: `u8` 1, position, chain `u64`, bytes `u64`, or `u8` 0.
+//! snapshot: `u8` 1, position, chain `u64`, bytes of the whole file `u64`, its digest `u128`, bytes that are
+//! kept `u64`, or `u8` 0.
 //!
 //! Which protocol is spoken is settled by the handshake of the connection, before the first message: the
 //! highest that both sides know. A node knows its own version and the one before. What only a later
 //! version can say is left out towards an earlier one; [`Message::is_in`] tells which messages are.
 
 use crate::types::{
-    ClusterId, CommitRecord, Epoch, History, Identity, KeyPrint, Lsn, Member, NodeId, Position,
+    ClusterId, CommitRecord, Epoch, History, Identity, KeyPrint, Lsn, Member, NodeId, PartialSnapshot,
+    Position, SnapshotId,
 };
 use bytes::{Buf, BufMut, Bytes};
 
 /// Version of this page.
 pub const PROTOCOL: u16 = 2;
+
+/// From this protocol on a snapshot goes on where it was cut off.
+pub const PROTOCOL_RESUMES: u16 = 2;
 
 /// The oldest version that this page can still be spoken in.
 pub const PROTOCOL_MIN: u16 = 1;
@@ -57,17 +62,6 @@ impl Default for Line {
     fn default() -> Line {
         Line { protocol: PROTOCOL, identity: Identity::default() }
     }
-}
-
-/// The part of a snapshot that a REPLICA already holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PartialSnapshot {
-    /// What the whole stands for.
-    pub position: Position,
-    /// Chain hash there.
-    pub chain: u64,
-    /// Bytes of the file that are there, from its start.
-    pub bytes: u64,
 }
 
 /// Longest frame body. A commit that would not fit is refused before it reaches the log.
@@ -248,13 +242,8 @@ impl Message {
                 out.put_u64_le(node.0);
                 put_epoch(out, promised);
                 put_end(out, end);
-                if protocol_spoken >= 2 {
-                    out.put_u8(u8::from(partial.is_some()));
-                    if let Some(PartialSnapshot { position, chain, bytes }) = partial {
-                        put_position(out, position);
-                        out.put_u64_le(*chain);
-                        out.put_u64_le(*bytes);
-                    }
+                if protocol_spoken >= PROTOCOL_RESUMES {
+                    put_partial(out, partial.as_ref());
                     put_texts(out, bolt);
                 }
             }
@@ -331,15 +320,11 @@ impl Message {
             WELCOME => {
                 let (protocol, node, promised) = (take_u16(b)?, NodeId(take_u64(b)?), take_epoch(b)?);
                 let end = take_end(b)?;
-                let (mut partial, mut bolt) = (None, Vec::new());
-                if protocol_spoken >= 2 {
-                    if take_flag(b)? {
-                        let position = take_position(b)?;
-                        partial =
-                            Some(PartialSnapshot { position, chain: take_u64(b)?, bytes: take_u64(b)? });
-                    }
-                    bolt = take_texts(b)?;
-                }
+                let (partial, bolt) = if protocol_spoken >= PROTOCOL_RESUMES {
+                    (take_partial(b)?, take_texts(b)?)
+                } else {
+                    (None, Vec::new())
+                };
                 Message::Welcome { protocol, node, promised, end, partial, bolt }
             }
             REFUSED => Message::Refused {
@@ -430,6 +415,17 @@ fn put_end(out: &mut Vec<u8>, end: &LogEnd) {
         put_epoch(out, epoch);
         out.put_u64_le(first.0);
     }
+}
+
+fn put_partial(out: &mut Vec<u8>, partial: Option<&PartialSnapshot>) {
+    let Some(PartialSnapshot { snapshot, bytes }) = partial else { return out.put_u8(0) };
+    out.put_u8(1);
+    put_epoch(out, &snapshot.position.epoch);
+    out.put_u64_le(snapshot.position.lsn.0);
+    out.put_u64_le(snapshot.chain);
+    out.put_u64_le(snapshot.bytes);
+    out.put_u128_le(snapshot.digest);
+    out.put_u64_le(*bytes);
 }
 
 fn put_records(out: &mut Vec<u8>, records: &[CommitRecord]) {
@@ -572,6 +568,26 @@ fn take_end(b: &mut Bytes) -> Result<LogEnd, DecodeError> {
     if agrees { Ok(LogEnd { last, chain, history }) } else { Err(DecodeError::Invalid) }
 }
 
+fn take_partial(b: &mut Bytes) -> Result<Option<PartialSnapshot>, DecodeError> {
+    match take_u8(b)? {
+        0 => return Ok(None),
+        1 => {}
+        _ => return Err(DecodeError::Invalid),
+    }
+    let snapshot = SnapshotId {
+        position: Position { epoch: take_epoch(b)?, lsn: Lsn(take_u64(b)?) },
+        chain: take_u64(b)?,
+        bytes: take_u64(b)?,
+        digest: b.try_get_u128_le().map_err(|_| DecodeError::Truncated)?,
+    };
+    let bytes = take_u64(b)?;
+    if bytes > snapshot.bytes {
+        Err(DecodeError::Invalid)
+    } else {
+        Ok(Some(PartialSnapshot { snapshot, bytes }))
+    }
+}
+
 fn take_records(b: &mut Bytes) -> Result<Vec<CommitRecord>, DecodeError> {
     let count = take_count(b, RECORD_HEAD_BYTES)?;
     let mut records: Vec<CommitRecord> = Vec::with_capacity(count);
@@ -608,6 +624,8 @@ mod tests {
         let record =
             |lsn| CommitRecord { epoch, lsn: Lsn(lsn), ts: lsn * 2, payload: Bytes::from_static(b"changes") };
         let records = vec![record(10), record(11)];
+        let position = Position { epoch, lsn: Lsn(8) };
+        let snapshot = SnapshotId { position, chain: 5, bytes: 1 << 40, digest: 1 << 100 | 3 };
         let key = Some(KeyPrint([7; 32]));
         let members = vec![
             Member {
@@ -632,7 +650,7 @@ mod tests {
                 node: NodeId(2),
                 promised: epoch,
                 end: LogEnd::default(),
-                partial: Some(PartialSnapshot { position: end.last, chain: 77, bytes: 4096 }),
+                partial: Some(PartialSnapshot { snapshot, bytes: 4096 }),
                 bolt: vec!["127.0.0.1:7688".into()],
             },
             Message::Refused {

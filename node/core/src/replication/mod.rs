@@ -21,8 +21,10 @@
 //! when its connection ends, when it stays silent, or when it falls too far behind.
 //!
 //! Every message that changes a log travels on one ordered lane. `Ping` and `Pong` may overtake it and
-//! be overtaken: they say that someone is there, and nothing about records. A snapshot travels apart,
-//! and MAIN sends no record on that connection until the replica has acknowledged the snapshot.
+//! be overtaken: they say that someone is there, and nothing about records. A snapshot travels apart
+//! ([`SnapshotStream`]), and MAIN sends no record on that connection until the replica has acknowledged the
+//! snapshot. Welcome says what part of a snapshot the replica keeps from an earlier connection; where
+//! MAIN still has that file, it sends the rest of it.
 //!
 //! What is not here: who becomes MAIN. An operator decides, and `epoch` orders the decisions.
 
@@ -33,14 +35,16 @@ mod main;
 mod message;
 mod replica;
 mod role;
+mod snapshot_stream;
 
 pub use catch_up::{Comparison, SentWindow, compare};
 pub use lag::LagTrack;
 pub use log::Log;
 pub use main::{Link, LinkState, PeerId, ReplicaFailureReason};
 pub use message::{
-    DecodeError, FRAME_BYTES_MAX, Lane, Line, LogEnd, Message, PROTOCOL, PROTOCOL_MIN, PartialSnapshot,
+    DecodeError, FRAME_BYTES_MAX, Lane, Line, LogEnd, Message, PROTOCOL, PROTOCOL_MIN, PROTOCOL_RESUMES,
     RECORD_BYTES_MAX, RefusalReason, record_bytes,
 };
 pub use replica::{Following, Greeting, Refusal, check_append, check_hello};
 pub use role::{fence_epoch, may_reign, next_incarnation, promotion_epoch};
+pub use snapshot_stream::{STREAM_HEAD_BYTES, SnapshotStream};

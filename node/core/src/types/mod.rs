@@ -6,6 +6,7 @@ mod ids;
 mod names;
 mod position;
 mod record;
+mod snapshot;
 mod time;
 mod value;
 
@@ -15,6 +16,7 @@ pub use ids::{EdgeId, EdgeTypeId, LabelId, NodeId, PropertyKeyId, VertexId};
 pub use names::{NameLimit, Names};
 pub use position::{Epoch, History, Lsn, Position};
 pub use record::{CommitRecord, chain_next};
+pub use snapshot::{PartialSnapshot, SnapshotId};
 pub use time::Time;
 pub use value::{
     Date, DateTime, Duration, EnumValue, LocalDateTime, LocalTime, OffsetTime, Path, PathStep, Point, Value,

@@ -65,9 +65,9 @@ impl Files for Memory {
         Ok(self.snapshots.iter().map(|(name, _)| name.clone()).collect())
     }
 
-    fn open_snapshot(&mut self, name: &str) -> Result<Box<dyn Read + '_>, String> {
+    fn open_snapshot(&mut self, name: &str) -> Result<Box<dyn SnapshotSource + '_>, String> {
         let (_, bytes) = self.snapshots.iter().find(|(n, _)| n == name).expect("it was listed");
-        Ok(Box::new(&bytes[..]))
+        Ok(Box::new(Bytes::copy_from_slice(bytes)))
     }
 
     fn segments(&mut self) -> Result<Vec<String>, String> {
@@ -122,7 +122,8 @@ fn payloads(log: &LogWriter, count: usize) -> Vec<Bytes> {
     log.records[..count].iter().map(|r| r.0.payload.clone()).collect()
 }
 
-fn whole(log: &LogWriter, wal_from: u64, replayed: u64) -> Found {
+fn whole(log: &LogWriter, snapshots: &[u64], wal_from: u64, replayed: u64) -> Found {
+    let id = |n: &u64| SnapshotIndex::read(&Bytes::from(log.snapshot(*n))).unwrap().id;
     let (last, _, _, end) = log.records.last().unwrap();
     Found {
         state: state(),
@@ -134,6 +135,7 @@ fn whole(log: &LogWriter, wal_from: u64, replayed: u64) -> Found {
         live: Some((format!("{}.wal", log.segments.len()), *end as u64)),
         tail: None,
         leftover: Vec::new(),
+        snapshots: snapshots.iter().rev().map(id).collect(),
         damaged: Vec::new(),
         replayed,
         decided: None,
@@ -179,7 +181,7 @@ fn every_way_to_the_end_builds_the_same() {
     let log = log();
     for (snapshots, replayed) in [(vec![], 12), (vec![3], 9), (vec![4], 8), (vec![10, 5], 2), (vec![12], 0)] {
         let (found, built) = Memory::new(&log, &snapshots).found();
-        assert_eq!(found, whole(&log, 1, replayed), "{snapshots:?}");
+        assert_eq!(found, whole(&log, &snapshots, 1, replayed), "{snapshots:?}");
         assert_eq!(built, payloads(&log, 12), "{snapshots:?}");
     }
 }
@@ -190,7 +192,7 @@ fn segments_before_the_snapshot_are_not_needed() {
     let mut files = Memory::new(&log, &[6]);
     files.segments.remove(0);
     let (found, built) = files.found();
-    assert_eq!((found, built), (whole(&log, 5, 6), payloads(&log, 12)));
+    assert_eq!((found, built), (whole(&log, &[6], 5, 6), payloads(&log, 12)));
     files.segments.remove(0);
     assert!(matches!(files.error(), RecoveryError::Gap { from: Lsn(7), to: Lsn(8), .. }));
 }
