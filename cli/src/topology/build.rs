@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::duration::show_duration;
 use super::model::*;
 use super::read::{Named, Section};
 use super::report::Report;
@@ -71,6 +72,7 @@ impl<'s> Draft<'s> {
         let empty: &'s Section = &EMPTY;
         let part = |key: &str| file.section(key).unwrap_or(empty);
         let (replication, ports, defaults) = (part("replication"), part("ports"), part("defaults"));
+        let rules = replication_flags(replication);
         let instances = file.named("instances");
         let modes = Modes::new(replication, instances);
         let mut bolt = BoltPorts::new(ports, instances);
@@ -80,7 +82,9 @@ impl<'s> Draft<'s> {
                 let section = &instance.value;
                 let role = section.word("role").and_then(Role::parse);
                 let (image, image_span) = image(&[section, defaults, file], instance.span);
-                let flags = [defaults, section].map(|s| s.scalars("flags"));
+                // Any of the nodes may become MAIN, so all of them get the rules.
+                let rules = if image == Image::BuiltIn { &rules[..] } else { &[] };
+                let flags = [rules, defaults.scalars("flags"), section.scalars("flags")];
                 NodeDraft {
                     name: &instance.name,
                     span: instance.span,
@@ -99,7 +103,7 @@ impl<'s> Draft<'s> {
                     image,
                     image_span,
                     flags: merge(flags, |name| name.replace('_', "-")),
-                    env: merge([defaults, section].map(|s| s.scalars("env")), str::to_owned),
+                    env: merge([defaults.scalars("env"), section.scalars("env")], str::to_owned),
                     memory_bytes: section.size("memory").or_else(|| defaults.size("memory")),
                     nano_cpus: section.cpus("cpus").or_else(|| defaults.cpus("cpus")),
                     priority: section.priority("priority").unwrap_or(Instance::PRIORITY),
@@ -255,8 +259,36 @@ fn image(sections: &[&Section], node: Span) -> (Image, Span) {
     }
 }
 
-/// Joins what all nodes get with what one node gets; the node wins.
-fn merge(parts: [&[Named<String>]; 2], name: impl Fn(&str) -> String) -> BTreeMap<String, (String, Span)> {
+/// Keys of `replication` that the built-in image takes as flags, each with its flag.
+pub(super) const REPLICATION_FLAGS: [(&str, &str); 7] = [
+    ("sync_policy", "replication-sync-policy"),
+    ("sync_min_acks", "replication-sync-min-acks"),
+    ("sync_timeout", "replication-sync-timeout"),
+    ("in_doubt", "replication-in-doubt"),
+    ("main_lease", "main-lease"),
+    ("main_confirm", "main-confirm"),
+    ("auto_rewind", "auto-rewind"),
+];
+
+fn replication_flags(replication: &Section) -> Vec<Named<String>> {
+    let value = |key: &str| {
+        let word = replication.word(key).map(str::to_owned);
+        word.or_else(|| replication.priority(key).map(|n| n.to_string()))
+            .or_else(|| replication.duration(key).map(show_duration))
+            .or_else(|| replication.flag(key).map(|yes| yes.to_string()))
+    };
+    let flag = |(key, name): &(&str, &str)| {
+        let span = replication.span(key)?;
+        Some(Named { name: (*name).to_owned(), span, value: value(key)? })
+    };
+    REPLICATION_FLAGS.iter().filter_map(flag).collect()
+}
+
+/// Joins what all nodes get with what one node gets; what comes later wins.
+fn merge<const N: usize>(
+    parts: [&[Named<String>]; N],
+    name: impl Fn(&str) -> String,
+) -> BTreeMap<String, (String, Span)> {
     let all = parts.into_iter().flatten();
     all.map(|scalar| (name(&scalar.name), (scalar.value.clone(), scalar.span))).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use super::build::{Draft, NodeDraft};
+use super::build::{Draft, NodeDraft, REPLICATION_FLAGS};
 use super::duration::show_size;
 use super::model::{Addressing, BoltPort, Image, Mode, Role, Runtime, Subnet};
 use super::report::{Report, nearest};
@@ -34,6 +34,7 @@ pub(super) fn check(draft: &Draft<'_>, report: &mut Report<'_>) {
     modes(draft, report);
     registrations(draft, report);
     replication_ports(draft, report);
+    replication_rules(draft, report);
     bolt_ports(draft, report);
     addresses(draft, report);
     images(draft, report);
@@ -214,6 +215,21 @@ fn registrations(draft: &Draft<'_>, report: &mut Report<'_>) {
             let help = "every node has a name of its own, MAIN too: it is a replica after a promotion";
             report.error("MG016", node.at("register_as"), what).help.push(help.into());
             report.also(first.at("register_as"));
+        }
+    }
+}
+
+/// MG025: rules of replication that only the built-in image knows.
+fn replication_rules(draft: &Draft<'_>, report: &mut Report<'_>) {
+    let Some(replication) = draft.file.section("replication") else { return };
+    if draft.nodes.iter().all(|node| node.image == Image::BuiltIn) {
+        return;
+    }
+    for (key, _) in REPLICATION_FLAGS {
+        if let Some(span) = replication.key_span(key) {
+            let what =
+                format!("`replication.{key}` is a rule of the built-in image, and not all nodes have that");
+            report.error("MG025", span, what).help.push("remove it, or remove `image`".into());
         }
     }
 }

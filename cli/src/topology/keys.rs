@@ -100,6 +100,37 @@ static REPLICATION: Table = Table {
     keys: &[
         key("port", Shape::Port, "Where replicas listen for MAIN. Default: 10000."),
         key("mode", Shape::Words(Mode::WORDS), "Mode of replicas that name none. Default: SYNC."),
+        key(
+            "sync_policy",
+            Shape::Words(&["degrade", "block", "reject"]),
+            "A commit that too few SYNC replicas can confirm: degrade commits with a warning; block waits; reject refuses.",
+        ),
+        key(
+            "sync_min_acks",
+            Shape::Priority,
+            "SYNC replicas that must confirm a commit. Default: all of them.",
+        ),
+        key("sync_timeout", Shape::Duration, "Longest wait for a replica that says nothing. Default: 10s."),
+        key(
+            "in_doubt",
+            Shape::Words(&["report", "wait"]),
+            "A STRICT_SYNC commit in doubt: report says so at once; wait waits for the outcome.",
+        ),
+        key(
+            "main_lease",
+            Shape::Duration,
+            "A MAIN that heard from no majority for that long takes no writes. Default: none.",
+        ),
+        key(
+            "main_confirm",
+            Shape::Words(&["auto", "required"]),
+            "A restarted MAIN whose replicas are silent: auto takes writes; required waits for them, or for an operator.",
+        ),
+        key(
+            "auto_rewind",
+            Shape::Bool,
+            "A diverged replica cuts its log back by itself; the rest is kept aside.",
+        ),
     ],
     later: &["check_frequency", "query_timeout"],
 };

@@ -20,12 +20,28 @@ pub fn notes(topology: &Topology) -> Vec<String> {
         ));
     }
     if !sync.is_empty() {
+        let flag = |name: &str| topology.main().flags.get(name).map(String::as_str);
+        let needed = flag("replication-sync-min-acks").and_then(|k| k.parse().ok()).filter(|k| *k > 0);
+        let needed = needed.map_or(sync.len(), |k: usize| k.min(sync.len()));
         notes.push(format!(
-            "{} {} SYNC: a write is acknowledged when {} it; while {}, writes go on and rest on the others",
+            "{} {} SYNC: a write is acknowledged when {} it; while {}, {}",
             list(&sync),
             is(&sync),
-            if sync.len() == 1 { "it has" } else { "all of them have" },
-            if sync.len() == 1 { "it is away" } else { "one is away" },
+            match (sync.len(), needed) {
+                (1, _) => "it has".to_owned(),
+                (all, needed) if needed == all => "all of them have".to_owned(),
+                (_, needed) => format!("{needed} of them have"),
+            },
+            match (sync.len(), needed) {
+                (1, _) => "it is away",
+                (all, needed) if needed == all => "one is away",
+                _ => "too few are there",
+            },
+            match flag("replication-sync-policy") {
+                Some("block") => "writes wait",
+                Some("reject") => "writes are refused",
+                _ => "writes go on and rest on the others",
+            },
         ));
     }
     if sync.is_empty() && strict.is_empty() && !loose.is_empty() {
