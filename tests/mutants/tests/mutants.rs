@@ -5,7 +5,7 @@ use std::io::Write;
 
 /// Where code that a run depends on was changed since the seeds were recorded, the recorded one may lead
 /// elsewhere. Then so many others are tried.
-const OTHER_SEEDS: u64 = 200;
+const OTHER_SEEDS: u64 = 1_000;
 
 /// Returns the line of the summary, or what is wrong.
 fn check(shop: &Workshop, mutant: &Mutant, record: &Record) -> Result<String, String> {
