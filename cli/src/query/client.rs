@@ -306,7 +306,7 @@ impl Client {
 
     fn refusal(&mut self, kind: RequestKind, response: Response) -> QueryError {
         match response {
-            Response::Failure { code, message } => QueryError::Server { code, message },
+            Response::Failure { code, message, .. } => QueryError::Server { code, message },
             other => {
                 self.broken = true;
                 let what = format!("{other:?} to {}", kind.name());
@@ -484,7 +484,7 @@ mod tests {
 
     fn failure() -> Response {
         let code = "Memgraph.TransientError.MemgraphError.MemgraphError".into();
-        Response::Failure { code, message: "not now".into() }
+        Response::Failure { code, message: "not now".into(), position: None }
     }
 
     const SECOND: Duration = Duration::from_secs(1);

@@ -68,7 +68,12 @@ pub enum RequestKind {
 pub enum Response {
     Success(Map),
     Record(Vec<PackValue>),
-    Failure { code: String, message: String },
+    /// `position` names the commit where the failure is about one that may stand, or does.
+    Failure {
+        code: String,
+        message: String,
+        position: Option<String>,
+    },
     Ignored,
 }
 
@@ -351,6 +356,7 @@ impl Response {
                 Response::Failure {
                     code: text(&metadata, "code")?.unwrap_or_default(),
                     message: text(&metadata, "message")?.unwrap_or_default(),
+                    position: text(&metadata, "position")?,
                 }
             }
             (tag, fields) => return Err(DecodeError::UnknownMessage { tag, fields }),
@@ -370,9 +376,13 @@ impl Response {
                 Response::record_header(e, values.len())?;
                 values.iter().try_for_each(|v| e.value(v))
             }
-            Response::Failure { code, message } => {
+            Response::Failure { code, message, position } => {
                 e.structure_header(0x7F, 1);
-                e.map(&Map::new().with("code", code.as_str()).with("message", message.as_str()))
+                let mut metadata = Map::new().with("code", code.as_str()).with("message", message.as_str());
+                if let Some(position) = position {
+                    metadata = metadata.with("position", position.as_str());
+                }
+                e.map(&metadata)
             }
             Response::Ignored => {
                 e.structure_header(0x7E, 0);
@@ -615,7 +625,7 @@ mod tests {
             Response::Success(Map::new().with("fields", vec![PackValue::from("a")])),
             Response::Record(vec![PackValue::Int(1), PackValue::Null]),
             Response::Ignored,
-            Response::Failure { code: "Memgraph.ClientError".into(), message: "no".into() },
+            Response::Failure { code: "Memgraph.ClientError".into(), message: "no".into(), position: None },
         ] {
             let mut line = Vec::new();
             response.write(&mut line, Version::V5_4).unwrap();

@@ -291,7 +291,11 @@ impl Writer {
 
     /// Adds a FAILURE.
     pub(super) fn failure(&mut self, failure: &Failure) -> Result<(), mgbolt::EncodeError> {
-        self.send(&Response::Failure { code: failure.code.to_owned(), message: failure.message.clone() })
+        self.send(&Response::Failure {
+            code: failure.code.to_owned(),
+            message: failure.message.clone(),
+            position: failure.position.map(|position| position.to_string()),
+        })
     }
 
     /// Sends what is ready.

@@ -617,9 +617,7 @@ impl<C: Core> Session<C> {
                     SyncFailureReport::Notification => {
                         Ok((bookmark(position), vec![Notification::warning("SyncReplicationFailure", text)]))
                     }
-                    SyncFailureReport::Error => {
-                        Err(Failure::client(format!("Replication Exception: {text}")).into())
-                    }
+                    SyncFailureReport::Error => Err(texts::degraded(position, &text).into()),
                 }
             }
             Outcome::Failed(error) => Err(texts::commit_failure(error).into()),

@@ -153,7 +153,7 @@ impl Answer {
 
     fn failure(self) -> (String, String) {
         match self.end {
-            Response::Failure { code, message } => (code, message),
+            Response::Failure { code, message, .. } => (code, message),
             other => panic!("{other:?}"),
         }
     }
@@ -519,18 +519,21 @@ async fn each_outcome_of_a_commit_has_its_answer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_degraded_commit_is_an_error_where_that_was_asked_for() {
-    let server = start_with(BoltConfig { sync_failure_report: SyncFailureReport::Error, ..config() });
-    *server.fake.0.outcome.lock() = Some(missing);
+    let report = SyncFailureReport::Error;
+    let server = start_with(BoltConfig { sync_failure_report: report, ..config() });
     let mut client = Client::connect(&server).await;
-    let (code, message) = client.run("CREATE INDEX ON :A").await.failure();
-    assert_eq!(code, CLIENT_ERROR);
+    *server.fake.0.outcome.lock() = Some(missing);
+    let Response::Failure { code, message, position } = client.run("CREATE INDEX ON :A").await.end else {
+        panic!("it is told as a failure")
+    };
+    // Its code and its position tell it from a commit that did not happen.
+    assert_eq!(code, "Memgraph.ClientError.Transaction.Degraded");
     assert!(
-        message.starts_with("Replication Exception: Failed to replicate to SYNC replica 'r1'")
-            && message.contains("Transaction is still committed on the main instance"),
+        message.starts_with("Replication Exception: Failed to replicate to SYNC replica 'r1'"),
         "{message}"
     );
-    client.reset().await;
-    assert_eq!(client.run("SHOW INDEX INFO").await.rows.len(), 1);
+    assert!(message.contains("Transaction is still committed on the main instance"), "{message}");
+    assert_eq!(position.as_deref(), Some("3.00000000000000aa.1:1"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

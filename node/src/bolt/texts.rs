@@ -14,6 +14,8 @@ use mgnode_core::types::{Position, SyncMode};
 pub(super) struct Failure {
     pub(super) code: &'static str,
     pub(super) message: String,
+    /// The commit that stands, or may stand, all the same.
+    pub(super) position: Option<Position>,
 }
 
 const CLIENT: &str = "Memgraph.ClientError.MemgraphError.MemgraphError";
@@ -22,6 +24,8 @@ const DATABASE: &str = "Memgraph.DatabaseError.MemgraphError.MemgraphError";
 const REQUEST: &str = "Memgraph.ClientError.Request.Invalid";
 const UNAUTHENTICATED: &str = "Memgraph.ClientError.Security.Unauthenticated";
 const SESSION_LIMIT: &str = "Memgraph.ClientError.Statement.SessionLimitReached";
+/// The commit stands; it is told as an error only where that was asked for.
+const DEGRADED: &str = "Memgraph.ClientError.Transaction.Degraded";
 const IN_DOUBT: &str = "Memgraph.ClientError.Transaction.InDoubt";
 const BOOKMARK: &str = "Memgraph.ClientError.Transaction.InvalidBookmark";
 const BOOKMARK_TIMEOUT: &str = "Memgraph.TransientError.Transaction.BookmarkTimeout";
@@ -33,37 +37,41 @@ main instance.";
 pub(super) const CHECK_REPLICAS: &str = "Check the status of the replicas using 'SHOW REPLICAS' query.";
 
 impl Failure {
+    fn with(code: &'static str, message: String) -> Failure {
+        Failure { code, message, position: None }
+    }
+
     /// The client must change something before it tries again.
     pub(super) fn client(message: impl Into<String>) -> Failure {
-        Failure { code: CLIENT, message: message.into() }
+        Failure { code: CLIENT, message: message.into(), position: None }
     }
 
     /// The same may succeed later, and did not happen now.
     pub(super) fn transient(message: impl Into<String>) -> Failure {
-        Failure { code: TRANSIENT, message: message.into() }
+        Failure { code: TRANSIENT, message: message.into(), position: None }
     }
 
     /// A defect of the node.
     pub(super) fn database(message: impl Into<String>) -> Failure {
-        Failure { code: DATABASE, message: message.into() }
+        Failure { code: DATABASE, message: message.into(), position: None }
     }
 
     /// The client does not keep to the protocol.
     pub(super) fn request(message: impl Into<String>) -> Failure {
-        Failure { code: REQUEST, message: message.into() }
+        Failure { code: REQUEST, message: message.into(), position: None }
     }
 
     pub(super) fn unauthenticated() -> Failure {
-        Failure { code: UNAUTHENTICATED, message: "Authentication failure".into() }
+        Failure { code: UNAUTHENTICATED, message: "Authentication failure".into(), position: None }
     }
 
     pub(super) fn session_limit(limit: usize) -> Failure {
         let message = format!("This node serves at most {limit} sessions at once; try again later.");
-        Failure { code: SESSION_LIMIT, message }
+        Failure::with(SESSION_LIMIT, message)
     }
 
     pub(super) fn bad_bookmark(bookmark: &str) -> Failure {
-        Failure { code: BOOKMARK, message: format!("`{bookmark}` is no bookmark of this cluster.") }
+        Failure::with(BOOKMARK, format!("`{bookmark}` is no bookmark of this cluster."))
     }
 
     pub(super) fn bookmark_lost(position: Position) -> Failure {
@@ -71,14 +79,14 @@ impl Failure {
             "BookmarkLost: the transaction of bookmark `{position}` is not part of this node's history and never will \
              be. It was lost in a failover; read what stands now and decide anew."
         );
-        Failure { code: BOOKMARK, message }
+        Failure::with(BOOKMARK, message)
     }
 
     pub(super) fn bookmark_late(position: Position, waited: std::time::Duration) -> Failure {
         let message = format!(
             "This node has not yet applied the transaction of bookmark `{position}` after {waited:?}."
         );
-        Failure { code: BOOKMARK_TIMEOUT, message }
+        Failure::with(BOOKMARK_TIMEOUT, message)
     }
 
     pub(super) fn timed_out() -> Failure {
@@ -176,7 +184,15 @@ pub(super) fn in_doubt(position: Position, failed: &[ReplicaFailure]) -> Failure
              everywhere.{because} Ask for it with SHOW TRANSACTION OUTCOME \"{position}\" before you run it again."
         )
     };
-    Failure { code: IN_DOUBT, message }
+    let position = Some(position).filter(|position| *position != Position::default());
+    Failure { code: IN_DOUBT, message, position }
+}
+
+/// The transaction stands, and SYNC replicas lack it: the form of an error, as Memgraph had it up to 3.12.
+/// Never transient, for the same reason.
+pub(super) fn degraded(position: Position, text: &str) -> Failure {
+    let message = format!("Replication Exception: {text}");
+    Failure { code: DEGRADED, message, position: Some(position) }
 }
 
 /// Which replicas did not confirm a commit, why, and what that means.
