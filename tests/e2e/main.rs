@@ -7,6 +7,7 @@ mod chaos;
 mod clients;
 mod cluster;
 mod crash;
+mod damage;
 mod formats;
 mod guide;
 mod nodes;
@@ -69,6 +70,7 @@ fn main() -> ExitCode {
         guide::tests(),
         nodes::tests(),
         formats::tests(),
+        damage::tests(),
         refusals::tests(),
         chaos::tests(),
         clients::tests(),

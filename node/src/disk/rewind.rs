@@ -87,8 +87,13 @@ fn keep_tail(directory: &Directory, to: Position, base: &Recovered) -> Result<()
         })
         .find(|path| !path.exists())
         .expect("numbers do not end");
-    let header =
-        SegmentHeader { node: base.state.node, sequence: 1, first: to.lsn.next(), chain: base.chain };
+    let header = SegmentHeader {
+        node: base.state.node,
+        sequence: 1,
+        first: to.lsn.next(),
+        chain: base.chain,
+        bytes: 0,
+    };
     let fail = |e: std::io::Error| DiskError::from_io("write", &path, &e);
     let mut file = File::options().create_new(true).write(true).open(&path).map_err(fail)?;
     file.write_all(&header.encode()).map_err(fail)?;
@@ -224,7 +229,11 @@ impl Files for UpTo<'_> {
         let after = found.into_iter().find(|(logged, _)| logged.record.lsn > self.to);
         Ok(match after {
             Some((_, offset)) => {
-                bytes.slice(..usize::try_from(offset).unwrap_or(bytes.len()).min(bytes.len()))
+                // As long as its header says, and not written from there on.
+                let end = usize::try_from(offset).unwrap_or(bytes.len()).min(bytes.len());
+                let mut until = bytes[..end].to_vec();
+                until.resize(bytes.len(), 0);
+                until.into()
             }
             None => bytes,
         })

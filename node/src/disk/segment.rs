@@ -2,7 +2,7 @@
 
 use super::DiskError;
 use super::directory::{Directory, remove, sync_folder};
-use mgnode_core::durability::SegmentHeader;
+use mgnode_core::durability::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use mgnode_core::engine::Input;
 use mgnode_core::types::Lsn;
 use parking_lot::Mutex;
@@ -43,10 +43,7 @@ impl Segment {
         let fail = |e: io::Error| DiskError::from_io("open", &path, &e);
         let file = OpenOptions::new().read(true).write(true).open(&path).map_err(fail)?;
         let mut head = Vec::new();
-        (&file)
-            .take(mgnode_core::durability::SEGMENT_HEADER_BYTES as u64)
-            .read_to_end(&mut head)
-            .map_err(fail)?;
+        (&file).take(SEGMENT_HEADER_BYTES as u64).read_to_end(&mut head).map_err(fail)?;
         let header = SegmentHeader::decode(&head)
             .map_err(|e| DiskError::Unusable { path: path.clone(), reason: e.to_string() })?;
         let length = file.metadata().map_err(fail)?.len();
@@ -127,14 +124,27 @@ pub(super) fn fill(file: &File, from: u64, to: u64) -> io::Result<()> {
 }
 
 /// Wipes what follows the last sound record of the segment that will be written to.
+///
+/// The file is cut and filled up again, so that a crash in between leaves one that ends at a sound
+/// record; its header says meanwhile that the length is not known.
 pub(super) fn wipe(path: &Path, from: u64) -> Result<(), DiskError> {
     let wiped = (|| {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
-        let bytes = file.metadata()?.len();
-        // Cut first: a crash in between leaves a file that ends at a sound record.
+        let mut head = vec![0; SEGMENT_HEADER_BYTES];
+        file.read_exact_at(&mut head, 0)?;
+        let header = SegmentHeader::decode(&head).ok().flatten();
+        let bytes = file.metadata()?.len().max(header.map_or(0, |h| h.bytes));
+        let say_length = |bytes: u64| match header {
+            Some(header) => file.write_all_at(&SegmentHeader { bytes, ..header }.encode(), 0),
+            None => Ok(()),
+        };
+        say_length(0)?;
+        file.sync_all()?;
         file.set_len(from)?;
         file.sync_all()?;
         fill(&file, from, bytes)?;
+        file.sync_all()?;
+        say_length(bytes)?;
         file.sync_all()
     })();
     wiped.map_err(|e| DiskError::from_io("repair", path, &e))

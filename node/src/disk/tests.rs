@@ -199,12 +199,15 @@ fn a_torn_tail_is_wiped_and_the_log_goes_on_in_its_place() {
         .collect();
     let end = starts[5] + frame_bytes(payload(6).len());
     for cut in (starts[3]..=end).step_by(17) {
-        // Both a shorter file and one whose last part was never written. (Every byte: `durability::wal`.)
+        // Both a file whose last part was never written and one whose repair was cut short. (Every byte:
+        // `durability::wal`.)
         for zeroed in [false, true] {
             let mut left = bytes.clone();
             if zeroed {
                 left[cut..].fill(0)
             } else {
+                let header = SegmentHeader::decode(&left).unwrap().unwrap();
+                left[..512].copy_from_slice(&SegmentHeader { bytes: 0, ..header }.encode());
                 left.truncate(cut)
             }
             fs::remove_dir_all(root.path().join("wal")).unwrap();
@@ -445,7 +448,8 @@ fn a_failed_write_is_told_once_and_nothing_is_said_to_be_durable_after() {
     let mut ready = Ready::fresh(directory, Arc::default(), &state("")).unwrap();
     // A segment opened for reading only stands for a disk that refuses.
     let path = ready.directory.segment(1);
-    let mut bytes = SegmentHeader { node: OWN, sequence: 1, first: Lsn(1), chain: 0 }.encode();
+    let mut bytes =
+        SegmentHeader { node: OWN, sequence: 1, first: Lsn(1), chain: 0, bytes: 64 << 10 }.encode();
     bytes.resize(64 << 10, 0);
     fs::write(&path, bytes).unwrap();
     let segment = Arc::new(Segment::new(path.clone(), fs::File::open(&path).unwrap(), Lsn(1), 512));

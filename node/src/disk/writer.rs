@@ -226,8 +226,13 @@ impl<R: Fn(Input)> Writer<R> {
             super::directory::remove(&spare.path)?;
             spare = prepare(&self.directory, spare.sequence, needed.next_multiple_of(4096))?;
         }
-        let header =
-            SegmentHeader { node: self.node, sequence: spare.sequence, first, chain: self.log.chain };
+        let header = SegmentHeader {
+            node: self.node,
+            sequence: spare.sequence,
+            first,
+            chain: self.log.chain,
+            bytes: spare.bytes,
+        };
         write_at(&spare.file, &header.encode(), 0, &spare.path)?;
         let offset = SEGMENT_HEADER_BYTES as u64;
         let segment = Arc::new(Segment::new(spare.path, spare.file, first, offset));

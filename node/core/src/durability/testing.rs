@@ -49,6 +49,7 @@ impl LogWriter {
             sequence: self.segments.len() as u64 + 1,
             first: self.last().next(),
             chain: *self.chains.last().unwrap(),
+            bytes: 0,
         };
         let mut bytes = header.encode();
         self.end = bytes.len();

@@ -7,15 +7,18 @@
 //! | offset | size | field |
 //! |---|---|---|
 //! | 0 | 8 | `89 'M' 'G' 'W' 'A' 'L' 0D 0A` |
-//! | 8 | 4 | version: 1 |
+//! | 8 | 4 | version: 2 |
 //! | 12 | 4 | zero |
 //! | 16 | 8 | node id |
 //! | 24 | 8 | sequence number of the segment, rising by 1 |
 //! | 32 | 8 | LSN of its first record |
 //! | 40 | 8 | chain hash before that record |
-//! | 48 | 12 | zero |
+//! | 48 | 8 | length of the file; 0: not known, as during a repair |
+//! | 56 | 4 | zero |
 //! | 60 | 4 | CRC-32 of bytes 0 to 59, in this and all later versions |
 //! | 64 | 448 | zero |
+//!
+//! Version 1 has zeroes at 48, and is otherwise the same.
 //!
 //! A header of zeroes is a segment prepared and not yet used. The header is written only after
 //! everything in the segment before is durable, so only the last used segment can end in an
@@ -26,9 +29,11 @@
 //! A write that was cut short leaves what was there before, zeroes, in whole 512-byte sectors, in any
 //! subset of the sectors that were not yet synced. Damage looks different. So at the first place
 //! that holds no sound frame:
+//! - the file is shorter than its header says: it was cut off, which is damage. Its length was durable
+//!   before its first use, so no power cut does that;
 //! - zeroes up to the end of the file: the end, and nothing is missing;
 //! - what is there can come from an unfinished write (some sector of the frame is zero, its last
-//!   byte is zero, or the file ends inside it), and no later record says that this one was durable:
+//!   byte is zero, or a file of unknown length ends inside it), and no later record says that this one was durable:
 //!   a torn tail, to be cut. Nobody was told that it, or anything after it, is durable;
 //! - anything else is corruption, whether sound records follow or not.
 
@@ -41,7 +46,9 @@ use bytes::Bytes;
 pub const SEGMENT_HEADER_BYTES: usize = 512;
 
 const MAGIC: &[u8; 8] = b"\x89MGWAL\r\n";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// Without the length of the file.
+const VERSION_1: u32 = 1;
 const HEADER_FIELDS_BYTES: usize = 64;
 const SECTOR: usize = 512;
 
@@ -53,6 +60,8 @@ pub struct SegmentHeader {
     pub first: Lsn,
     /// Chain hash before the record `first`.
     pub chain: u64,
+    /// Length of the file; 0 where it is not known.
+    pub bytes: u64,
 }
 
 /// Why a file is not a segment that can be read.
@@ -77,6 +86,7 @@ impl SegmentHeader {
         out.put_u64(self.sequence);
         out.put_u64(self.first.0);
         out.put_u64(self.chain);
+        out.put_u64(self.bytes);
         out.resize(HEADER_FIELDS_BYTES - 4, 0);
         let crc = crc32fast::hash(&out);
         out.put_u32(crc);
@@ -97,8 +107,7 @@ impl SegmentHeader {
             return Err(if alike >= 6 { SegmentError::Damaged } else { SegmentError::Foreign });
         }
         if head.len() < SEGMENT_HEADER_BYTES {
-            // The file was cut inside its header: no record can have been durable in it.
-            return Ok(None);
+            return Err(SegmentError::Damaged);
         }
         let (fields, rest) = head.split_at(HEADER_FIELDS_BYTES);
         let (fields, crc) = fields.split_at(HEADER_FIELDS_BYTES - 4);
@@ -117,10 +126,12 @@ impl SegmentHeader {
                 sequence: fields.u64()?,
                 first: Lsn(fields.u64()?),
                 chain: fields.u64()?,
+                bytes: fields.u64()?,
             })
         })();
+        let is_known = |h: &SegmentHeader| version == VERSION || version == VERSION_1 && h.bytes == 0;
         match header {
-            Some(header) if version == VERSION && rest.iter().all(|b| *b == 0) => Ok(Some(header)),
+            Some(header) if is_known(&header) && rest.iter().all(|b| *b == 0) => Ok(Some(header)),
             _ => Err(SegmentError::Damaged),
         }
     }
@@ -218,6 +229,13 @@ impl Scanner {
             Frame::BadBody { header } => Some(header),
             Frame::BadHeader => None,
         };
+        let length = self.bytes.len() as u64;
+        if length < self.header.bytes {
+            let made = self.header.bytes;
+            return Err(corrupt(format!(
+                "the file was cut off: it is {length} bytes long and was made with {made}"
+            )));
+        }
         if self.bytes[self.offset..].iter().all(|b| *b == 0) {
             return Err(SegmentEnd::Clean { offset });
         }
@@ -449,28 +467,56 @@ mod tests {
     #[test]
     fn other_files_and_newer_versions_are_refused_by_name() {
         assert_eq!(SegmentHeader::decode(&[7; 600]), Err(SegmentError::Foreign));
-        let mut newer = SegmentHeader { node: NODE, sequence: 1, first: Lsn(1), chain: 0 }.encode();
-        newer[8] = 2;
+        let mut newer = SegmentHeader { node: NODE, sequence: 1, first: Lsn(1), chain: 0, bytes: 0 }.encode();
+        newer[8] = 3;
         let crc = crc32fast::hash(&newer[..60]);
         newer[60..64].copy_from_slice(&crc.to_le_bytes());
-        assert_eq!(SegmentHeader::decode(&newer), Err(SegmentError::Newer(2)));
+        assert_eq!(SegmentHeader::decode(&newer), Err(SegmentError::Newer(3)));
     }
 
-    /// Files of this version exist: whoever changes these bytes must raise the version and go on
+    /// Files of these versions exist: whoever changes these bytes must raise the version and go on
     /// reading them.
     #[test]
-    fn version_1_is_read_for_ever() {
-        let header = SegmentHeader { node: NodeId(0x0102), sequence: 3, first: Lsn(4), chain: 5 };
-        let bytes = header.encode();
-        let hex: String = bytes[..64].iter().map(|b| format!("{b:02x}")).collect();
-        assert_eq!(
-            hex,
-            concat!(
-                "894d4757414c0d0a010000000000000002010000000000000300000000000000",
-                "04000000000000000500000000000000000000000000000000000000bf133705"
-            )
+    fn versions_1_and_2_are_read_for_ever() {
+        let unhex = |hex: &str| -> Vec<u8> {
+            let byte = |i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap();
+            let mut bytes: Vec<u8> = (0..hex.len()).step_by(2).map(byte).collect();
+            bytes.resize(SEGMENT_HEADER_BYTES, 0);
+            bytes
+        };
+        let mut header =
+            SegmentHeader { node: NodeId(0x0102), sequence: 3, first: Lsn(4), chain: 5, bytes: 0 };
+        let first = concat!(
+            "894d4757414c0d0a010000000000000002010000000000000300000000000000",
+            "04000000000000000500000000000000000000000000000000000000bf133705"
         );
-        assert!(bytes.len() == 512 && bytes[64..].iter().all(|b| *b == 0));
-        assert_eq!(SegmentHeader::decode(&bytes), Ok(Some(header)));
+        assert_eq!(SegmentHeader::decode(&unhex(first)), Ok(Some(header)));
+        header.bytes = 0x10_0000;
+        let second = concat!(
+            "894d4757414c0d0a020000000000000002010000000000000300000000000000",
+            "040000000000000005000000000000000000100000000000000000004096cc98"
+        );
+        assert_eq!(header.encode(), unhex(second));
+        assert_eq!(SegmentHeader::decode(&unhex(second)), Ok(Some(header)));
+    }
+
+    #[test]
+    fn a_file_of_known_length_that_was_cut_off_is_damaged() {
+        let mut log = LogWriter::new();
+        log.batch(1, 4, 100);
+        let mut bytes = log.segments[0].clone();
+        let mut header = SegmentHeader::decode(&bytes).unwrap().unwrap();
+        header.bytes = bytes.len() as u64;
+        bytes[..SEGMENT_HEADER_BYTES].copy_from_slice(&header.encode());
+        assert_eq!(scan(&bytes).0, up_to(4));
+        for cut in SEGMENT_HEADER_BYTES..bytes.len() {
+            let whole = log.records.iter().filter(|r| r.3 <= cut).count();
+            let (found, end) = scan(&bytes[..cut]);
+            assert_eq!(found, up_to(whole), "cut at {cut}");
+            assert!(matches!(end, SegmentEnd::Corrupt { .. }), "cut at {cut}: {end:?}");
+        }
+        for cut in 1..SEGMENT_HEADER_BYTES {
+            assert_eq!(SegmentHeader::decode(&bytes[..cut]), Err(SegmentError::Damaged), "cut at {cut}");
+        }
     }
 }
