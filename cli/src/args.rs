@@ -72,6 +72,10 @@ pub enum Output {
     /// For people.
     #[default]
     Table,
+    /// For people with a wide terminal, or none: no column is left out.
+    Wide,
+    /// Only the names of what is listed, a line each.
+    Name,
     /// For scripts: an envelope with `apiVersion`, `kind`, `cluster`, `ok`, `data`, `warnings`.
     Json,
     /// The same envelope as YAML.
@@ -113,9 +117,22 @@ pub enum Command {
     Up(Up),
     /// Stops and removes the nodes; keeps the data unless --volumes.
     Down(Down),
+    /// Writes a topology to begin with.
+    Init(Init),
+    /// Starts the machines of a cluster, or those named.
+    Start(Start),
+    /// Stops them well, replicas before MAIN; everything stays.
+    Stop(Stop),
+    /// Stops and starts them; with --rolling one after the other, so that writes go on.
+    Restart(Restart),
+    /// Every cluster that runs here.
+    Ls,
     /// Roles, states and addresses of all nodes in one table.
     #[command(visible_alias = "ps")]
     Status(Status),
+    /// Who follows whom, as a tree.
+    #[command(visible_alias = "tree")]
+    Topology(Tree),
     /// The table of replicas as MAIN sees it.
     #[command(visible_alias = "replicas")]
     ShowReplicas(ShowReplicas),
@@ -138,6 +155,16 @@ pub enum Command {
     SetMode(SetMode),
     /// Makes MAIN a REPLICA and leaves the cluster without a MAIN.
     Demote(Demote),
+    /// Watches MAIN, and fails over when it is gone.
+    Supervise(Supervise),
+    /// Tries out under write load what happens when a node dies, and counts what is lost.
+    Drill(Drill),
+    /// Writes with many clients and holds what they were told against what MAIN has.
+    Load(Load),
+    /// Breaks a node on purpose; with --for it is mended by itself, whatever becomes of this command.
+    Chaos(Chaos),
+    /// Mends a node that `chaos` broke.
+    Heal(Heal),
     /// Runs a Cypher query: the argument, a file, or standard input.
     Query(Query),
     /// Compares the graphs of all nodes: one digest per node at one position.
@@ -159,6 +186,8 @@ pub enum Command {
         #[command(subcommand)]
         command: ImageCommand,
     },
+    /// What a code such as MG042 means, and what helps; without one all of them.
+    Explain(Explain),
     /// Versions of mgctl and of the engine.
     Version,
     /// Runs one node in the foreground (mgnode); all arguments are its own.
@@ -278,6 +307,110 @@ pub enum Check {
     Healthy,
     /// Every replica is ready and 0 behind.
     Redundant,
+}
+
+/// What `init` begins with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Preset {
+    /// MAIN, one SYNC and one ASYNC replica.
+    #[default]
+    Quickstart,
+    /// MAIN and two SYNC replicas: one of them may be missing, and no acknowledged write is lost.
+    Ha,
+    /// Every setting that one changes first, written out.
+    Full,
+    /// Memgraph's own image.
+    Memgraph,
+    /// MAIN and one replica at free ports, for tests.
+    Ci,
+}
+
+/// `mgctl init`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Init {
+    /// File to write; without one, or `-`, standard output.
+    #[arg(value_name = "FILE")]
+    pub path: Option<PathBuf>,
+    /// What to begin with.
+    #[arg(long, value_enum, default_value_t, value_name = "PRESET")]
+    pub preset: Preset,
+    /// How many replicas.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=200))]
+    pub replicas: Option<u32>,
+    /// How many of them are SYNC; the others are ASYNC.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=200))]
+    pub sync: Option<u32>,
+    /// Name of the cluster.
+    #[arg(long, value_name = "NAME", default_value = "demo")]
+    pub name: String,
+}
+
+/// `mgctl start`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Start {
+    /// Nodes; all if none is named.
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    #[command(flatten)]
+    pub file: FileFlag,
+    #[command(flatten)]
+    pub verbose: VerboseFlag,
+    #[command(flatten)]
+    pub timeout: TimeoutArg,
+    #[command(flatten)]
+    pub dry_run: DryRunArg,
+}
+
+/// `mgctl stop`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Stop {
+    /// Nodes; all if none is named.
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    #[command(flatten)]
+    pub file: FileFlag,
+    #[command(flatten)]
+    pub verbose: VerboseFlag,
+    #[command(flatten)]
+    pub timeout: TimeoutArg,
+    #[command(flatten)]
+    pub dry_run: DryRunArg,
+}
+
+/// `mgctl restart`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Restart {
+    /// Nodes; all if none is named.
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// One after the other, each 0 behind before the next; MAIN moves away first, by a safe switchover.
+    #[arg(long)]
+    pub rolling: bool,
+    #[command(flatten)]
+    pub file: FileFlag,
+    #[command(flatten)]
+    pub verbose: VerboseFlag,
+    #[command(flatten)]
+    pub timeout: TimeoutArg,
+    #[command(flatten)]
+    pub dry_run: DryRunArg,
+}
+
+/// `mgctl topology`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Tree {
+    #[command(flatten)]
+    pub file: FileArg,
+    #[command(flatten)]
+    pub verbose: VerboseFlag,
+}
+
+/// `mgctl explain`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Explain {
+    /// The code, as MG042 or 42.
+    #[arg(value_name = "CODE")]
+    pub code: Option<String>,
 }
 
 /// `mgctl show-replicas`.
@@ -469,6 +602,220 @@ pub struct Demote {
     pub dry_run: DryRunArg,
 }
 
+/// `mgctl supervise`.
+#[derive(Args, Clone, Debug, Default)]
+#[command(
+    after_help = "A crash is noticed when MAIN's machine has ended and is not started again within 0.4 s, a hang when it has\n\
+    not answered for 2.5 s. Several may run at once: one at a time fails over, and the others see that it is done."
+)]
+pub struct Supervise {
+    #[command(flatten)]
+    pub file: FileArg,
+    /// Fails over, with the same fences as `failover` and never with a loss that it would refuse.
+    #[arg(long)]
+    pub auto_failover: bool,
+    /// Leaves the old MAIN fenced, and does not bring it back as a REPLICA.
+    #[arg(long)]
+    pub no_rejoin: bool,
+    /// Prints a unit for systemd, and ends.
+    #[arg(long)]
+    pub print_unit: bool,
+    #[command(flatten)]
+    pub verbose: VerboseFlag,
+}
+
+/// What a drill tries out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum DrillKind {
+    /// MAIN dies.
+    #[default]
+    Failover,
+    /// MAIN moves.
+    Switchover,
+    /// A replica dies.
+    ReplicaLoss,
+}
+
+impl DrillKind {
+    /// Returns the word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            DrillKind::Failover => "failover",
+            DrillKind::Switchover => "switchover",
+            DrillKind::ReplicaLoss => "replica-loss",
+        }
+    }
+}
+
+/// How a node dies in a drill.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Fault {
+    /// At once, as by `kill -9`.
+    #[default]
+    Kill,
+    /// It freezes.
+    Pause,
+}
+
+impl Fault {
+    /// Returns the word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Fault::Kill => "kill",
+            Fault::Pause => "pause",
+        }
+    }
+}
+
+/// Who writes.
+#[derive(Args, Clone, Debug, Default)]
+pub struct LoadShape {
+    /// Clients that write at the same time.
+    #[arg(long, default_value_t = 8, value_name = "N")]
+    pub clients: u32,
+    /// Writes a second, of all together; without it as many as are answered.
+    #[arg(long, value_name = "N")]
+    pub rate: Option<u32>,
+    /// Keeps the vertices `:MgctlLoad` that were written.
+    #[arg(long)]
+    pub keep: bool,
+}
+
+/// `mgctl drill`.
+#[derive(Args, Clone, Debug, Default)]
+#[command(
+    after_help = "Exit codes: 0 nothing that was acknowledged OK is lost, nothing is there twice, and writes went on; 5 not so."
+)]
+pub struct Drill {
+    /// What to try out.
+    #[arg(value_enum, value_name = "WHAT")]
+    pub kind: DrillKind,
+    /// How the node dies.
+    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
+    pub fault: Fault,
+    /// Replica to lose; else a SYNC one.
+    #[arg(long, value_name = "NAME")]
+    pub node: Option<String>,
+    /// How often.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000), value_name = "N")]
+    pub runs: u32,
+    /// How long each run writes.
+    #[arg(long = "for", value_parser = duration, default_value = "6s", value_name = "TIME")]
+    pub time: Duration,
+    #[command(flatten)]
+    pub load: LoadShape,
+    #[command(flatten)]
+    pub file: FileFlag,
+    #[command(flatten)]
+    pub verbose: VerboseFlag,
+    #[command(flatten)]
+    pub dry_run: DryRunArg,
+}
+
+/// `mgctl load`.
+#[derive(Args, Clone, Debug, Default)]
+#[command(
+    after_help = "Exit codes: 0 what was acknowledged is on MAIN; 5 it is not, or nothing was acknowledged."
+)]
+pub struct Load {
+    #[command(flatten)]
+    pub file: FileArg,
+    /// How long.
+    #[arg(long = "for", value_parser = duration, default_value = "10s", value_name = "TIME")]
+    pub time: Duration,
+    #[command(flatten)]
+    pub load: LoadShape,
+    #[command(flatten)]
+    pub verbose: VerboseFlag,
+    #[command(flatten)]
+    pub dry_run: DryRunArg,
+}
+
+/// What `chaos` does to a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Harm {
+    /// Ends it at once, as by `kill -9`.
+    #[default]
+    Kill,
+    /// Freezes it.
+    Pause,
+    /// Ends it well.
+    Stop,
+    /// Takes it off the cluster's network. Containers only.
+    Partition,
+    /// Ends it well and starts it again.
+    Restart,
+}
+
+impl Harm {
+    /// Returns the word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Harm::Kill => "kill",
+            Harm::Pause => "pause",
+            Harm::Stop => "stop",
+            Harm::Partition => "partition",
+            Harm::Restart => "restart",
+        }
+    }
+
+    /// Returns it as the beginning of a question.
+    pub fn verb(self) -> &'static str {
+        match self {
+            Harm::Kill => "Kill",
+            Harm::Pause => "Freeze",
+            Harm::Stop => "Stop",
+            Harm::Partition => "Take off the network",
+            Harm::Restart => "Restart",
+        }
+    }
+
+    /// Returns what has been done.
+    pub fn done(self) -> &'static str {
+        match self {
+            Harm::Kill => "killed",
+            Harm::Pause => "frozen",
+            Harm::Stop | Harm::Restart => "stopped",
+            Harm::Partition => "off the network",
+        }
+    }
+}
+
+/// `mgctl chaos`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Chaos {
+    /// What to do to it.
+    #[arg(value_enum, value_name = "WHAT")]
+    pub harm: Harm,
+    /// Node.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// How long, as `20s`; then it is mended. Without it, it stays so until `mgctl heal NAME`.
+    #[arg(long = "for", value_parser = duration, value_name = "TIME")]
+    pub time: Option<Duration>,
+    #[command(flatten)]
+    pub file: FileFlag,
+    #[command(flatten)]
+    pub verbose: VerboseFlag,
+    #[command(flatten)]
+    pub dry_run: DryRunArg,
+}
+
+/// `mgctl heal`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Heal {
+    /// Node.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Waits before it mends, and says when it is there.
+    #[arg(long, value_parser = duration, value_name = "TIME", hide = true)]
+    pub after: Option<Duration>,
+    #[command(flatten)]
+    pub file: FileFlag,
+    #[command(flatten)]
+    pub verbose: VerboseFlag,
+}
+
 /// `mgctl query`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Query {
@@ -579,6 +926,13 @@ impl Command {
         match self {
             Command::Up(_) => "up",
             Command::Down(_) => "down",
+            Command::Init(_) => "init",
+            Command::Start(_) => "start",
+            Command::Stop(_) => "stop",
+            Command::Restart(_) => "restart",
+            Command::Ls => "ls",
+            Command::Topology(_) => "topology",
+            Command::Explain(_) => "explain",
             Command::Status(_) => "status",
             Command::ShowReplicas(_) => "show-replicas",
             Command::Register(_) => "register",
@@ -590,6 +944,11 @@ impl Command {
             Command::Repair(_) => "repair",
             Command::SetMode(_) => "set-mode",
             Command::Demote(_) => "demote",
+            Command::Supervise(_) => "supervise",
+            Command::Drill(_) => "drill",
+            Command::Load(_) => "load",
+            Command::Chaos(_) => "chaos",
+            Command::Heal(_) => "heal",
             Command::Query(_) => "query",
             Command::Verify(_) => "verify",
             Command::Logs(_) => "logs",
@@ -619,12 +978,22 @@ impl Command {
             Command::Repair(a) => (a.file.path(), a.verbose.verbose),
             Command::SetMode(a) => (a.file.file.as_ref(), a.verbose.verbose),
             Command::Demote(a) => (a.file.file.as_ref(), a.verbose.verbose),
+            Command::Supervise(a) => (a.file.path(), a.verbose.verbose),
+            Command::Drill(a) => (a.file.file.as_ref(), a.verbose.verbose),
+            Command::Load(a) => (a.file.path(), a.verbose.verbose),
+            Command::Chaos(a) => (a.file.file.as_ref(), a.verbose.verbose),
+            Command::Heal(a) => (a.file.file.as_ref(), a.verbose.verbose),
             Command::Query(a) => (a.file.file.as_ref(), a.verbose.verbose),
             Command::Verify(a) => (a.file.path(), a.verbose.verbose),
             Command::Logs(a) => (a.file.as_ref(), a.verbose.verbose),
             Command::Validate(a) => (a.file.path(), a.verbose.verbose),
             Command::Diff(a) => (a.file.path(), a.verbose.verbose),
             Command::Uri(a) => (a.file.file.as_ref(), a.verbose.verbose),
+            Command::Start(a) => (a.file.file.as_ref(), a.verbose.verbose),
+            Command::Stop(a) => (a.file.file.as_ref(), a.verbose.verbose),
+            Command::Restart(a) => (a.file.file.as_ref(), a.verbose.verbose),
+            Command::Topology(a) => (a.file.path(), a.verbose.verbose),
+            Command::Init(_) | Command::Ls | Command::Explain(_) => (None, 0),
             Command::Schema | Command::Image { .. } | Command::Version | Command::Node { .. } => (None, 0),
         }
     }

@@ -1,13 +1,21 @@
-//! Operating a cluster that something happened to: `failover`, `rejoin`, `reinit`, `repair`, `set-mode`.
+//! Operating a cluster that something happened to: `failover`, `rejoin`, `reinit`, `repair`, `set-mode`; and making
+//! something happen: `drill`, `load`, `chaos`, `supervise`.
 
+use super::clients::script;
 use super::cluster::Cluster;
+use super::crash::Writer;
 use libtest_mimic::Trial;
 use mg_tests::bolt::all_ready;
 use mg_tests::docker::Engine;
 use mg_tests::mgctl::Where;
+use mg_tests::wait;
 use mgbolt::PackValue;
 use serde_json::Value;
-use std::process::Command;
+use std::path::Path;
+use std::process::{Child, Command};
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(90);
 
 pub(crate) fn tests() -> Vec<Trial> {
     vec![
@@ -22,6 +30,36 @@ pub(crate) fn tests() -> Vec<Trial> {
         }),
         super::plain("process_repair_rejoin_reinit_set_mode", || {
             mend(&Cluster::new("t-mend-p", 27840, Where::Process, ""));
+        }),
+        super::docker_and_python("docker_drills_lose_nothing", |_, python| {
+            drills(python, &Cluster::new("t-drill", 27850, Where::Docker, ""));
+        }),
+        super::python("process_drills_lose_nothing", |python| {
+            drills(python, &Cluster::new("t-drill-p", 27860, Where::Process, ""));
+        }),
+        super::docker("docker_start_stop_restart_ls", |engine| {
+            lifecycle(&Cluster::new("t-starts", 27910, Where::Docker, ""), Some(engine));
+        }),
+        super::plain("process_start_stop_restart_ls", || {
+            lifecycle(&Cluster::new("t-starts-p", 27920, Where::Process, ""), None);
+        }),
+        super::docker_and_python("docker_rolling_restart_under_load_loses_nothing", |_, python| {
+            rolling_restart(python, &Cluster::new("t-roll", 27930, Where::Docker, ""));
+        }),
+        super::python("process_rolling_restart_under_load_loses_nothing", |python| {
+            rolling_restart(python, &Cluster::new("t-roll-p", 27940, Where::Process, ""));
+        }),
+        super::docker("docker_chaos_heals_itself", |engine| {
+            chaos(&Cluster::new("t-chaos", 27870, Where::Docker, ""), Some(engine));
+        }),
+        super::plain("process_chaos_heals_itself", || {
+            chaos(&Cluster::new("t-chaos-p", 27880, Where::Process, ""), None);
+        }),
+        super::docker_and_python("docker_supervise_heals_a_killed_and_a_paused_main", |engine, python| {
+            supervise(python, &Cluster::new("t-guard", 27890, Where::Docker, ""), Some(engine));
+        }),
+        super::python("process_supervise_heals_a_killed_and_a_paused_main", |python| {
+            supervise(python, &Cluster::new("t-guard-p", 27900, Where::Process, ""), None);
         }),
     ]
 }
@@ -161,4 +199,235 @@ fn mend(cluster: &Cluster) {
     let rows = mg_tests::bolt::replicas(&mut cluster.bolt(0)).expect("rows");
     assert!(rows.iter().all(|r| r.mode == "sync" && r.status == "ready"), "{rows:?}");
     assert_eq!(json(cluster, &["set-mode", "rep2", "SYNC"])["data"]["changed"], false);
+}
+
+/// Drills, counted twice: by mgctl, and by a client that is not ours and writes at the same time.
+fn drills(python: &Path, cluster: &Cluster) {
+    cluster.up();
+    let bolts = cluster.bolts();
+    let writer = Writer::start(python, &cluster.user.dir, &bolts);
+    writer.wait_for(200, None);
+    for drill in [
+        &["drill", "failover", "--runs", "2", "--for", "3s", "--clients", "4", "--rate", "200", "--yes"][..],
+        &["drill", "switchover", "--runs", "1", "--for", "2s", "--clients", "4", "--yes"],
+        &["drill", "replica-loss", "--runs", "1", "--for", "2s", "--clients", "4", "--yes"],
+    ] {
+        let done = json(cluster, drill);
+        let data = &done["data"];
+        println!("{drill:?}: {}", data["first_write_after_fault"]);
+        assert!(data["writes"]["acknowledged"].as_u64() > Some(0), "{data}");
+        for word in ["lost", "duplicated", "refused_and_there"] {
+            assert_eq!(data["writes"][word], 0, "{data}");
+        }
+        assert!(data["first_write_after_fault"]["p99_ms"].as_f64() > Some(0.0), "{data}");
+    }
+    wait::until("MAIN is home", LIMIT, || match role(cluster, 0) {
+        PackValue::String(word) if word == "main" => Ok(()),
+        other => Err(format!("the first node is {other:?}: the drill has not brought MAIN home")),
+    });
+    let acks = writer.stop();
+    wait::until("every replica is ready", LIMIT, || all_ready(&bolts[0], 2));
+    let args: Vec<String> = std::iter::once(acks.display().to_string()).chain(bolts).collect();
+    print!("{}", script(python, "check_writes.py", &args));
+    // What the drills wrote is gone again.
+    assert_eq!(cluster.bolt(0).value("MATCH (n:MgctlLoad) RETURN count(n);"), PackValue::Int(0));
+
+    let load = json(cluster, &["load", "--for", "1s", "--clients", "2"]);
+    assert_eq!(
+        (&load["data"]["lost"], load["data"]["acknowledged"].as_u64() > Some(0)),
+        (&Value::from(0), true)
+    );
+}
+
+fn is_well(cluster: &Cluster) -> Result<(), String> {
+    let out = cluster.user.run(&["status", &cluster.file, "--check"]);
+    match out.status.success() {
+        true => Ok(()),
+        false => Err(String::from_utf8_lossy(&out.stdout).into_owned()),
+    }
+}
+
+fn chaos(cluster: &Cluster, engine: Option<&Engine>) {
+    cluster.up();
+    let user = &cluster.user;
+    user.fails(8, &["-f", &cluster.file, "chaos", "kill", "rep1"]);
+    let plan = user.ok(&["-f", &cluster.file, "chaos", "pause", "rep1", "--for", "1s", "--dry-run"]);
+    assert!(plan.contains("freeze rep1"), "{plan}");
+    is_well(cluster).expect("a question that nobody answers and a dry run change nothing");
+
+    let mut harms = vec!["kill", "pause", "stop"];
+    if engine.is_some() {
+        harms.push("partition");
+    } else {
+        user.fails(2, &["-f", &cluster.file, "chaos", "partition", "rep1", "--for", "1s", "--yes"]);
+    }
+    for harm in harms {
+        let done = json(cluster, &["chaos", harm, "rep2", "--for", "1s", "--yes"]);
+        assert_eq!(done["data"]["healed"], true, "{done}");
+        wait::until(&format!("all is well after {harm}"), LIMIT, || is_well(cluster));
+    }
+    let done = json(cluster, &["chaos", "restart", "rep1", "--yes"]);
+    assert_eq!(done["data"]["healed"], true, "{done}");
+    wait::until("all is well after a restart", LIMIT, || is_well(cluster));
+
+    // mgctl is killed in the middle: what it broke is mended all the same.
+    let mut child = user
+        .command()
+        .args(["-f", &cluster.file, "chaos", "pause", "rep1", "--for", "10s", "--yes"])
+        .spawn()
+        .expect("mgctl can be started");
+    wait::until("rep1 is frozen", LIMIT, || {
+        let status = user.run(&["status", &cluster.file]);
+        let said = String::from_utf8_lossy(&status.stdout).into_owned();
+        if said.contains("paused") { Ok(()) } else { Err(said) }
+    });
+    assert!(child.try_wait().expect("a child can be asked").is_none(), "it ended before it was killed");
+    child.kill().expect("a child can be killed");
+    child.wait().expect("a killed child can be waited for");
+    wait::until("rep1 is mended without mgctl", LIMIT, || is_well(cluster));
+
+    // Without a time it stays so until somebody mends it.
+    json(cluster, &["chaos", "kill", "rep2", "--yes"]);
+    assert!(is_well(cluster).is_err());
+    json(cluster, &["heal", "rep2"]);
+    wait::until("rep2 is mended by hand", LIMIT, || is_well(cluster));
+}
+
+/// `mgctl supervise`, running; it is killed with the test.
+struct Guard(Child);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // Already gone is fine.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn supervise(python: &Path, cluster: &Cluster, engine: Option<&Engine>) {
+    cluster.up();
+    let user = &cluster.user;
+    let unit = user.ok(&["supervise", &cluster.file, "--print-unit"]);
+    assert!(unit.contains("ExecStart=") && unit.contains("supervise --auto-failover"), "{unit}");
+    let bolts = cluster.bolts();
+    let writer = Writer::start(python, &user.dir, &bolts);
+    // Two of them: one at a time fails over.
+    let mut guards: Vec<Guard> = Vec::new();
+    for number in [1, 2] {
+        let log =
+            std::fs::File::create(user.dir.join(format!("guard{number}"))).expect("the log can be made");
+        let mut command = user.command();
+        command.args(["supervise", &cluster.file, "--auto-failover"]).stderr(log);
+        guards.push(Guard(command.spawn().expect("mgctl can be started")));
+    }
+    let said = || ["guard1", "guard2"].map(|n| std::fs::read_to_string(user.dir.join(n)).unwrap_or_default());
+    wait::until("both watch", LIMIT, || {
+        let said = said();
+        if said.iter().all(|s| s.contains("main is MAIN and watched")) {
+            Ok(())
+        } else {
+            Err(said.join("\n"))
+        }
+    });
+    writer.wait_for(300, Some(&bolts[0]));
+
+    kill(cluster, engine, "main");
+    writer.wait_for(300, Some(&bolts[1]));
+    wait::until("the old MAIN is back as a REPLICA", LIMIT, || {
+        is_well(cluster).map_err(|e| format!("{e}{:?}", said()))
+    });
+    assert_eq!((role(cluster, 0), role(cluster, 1)), (PackValue::from("replica"), PackValue::from("main")));
+
+    match engine {
+        Some(engine) => engine.pause(&cluster.container("rep1")),
+        None => {
+            let status = Command::new("kill").args(["-STOP", &pid(cluster, "rep1")]).status();
+            assert!(status.expect("kill can be started").success());
+        }
+    }
+    wait::until("another node is MAIN, and all follow", LIMIT, || {
+        is_well(cluster).map_err(|e| format!("{e}{:?}", said()))?;
+        match role(cluster, 1) {
+            PackValue::String(word) if word == "replica" => Ok(()),
+            other => Err(format!("rep1 is {other:?}")),
+        }
+    });
+    let before = writer.acknowledged(None);
+    writer.wait_for(before + 300, None);
+    drop(guards);
+    let acks = writer.stop();
+    let done: usize = said().iter().map(|s| s.matches("estimated loss").count()).sum();
+    assert_eq!(done, 2, "each failure was failed over once: {:?}", said());
+    let main = (0..3).find(|i| role(cluster, *i) == PackValue::from("main")).expect("there is a MAIN");
+    wait::until("every replica is ready", LIMIT, || all_ready(&bolts[main], 2));
+    let args: Vec<String> = std::iter::once(acks.display().to_string()).chain(bolts).collect();
+    print!("{}", script(python, "check_writes.py", &args));
+}
+
+fn lifecycle(cluster: &Cluster, engine: Option<&Engine>) {
+    cluster.up();
+    let user = &cluster.user;
+    let bolts = cluster.bolts();
+    let listed: Value = serde_json::from_str(&user.ok(&["ls", "-o", "json"])).expect("JSON");
+    let rows = listed["data"]["clusters"].as_array().expect("a list");
+    let own = rows.iter().find(|r| r["name"] == cluster.name.as_str()).expect("the cluster is listed");
+    assert_eq!((&own["nodes"], &own["running"]), (&Value::from(3), &Value::from(3)));
+    assert!(user.ok(&["ls", "-o", "name"]).lines().any(|l| l == cluster.name));
+    let tree = user.ok(&["topology", &cluster.file]);
+    assert!(tree.contains("main  MAIN") && tree.contains("└─ rep2  ASYNC ready"), "{tree}");
+    assert_eq!(user.ok(&["status", &cluster.file, "-o", "name"]), "main\nrep1\nrep2\n");
+    let yaml = user.ok(&["status", &cluster.file, "-o", "yaml"]);
+    assert!(yaml.contains("apiVersion: mgctl/v1"), "{yaml}");
+    assert!(user.ok(&["status", &cluster.file, "-o", "wide"]).contains("REGISTERED AS"));
+
+    let plan = user.ok(&["-f", &cluster.file, "stop", "--dry-run"]);
+    assert!(plan.contains("stop rep1"), "{plan}");
+    all_ready(&bolts[0], 2).expect("a dry run did something");
+    json(cluster, &["stop", "rep2"]);
+    user.fails(5, &["status", &cluster.file, "--check"]);
+    assert_eq!(json(cluster, &["stop", "rep2"])["data"]["changed"], false);
+    json(cluster, &["start", "rep2"]);
+    wait::until("all is well", LIMIT, || is_well(cluster));
+
+    json(cluster, &["stop"]);
+    if let Some(engine) = engine {
+        assert!(
+            ["main", "rep1", "rep2"].iter().all(|n| !engine.state(&cluster.container(n)).0),
+            "one still runs"
+        );
+    }
+    assert_eq!(json(cluster, &["start"])["data"]["changed"], true);
+    wait::until("all is well", LIMIT, || is_well(cluster));
+    assert_eq!(json(cluster, &["start"])["data"]["changed"], false);
+    assert_eq!(role(cluster, 0), PackValue::from("main"));
+    assert_eq!(cluster.bolt(0).value(TOWNS), PackValue::Int(2));
+    user.fails(4, &["-f", &cluster.file, "restart", "nobody"]);
+    json(cluster, &["restart", "rep1"]);
+    wait::until("all is well", LIMIT, || is_well(cluster));
+}
+
+/// Every node is restarted, and writes go on.
+fn rolling_restart(python: &Path, cluster: &Cluster) {
+    cluster.up();
+    let bolts = cluster.bolts();
+    let writer = Writer::start(python, &cluster.user.dir, &bolts);
+    writer.wait_for(200, Some(&bolts[0]));
+    let started = |cluster: &Cluster| -> Vec<String> {
+        let status = cluster.user.ok(&["status", &cluster.file, "-o", "json"]);
+        let status: Value = serde_json::from_str(&status).expect("JSON");
+        let nodes = status["data"]["instances"].as_array().expect("a list").clone();
+        nodes
+            .iter()
+            .map(|n| n["machine"]["name"].to_string() + &n["machine"]["started"].to_string())
+            .collect()
+    };
+    let before = started(cluster);
+    json(cluster, &["restart", "--rolling"]);
+    assert!(started(cluster).iter().zip(&before).all(|(now, then)| now != then), "one was not restarted");
+    assert_eq!(role(cluster, 1), PackValue::from("main"), "MAIN moved to the SYNC replica");
+    writer.wait_for(200, Some(&bolts[1]));
+    let acks = writer.stop();
+    wait::until("every replica is ready", LIMIT, || all_ready(&bolts[1], 2));
+    let args: Vec<String> = std::iter::once(acks.display().to_string()).chain(bolts).collect();
+    print!("{}", script(python, "check_writes.py", &args));
 }

@@ -283,6 +283,10 @@ impl<R: Runtime, N: Nodes, P: Progress> Execution<'_, R, N, P> {
             | Action::SaveData { .. }
             | Action::FenceMachine(_)
             | Action::UnfenceMachine(_)
+            | Action::KillMachine(_)
+            | Action::PauseMachine(_)
+            | Action::DisconnectMachine(_)
+            | Action::ConnectMachine(_)
             | Action::RemoveNetwork => self.runtime.carry_out(topology, action).await,
             Action::AwaitBolt(instance) => self.await_bolt(instance).await,
             Action::BecomeReplica { instance, port } => {

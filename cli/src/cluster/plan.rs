@@ -88,6 +88,14 @@ pub enum Action {
     Fence { instance: String, epoch: u64, by: String },
     /// Ends a machine at once, keeps it from being started again by itself, and sees that it has ended.
     FenceMachine(String),
+    /// Ends a machine at once, as a crash does.
+    KillMachine(String),
+    /// Freezes it.
+    PauseMachine(String),
+    /// Takes it off the network.
+    DisconnectMachine(String),
+    /// Puts it on the network again, at the address it had.
+    ConnectMachine(String),
     /// Lets a machine that was fenced start by itself again.
     UnfenceMachine(String),
     /// Drops a registration at MAIN.
@@ -138,6 +146,10 @@ impl fmt::Display for Action {
             }
             Action::Fence { instance, epoch, by } => write!(f, "{instance}: {}", fence_query(*epoch, by)),
             Action::FenceMachine(i) => write!(f, "kill {i}, and keep it from starting by itself"),
+            Action::KillMachine(i) => write!(f, "kill {i}"),
+            Action::PauseMachine(i) => write!(f, "freeze {i}"),
+            Action::DisconnectMachine(i) => write!(f, "take {i} off the network"),
+            Action::ConnectMachine(i) => write!(f, "put {i} on the network again"),
             Action::UnfenceMachine(i) => write!(f, "let {i} start by itself again"),
             Action::Drop { main, name } => write!(f, "{main}: {}", drop_query(name)),
             Action::Register { main, instance, name, mode, host, port } => {

@@ -87,6 +87,9 @@ fn sign(action: &Action) -> (&'static str, Tone) {
         | Action::RemoveVolume(_)
         | Action::RemoveNetwork
         | Action::FenceMachine(_)
+        | Action::KillMachine(_)
+        | Action::PauseMachine(_)
+        | Action::DisconnectMachine(_)
         | Action::Drop { .. } => ("-", Tone::Bad),
         Action::StartMachine(_)
         | Action::UnpauseMachine(_)
@@ -95,6 +98,7 @@ fn sign(action: &Action) -> (&'static str, Tone) {
         | Action::Reign { .. }
         | Action::Fence { .. }
         | Action::UnfenceMachine(_)
+        | Action::ConnectMachine(_)
         | Action::Init { .. } => ("~", Tone::Doubtful),
         Action::AwaitBolt(_) | Action::AwaitLevel { .. } | Action::Prove { .. } | Action::AskNodes => {
             (" ", Tone::Dim)

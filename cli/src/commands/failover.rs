@@ -14,7 +14,7 @@ use crate::error::{CliError, Exit, Problem};
 use crate::ui::Ui;
 
 /// How long a failover may wait for the replicas afterwards.
-const TIME_MAX: Duration = Duration::from_secs(60);
+pub(super) const TIME_MAX: Duration = Duration::from_secs(60);
 
 pub(super) async fn run(context: &Context, args: &args::Failover) -> Result<Exit, CliError> {
     let session = Session::open(context).await?;

@@ -1,10 +1,17 @@
 //! One file per verb. A verb gets its arguments and a [`Context`], and ends with an exit code or an error.
 
+mod chaos;
 mod diff;
 mod down;
+mod drill;
+mod explain;
 mod failover;
 mod image;
+mod init;
+mod lifecycle;
+mod load;
 mod logs;
+mod ls;
 mod promote;
 mod query;
 mod rejoin;
@@ -14,6 +21,8 @@ mod schema;
 mod select;
 mod session;
 mod status;
+mod supervise;
+mod tree;
 mod up;
 mod uri;
 mod validate;
@@ -96,6 +105,13 @@ pub async fn run(command: &Command, context: &Context) -> Result<Exit, CliError>
         Command::Version => version::run(context).await,
         Command::Up(args) => up::run(context, args).await,
         Command::Down(args) => down::run(context, args).await,
+        Command::Init(args) => init::run(context, args),
+        Command::Start(args) => lifecycle::start(context, args).await,
+        Command::Stop(args) => lifecycle::stop(context, args).await,
+        Command::Restart(args) => lifecycle::restart(context, args).await,
+        Command::Ls => ls::run(context).await,
+        Command::Topology(args) => tree::run(context, args).await,
+        Command::Explain(args) => explain::run(context, args),
         Command::Status(args) => status::run(context, args).await,
         Command::ShowReplicas(args) => replicas::show(context, args).await,
         Command::Register(args) => replicas::register(context, args).await,
@@ -107,6 +123,11 @@ pub async fn run(command: &Command, context: &Context) -> Result<Exit, CliError>
         Command::Repair(args) => repair::run(context, args).await,
         Command::SetMode(args) => repair::set_mode(context, args).await,
         Command::Demote(args) => promote::demote(context, args).await,
+        Command::Supervise(args) => supervise::run(context, args).await,
+        Command::Drill(args) => drill::run(context, args).await,
+        Command::Load(args) => load::run(context, args).await,
+        Command::Chaos(args) => chaos::run(context, args).await,
+        Command::Heal(args) => chaos::heal(context, args).await,
         Command::Query(args) => query::run(context, args).await,
         Command::Verify(args) => verify::run(context, args).await,
         Command::Logs(args) => logs::run(context, args).await,

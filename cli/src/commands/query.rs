@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::Context;
 use super::session::{Session, mains};
-use crate::args::{Output, Query};
+use crate::args::Query;
 use crate::cluster::{Observed, Target, split_statements};
 use crate::error::{CliError, Exit};
 use crate::query::{Client, Map, PackValue, QueryError, QueryResult, from_json, to_json, to_text};
@@ -46,7 +46,7 @@ pub(super) async fn run(context: &Context, args: &Query) -> Result<Exit, CliErro
             let result = client.run(statement, parameters.clone()).await;
             let result = result.map_err(|e| failed(&session, target, statement, &e))?;
             hash(&mut hasher, &result);
-            if ui.output() == Output::Table {
+            if ui.is_for_people() {
                 show(ui, target, &result, began.elapsed(), targets.len() > 1);
             }
             answers.push(answer(target, statement, &result));
@@ -55,7 +55,7 @@ pub(super) async fn run(context: &Context, args: &Query) -> Result<Exit, CliErro
         client.close().await;
     }
     let same = digests.windows(2).all(|pair| pair[0] == pair[1]);
-    if ui.output() != Output::Table {
+    if !ui.is_for_people() {
         let data = json!({ "answers": answers, "same": same });
         ui.result("QueryResult", Some(session.cluster()), data, &[], |_| String::new());
     } else if targets.len() > 1 {

@@ -122,6 +122,11 @@ impl Session {
         Session { topology, warnings, runtime, nodes, ui, fallback, file, invocation, program }
     }
 
+    /// Waits no longer than this for each answer of a node.
+    pub(super) fn set_patience(&mut self, time_max: Duration) {
+        self.nodes = BoltNodes::within(time_max);
+    }
+
     /// Returns a command on this cluster, as it can be typed.
     pub(super) fn command(&self, rest: &str) -> String {
         format!("{} {rest}", self.invocation)
@@ -410,6 +415,10 @@ fn words(action: &Action, network: &str) -> (&'static str, String) {
         Action::Fence { instance, .. } => ("fence", instance.clone()),
         Action::FenceMachine(i) => ("kill", i.clone()),
         Action::UnfenceMachine(i) => ("unfence", i.clone()),
+        Action::KillMachine(i) => ("kill", i.clone()),
+        Action::PauseMachine(i) => ("pause", i.clone()),
+        Action::DisconnectMachine(i) => ("part", i.clone()),
+        Action::ConnectMachine(i) => ("connect", i.clone()),
         Action::Drop { name, .. } => ("drop", name.clone()),
         Action::Register { name, mode, .. } => ("register", format!("{name} {mode}")),
         Action::AwaitLevel { name, .. } => ("ready", name.clone()),

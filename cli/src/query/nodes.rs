@@ -20,6 +20,11 @@ impl Default for BoltNodes {
 }
 
 impl BoltNodes {
+    /// Returns nodes of which each answer is awaited for this long.
+    pub fn within(time_max: Duration) -> BoltNodes {
+        BoltNodes { time_max, ..BoltNodes::default() }
+    }
+
     /// Connects to a node.
     pub async fn connect(&self, target: &Target, time_max: Duration) -> Result<Client, NodeError> {
         Client::connect(&target.bolt.to_string(), time_max, None).await.map_err(translate)

@@ -10,6 +10,8 @@ use crate::cluster::{Action, Existing, Machine, Runtime};
 use crate::error::CliError;
 use crate::topology::{Image, Topology};
 use docker::Docker;
+use futures_util::StreamExt;
+use futures_util::stream::{self, LocalBoxStream};
 use process::Processes;
 use std::time::Duration;
 
@@ -52,6 +54,14 @@ impl Any {
                 };
                 docker.lock(&topology.name, &image, time_max).await.map(Lock::Docker)
             }
+        }
+    }
+
+    /// Returns a stream that says something whenever something may have changed. Of processes it says nothing.
+    pub fn changes(&self, cluster: &str) -> LocalBoxStream<'_, ()> {
+        match self {
+            Any::Docker(docker) => docker.changes(cluster).chain(stream::pending()).boxed_local(),
+            Any::Process(_) => stream::pending().boxed_local(),
         }
     }
 

@@ -31,6 +31,7 @@ pub use check::{is_cluster_name, is_symbol};
 pub use duration::{parse_duration, show_duration, show_size};
 pub use model::*;
 pub use notes::notes;
+pub use report::nearest;
 pub use resolved::{to_json, to_yaml};
 pub use schema::json_schema;
 

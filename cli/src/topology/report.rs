@@ -100,7 +100,7 @@ impl<'a> Report<'a> {
 }
 
 /// Returns the word of `known` that was probably meant.
-pub(super) fn nearest<'w>(word: &str, known: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
+pub fn nearest<'w>(word: &str, known: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
     let word = word.to_lowercase();
     if word.chars().count() > 64 {
         return None;

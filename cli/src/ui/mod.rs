@@ -91,7 +91,7 @@ impl Ui {
             print_queries: global.print_queries || verbose > 1,
             yes: global.yes,
             ask: !global.no_input && io::stdin().is_terminal() && err_tty,
-            width: table::terminal_width(),
+            width: table::terminal_width().filter(|_| global.output != Output::Wide),
             streams: Mutex::new(Streams {
                 out: Box::new(io::BufWriter::new(io::stdout())),
                 err: Box::new(io::stderr()),
@@ -135,6 +135,11 @@ impl Ui {
     /// Returns the form of the result.
     pub fn output(&self) -> Output {
         self.0.output
+    }
+
+    /// Returns whether the result is a text for people.
+    pub fn is_for_people(&self) -> bool {
+        matches!(self.0.output, Output::Table | Output::Wide)
     }
 
     /// Returns whether the result may be coloured.
@@ -195,7 +200,16 @@ impl Ui {
         warnings: &[Problem],
         text: impl FnOnce(&Ui) -> String,
     ) {
-        if self.0.output == Output::Table {
+        if self.0.output == Output::Name {
+            for warning in warnings {
+                self.problem(warning);
+            }
+            for name in names(&data, cluster) {
+                self.print(&name);
+            }
+            return;
+        }
+        if self.is_for_people() {
             for warning in warnings {
                 self.problem(warning);
             }
@@ -218,13 +232,13 @@ impl Ui {
                 Ok(text) => self.print(&text),
                 Err(error) => self.say(&format!("cannot write YAML: {error}")),
             },
-            Output::Json | Output::Table => self.print(&format!("{value:#}")),
+            Output::Json | Output::Table | Output::Wide | Output::Name => self.print(&format!("{value:#}")),
         }
     }
 
     /// Shows what ended the command. For scripts it is a result too: `ok` is false.
     pub fn error(&self, error: &CliError) {
-        if self.0.output != Output::Table {
+        if matches!(self.0.output, Output::Json | Output::Yaml) {
             let problems: Vec<Value> = error.problems().iter().map(Problem::to_json).collect();
             self.envelope(json!({
                 "apiVersion": "mgctl/v1", "kind": "Error", "cluster": null, "ok": false,
@@ -335,6 +349,23 @@ impl Ui {
             _ => Ok(()),
         }
     }
+}
+
+/// The names of what a result lists: of its list of things with names, else of the one thing, else of the cluster.
+fn names(data: &Value, cluster: Option<&str>) -> Vec<String> {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let lists = data.as_object().into_iter().flat_map(|map| map.values()).filter_map(Value::as_array);
+    for list in lists {
+        let found: Vec<String> = list
+            .iter()
+            .filter_map(|item| ["name", "node", "id"].iter().find_map(|key| item.get(key).and_then(text)))
+            .collect();
+        if !list.is_empty() && found.len() == list.len() {
+            return found;
+        }
+    }
+    let one = ["name", "node", "main", "file"].iter().find_map(|key| data.get(key).and_then(text));
+    one.or_else(|| cluster.map(str::to_owned)).into_iter().collect()
 }
 
 /// Decides about colour. The flag stands over NO_COLOR, that over CLICOLOR_FORCE, that over the terminal.

@@ -30,13 +30,13 @@ use crate::topology::{Image, Instance, Subnet, Topology};
 use bollard::models::{
     ContainerCreateBody, ContainerInspectResponse, ContainerStateStatusEnum, ContainerUpdateBody,
     EndpointIpamConfig, EndpointSettings, HostConfig, HostConfigLogConfig, Ipam, IpamConfig, Mount,
-    MountType, Network, NetworkCreateRequest, NetworkingConfig, PortBinding, RestartPolicy,
-    RestartPolicyNameEnum, VolumeCreateRequest,
+    MountType, Network, NetworkConnectRequest, NetworkCreateRequest, NetworkDisconnectRequest,
+    NetworkingConfig, PortBinding, RestartPolicy, RestartPolicyNameEnum, VolumeCreateRequest,
 };
 use bollard::query_parameters::{
-    CreateContainerOptions, CreateImageOptions, DownloadFromContainerOptions, ImportImageOptions,
-    KillContainerOptions, ListContainersOptions, ListNetworksOptions, ListVolumesOptions, LogsOptions,
-    RemoveContainerOptions, RemoveVolumeOptions, StopContainerOptions,
+    CreateContainerOptions, CreateImageOptions, DownloadFromContainerOptions, EventsOptions,
+    ImportImageOptions, KillContainerOptions, ListContainersOptions, ListNetworksOptions, ListVolumesOptions,
+    LogsOptions, RemoveContainerOptions, RemoveVolumeOptions, StopContainerOptions,
 };
 use engine::{answer, call, call_within};
 use futures_util::future::{join_all, try_join_all};
@@ -87,6 +87,8 @@ pub struct Found {
     pub running: usize,
     /// How many there are.
     pub machines: usize,
+    /// The topology file that it was made from, as it was named then.
+    pub file: Option<String>,
 }
 
 impl Docker {
@@ -203,6 +205,7 @@ impl Docker {
                 cluster: cluster.clone(),
                 running: 0,
                 machines: 0,
+                file: labels.get("dev.mgctl.config-file").cloned(),
             });
             entry.machines += 1;
             let state = container.state.map(|s| s.to_string()).unwrap_or_default();
@@ -512,14 +515,7 @@ impl Docker {
             tmpfs: is_ours.then(|| text(&[("/tmp", "rw,nosuid,nodev,noexec,size=64m")])),
             ..HostConfig::default()
         };
-        let endpoint = EndpointSettings {
-            ipam_config: address.map(|ip| EndpointIpamConfig {
-                ipv4_address: Some(ip.to_string()),
-                ..EndpointIpamConfig::default()
-            }),
-            aliases: Some(vec![instance.name.clone(), format!("{}.{}.mgctl", instance.name, topology.name)]),
-            ..EndpointSettings::default()
-        };
+        let endpoint = endpoint(&topology.name, instance, address);
         Ok(ContainerCreateBody {
             hostname: Some(instance.name.clone()),
             image: Some(image),
@@ -647,6 +643,49 @@ impl Docker {
         }
         file.sync_all().await.map_err(unwritable)?;
         Ok(format!("{} ({bytes} bytes)", path.display()))
+    }
+
+    async fn disconnect(&self, cluster: &str, instance: &str) -> Result<String, CliError> {
+        let name = container_name(cluster, instance);
+        let found = self.own(cluster, instance).await?.ok_or_else(|| gone(cluster, instance))?;
+        let (network_id, network) =
+            self.network(cluster).await?.ok_or_else(|| gone(cluster, "its network"))?;
+        let request = NetworkDisconnectRequest { container: found.id.unwrap_or_default(), force: Some(true) };
+        let doing = format!("take container `{name}` off network `{}`", network.name);
+        call(&doing, self.api.disconnect_network(&network_id, request)).await?;
+        Ok(format!("off {}", network.name))
+    }
+
+    async fn connect_again(&self, topology: &Topology, instance: &Instance) -> Result<String, CliError> {
+        let cluster = &topology.name;
+        let name = container_name(cluster, &instance.name);
+        let found = self.own(cluster, &instance.name).await?.ok_or_else(|| gone(cluster, &instance.name))?;
+        let (network_id, network) =
+            self.network(cluster).await?.ok_or_else(|| gone(cluster, "its network"))?;
+        let address = match topology.addressing {
+            crate::topology::Addressing::Static => static_address(topology, instance, &network)?,
+            _ => instance.ip,
+        };
+        let request = NetworkConnectRequest {
+            container: found.id.unwrap_or_default(),
+            endpoint_config: Some(endpoint(cluster, instance, address)),
+        };
+        let doing = format!("put container `{name}` on network `{}`", network.name);
+        match call(&doing, self.api.connect_network(&network_id, request)).await {
+            Err(error) if error.to_string().contains("already exists in network") => {}
+            other => other?,
+        }
+        Ok(format!("on {}", network.name))
+    }
+
+    /// Returns a stream that says something whenever the engine did something with a container of the cluster.
+    pub fn changes(&self, cluster: &str) -> impl Stream<Item = ()> + use<'_> {
+        let filters = HashMap::from([
+            ("type".to_owned(), vec!["container".to_owned()]),
+            ("label".to_owned(), vec![format!("{CLUSTER}={cluster}")]),
+        ]);
+        let options = EventsOptions { filters: Some(filters), ..EventsOptions::default() };
+        self.api.events(Some(options)).filter_map(|event| async { event.ok().map(|_| ()) })
     }
 
     async fn unfence_machine(&self, cluster: &str, instance: &str) -> Result<String, CliError> {
@@ -800,6 +839,21 @@ impl Runtime for Docker {
             Action::SaveData { instance, path } => self.save_data(cluster, instance, path).await,
             Action::FenceMachine(name) => self.fence_machine(cluster, name).await,
             Action::UnfenceMachine(name) => self.unfence_machine(cluster, name).await,
+            Action::KillMachine(name) => {
+                let found = self.own(cluster, name).await?.ok_or_else(|| gone(cluster, name))?;
+                let options = KillContainerOptions { signal: "SIGKILL".into() };
+                let killed = self.api.kill_container(found.id.as_deref().unwrap_or_default(), Some(options));
+                call(&format!("kill container `{}`", container_name(cluster, name)), killed).await?;
+                Ok("killed".into())
+            }
+            Action::PauseMachine(name) => {
+                let found = self.own(cluster, name).await?.ok_or_else(|| gone(cluster, name))?;
+                let paused = self.api.pause_container(found.id.as_deref().unwrap_or_default());
+                call(&format!("pause container `{}`", container_name(cluster, name)), paused).await?;
+                Ok("frozen".into())
+            }
+            Action::DisconnectMachine(name) => self.disconnect(cluster, name).await,
+            Action::ConnectMachine(name) => self.connect_again(topology, instance(name)?).await,
             Action::RemoveMachine(name) => self.remove_machine(cluster, name).await,
             Action::RemoveVolume(name) => self.remove_volume(cluster, name).await,
             Action::RemoveNetwork => self.remove_network(cluster).await,
@@ -878,6 +932,18 @@ fn split_tag(name: &str) -> (&str, &str) {
     match name.rsplit_once(':') {
         Some((repository, tag)) if !tag.contains('/') => (repository, tag),
         _ => (name, "latest"),
+    }
+}
+
+/// A node's place in its network: its address, and the names by which others find it.
+fn endpoint(cluster: &str, instance: &Instance, address: Option<Ipv4Addr>) -> EndpointSettings {
+    EndpointSettings {
+        ipam_config: address.map(|ip| EndpointIpamConfig {
+            ipv4_address: Some(ip.to_string()),
+            ..EndpointIpamConfig::default()
+        }),
+        aliases: Some(vec![instance.name.clone(), format!("{}.{cluster}.mgctl", instance.name)]),
+        ..EndpointSettings::default()
     }
 }
 

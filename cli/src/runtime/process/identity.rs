@@ -17,6 +17,10 @@ pub(super) enum Signal {
     Terminate,
     /// To end.
     Kill,
+    /// To stand still.
+    Freeze,
+    /// To go on.
+    Continue,
 }
 
 impl Identity {
@@ -41,6 +45,11 @@ impl Identity {
         Identity::of(self.pid).as_ref() == Some(self)
     }
 
+    /// Returns true if it stands still.
+    pub(super) fn is_frozen(&self) -> bool {
+        state(self.pid).is_some_and(|state| state.starts_with('T')) && self.is_alive()
+    }
+
     /// Signals this very process, and no other that has its id now.
     #[cfg(unix)]
     pub(super) fn signal(&self, signal: Signal) -> io::Result<()> {
@@ -50,6 +59,8 @@ impl Identity {
         let signal = match signal {
             Signal::Terminate => rustix::process::Signal::TERM,
             Signal::Kill => rustix::process::Signal::KILL,
+            Signal::Freeze => rustix::process::Signal::STOP,
+            Signal::Continue => rustix::process::Signal::CONT,
         };
         let pid = i32::try_from(self.pid).ok().and_then(rustix::process::Pid::from_raw);
         let pid = pid.ok_or_else(|| io::Error::other("no such process id"))?;
@@ -80,6 +91,19 @@ fn started(pid: u32) -> Option<String> {
     Some(format!("{} {}", fields.nth(18)?, boot.trim()))
 }
 
+#[cfg(target_os = "linux")]
+fn state(pid: u32) -> Option<String> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_whitespace().next().map(str::to_owned)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn state(pid: u32) -> Option<String> {
+    let output =
+        std::process::Command::new("ps").args(["-o", "stat=", "-p", &pid.to_string()]).output().ok()?;
+    String::from_utf8(output.stdout).ok().map(|text| text.trim().to_owned())
+}
+
 #[cfg(not(target_os = "linux"))]
 fn started(pid: u32) -> Option<String> {
     let output = std::process::Command::new("ps")
@@ -104,6 +128,26 @@ mod tests {
         assert!(!before.is_alive());
         // Signalling it reaches nobody: this test goes on.
         before.signal(Signal::Kill).unwrap();
+    }
+
+    #[test]
+    fn a_process_stands_still_and_goes_on() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let identity = Identity::of(child.id()).unwrap();
+        let until = |is_frozen: bool| {
+            let until = std::time::Instant::now() + std::time::Duration::from_secs(5);
+            while identity.is_frozen() != is_frozen {
+                assert!(std::time::Instant::now() < until, "it does not become so: {is_frozen}");
+                std::thread::sleep(std::time::Duration::from_millis(2));
+            }
+        };
+        identity.signal(Signal::Freeze).unwrap();
+        until(true);
+        identity.signal(Signal::Continue).unwrap();
+        until(false);
+        identity.signal(Signal::Kill).unwrap();
+        child.wait().unwrap();
+        assert!(!identity.is_frozen());
     }
 
     #[test]

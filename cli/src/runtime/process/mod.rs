@@ -173,6 +173,7 @@ impl Processes {
                 .map_or_else(|| format!("process of `{instance}`"), |i| format!("process {}", i.pid)),
             state: match (&identity, running) {
                 (None, _) => MachineState::Created,
+                (Some(_), Some(identity)) if identity.is_frozen() => MachineState::Paused,
                 (Some(_), Some(_)) => MachineState::Running,
                 (Some(_), None) => MachineState::Exited { code: None, out_of_memory: false },
             },
@@ -336,6 +337,8 @@ impl Processes {
             return Ok("ended already".into());
         }
         identity.signal(identity::Signal::Terminate).map_err(|e| failed("stop", &folder, &e))?;
+        // One that stands still hears nothing.
+        identity.signal(identity::Signal::Continue).map_err(|e| failed("stop", &folder, &e))?;
         let until = Instant::now() + STOP_GRACE;
         while identity.is_alive() {
             if Instant::now() > until {
@@ -346,6 +349,37 @@ impl Processes {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         Ok("stopped".into())
+    }
+
+    /// Signals a process, and waits until the signal has done what it is for.
+    async fn signal(
+        &self,
+        cluster: &str,
+        instance: &str,
+        signal: identity::Signal,
+        done: &str,
+    ) -> Result<String, CliError> {
+        let folder = self.folder(cluster, instance);
+        let identity = read_text(&folder.join("pid"))?.and_then(|t| Identity::parse(&t));
+        let identity = identity.filter(Identity::is_alive).ok_or_else(|| {
+            CliError::new(Exit::Degraded, format!("`{instance}` does not run")).code("MG070")
+        })?;
+        identity.signal(signal).map_err(|e| failed("signal", &folder, &e))?;
+        let until = Instant::now() + KILL_TIME_MAX;
+        let is_done = || match signal {
+            identity::Signal::Terminate | identity::Signal::Kill => !identity.is_alive(),
+            identity::Signal::Freeze => identity.is_frozen(),
+            identity::Signal::Continue => !identity.is_frozen(),
+        };
+        while !is_done() {
+            if Instant::now() > until {
+                let what =
+                    format!("process {} is not {done} within {}s", identity.pid, KILL_TIME_MAX.as_secs());
+                return Err(CliError::new(Exit::TimedOut, what).code("MG076").thing(format!("`{instance}`")));
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        Ok(done.to_owned())
     }
 
     /// Writes what an ended process's node keeps into a tar file.
@@ -486,7 +520,17 @@ impl Runtime for Processes {
             Action::CreateVolume(name) => self.create_volume(topology, instance(name)?),
             Action::CreateMachine(name) => self.create_machine(topology, instance(name)?),
             Action::StartMachine(name) => self.start(topology, instance(name)?),
-            Action::UnpauseMachine(name) => Ok(format!("`{name}` is never paused by mgctl")),
+            Action::UnpauseMachine(name) => {
+                self.signal(cluster, name, identity::Signal::Continue, "running").await
+            }
+            Action::KillMachine(name) => self.signal(cluster, name, identity::Signal::Kill, "killed").await,
+            Action::PauseMachine(name) => {
+                self.signal(cluster, name, identity::Signal::Freeze, "frozen").await
+            }
+            Action::DisconnectMachine(_) | Action::ConnectMachine(_) => {
+                Err(CliError::new(Exit::Usage, "local processes share one network: they cannot be parted")
+                    .code("MG092"))
+            }
             Action::StopMachine(name) => self.stop(cluster, name).await,
             Action::SaveData { instance, path } => self.save_data(cluster, instance, path),
             Action::FenceMachine(name) => self.fence(cluster, name).await,
