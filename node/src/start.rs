@@ -5,7 +5,7 @@ use crate::config::{Command, Config, ConfigError};
 use crate::disk::{self, Directory, Disk, DiskOptions, Opened};
 use crate::driver::{self, Driver, Handle};
 use crate::log;
-use crate::quic::Quic;
+use crate::quic::{Credentials, Quic};
 use mgnode_core::durability::OnDamage;
 use mgnode_core::engine::{Admin, EngineConfig, Shared};
 use mgnode_core::types::{Names, NodeId, NodeState, Role};
@@ -70,6 +70,10 @@ fn run(config: &Config) -> Result<(), String> {
 
     let directory =
         Directory::open(&config.data_directory, config.lock_timeout).map_err(|e| e.to_string())?;
+    let credentials = match &config.cluster_files {
+        Some(files) => Credentials::cluster(files.clone())?,
+        None => Credentials::own(directory.root())?,
+    };
     let names = Arc::new(Names::default());
     let on_damage = if config.cut_damaged_wal { OnDamage::Cut } else { OnDamage::Refuse };
     let mut opened = disk::open(directory, on_damage, names, fresh_state).map_err(|e| e.to_string())?;
@@ -89,8 +93,13 @@ fn run(config: &Config) -> Result<(), String> {
     let (inputs, queue) = driver::queue();
     let Opened { recovered, ready } = opened;
     let disk = Disk::start(ready, &disk_options(config), inputs.clone()).map_err(|e| e.to_string())?;
-    let quic =
-        Quic::new(runtime.handle().clone(), config.replication_address, inputs.clone(), disk.snapshots())?;
+    let quic = Quic::new(
+        runtime.handle().clone(),
+        config.replication_address,
+        inputs.clone(),
+        disk.snapshots(),
+        credentials,
+    );
     let driver =
         Driver::start((inputs, queue), engine_config(config), recovered, Box::new(disk), Box::new(quic))
             .map_err(|e| format!("cannot start the engine: {e}"))?;

@@ -11,6 +11,7 @@ pub use flags::{FLAGS, Flag, Kind};
 pub use mgnode_core::engine::SyncPolicy;
 pub use parse::ConfigError;
 
+use crate::quic::ClusterFiles;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -62,6 +63,8 @@ pub struct Config {
     pub bolt_sessions_max: usize,
     /// Where the replication port is opened when this node is a REPLICA.
     pub replication_address: IpAddr,
+    /// The cluster's certificates; `None`: a key of the node's own.
+    pub cluster_files: Option<ClusterFiles>,
     pub replication_restore_state_on_startup: bool,
     /// `None`: replicas are not watched.
     pub replica_check_every: Option<Duration>,
@@ -150,6 +153,7 @@ impl Config {
             bolt_server_name: raw.text("bolt-server-name-for-init").to_owned(),
             bolt_sessions_max: raw.count("bolt-sessions-max")?,
             replication_address: raw.address("replication-address")?,
+            cluster_files: cluster_files(raw)?,
             replication_restore_state_on_startup: raw.switch("replication-restore-state-on-startup")?,
             replica_check_every: match raw.number("replication-replica-check-frequency-sec")? {
                 0 => None,
@@ -228,6 +232,23 @@ fn lease(raw: &parse::Raw) -> Result<Option<Duration>, ConfigError> {
         lease if lease.is_zero() => Ok(None),
         lease if lease < LEASE_MIN => Err(raw.bad("main-lease", "at least 1s, or 0 for no lease")),
         lease => Ok(Some(lease)),
+    }
+}
+
+/// Certificate, key and authority are given together, or not at all.
+fn cluster_files(raw: &parse::Raw) -> Result<Option<ClusterFiles>, ConfigError> {
+    let names = ["cluster-cert-file", "cluster-key-file", "cluster-ca-file"];
+    let [certificate, key, authority] = names.map(|name| raw.text(name));
+    match names.iter().find(|name| raw.text(name).is_empty()) {
+        None => Ok(Some(ClusterFiles {
+            certificate: certificate.into(),
+            key: key.into(),
+            authority: authority.into(),
+        })),
+        Some(_) if [certificate, key, authority].iter().all(|path| path.is_empty()) => Ok(None),
+        Some(missing) => Err(ConfigError(format!(
+            "`--{missing}` is missing: `--cluster-cert-file`, `--cluster-key-file` and `--cluster-ca-file` go together"
+        ))),
     }
 }
 

@@ -69,6 +69,14 @@ impl Queue {
             _ => None,
         }
     }
+
+    /// Returns the next input, if it is there already.
+    pub(crate) fn try_input(&self) -> Option<Input> {
+        match self.queue.try_recv() {
+            Ok(Request::Input(input)) => Some(input),
+            _ => None,
+        }
+    }
 }
 
 /// Makes the queue that disk and transport are built with, before the loop runs.
@@ -105,6 +113,7 @@ impl Driver {
             disk,
             transport,
             published,
+            is_pairing_open: false,
             next_token: 0,
             commits: HashMap::new(),
             admins: HashMap::new(),
@@ -142,6 +151,8 @@ struct Turn {
     disk: Box<dyn DiskLane>,
     transport: Box<dyn Transport>,
     published: watch::Sender<Lsn>,
+    /// As last told to the transport.
+    is_pairing_open: bool,
     next_token: u64,
     commits: HashMap<Token, oneshot::Sender<Outcome>>,
     admins: HashMap<Token, oneshot::Sender<Result<AdminAnswer, AdminError>>>,
@@ -249,6 +260,11 @@ impl Turn {
                 Effect::Halt { reason } => halt(&reason),
             }
         }
+        let is_open = self.engine.shared().is_pairing_open();
+        if is_open && !self.is_pairing_open {
+            self.transport.pairing_opened();
+        }
+        self.is_pairing_open = is_open;
         let published = self.engine.shared().graph().published();
         self.published.send_if_modified(|last| std::mem::replace(last, published) != published);
     }

@@ -23,6 +23,9 @@ pub trait Transport: Send {
     /// Opens the replication port, in place of one opened before.
     fn listen(&mut self, port: u16);
 
+    /// Hears that the first MAIN that comes will be obeyed, whoever it is.
+    fn pairing_opened(&mut self);
+
     /// Closes the replication port and every accepted connection.
     fn unlisten(&mut self);
 
@@ -60,6 +63,8 @@ impl Transport for NoTransport {
         let result = Err("this node was started without replication".to_owned());
         self.inputs.send(mgnode_core::engine::Input::Listening { result });
     }
+
+    fn pairing_opened(&mut self) {}
 
     fn unlisten(&mut self) {}
 

@@ -45,17 +45,15 @@ pub(super) fn encode(protocol: u16, message: &Message) -> Bytes {
     Bytes::from(out)
 }
 
-/// Takes the first whole frame off `buffer`, if it is all there.
+/// Takes the first whole frame off `buffer`, if it is all there. One longer than `bytes_max` is refused
+/// as soon as its length is there.
 ///
 /// Memory grows with the bytes that came, not with the length that they claim.
-pub(super) fn take(buffer: &mut BytesMut) -> Result<Option<Bytes>, String> {
+pub(super) fn take(buffer: &mut BytesMut, bytes_max: usize) -> Result<Option<Bytes>, String> {
     let Some(head) = buffer.first_chunk::<LENGTH_BYTES>() else { return Ok(None) };
     let length = u32::from_le_bytes(*head) as usize;
-    if length > replication::FRAME_BYTES_MAX {
-        return Err(format!(
-            "a frame of {length} bytes is over the limit of {}",
-            replication::FRAME_BYTES_MAX
-        ));
+    if length > bytes_max {
+        return Err(format!("a frame of {length} bytes is over the limit of {bytes_max}"));
     }
     if buffer.len() < LENGTH_BYTES + length {
         return Ok(None);
@@ -80,7 +78,7 @@ mod tests {
         let mut got = Vec::new();
         for byte in wire {
             buffer.put_u8(byte);
-            while let Some(frame) = take(&mut buffer).unwrap() {
+            while let Some(frame) = take(&mut buffer, 5).unwrap() {
                 got.push(frame);
             }
         }
@@ -90,6 +88,6 @@ mod tests {
     #[test]
     fn an_oversized_frame_is_refused_from_its_first_bytes() {
         let mut buffer = BytesMut::from(&u32::MAX.to_le_bytes()[..]);
-        assert!(take(&mut buffer).unwrap_err().contains("over the limit"));
+        assert!(take(&mut buffer, replication::FRAME_BYTES_MAX).unwrap_err().contains("over the limit"));
     }
 }

@@ -1,7 +1,8 @@
 //! Replication over QUIC: connections, their streams, and nothing about what is said on them.
 //!
 //! One connection per pair of MAIN and REPLICA, dialled by MAIN. The dialler opens two
-//! bidirectional streams and writes one byte on each to name its lane:
+//! bidirectional streams and writes one byte on each to name its lane; from protocol 2 on the
+//! listener writes one byte on the first, so that the dialler knows that its certificate was taken:
 //!
 //! ```text
 //! 0  control   small messages that must not wait behind bulk
@@ -11,17 +12,35 @@
 //! On both, a message is a frame: length as u32 little-endian, then that many bytes as
 //! `Message::encode` gives them. A snapshot goes on a unidirectional stream of its own, at a lower
 //! priority, as [`SnapshotStream`] says. 0-RTT and migration are off. A name is resolved anew at
-//! each dial.
+//! each dial. Who may connect at all: [`credentials`].
 //!
 //! A connection reports `PeerUp` once, then messages, then `PeerDown` once; a failed dial reports
-//! only `PeerDown`.
+//! only `PeerDown`. `PeerUp` means that both sides have proved who they are.
+//!
+//! **What a stranger can use up**: a handshake takes one of [`HANDSHAKES_MAX`] places for at most
+//! [`CONNECT_TIMEOUT`]; where half of them are taken, an address has to show first that it is real.
+//! There are at most [`ACCEPTED_MAX`] connections with three streams each. Until the engine has
+//! answered a peer with more than a greeting, a frame is at most [`GREETING_BYTES_MAX`] long, no
+//! snapshot is taken in, and no more than [`STRANGER_WINDOW`] waits to be read. Memory grows with the
+//! bytes that came, never with a length that was only claimed.
 
+mod credentials;
 mod frame;
 mod listener;
+mod own_key;
 mod peer;
-mod tls;
+mod platform;
+mod refusal;
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod verify;
 
 use crate::driver::{Inputs, Transport};
+pub use credentials::{ClusterFiles, Credentials};
 use mgnode_core::durability::SnapshotSource;
 use mgnode_core::engine::{Input, PeerId, SnapshotHeader};
 use mgnode_core::replication::{Message, SnapshotStream};
@@ -29,6 +48,7 @@ use mgnode_core::storage::Graph;
 use mgnode_core::types::{PartialSnapshot, SnapshotId};
 use parking_lot::Mutex;
 use peer::PeerHandle;
+pub use platform::{Platform, System};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
@@ -47,6 +67,14 @@ const LINGER: Duration = Duration::from_millis(500);
 const STOP_WAIT: Duration = Duration::from_secs(1);
 /// Most accepted connections at once.
 const ACCEPTED_MAX: usize = 64;
+/// Most handshakes at once, of nodes that have not yet proved who they are.
+const HANDSHAKES_MAX: usize = 16;
+/// Longest frame of a peer that the engine has not yet taken.
+const GREETING_BYTES_MAX: usize = 1 << 20;
+/// Bytes of such a peer, on all its streams together, that may wait to be read.
+const STRANGER_WINDOW: u32 = 2 << 20;
+/// The same for one that it has taken.
+const PEER_WINDOW: u32 = 64 << 20;
 
 /// What the transport needs of the disk.
 pub trait Snapshots: Send + Sync + 'static {
@@ -81,10 +109,10 @@ pub struct Quic {
 }
 
 struct Shared {
-    runtime: tokio::runtime::Handle,
     inputs: Inputs,
     snapshots: Arc<dyn Snapshots>,
-    identity: tls::Identity,
+    credentials: Credentials,
+    platform: Arc<dyn Platform>,
     peers: Mutex<BTreeMap<PeerId, PeerHandle>>,
     /// Accepted connections get odd numbers; the engine gives even ones to those it dials.
     next_accepted: AtomicU64,
@@ -114,24 +142,47 @@ impl Quic {
         address: IpAddr,
         inputs: Inputs,
         snapshots: Arc<dyn Snapshots>,
-    ) -> Result<Quic, String> {
+        credentials: Credentials,
+    ) -> Quic {
+        Quic::on(Arc::new(System::new(runtime)), address, inputs, snapshots, credentials)
+    }
+
+    /// The same on another platform.
+    pub fn on(
+        platform: Arc<dyn Platform>,
+        address: IpAddr,
+        inputs: Inputs,
+        snapshots: Arc<dyn Snapshots>,
+        credentials: Credentials,
+    ) -> Quic {
         let shared = Arc::new(Shared {
-            runtime,
             inputs,
             snapshots,
-            identity: tls::Identity::generate()?,
+            credentials,
+            platform,
             peers: Mutex::default(),
             next_accepted: AtomicU64::new(1),
             open: AtomicUsize::new(0),
         });
         let listener = listener::Control::start(shared.clone(), address);
-        Ok(Quic { shared, listener })
+        Quic { shared, listener }
     }
 }
 
 impl Transport for Quic {
     fn listen(&mut self, port: u16) {
         self.listener.open(port);
+    }
+
+    fn pairing_opened(&mut self) {
+        if self.shared.credentials.is_cluster() {
+            tracing::info!("waits for the first MAIN with a certificate of its cluster");
+        } else {
+            tracing::warn!(
+                "pairing is open: without `--cluster-cert-file` the first MAIN that reaches the replication port is \
+                 obeyed, and its cluster alone from then on; keep that port on a network of the cluster's own"
+            );
+        }
     }
 
     fn unlisten(&mut self) {
@@ -141,7 +192,7 @@ impl Transport for Quic {
     fn dial(&mut self, peer: PeerId, address: String) {
         let (handle, ends) = peer::lanes();
         self.shared.peers.lock().insert(peer, handle);
-        self.shared.runtime.spawn(peer::dial(self.shared.clone(), peer, address, ends));
+        self.shared.platform.spawn(Box::pin(peer::dial(self.shared.clone(), peer, address, ends)));
     }
 
     fn hangup(&mut self, peer: PeerId, reason: String) {
@@ -152,6 +203,9 @@ impl Transport for Quic {
 
     fn send(&mut self, peer: PeerId, message: Message) {
         if let Some(handle) = self.shared.peers.lock().get(&peer) {
+            if !is_greeting(&message) {
+                handle.trust();
+            }
             handle.send(&message);
         }
     }
@@ -175,83 +229,10 @@ impl Transport for Quic {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::driver::{Queue, queue};
-    use mgnode_core::replication::{LogEnd, RefusalReason};
-    use mgnode_core::types::{Epoch, NodeId};
-    use std::net::{Ipv4Addr, UdpSocket};
-
-    struct NoSnapshots;
-
-    impl Snapshots for NoSnapshots {
-        fn open(&self, _: &SnapshotId) -> io::Result<Arc<dyn SnapshotSource + Send>> {
-            Err(io::ErrorKind::Unsupported.into())
-        }
-
-        fn receive(&self, _: SnapshotStream) -> io::Result<Box<dyn IncomingSnapshot>> {
-            Err(io::ErrorKind::Unsupported.into())
-        }
-
-        fn kept(&self) -> Option<PartialSnapshot> {
-            None
-        }
-    }
-
-    fn transport() -> (Quic, Queue) {
-        let (inputs, queue) = queue();
-        let runtime = tokio::runtime::Handle::current();
-        let quic = Quic::new(runtime, Ipv4Addr::LOCALHOST.into(), inputs, Arc::new(NoSnapshots)).unwrap();
-        (quic, queue)
-    }
-
-    fn refused(text: &str) -> Message {
-        let (promised, end) = (Epoch::default(), LogEnd::default());
-        Message::Refused { reason: RefusalReason::Fenced, node: NodeId(2), promised, end, text: text.into() }
-    }
-
-    fn hello() -> Message {
-        let (epoch, end) = (Epoch::default(), LogEnd::default());
-        Message::Hello {
-            protocol: 2,
-            node: NodeId(1),
-            to: NodeId(0),
-            epoch,
-            end,
-            cluster: None,
-            members: Vec::new(),
-        }
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn the_last_word_arrives_before_the_end_of_the_connection() {
-        let (mut replica, at_replica) = transport();
-        let (mut main, at_main) = transport();
-        let port = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-        replica.listen(port);
-        assert!(matches!(at_replica.next_input(), Some(Input::Listening { result: Ok(()) })));
-        for round in 1..=40 {
-            let peer = PeerId(round * 2);
-            main.dial(peer, format!("127.0.0.1:{port}"));
-            assert!(matches!(at_main.next_input(), Some(Input::PeerUp { dialled: true, .. })));
-            main.send(peer, hello());
-            let accepted = loop {
-                match at_replica.next_input() {
-                    Some(Input::Message { peer, message: Message::Hello { .. } }) => break peer,
-                    Some(Input::PeerUp { .. } | Input::PeerDown { .. }) => {}
-                    other => panic!("{other:?}"),
-                }
-            };
-            replica.send(accepted, refused("no"));
-            replica.hangup(accepted, "no".into());
-            match at_main.next_input() {
-                Some(Input::Message { message, .. }) => assert_eq!(message, refused("no"), "round {round}"),
-                other => panic!("round {round}: {other:?}"),
-            }
-            assert!(matches!(at_main.next_input(), Some(Input::PeerDown { .. })), "round {round}");
-        }
-        main.stop();
-        replica.stop();
-    }
+/// Returns true for what the engine says to peers that it has not taken yet.
+fn is_greeting(message: &Message) -> bool {
+    matches!(
+        message,
+        Message::Hello { .. } | Message::Refused { .. } | Message::Ping { .. } | Message::Pong { .. }
+    )
 }

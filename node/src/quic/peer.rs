@@ -1,24 +1,31 @@
 //! One connection, from the dial to its last word.
 
 use super::frame::{self, Lane};
-use super::{CONNECT_TIMEOUT, IDLE_TIMEOUT, KEEP_ALIVE, LINGER, Shared, tls};
+use super::platform::within;
+use super::refusal::explain;
+use super::{
+    CONNECT_TIMEOUT, GREETING_BYTES_MAX, IDLE_TIMEOUT, IncomingSnapshot, KEEP_ALIVE, LINGER, PEER_WINDOW,
+    STRANGER_WINDOW, Shared,
+};
 use bytes::{Bytes, BytesMut};
 use mgnode_core::engine::{Input, PeerId};
-use mgnode_core::replication::{Line, Message, PROTOCOL, PROTOCOL_RESUMES, SnapshotStream};
+use mgnode_core::replication::{FRAME_BYTES_MAX, Line, Message, PROTOCOL, PROTOCOL_RESUMES, SnapshotStream};
 use mgnode_core::types::SnapshotId;
-use quinn::{Connection, Endpoint, RecvStream, SendStream, TransportConfig, VarInt};
+use quinn::{Connection, RecvStream, SendStream, TransportConfig, VarInt};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::sync::{mpsc, oneshot, watch};
 
-/// Bytes gathered into one write where several messages wait.
-const WRITE_BATCH_BYTES: usize = 256 * 1024;
-/// Bytes of one read of a snapshot file.
-const SNAPSHOT_PIECE_BYTES: usize = 256 * 1024;
-/// Pieces of a snapshot that may wait between file and connection.
-const SNAPSHOT_PIECES_MAX: usize = 8;
+/// Bytes gathered into one write where several messages wait, or pieces of a snapshot came.
+const BATCH_BYTES: usize = 256 * 1024;
+/// Most chunks of a snapshot taken from the connection at once.
+const BATCH_CHUNKS: usize = 64;
+/// What a listener says on the control lane once both lanes are open.
+const READY: u8 = 0;
+/// The first protocol in which it says so.
+const READY_SINCE: u16 = 2;
 
 /// A snapshot file to be sent.
 pub(super) struct Outgoing {
@@ -35,6 +42,7 @@ pub(super) struct PeerHandle {
     log: mpsc::UnboundedSender<Bytes>,
     snapshots: mpsc::UnboundedSender<Outgoing>,
     hangup: oneshot::Sender<String>,
+    trusted: watch::Sender<bool>,
 }
 
 /// The other ends of a [`PeerHandle`].
@@ -43,6 +51,7 @@ pub(super) struct Ends {
     log: mpsc::UnboundedReceiver<Bytes>,
     snapshots: mpsc::UnboundedReceiver<Outgoing>,
     hangup: oneshot::Receiver<String>,
+    trusted: watch::Receiver<bool>,
 }
 
 pub(super) fn lanes() -> (PeerHandle, Ends) {
@@ -50,6 +59,7 @@ pub(super) fn lanes() -> (PeerHandle, Ends) {
     let (log_in, log) = mpsc::unbounded_channel();
     let (snapshots_in, snapshots) = mpsc::unbounded_channel();
     let (hangup_in, hangup) = oneshot::channel();
+    let (trusted_in, trusted) = watch::channel(false);
     (
         PeerHandle {
             protocol: PROTOCOL,
@@ -57,8 +67,9 @@ pub(super) fn lanes() -> (PeerHandle, Ends) {
             log: log_in,
             snapshots: snapshots_in,
             hangup: hangup_in,
+            trusted: trusted_in,
         },
-        Ends { control, log, snapshots, hangup },
+        Ends { control, log, snapshots, hangup, trusted },
     )
 }
 
@@ -81,19 +92,26 @@ impl PeerHandle {
         let _ = self.snapshots.send(snapshot);
     }
 
+    /// Lifts the limits that hold for strangers: the engine has taken the peer.
+    pub(super) fn trust(&self) {
+        self.trusted.send_if_modified(|trusted| !std::mem::replace(trusted, true));
+    }
+
     /// Closes the lanes once they are drained, then the connection.
     pub(super) fn hang_up(self, reason: String) {
         let _ = self.hangup.send(reason);
     }
 }
 
-pub(super) fn transport_config() -> Arc<TransportConfig> {
+/// How a connection behaves. Only the side that accepted it lets the other one open streams.
+pub(super) fn transport_config(accepted: bool) -> Arc<TransportConfig> {
     let mut config = TransportConfig::default();
     config.keep_alive_interval(Some(KEEP_ALIVE));
     config.max_idle_timeout(Some(IDLE_TIMEOUT.try_into().expect("a few seconds fit")));
-    config.max_concurrent_bidi_streams(VarInt::from_u32(2));
-    config.max_concurrent_uni_streams(VarInt::from_u32(1));
+    config.max_concurrent_bidi_streams(VarInt::from_u32(if accepted { 2 } else { 0 }));
+    config.max_concurrent_uni_streams(VarInt::from_u32(if accepted { 1 } else { 0 }));
     config.stream_receive_window(VarInt::from_u32(16 << 20));
+    config.receive_window(VarInt::from_u32(STRANGER_WINDOW));
     config.send_window(32 << 20);
     config.datagram_receive_buffer_size(None);
     Arc::new(config)
@@ -102,15 +120,16 @@ pub(super) fn transport_config() -> Arc<TransportConfig> {
 /// Dials `address`, then serves the connection to its end.
 pub(super) async fn dial(shared: Arc<Shared>, peer: PeerId, address: String, mut ends: Ends) {
     let connected = tokio::select! {
-        r = timeout(CONNECT_TIMEOUT, connect(&shared, &address)) => {
-            r.unwrap_or_else(|_| {
+        biased;
+        reason = &mut ends.hangup => Err(reason.unwrap_or_else(|_| "given up".to_owned())),
+        r = within(&*shared.platform, CONNECT_TIMEOUT, connect(&shared, &address)) => {
+            r.unwrap_or_else(|| {
                 Err(format!(
                     "`{address}` did not answer within {} s; only a REPLICA listens on its replication port",
                     CONNECT_TIMEOUT.as_secs()
                 ))
             })
         }
-        reason = &mut ends.hangup => Err(reason.unwrap_or_else(|_| "given up".to_owned())),
     };
     let reason = match connected {
         Ok((connection, streams, line)) => {
@@ -134,7 +153,7 @@ pub(super) struct Streams {
 }
 
 async fn connect(shared: &Shared, address: &str) -> Result<(Connection, Streams, Line), String> {
-    let target = resolve(address).await?;
+    let target = resolve(shared, address).await?;
     // A socket of its own for each connection: it leaves by the interface that leads there.
     let local: IpAddr = match target.ip() {
         IpAddr::V4(ip) if ip.is_loopback() => Ipv4Addr::LOCALHOST.into(),
@@ -142,27 +161,44 @@ async fn connect(shared: &Shared, address: &str) -> Result<(Connection, Streams,
         IpAddr::V6(ip) if ip.is_loopback() => Ipv6Addr::LOCALHOST.into(),
         IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
-    let endpoint =
-        Endpoint::client(SocketAddr::new(local, 0)).map_err(|e| format!("no socket to dial from: {e}"))?;
-    let mut config = quinn::ClientConfig::new(Arc::new(shared.identity.client()?));
-    config.transport_config(transport_config());
+    let endpoint = shared
+        .platform
+        .open(SocketAddr::new(local, 0), None)
+        .map_err(|e| format!("no socket to dial from: {e}"))?;
+    let (crypto, name) = shared.credentials.client()?;
+    let mut config = quinn::ClientConfig::new(Arc::new(crypto));
+    config.transport_config(transport_config(false));
+    let said = |e: &dyn std::fmt::Display| format!("`{address}` ({target}): {e}");
     let connection = endpoint
-        .connect_with(config, target, tls::SERVER_NAME)
+        .connect_with(config, target, &name)
         .map_err(|e| format!("cannot dial `{address}`: {e}"))?
         .await
-        .map_err(|e| format!("`{address}` ({target}): {e}"))?;
-    let said = |e: &dyn std::fmt::Display| format!("`{address}` ({target}): {e}");
-    let control = open(&connection, Lane::Control).await.map_err(|e| said(&e))?;
-    let log = open(&connection, Lane::Log).await.map_err(|e| said(&e))?;
-    let line = Line { protocol: tls::protocol(&connection).map_err(|e| said(&e))?, ..Line::default() };
-    Ok((connection, Streams { control, log }, line))
+        .map_err(|e| said(&explain(&e)))?;
+    let line = shared.credentials.line(&connection).map_err(|e| said(&e))?;
+    let streams = async {
+        let mut control = open(&connection, Lane::Control).await?;
+        let log = open(&connection, Lane::Log).await?;
+        if line.protocol < READY_SINCE {
+            return Ok(Streams { control, log });
+        }
+        // The handshake of this side was over before the other side had judged its certificate.
+        let mut ready = [0];
+        control.1.read_exact(&mut ready).await.map_err(|e| e.to_string())?;
+        match ready {
+            [READY] => Ok(Streams { control, log }),
+            [other] => Err(format!("it answers with {other}, which means nothing here")),
+        }
+    };
+    match streams.await {
+        Ok(streams) => Ok((connection, streams, line)),
+        // Why the connection ended says more than that a stream did.
+        Err(e) => Err(said(&connection.close_reason().map_or(e, |reason| explain(&reason)))),
+    }
 }
 
-async fn resolve(address: &str) -> Result<SocketAddr, String> {
-    let found: Vec<SocketAddr> = tokio::net::lookup_host(address)
-        .await
-        .map_err(|e| format!("cannot resolve `{address}`: {e}"))?
-        .collect();
+async fn resolve(shared: &Shared, address: &str) -> Result<SocketAddr, String> {
+    let found =
+        shared.platform.resolve(address).await.map_err(|e| format!("cannot resolve `{address}`: {e}"))?;
     found
         .iter()
         .find(|a| a.is_ipv4())
@@ -174,12 +210,20 @@ async fn resolve(address: &str) -> Result<SocketAddr, String> {
 async fn open(connection: &Connection, lane: Lane) -> Result<(SendStream, RecvStream), String> {
     let (mut send, recv) = connection.open_bi().await.map_err(|e| e.to_string())?;
     send.write_all(&[lane.byte()]).await.map_err(|e| e.to_string())?;
-    send.set_priority(if lane == Lane::Control { 2 } else { 1 }).map_err(|e| e.to_string())?;
+    send.set_priority(priority(lane)).map_err(|e| e.to_string())?;
     Ok((send, recv))
 }
 
+/// Above that of snapshots, which is below 0.
+fn priority(lane: Lane) -> i32 {
+    match lane {
+        Lane::Control => 2,
+        Lane::Log => 1,
+    }
+}
+
 /// Waits for the two streams that a dialler opens.
-pub(super) async fn accept_streams(connection: &Connection) -> Result<Streams, String> {
+pub(super) async fn accept_streams(connection: &Connection, protocol: u16) -> Result<Streams, String> {
     let (mut control, mut log) = (None, None);
     while control.is_none() || log.is_none() {
         let (send, mut recv) = connection.accept_bi().await.map_err(|e| e.to_string())?;
@@ -194,7 +238,12 @@ pub(super) async fn accept_streams(connection: &Connection) -> Result<Streams, S
             return Err("a lane was opened twice".to_owned());
         }
     }
-    let (Some(control), Some(log)) = (control, log) else { unreachable!("the loop ends with both") };
+    let (Some(mut control), Some(log)) = (control, log) else { unreachable!("the loop ends with both") };
+    if protocol >= READY_SINCE {
+        control.0.write_all(&[READY]).await.map_err(|e| e.to_string())?;
+    }
+    control.0.set_priority(priority(Lane::Control)).map_err(|e| e.to_string())?;
+    log.0.set_priority(priority(Lane::Log)).map_err(|e| e.to_string())?;
     Ok(Streams { control, log })
 }
 
@@ -207,21 +256,28 @@ pub(super) async fn serve(
     streams: Streams,
     ends: Ends,
 ) -> String {
-    let Ends { control, log, mut snapshots, mut hangup } = ends;
+    let Ends { control, log, mut snapshots, mut hangup, trusted } = ends;
     shared.open.fetch_add(1, Ordering::AcqRel);
-    let mut control_out = tokio::spawn(write_lane(streams.control.0, control));
-    let mut log_out = tokio::spawn(write_lane(streams.log.0, log));
+    let control_out = Writer::start(shared, streams.control.0, control);
+    let log_out = Writer::start(shared, streams.log.0, log);
     // A lane that ends says nothing about the other one: there the last word may still be on its way.
     let lanes_in = async {
-        let control_in = read_lane(shared, peer, protocol, Lane::Control, streams.control.1);
-        let log_in = read_lane(shared, peer, protocol, Lane::Log, streams.log.1);
+        let control_in = read_lane(shared, peer, protocol, Lane::Control, streams.control.1, trusted.clone());
+        let log_in = read_lane(shared, peer, protocol, Lane::Log, streams.log.1, trusted.clone());
         match tokio::try_join!(control_in, log_in) {
             Ok(_) => "closed by the other side".to_owned(),
             Err(reason) => reason,
         }
     };
     let has_received = AtomicBool::new(false);
-    let snapshots_in = receive_snapshots(shared, peer, &connection, &has_received);
+    let snapshots_in = async {
+        // The sender is dropped with the handle, and then the hangup comes first.
+        if trusted.clone().wait_for(|trusted| *trusted).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        connection.set_receive_window(VarInt::from_u32(PEER_WINDOW));
+        receive_snapshots(shared, peer, &connection, &has_received).await
+    };
     let snapshots_out = async {
         while let Some(outgoing) = snapshots.recv().await {
             match send_snapshot(shared, &connection, outgoing).await {
@@ -239,7 +295,7 @@ pub(super) async fn serve(
         reason = lanes_in => reason,
         reason = snapshots_in => reason,
         reason = snapshots_out => reason,
-        closed = connection.closed() => closed.to_string(),
+        closed = connection.closed() => explain(&closed),
     };
     // Whatever was on its way in has ended here.
     if has_received.load(Ordering::Relaxed) {
@@ -248,17 +304,36 @@ pub(super) async fn serve(
     // What was sent before goes out first, where the line still allows.
     shared.forget(peer);
     if connection.close_reason().is_none() {
-        let drained = async {
-            let _ = (&mut control_out).await;
-            let _ = (&mut log_out).await;
-        };
-        let _ = timeout(LINGER, drained).await;
+        let drained = async { tokio::join!(control_out.drained, log_out.drained) };
+        let _ = within(&*shared.platform, LINGER, drained).await;
         connection.close(VarInt::from_u32(0), reason.as_bytes());
     }
-    control_out.abort();
-    log_out.abort();
     shared.open.fetch_sub(1, Ordering::AcqRel);
     reason
+}
+
+/// The task that writes a lane. It ends when the lane is drained, or with this.
+struct Writer {
+    drained: oneshot::Receiver<()>,
+    _stop: oneshot::Sender<()>,
+}
+
+impl Writer {
+    fn start(shared: &Shared, stream: SendStream, frames: mpsc::UnboundedReceiver<Bytes>) -> Writer {
+        let (stop_in, stop) = oneshot::channel::<()>();
+        let (drained_in, drained) = oneshot::channel();
+        shared.platform.spawn(Box::pin(async move {
+            tokio::select! {
+                biased;
+                _ = stop => {}
+                () = write_lane(stream, frames) => {
+                    // Nobody waits for it while the connection is served.
+                    let _ = drained_in.send(());
+                }
+            }
+        }));
+        Writer { drained, _stop: stop_in }
+    }
 }
 
 /// Writes frames until the lane is closed and drained, then waits for the other side to have them.
@@ -267,7 +342,7 @@ async fn write_lane(mut stream: SendStream, mut frames: mpsc::UnboundedReceiver<
     while let Some(first) = frames.recv().await {
         let mut bytes = first.len();
         batch.push(first);
-        while bytes < WRITE_BATCH_BYTES {
+        while bytes < BATCH_BYTES {
             let Ok(next) = frames.try_recv() else { break };
             bytes += next.len();
             batch.push(next);
@@ -290,16 +365,18 @@ async fn read_lane(
     protocol: u16,
     lane: Lane,
     mut stream: RecvStream,
+    trusted: watch::Receiver<bool>,
 ) -> Result<(), String> {
     let mut buffer = BytesMut::new();
     loop {
-        match stream.read_chunk(WRITE_BATCH_BYTES, true).await {
+        match stream.read_chunk(BATCH_BYTES, true).await {
             Ok(Some(chunk)) => buffer.extend_from_slice(&chunk.bytes),
             Ok(None) => return Ok(()),
             Err(e) => return Err(e.to_string()),
         }
         loop {
-            let frame = match frame::take(&mut buffer) {
+            let bytes_max = if *trusted.borrow() { FRAME_BYTES_MAX } else { GREETING_BYTES_MAX };
+            let frame = match frame::take(&mut buffer, bytes_max) {
                 Ok(Some(frame)) => frame,
                 Ok(None) => break,
                 Err(e) => return Err(e),
@@ -334,31 +411,48 @@ async fn send_snapshot(
         SnapshotStream::Part { snapshot, offset }.encode(&mut head);
         stream.write_all(&head).await.map_err(ended)?;
     }
-    let (pieces_in, mut pieces) = mpsc::channel::<Bytes>(SNAPSHOT_PIECES_MAX);
+    let (pieces_in, mut pieces) = mpsc::channel::<Bytes>(shared.platform.pieces_max());
     let snapshots = shared.snapshots.clone();
-    let reader = tokio::task::spawn_blocking(move || {
+    let read = run(shared, move || {
         let file = snapshots.open(&snapshot)?;
         let mut at = offset;
         while at < snapshot.bytes {
             let left = usize::try_from(snapshot.bytes - at).unwrap_or(usize::MAX);
-            let piece = file.read_at(at, left.min(SNAPSHOT_PIECE_BYTES))?;
+            let piece = file.read_at(at, left.min(BATCH_BYTES))?;
             at += piece.len() as u64;
             if pieces_in.blocking_send(piece).is_err() {
                 break; // The connection has ended, and says so itself.
             }
         }
-        Ok::<_, std::io::Error>(())
+        Ok(())
     });
     while let Some(piece) = pieces.recv().await {
         stream.write_chunk(piece).await.map_err(ended)?;
     }
-    let read = reader.await.map_err(|e| Unsent::File(e.to_string()))?;
-    if let Err(e) = read {
+    if let Err(e) = read.await {
         // Ended so, and not finished, what was sent is no whole snapshot.
         let _ = stream.reset(VarInt::from_u32(1));
-        return Err(Unsent::File(e.to_string()));
+        return Err(Unsent::File(e));
     }
     stream.finish().map_err(ended)
+}
+
+/// Runs a job that may block and returns what came of it. It begins at once, not when it is waited for.
+fn run<T: Send + 'static>(
+    shared: &Shared,
+    job: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> impl Future<Output = Result<T, String>> {
+    let (done, result) = oneshot::channel();
+    shared.platform.run(Box::new(move || {
+        // Who waited for it may have gone with its connection.
+        let _ = done.send(job());
+    }));
+    async move {
+        match result.await {
+            Ok(result) => result.map_err(|e| e.to_string()),
+            Err(_) => Err("the job ended without a result".to_owned()),
+        }
+    }
 }
 
 /// Takes in snapshots, one after the other, and returns why no more come.
@@ -371,7 +465,7 @@ async fn receive_snapshots(
     loop {
         let stream = match connection.accept_uni().await {
             Ok(stream) => stream,
-            Err(e) => return e.to_string(),
+            Err(e) => return explain(&e),
         };
         has_received.store(true, Ordering::Relaxed);
         if let Err(e) = receive_snapshot(shared, peer, stream).await {
@@ -386,44 +480,55 @@ async fn receive_snapshot(shared: &Arc<Shared>, peer: PeerId, mut stream: RecvSt
         if let Some(read) = SnapshotStream::decode(&first).map_err(|e| e.to_string())? {
             break read;
         }
-        match stream.read_chunk(WRITE_BATCH_BYTES, true).await.map_err(|e| e.to_string())? {
+        match stream.read_chunk(BATCH_BYTES, true).await.map_err(|e| e.to_string())? {
             Some(chunk) => first.extend_from_slice(&chunk.bytes),
             None => return Err("it ends inside its head".to_owned()),
         }
     };
     let first = first.freeze().slice(head_bytes..);
-    let (pieces_in, mut pieces) = mpsc::channel::<Bytes>(SNAPSHOT_PIECES_MAX);
     let snapshots = shared.snapshots.clone();
-    let writer = tokio::task::spawn_blocking(move || {
+    let mut incoming: Box<dyn IncomingSnapshot> = run(shared, move || {
         let mut incoming = snapshots.receive(announced)?;
         incoming.write(&first)?;
-        while let Some(piece) = pieces.blocking_recv() {
-            incoming.write(&piece)?;
+        Ok(incoming)
+    })
+    .await?;
+    loop {
+        let (batch, is_whole) = read_batch(&mut stream).await?;
+        if !batch.is_empty() {
+            incoming = run(shared, move || {
+                batch.iter().try_for_each(|piece| incoming.write(piece))?;
+                Ok(incoming)
+            })
+            .await?;
         }
-        Ok::<_, std::io::Error>(incoming)
-    });
-    let ended = loop {
-        match stream.read_chunk(WRITE_BATCH_BYTES, true).await {
-            Ok(Some(chunk)) => {
-                if pieces_in.send(chunk.bytes).await.is_err() {
-                    break Ok(()); // The writer has failed and says why below.
-                }
-            }
-            Ok(None) => break Ok(()),
-            Err(e) => break Err(e.to_string()),
+        if is_whole {
+            break;
         }
-    };
-    drop(pieces_in);
-    let mut incoming = writer.await.map_err(|e| e.to_string())?.map_err(|e| e.to_string())?;
-    ended?;
+    }
     shared.emit(Input::PartialKept { partial: shared.snapshots.kept() });
-    let loaded = tokio::task::spawn_blocking(move || incoming.load().map(|loaded| (incoming, loaded)));
     let (incoming, (snapshot, header, graph)) =
-        loaded.await.map_err(|e| e.to_string())?.map_err(|e| e.to_string())?;
+        run(shared, move || incoming.load().map(|loaded| (incoming, loaded))).await?;
     // Only now, with the connection still there: the engine takes nothing from one that has ended, and
     // then the file must stay what is kept.
     incoming.hand_over().map_err(|e| e.to_string())?;
     shared.emit(Input::PartialKept { partial: shared.snapshots.kept() });
     shared.emit(Input::SnapshotReceived { peer, snapshot, header, graph });
     Ok(())
+}
+
+/// Reads some chunks, and whether these were the last ones.
+async fn read_batch(stream: &mut RecvStream) -> Result<(Vec<Bytes>, bool), String> {
+    let (mut batch, mut bytes) = (Vec::new(), 0);
+    let mut chunks = [const { Bytes::new() }; BATCH_CHUNKS];
+    while bytes < BATCH_BYTES {
+        match stream.read_chunks(&mut chunks).await.map_err(|e| e.to_string())? {
+            None => return Ok((batch, true)),
+            Some(count) => {
+                bytes += chunks[..count].iter().map(Bytes::len).sum::<usize>();
+                batch.extend(chunks[..count].iter_mut().map(std::mem::take));
+            }
+        }
+    }
+    Ok((batch, false))
 }
