@@ -2,9 +2,11 @@
 //!
 //! `args` is the command surface. `topology` reads the YAML. `cluster` decides what to do, purely; `runtime` and
 //! `query` do it, with an engine or processes and with the nodes. `commands` has a file per verb, `ui` shows what
-//! happens, `error` says what went wrong.
+//! happens, `error` says what went wrong; `authority` issues
+//! the certificates by which the nodes of a cluster know each other.
 
 pub mod args;
+pub mod authority;
 pub mod cluster;
 pub mod commands;
 pub mod error;

@@ -3,6 +3,7 @@
 //! Engine and Python are looked for when the tests run. A test that cannot run on this machine is
 //! ignored with its reason; where an engine answers, its tests run, and what does not work fails.
 
+mod certificates;
 mod chaos;
 mod clients;
 mod cluster;
@@ -12,6 +13,7 @@ mod formats;
 mod guide;
 mod nodes;
 mod operate;
+mod overlay;
 mod refusals;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
@@ -77,6 +79,8 @@ fn main() -> ExitCode {
         crash::tests(),
         cluster::tests(),
         operate::tests(),
+        certificates::tests(),
+        overlay::tests(),
     ]
     .into_iter()
     .flatten()

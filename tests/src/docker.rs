@@ -1,8 +1,16 @@
 //! The Docker engine, where one answers.
 
 use bollard::Docker;
-use bollard::models::ContainerCreateBody;
-use bollard::query_parameters::{CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder};
+use bollard::models::{
+    ContainerCreateBody, HostConfig, LocalNodeState, NetworkCreateRequest, PortBinding, SwarmInitRequest,
+};
+use bollard::query_parameters::{
+    CreateContainerOptionsBuilder, DownloadFromContainerOptionsBuilder, LeaveSwarmOptionsBuilder,
+    LogsOptionsBuilder, RemoveContainerOptionsBuilder,
+};
+use futures_util::TryStreamExt;
+use std::collections::HashMap;
+use std::io::Read;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -101,6 +109,63 @@ impl Engine {
         self.runtime.block_on(self.docker.inspect_volume(name)).is_ok()
     }
 
+    /// Names of the volumes that a container has.
+    pub fn volumes_of(&self, name: &str) -> Vec<String> {
+        let found = self
+            .runtime
+            .block_on(self.docker.inspect_container(name, None))
+            .unwrap_or_else(|e| panic!("inspect {name}: {e}"));
+        found.mounts.unwrap_or_default().into_iter().filter_map(|mount| mount.name).collect()
+    }
+
+    /// A file of a container, running or not: its mode, its owner, and what is in it.
+    pub fn file(&self, name: &str, path: &str) -> Option<(u32, u64, Vec<u8>)> {
+        let options = DownloadFromContainerOptionsBuilder::default().path(path).build();
+        let archive: Result<Vec<_>, _> =
+            self.runtime.block_on(self.docker.download_from_container(name, Some(options)).try_collect());
+        let archive = archive.ok()?.concat();
+        let mut archive = tar::Archive::new(archive.as_slice());
+        let mut entry = archive.entries().expect("an archive").next()?.expect("a member");
+        let (mode, owner) = (entry.header().mode().expect("a mode"), entry.header().uid().expect("an owner"));
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes).expect("memory takes it");
+        Some((mode & 0o7777, owner, bytes))
+    }
+
+    /// What a container has said.
+    pub fn log(&self, name: &str) -> String {
+        let options = LogsOptionsBuilder::default().stdout(true).stderr(true).build();
+        let lines: Vec<_> = self
+            .runtime
+            .block_on(self.docker.logs(name, Some(options)).try_collect())
+            .unwrap_or_else(|e| panic!("log of {name}: {e}"));
+        lines.iter().map(ToString::to_string).collect()
+    }
+
+    /// Makes this engine a swarm of one, unless it is in a swarm; `Err` says why it cannot have networks that
+    /// reach over several hosts.
+    pub fn swarm(&self) -> Result<Swarm<'_>, String> {
+        let info = self.runtime.block_on(self.docker.info()).map_err(|e| e.to_string())?;
+        let swarm = info.swarm.unwrap_or_default();
+        match swarm.local_node_state {
+            Some(LocalNodeState::ACTIVE) if swarm.control_available == Some(true) => {
+                Ok(Swarm { engine: self, is_ours: false })
+            }
+            Some(LocalNodeState::INACTIVE) => {
+                let request = SwarmInitRequest {
+                    listen_addr: Some("127.0.0.1:2377".to_owned()),
+                    advertise_addr: Some("127.0.0.1".to_owned()),
+                    ..SwarmInitRequest::default()
+                };
+                self.runtime
+                    .block_on(self.docker.init_swarm(request))
+                    .map_err(|e| format!("the engine cannot begin a swarm: {e}"))?;
+                Ok(Swarm { engine: self, is_ours: true })
+            }
+            other => Err(format!("the engine is in a swarm that it does not lead ({other:?})")),
+        }
+    }
+
     /// Whether a network of this name is there.
     pub fn has_network(&self, name: &str) -> bool {
         self.runtime.block_on(self.docker.inspect_network(name, None)).is_ok()
@@ -123,6 +188,92 @@ impl Container<'_> {
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
         // There may be none; one that stays is met by the next run, which removes it first.
         let _ = self.engine.runtime.block_on(self.engine.docker.remove_container(&self.name, Some(options)));
+    }
+}
+
+/// An engine that is in a swarm; one that a test began ends with it.
+pub struct Swarm<'a> {
+    engine: &'a Engine,
+    is_ours: bool,
+}
+
+impl Swarm<'_> {
+    /// Makes a network over which containers of any host reach each other.
+    pub fn overlay(&self, name: &str) -> Overlay<'_> {
+        let overlay = Overlay { engine: self.engine, name: name.to_owned() };
+        overlay.remove();
+        let request = NetworkCreateRequest {
+            name: name.to_owned(),
+            driver: Some("overlay".to_owned()),
+            attachable: Some(true),
+            ..NetworkCreateRequest::default()
+        };
+        self.engine
+            .runtime
+            .block_on(self.engine.docker.create_network(request))
+            .unwrap_or_else(|e| panic!("create network {name}: {e}"));
+        overlay
+    }
+}
+
+impl Drop for Swarm<'_> {
+    fn drop(&mut self) {
+        if self.is_ours {
+            let options = LeaveSwarmOptionsBuilder::default().force(true).build();
+            let left = self.engine.runtime.block_on(self.engine.docker.leave_swarm(Some(options)));
+            if let Err(e) = left {
+                eprintln!("the swarm that this test began is still there: {e}");
+            }
+        }
+    }
+}
+
+/// A network of a test; it goes with it.
+pub struct Overlay<'a> {
+    engine: &'a Engine,
+    name: String,
+}
+
+impl Overlay<'_> {
+    /// `docker run -d --name NAME --network THIS -p 127.0.0.1::7687 IMAGE FLAGS`. Returns where Bolt is published.
+    pub fn run(&self, name: &str, image: &str, flags: &[&str]) -> (Container<'_>, String) {
+        let container = Container { engine: self.engine, name: name.to_owned() };
+        container.remove();
+        let options = CreateContainerOptionsBuilder::default().name(name).build();
+        let binding = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: None };
+        let body = ContainerCreateBody {
+            image: Some(image.to_owned()),
+            hostname: Some(name.to_owned()),
+            cmd: Some(flags.iter().map(|f| (*f).to_owned()).collect()),
+            exposed_ports: Some(vec!["7687/tcp".to_owned()]),
+            host_config: Some(HostConfig {
+                network_mode: Some(self.name.clone()),
+                port_bindings: Some(HashMap::from([("7687/tcp".to_owned(), Some(vec![binding]))])),
+                ..HostConfig::default()
+            }),
+            ..ContainerCreateBody::default()
+        };
+        let docker = &self.engine.docker;
+        self.engine
+            .runtime
+            .block_on(docker.create_container(Some(options), body))
+            .unwrap_or_else(|e| panic!("create {name}: {e}"));
+        self.engine.start(name);
+        let found = self.engine.runtime.block_on(docker.inspect_container(name, None)).expect("it is there");
+        let ports = found.network_settings.and_then(|s| s.ports).unwrap_or_default();
+        let port = ports.get("7687/tcp").cloned().flatten().and_then(|b| b.first()?.host_port.clone());
+        (container, format!("127.0.0.1:{}", port.expect("Bolt is published")))
+    }
+
+    fn remove(&self) {
+        // There may be none; and one that is still in use is met by the next run.
+        let _ = self.engine.runtime.block_on(self.engine.docker.remove_network(&self.name));
+    }
+}
+
+impl Drop for Overlay<'_> {
+    fn drop(&mut self) {
+        self.remove();
     }
 }
 

@@ -274,6 +274,8 @@ impl<R: Runtime, N: Nodes, P: Progress> Execution<'_, R, N, P> {
             Action::LoadImage(_)
             | Action::CreateNetwork(_)
             | Action::CreateVolume(_)
+            | Action::CreateAuthority
+            | Action::IssueCertificate(_)
             | Action::CreateMachine(_)
             | Action::StartMachine(_)
             | Action::UnpauseMachine(_)

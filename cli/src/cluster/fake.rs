@@ -51,6 +51,8 @@ struct Case {
 struct World {
     images: BTreeSet<String>,
     network: bool,
+    has_authority: bool,
+    certificates: BTreeMap<String, i64>,
     /// Volume name to the node's disk.
     disks: BTreeMap<String, Node>,
     machines: BTreeMap<String, Case>,
@@ -101,6 +103,11 @@ impl Fake {
 
     pub(super) fn silence(&self, instance: &str) {
         self.world.borrow_mut().silent.insert(instance.into());
+    }
+
+    /// Lets so many seconds of a node's certificate be left.
+    pub(super) fn age_certificate(&self, instance: &str, left: i64) {
+        self.world.borrow_mut().certificates.insert(instance.into(), left);
     }
 
     /// Makes the next query that contains `part` fail; with `takes_effect` only its answer is lost.
@@ -305,6 +312,8 @@ impl Runtime for Fake {
             }),
             volumes: world.disks.keys().cloned().collect(),
             machines: world.machines.iter().map(|(n, m)| (n.clone(), self.machine_of(n, m))).collect(),
+            has_authority: world.has_authority,
+            certificates: world.certificates.clone(),
             foreign: world.foreign.clone(),
         })
     }
@@ -324,6 +333,12 @@ impl Runtime for Fake {
                 let volume = topology.instance(name).expect("planned").volume.clone();
                 world.disks.entry(volume).or_default();
             }
+            Action::CreateAuthority => world.has_authority = true,
+            Action::IssueCertificate(name) => {
+                assert!(world.has_authority, "no authority for {name}");
+                assert!(world.machines.contains_key(name), "a certificate for {name}, which is not there");
+                world.certificates.insert(name.clone(), 397 * 86_400);
+            }
             Action::CreateMachine(name) => {
                 let instance = topology.instance(name).expect("planned");
                 assert!(world.images.contains(&instance.image.to_string()), "no image for {name}");
@@ -341,6 +356,8 @@ impl Runtime for Fake {
                 world.machines.insert(name.clone(), machine);
             }
             Action::StartMachine(name) | Action::UnpauseMachine(name) => {
+                let is_certified = world.certificates.contains_key(name);
+                assert!(is_certified == topology.cluster_tls, "{name} starts without its certificate");
                 let address = self.new_address(&mut world, name);
                 let machine = world.machines.get_mut(name).expect("only what is there is started");
                 machine.state = MachineState::Running;
@@ -368,6 +385,7 @@ impl Runtime for Fake {
             }
             Action::RemoveMachine(name) => {
                 world.machines.remove(name);
+                world.certificates.remove(name);
             }
             Action::RemoveVolume(name) => {
                 world.disks.remove(name);

@@ -27,6 +27,11 @@ pub struct Existing {
     pub volumes: BTreeSet<String>,
     /// The cluster's machines, by instance.
     pub machines: BTreeMap<String, Machine>,
+    /// Whether the cluster has an authority, which issues certificates.
+    pub has_authority: bool,
+    /// For how many seconds the certificate of each machine is still good, by instance; without those that have
+    /// none.
+    pub certificates: BTreeMap<String, i64>,
     /// What has a name that the cluster needs, and is not mgctl's.
     pub foreign: Vec<Foreign>,
 }

@@ -60,6 +60,10 @@ pub enum Action {
     CreateNetwork(Option<Subnet>),
     /// Makes an instance's volume.
     CreateVolume(String),
+    /// Makes the authority that issues certificates.
+    CreateAuthority,
+    /// Gives an instance's machine a certificate.
+    IssueCertificate(String),
     /// Makes an instance's machine.
     CreateMachine(String),
     /// Starts it.
@@ -128,6 +132,8 @@ impl fmt::Display for Action {
             Action::CreateNetwork(Some(subnet)) => write!(f, "create network {subnet}"),
             Action::CreateNetwork(None) => f.write_str("create network on a free subnet"),
             Action::CreateVolume(i) => write!(f, "create volume of {i}"),
+            Action::CreateAuthority => f.write_str("create the cluster's authority"),
+            Action::IssueCertificate(i) => write!(f, "issue a certificate for {i}"),
             Action::CreateMachine(i) => write!(f, "create {i}"),
             Action::StartMachine(i) => write!(f, "start {i}"),
             Action::UnpauseMachine(i) => write!(f, "unpause {i}"),

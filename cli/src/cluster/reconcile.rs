@@ -13,9 +13,10 @@
 //! [`Action::AskNodes`]; the next plan knows.
 
 use super::failover::OPERATION;
-use super::observed::{MachineState, NodeFacts, NodeView, Observed, Position};
+use super::observed::{Existing, MachineState, NodeFacts, NodeView, Observed, Position};
 use super::plan::{Action, Host, Plan, StepId};
 use super::spec::Spec;
+use crate::authority::{RENEW_SECONDS, show_seconds_left};
 use crate::error::{CliError, Exit};
 use crate::topology::{Addressing, Image, Instance, Role, Topology, Until};
 use std::collections::BTreeSet;
@@ -377,6 +378,12 @@ fn plan_machines(wish: &Wish, seen: &Observed, plan: &mut Plan) {
             plan.push(id, &[], Action::CreateVolume(instance.name.clone()), "it does not exist");
         }
     }
+    let is_new_authority = topology.cluster_tls && !existing.has_authority;
+    if is_new_authority {
+        // It is reached through a container, and a container is of an image.
+        let image = format!("image:{}", topology.main().image);
+        plan.push("authority", &[image], Action::CreateAuthority, "it does not exist");
+    }
 
     let has_main = topology.instances.iter().any(|i| {
         matches!(condition(i, seen), Condition::Answered(f) if f.role == Role::Main)
@@ -401,11 +408,21 @@ fn plan_machines(wish: &Wish, seen: &Observed, plan: &mut Plan) {
                 plan.push(format!("remove:{name}"), &stop, Action::RemoveMachine(name.clone()), cause);
             }
             plan.push(create.clone(), &needs, Action::CreateMachine(name.clone()), cause);
-            plan.push(start.clone(), &[create], Action::StartMachine(name.clone()), "it was just made");
         } else if machine.is_some_and(|m| m.is_fenced && !m.is_running()) && !has_main {
             plan.notes
                 .push(format!("{name}: was fenced by a failover, and is started when another node is MAIN"));
             continue;
+        }
+        let certificate: StepId = format!("certificate:{name}");
+        if let (true, Some(cause)) =
+            (topology.cluster_tls, certificate_is_due(existing, name, make.is_some(), is_new_authority))
+        {
+            let needs = ["authority".to_owned(), create.clone()];
+            plan.push(certificate.clone(), &needs, Action::IssueCertificate(name.clone()), cause);
+        }
+        if make.is_some() {
+            let needs = [create, certificate];
+            plan.push(start.clone(), &needs, Action::StartMachine(name.clone()), "it was just made");
         } else if let Some(machine) = machine {
             match &machine.state {
                 MachineState::Running | MachineState::Restarting => {}
@@ -415,7 +432,7 @@ fn plan_machines(wish: &Wish, seen: &Observed, plan: &mut Plan) {
                 state @ (MachineState::Created | MachineState::Exited { .. }) => {
                     plan.push(
                         start.clone(),
-                        &["network".into()],
+                        &["network".into(), certificate],
                         Action::StartMachine(name.clone()),
                         format!("it is {state}"),
                     );
@@ -447,6 +464,26 @@ fn plan_machines(wish: &Wish, seen: &Observed, plan: &mut Plan) {
             plan.notes
                 .push(format!("{name}: is in this cluster and not in the file; --remove-orphans removes it"));
         }
+    }
+}
+
+/// Why a node needs a certificate, if it does.
+fn certificate_is_due(
+    existing: &Existing,
+    instance: &str,
+    is_made: bool,
+    is_new_authority: bool,
+) -> Option<String> {
+    if is_made {
+        return Some("it is just made".to_owned());
+    }
+    if is_new_authority {
+        return Some("the authority is new".to_owned());
+    }
+    match existing.certificates.get(instance) {
+        None => Some("it has none".to_owned()),
+        Some(left) if *left < RENEW_SECONDS => Some(format!("its certificate {}", show_seconds_left(*left))),
+        Some(_) => None,
     }
 }
 

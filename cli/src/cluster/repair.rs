@@ -137,7 +137,7 @@ pub fn rejoin(
                 .thing(format!("cluster `{}`", topology.name))
                 .help("mgctl up makes it"));
         }
-        (machine, Some(wipe)) => plan_wipe(&mut plan, instance, machine, seen, wipe),
+        (machine, Some(wipe)) => plan_wipe(&mut plan, topology, instance, machine, seen, wipe),
         (Some(machine), None) => plan_start(&mut plan, name, machine),
     }
     let bolt: StepId = format!("bolt:{name}");
@@ -170,7 +170,14 @@ fn plan_start(plan: &mut Plan, name: &str, machine: &Machine) {
     plan.push(format!("start:{name}"), &[], action, format!("it is {}", machine.state));
 }
 
-fn plan_wipe(plan: &mut Plan, instance: &Instance, machine: Option<&Machine>, seen: &Observed, wipe: &Wipe) {
+fn plan_wipe(
+    plan: &mut Plan,
+    topology: &Topology,
+    instance: &Instance,
+    machine: Option<&Machine>,
+    seen: &Observed,
+    wipe: &Wipe,
+) {
     let name = &instance.name;
     let cause = "its data are given up";
     let mut last: Vec<StepId> = Vec::new();
@@ -194,6 +201,9 @@ fn plan_wipe(plan: &mut Plan, instance: &Instance, machine: Option<&Machine>, se
     }
     push(plan, "volume", Action::CreateVolume(name.clone()), "it begins with nothing");
     push(plan, "create", Action::CreateMachine(name.clone()), "it begins with nothing");
+    if topology.cluster_tls {
+        push(plan, "certificate", Action::IssueCertificate(name.clone()), "it was just made");
+    }
     push(plan, "start", Action::StartMachine(name.clone()), "it was just made");
 }
 

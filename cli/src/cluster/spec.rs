@@ -39,8 +39,19 @@ pub struct Drift {
 
 /// Fields that a machine is made from: with another value it has to be made anew. The others say how the
 /// node is used, which queries change.
-const MADE_FROM: [&str; 10] =
-    ["image", "flags", "env", "memory", "nano_cpus", "volume", "bind", "bolt", "ip", "network"];
+const MADE_FROM: [&str; 11] = [
+    "image",
+    "cluster_tls",
+    "flags",
+    "env",
+    "memory",
+    "nano_cpus",
+    "volume",
+    "bind",
+    "bolt",
+    "ip",
+    "network",
+];
 
 impl Spec {
     /// Returns the spec that `topology` has for `instance`.
@@ -53,6 +64,7 @@ impl Spec {
             ("addressing", json!(topology.addressing.as_str())),
             ("bind", json!(topology.bind.to_string())),
             ("bolt", json!(bolt_text(instance.bolt))),
+            ("cluster_tls", json!(topology.cluster_tls)),
             ("env", json!(digests)),
             ("flags", json!(instance.flags)),
             ("image", json!(instance.image.to_string())),
@@ -101,6 +113,8 @@ impl Spec {
         let mut found = Vec::new();
         for field in MADE_FROM {
             let (was, wants) = (self.fields.get(field), wanted.fields.get(field));
+            // A mgctl that did not know certificates gave none.
+            let was = was.or((field == "cluster_tls").then_some(&Value::Bool(false)));
             match (was.and_then(Value::as_object), wants.and_then(Value::as_object)) {
                 (Some(was), Some(wants)) => {
                     let names: std::collections::BTreeSet<&String> = was.keys().chain(wants.keys()).collect();
@@ -187,6 +201,7 @@ pub fn rebuild(cluster: &str, specs: &BTreeMap<String, &Spec>) -> Option<Topolog
         addressing: first.text("addressing").and_then(Addressing::parse).unwrap_or_default(),
         bind: first.text("bind").and_then(|ip| ip.parse().ok()).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         bolt_base: 7687,
+        cluster_tls: first.fields.get("cluster_tls") == Some(&Value::Bool(true)),
         wait: Wait { timeout: Duration::from_secs(120), until: Until::Redundant },
         init: Init::default(),
         instances,

@@ -428,3 +428,48 @@ fn a_cluster_is_known_from_its_labels_alone() {
     };
     assert_eq!(facts(&found), facts(&wish.topology));
 }
+
+#[test]
+fn certificates_are_renewed_before_they_end_and_only_then() {
+    let topology = topology("quickstart.yaml");
+    assert!(topology.cluster_tls);
+    let wish = wish(&topology);
+    let fake = Fake::new(&topology);
+    run(async {
+        up(&wish, &fake).await.unwrap();
+        let ids = fake.machine_ids();
+        let node = &topology.instances[1].name;
+        fake.age_certificate(node, 31 * 86_400);
+        assert!(!up(&wish, &fake).await.unwrap(), "31 days are enough");
+        fake.age_certificate(node, 29 * 86_400);
+        let seen = observe(&topology, &fake, &fake).await.unwrap();
+        let plan = reconcile(&wish, &seen);
+        assert_eq!(
+            plan.to_string(),
+            format!(
+                "certificate:{node}: issue a certificate for {node}  (its certificate ends in 29 days)\n"
+            )
+        );
+        assert!(up(&wish, &fake).await.unwrap());
+        check_up(&wish, &fake).await;
+        assert_eq!(fake.machine_ids(), ids, "no node was made anew");
+    });
+}
+
+#[test]
+fn nodes_made_without_certificates_are_made_anew_to_get_them() {
+    let topology = topology("quickstart.yaml");
+    let plain = Topology { cluster_tls: false, ..topology.clone() };
+    let fake = Fake::new(&plain);
+    run(async {
+        up(&wish(&plain), &fake).await.unwrap();
+        let plan = reconcile(&wish(&topology), &observe(&topology, &fake, &fake).await.unwrap()).to_string();
+        for instance in &topology.instances {
+            let name = &instance.name;
+            let line = format!("create:{name}: create {name}");
+            assert!(plan.contains(&line) && plan.contains("cluster_tls false → true"), "{plan}");
+        }
+        up(&wish(&topology), &fake).await.unwrap();
+        check_up(&wish(&topology), &fake).await;
+    });
+}

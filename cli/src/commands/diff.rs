@@ -79,6 +79,8 @@ fn sign(action: &Action) -> (&'static str, Tone) {
         Action::LoadImage(_)
         | Action::CreateNetwork(_)
         | Action::CreateVolume(_)
+        | Action::CreateAuthority
+        | Action::IssueCertificate(_)
         | Action::CreateMachine(_)
         | Action::SaveData { .. } => ("+", Tone::Good),
         Action::Register { .. } => ("+", Tone::Good),

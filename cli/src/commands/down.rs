@@ -16,7 +16,9 @@ pub(super) async fn run(context: &Context, args: &Down) -> Result<Exit, CliError
     if args.dry_run.dry_run {
         return Ok(diff::dry_run(&session, &plan));
     }
-    let kept = if args.volumes { 0 } else { seen.existing.volumes.len() };
+    let authority = session.topology.authority_volume();
+    let of_nodes = seen.existing.volumes.iter().filter(|v| **v != authority).count();
+    let kept = if args.volumes { 0 } else { of_nodes };
     if plan.steps.is_empty() {
         let text =
             |_: &Ui| format!("Cluster {} is down: nothing to do{}", session.cluster(), kept_text(kept));

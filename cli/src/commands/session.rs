@@ -400,6 +400,8 @@ fn words(action: &Action, network: &str) -> (&'static str, String) {
         Action::LoadImage(image) => ("image", image.to_string()),
         Action::CreateNetwork(_) => ("network", network.to_owned()),
         Action::CreateVolume(i) => ("volume", i.clone()),
+        Action::CreateAuthority => ("ca", "authority of the cluster".into()),
+        Action::IssueCertificate(i) => ("tls", i.clone()),
         Action::CreateMachine(i) => ("create", i.clone()),
         Action::StartMachine(i) => ("start", i.clone()),
         Action::UnpauseMachine(i) => ("unpause", i.clone()),

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::Context;
 use super::session::{Session, mains};
 use crate::args::{Check, Status};
+use crate::authority::{RENEW_SECONDS, show_seconds_left};
 use crate::cluster::{Machine, MachineState, NodeView, Observed, ReplicaRow, Runtime};
 use crate::error::{CliError, Exit};
 use crate::topology::{Addressing, Instance, Mode, Role, Topology};
@@ -138,6 +139,9 @@ pub(super) fn report(session: &Session, seen: &Observed) -> Report {
             ));
         }
         lines.push(NodeLine { name, role, row, machine, silent, stale });
+    }
+    for (name, left) in seen.existing.certificates.iter().filter(|(_, left)| **left < RENEW_SECONDS) {
+        findings.push((format!("{name}: its certificate {}", show_seconds_left(*left)), session.up()));
     }
     for row in rows.iter().filter(|r| !topology.instances.iter().any(|i| i.register_as == r.name)) {
         findings.push((

@@ -130,6 +130,8 @@ impl<'s> Draft<'s> {
         let wait = file.section("wait");
         let network = file.section("network").and_then(|n| n.text("name"));
         let once = file.section("init").and_then(|init| init.flag("once")).unwrap_or(true);
+        let is_built_in = self.nodes.iter().all(|node| node.image == Image::BuiltIn);
+        let cluster_tls = file.section("tls").and_then(|tls| tls.flag("cluster")).unwrap_or(is_built_in);
         let instances = self.nodes.into_iter().map(|node| node.finish(&name, report)).collect();
         Topology {
             network: Network {
@@ -142,6 +144,7 @@ impl<'s> Draft<'s> {
             addressing: self.addressing,
             bind: self.bind,
             bolt_base: self.bolt_base,
+            cluster_tls,
             wait: Wait {
                 timeout: wait.and_then(|w| w.duration("timeout")).unwrap_or(WAIT),
                 until: wait.and_then(|w| w.word("until")).and_then(Until::parse).unwrap_or(Until::Redundant),

@@ -11,11 +11,14 @@ use super::tree::Span;
 /// Bolt inside of a container.
 const BOLT_INSIDE: u16 = 7687;
 /// Flags that mgctl sets itself, and the key that does it.
-const MANAGED_FLAGS: [(&str, &str); 7] = [
+const MANAGED_FLAGS: [(&str, &str); 10] = [
     ("bolt-port", "`ports.bolt` says where Bolt is published"),
     ("bolt-address", "`ports.bind` says where Bolt is published"),
     ("bolt-advertised-address", "mgctl sets it to the address where Bolt is published"),
     ("replication-address", "a node listens on its own address"),
+    ("cluster-cert-file", "`tls.cluster` gives each node its certificate"),
+    ("cluster-key-file", "`tls.cluster` gives each node its certificate"),
+    ("cluster-ca-file", "`tls.cluster` gives each node its certificate"),
     ("data-directory", "the data is on the node's volume"),
     ("help", "see `mgctl node --help`"),
     ("version", "see `mgctl version`"),
@@ -38,6 +41,7 @@ pub(super) fn check(draft: &Draft<'_>, report: &mut Report<'_>) {
     bolt_ports(draft, report);
     addresses(draft, report);
     images(draft, report);
+    tls(draft, report);
     limits(draft, report);
     flags(draft, report);
     environment(draft, report);
@@ -409,6 +413,21 @@ fn images(draft: &Draft<'_>, report: &mut Report<'_>) {
             report.also(main.image_span);
         }
     }
+}
+
+/// MG036: certificates are for the node that mgctl knows to give them to.
+fn tls(draft: &Draft<'_>, report: &mut Report<'_>) {
+    let Some(section) = draft.file.section("tls").filter(|tls| tls.flag("cluster") == Some(true)) else {
+        return;
+    };
+    let Some(node) = draft.nodes.iter().find(|n| n.image != Image::BuiltIn) else { return };
+    let span = section.span("cluster").unwrap_or(node.image_span);
+    let what =
+        format!("`tls.cluster` is served by the built-in image, and `{}` runs {}", node.name, node.image);
+    report.error("MG036", span, what).help.push(
+        "leave `image` out, or remove `tls.cluster` and keep the network between the nodes private".into(),
+    );
+    report.also(node.image_span);
 }
 
 /// MG022, MG023: memory and CPUs.

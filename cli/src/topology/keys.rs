@@ -80,12 +80,13 @@ pub(super) static FILE: Table = Table {
         key("addressing", Shape::Words(Addressing::WORDS), "How MAIN names its replicas. Default: static."),
         key("replication", Shape::Map(&REPLICATION), "Defaults of replication."),
         key("ports", Shape::Map(&PORTS), "Where Bolt is published on this machine."),
+        key("tls", Shape::Map(&TLS), "Encryption between the nodes."),
         key("wait", Shape::Map(&WAIT), "How long `up` waits, and for what."),
         key("defaults", Shape::Map(&DEFAULTS), "What every node gets unless it says otherwise."),
         key("instances", Shape::Named(&INSTANCE), "The nodes, by name. Exactly one has the role main."),
         key("init", Shape::Map(&INIT), "What is run on MAIN of a new cluster."),
     ],
-    later: &["auth", "backup", "context", "env_file", "hooks", "hosts", "license", "on_failure", "tls"],
+    later: &["auth", "backup", "context", "env_file", "hooks", "hosts", "license", "on_failure"],
 };
 
 static NETWORK: Table = Table {
@@ -147,6 +148,15 @@ static PORTS: Table = Table {
         key("allow_public", Shape::Bool, "Accepts that Bolt is open to the network without a password."),
     ],
     later: &[],
+};
+
+static TLS: Table = Table {
+    keys: &[key(
+        "cluster",
+        Shape::Bool,
+        "Nodes let in only nodes of this cluster, by certificates that mgctl issues. Default: true for the node inside mgctl.",
+    )],
+    later: &["client", "mode", "sans"],
 };
 
 static WAIT: Table = Table {

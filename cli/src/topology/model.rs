@@ -23,6 +23,8 @@ pub struct Topology {
     pub bind: IpAddr,
     /// Bolt port of the first node, for those that name none.
     pub bolt_base: u16,
+    /// Nodes let in only nodes of this cluster, by certificates that mgctl issues.
+    pub cluster_tls: bool,
     /// How long `up` waits, and for what.
     pub wait: Wait,
     /// What is run on MAIN of a new cluster.
@@ -52,6 +54,11 @@ impl Topology {
     /// Returns the node of that name.
     pub fn instance(&self, name: &str) -> Option<&Instance> {
         self.instances.iter().find(|i| i.name == name)
+    }
+
+    /// Returns the name of the volume that holds the cluster's authority.
+    pub fn authority_volume(&self) -> String {
+        format!("mgctl-{}-ca", self.name)
     }
 
     /// Returns the static address of each node in `subnet`, in the order of the file: the one the file gives,

@@ -37,6 +37,7 @@ pub fn to_json(topology: &Topology) -> Value {
         // What the declared MAIN is registered as once another node is promoted.
         "replication": { "mode": topology.main().mode.as_str() },
         "ports": ports,
+        "tls": { "cluster": topology.cluster_tls },
         "wait": {
             "timeout": show_duration(topology.wait.timeout), "until": topology.wait.until.as_str(),
         },

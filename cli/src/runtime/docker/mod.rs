@@ -15,6 +15,7 @@
 //!
 //! Labels cannot be changed once a container is made: a role that can move is not among them.
 
+mod authority;
 mod elf;
 mod engine;
 pub mod image;
@@ -22,6 +23,7 @@ mod lock;
 mod time;
 
 use super::ports::{self, Ports};
+use crate::authority::Authority;
 use crate::cluster::{
     Action, Existing, Foreign, Machine, MachineState, Runtime, Spec, Subnetwork, container_name,
 };
@@ -49,6 +51,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Mutex, OnceCell};
 
 pub use lock::Lock;
+pub(crate) use time::seconds;
 
 const MANAGED: &str = "dev.mgctl.managed";
 const CLUSTER: &str = "dev.mgctl.cluster";
@@ -76,6 +79,8 @@ pub struct Docker {
     ports: Ports,
     /// Held while a network is made: it is made by name, and names are not unique.
     making_network: Mutex<()>,
+    /// Authorities that were read, by cluster; held while one is made.
+    authorities: Mutex<BTreeMap<String, Arc<Authority>>>,
 }
 
 /// A cluster that an engine runs.
@@ -105,6 +110,7 @@ impl Docker {
             image: OnceCell::new(),
             ports: Ports::default(),
             making_network: Mutex::new(()),
+            authorities: Mutex::default(),
         })
     }
 
@@ -478,6 +484,9 @@ impl Docker {
             addresses.push(format!("{}:{BOLT}", instance.name));
             command.push(format!("--bolt-advertised-address={}", addresses.join(",")));
         }
+        if topology.cluster_tls && is_ours {
+            command.extend(authority::flags());
+        }
         command.extend(instance.flags.iter().map(|(name, value)| format!("--{name}={value}")));
         let memory = instance.memory_bytes.and_then(|m| i64::try_from(m).ok());
         let text = |pairs: &[(&str, &str)]| {
@@ -804,6 +813,14 @@ impl Runtime for Docker {
             existing.machines.insert(instance, self.machine_of(&found, network_id, image));
         }
         if let Some(topology) = topology {
+            if topology.cluster_tls {
+                existing.has_authority = existing.volumes.contains(&topology.authority_volume());
+                let names: Vec<&String> = existing.machines.keys().collect();
+                let left = names.iter().map(|name| self.certificate_left(cluster, name));
+                let left = try_join_all(left).await?;
+                let found = names.into_iter().cloned().zip(left);
+                existing.certificates = found.filter_map(|(name, left)| Some((name, left?))).collect();
+            }
             existing.foreign = self.foreign(topology, &existing).await?;
         }
         Ok(existing)
@@ -823,6 +840,8 @@ impl Runtime for Docker {
             Action::LoadImage(Image::Named(name)) => self.pull(name).await,
             Action::CreateNetwork(subnet) => self.create_network(topology, *subnet).await,
             Action::CreateVolume(name) => self.create_volume(topology, instance(name)?).await,
+            Action::CreateAuthority => self.create_authority(topology).await,
+            Action::IssueCertificate(name) => self.issue_certificate(topology, name).await,
             Action::CreateMachine(name) => self.create_machine(topology, instance(name)?).await,
             Action::StartMachine(name) => self.start_machine(topology, instance(name)?).await,
             Action::UnpauseMachine(name) => {
@@ -891,10 +910,12 @@ impl Docker {
                 found.push(Foreign { kind: "network", name: name.clone(), owner });
             }
         }
+        let authority_volume = topology.authority_volume();
         let missing: Vec<&str> = topology
             .instances
             .iter()
             .map(|i| i.volume.as_str())
+            .chain(topology.cluster_tls.then_some(authority_volume.as_str()))
             .filter(|v| !existing.volumes.contains(*v))
             .collect();
         for name in missing {

@@ -2,7 +2,7 @@
 
 /// Reads `2026-11-22T17:04:05.123456789Z` as seconds since 1970, `None` for anything else and for the
 /// year 1, which engines write for "never".
-pub(super) fn seconds(text: &str) -> Option<u64> {
+pub(crate) fn seconds(text: &str) -> Option<u64> {
     let number = |from: usize, to: usize| text.get(from..to)?.parse::<i64>().ok();
     let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
     let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);

@@ -5,6 +5,8 @@
 //! ```text
 //! <cluster>/lock         held while a mgctl changes the cluster
 //! <cluster>/network      the loopback range of its nodes, as 127.83.12.0/24
+//! <cluster>/.ca/         the authority: `ca.crt` and `ca.key`, for this user alone
+//! <cluster>/<node>/tls/    certificate and key of the node, and the authority's certificate
 //! <cluster>/<node>/volume  name of the volume that `data` is
 //! <cluster>/<node>/data/   what the node keeps
 //! <cluster>/<node>/spec    what it was made from; without it there is no machine, only data
@@ -22,6 +24,7 @@
 mod identity;
 
 use super::ports::{self, Ports};
+use crate::authority::{Authority, seconds_left};
 use crate::cluster::{Action, Existing, Machine, MachineState, Runtime, Spec, Subnetwork};
 use crate::error::{CliError, Exit};
 use crate::topology::{Image, Instance, Subnet, Topology};
@@ -30,7 +33,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -44,6 +47,12 @@ const KILL_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// A log longer than this is put aside when its node starts.
 const LOG_BYTES_MAX: u64 = 10 << 20;
+
+/// Files of certificates and keys.
+const AUTHORITY_CERTIFICATE: &str = "ca.crt";
+const AUTHORITY_KEY: &str = "ca.key";
+const NODE_CERTIFICATE: &str = "node.crt";
+const NODE_KEY: &str = "node.key";
 
 /// Where a node that publishes no Bolt listens, on its own loopback address.
 const BOLT: u16 = 7687;
@@ -229,6 +238,37 @@ impl Processes {
         Ok(format!("created {}", folder.join("data").display()))
     }
 
+    fn authority_folder(&self, cluster: &str) -> PathBuf {
+        // No node can have this name.
+        self.root.join(cluster).join(".ca")
+    }
+
+    /// Reads the authority, or makes it. The claim on the cluster keeps others from it meanwhile.
+    fn authority(&self, cluster: &str) -> Result<Authority, CliError> {
+        let folder = self.authority_folder(cluster);
+        let (certificate, key) = (folder.join(AUTHORITY_CERTIFICATE), folder.join(AUTHORITY_KEY));
+        if let Some(key) = read_text(&key)? {
+            let certificate = read_text(&certificate)?.unwrap_or_default();
+            return Authority::read(cluster, &certificate, &key);
+        }
+        let made = Authority::make(cluster)?;
+        make_private_folder(&folder)?;
+        write_private(&certificate, made.certificate(), 0o600)?;
+        // Last: from now on there is an authority.
+        write_private(&key, &made.key(), 0o600)?;
+        Ok(made)
+    }
+
+    fn issue_certificate(&self, cluster: &str, instance: &str) -> Result<String, CliError> {
+        let leaf = self.authority(cluster)?.issue(instance)?;
+        let folder = self.folder(cluster, instance).join("tls");
+        make_private_folder(&folder)?;
+        write_private(&folder.join(AUTHORITY_CERTIFICATE), &leaf.authority, 0o400)?;
+        write_private(&folder.join(NODE_CERTIFICATE), &leaf.certificate, 0o400)?;
+        write_private(&folder.join(NODE_KEY), &leaf.key, 0o400)?;
+        Ok(format!("certificate for {} days", seconds_left(&leaf.certificate).unwrap_or(0) / 86_400))
+    }
+
     fn create_machine(&self, topology: &Topology, instance: &Instance) -> Result<String, CliError> {
         let cluster = &topology.name;
         let folder = self.folder(cluster, &instance.name);
@@ -249,6 +289,12 @@ impl Processes {
             format!("--replication-address={address}"),
             format!("--data-directory={}", folder.join("data").display()),
         ];
+        if topology.cluster_tls {
+            for (flag, file) in [("cert", NODE_CERTIFICATE), ("key", NODE_KEY), ("ca", AUTHORITY_CERTIFICATE)]
+            {
+                arguments.push(format!("--cluster-{flag}-file={}", folder.join("tls").join(file).display()));
+            }
+        }
         arguments.extend(instance.flags.iter().map(|(name, value)| format!("--{name}={value}")));
         let command =
             json!({ "address": address.to_string(), "bolt": bolt.to_string(), "arguments": arguments });
@@ -438,11 +484,16 @@ impl Processes {
         for name in ["spec", "command", "pid", "fenced", "log", "log.1"] {
             remove_file(&folder.join(name))?;
         }
+        remove_folder(&folder.join("tls"))?;
         remove_if_empty(&folder)?;
         Ok("removed".into())
     }
 
     fn remove_volume(&self, cluster: &str, name: &str) -> Result<String, CliError> {
+        if name == authority_volume(cluster) {
+            remove_folder(&self.authority_folder(cluster))?;
+            return Ok("removed".into());
+        }
         for instance in entries(&self.root.join(cluster)) {
             let folder = self.folder(cluster, &instance);
             if read_text(&folder.join("volume"))?.as_deref() == Some(name) {
@@ -453,13 +504,7 @@ impl Processes {
                     )
                     .code("MG077"));
                 }
-                let data = folder.join("data");
-                match fs::remove_dir_all(&data) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                        return Err(failed("remove", &data, &error));
-                    }
-                    _ => {}
-                }
+                remove_folder(&folder.join("data"))?;
                 remove_file(&folder.join("volume"))?;
                 remove_if_empty(&folder)?;
                 return Ok("removed".into());
@@ -495,8 +540,17 @@ impl Runtime for Processes {
                 existing.volumes.insert(volume);
             }
             if let Some(machine) = self.read_machine(cluster, &instance)? {
+                // One that cannot be read is none: the node is given another.
+                let certificate = read_text(&folder.join("tls").join(NODE_CERTIFICATE))?;
+                if let Some(left) = certificate.as_deref().and_then(seconds_left) {
+                    existing.certificates.insert(instance.clone(), left);
+                }
                 existing.machines.insert(instance, machine);
             }
+        }
+        existing.has_authority = self.authority_folder(cluster).join(AUTHORITY_KEY).exists();
+        if existing.has_authority {
+            existing.volumes.insert(authority_volume(cluster));
         }
         Ok(existing)
     }
@@ -518,6 +572,8 @@ impl Runtime for Processes {
             }
             Action::CreateNetwork(_) => self.create_network(topology),
             Action::CreateVolume(name) => self.create_volume(topology, instance(name)?),
+            Action::CreateAuthority => self.authority(cluster).map(|_| "in this user's state folder".into()),
+            Action::IssueCertificate(name) => self.issue_certificate(cluster, name),
             Action::CreateMachine(name) => self.create_machine(topology, instance(name)?),
             Action::StartMachine(name) => self.start(topology, instance(name)?),
             Action::UnpauseMachine(name) => {
@@ -599,6 +655,47 @@ fn write_text(path: &Path, text: &str) -> Result<(), CliError> {
 
 fn make_folder(path: &Path) -> Result<(), CliError> {
     fs::create_dir_all(path).map_err(|e| failed("make folder", path, &e))
+}
+
+/// Makes a folder that only this user can look into.
+fn make_private_folder(path: &Path) -> Result<(), CliError> {
+    make_folder(path)?;
+    #[cfg(unix)]
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o700))
+        .map_err(|e| failed("protect", path, &e))?;
+    Ok(())
+}
+
+/// Replaces a file as a whole, which only this user can read from its first byte on.
+fn write_private(path: &Path, text: &str, mode: u32) -> Result<(), CliError> {
+    let beside = path.with_extension("new");
+    // A file that is there keeps its mode, and one of an earlier attempt may not be writable.
+    remove_file(&beside)?;
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
+    #[cfg(not(unix))]
+    let _ = mode;
+    options
+        .open(&beside)
+        .and_then(|mut file| {
+            file.write_all(text.as_bytes())?;
+            file.sync_all()
+        })
+        .and_then(|()| fs::rename(&beside, path))
+        .map_err(|e| failed("write", path, &e))
+}
+
+fn authority_volume(cluster: &str) -> String {
+    format!("mgctl-{cluster}-ca")
+}
+
+fn remove_folder(path: &Path) -> Result<(), CliError> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", path, &error)),
+        _ => Ok(()),
+    }
 }
 
 fn remove_file(path: &Path) -> Result<(), CliError> {
