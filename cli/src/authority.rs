@@ -241,32 +241,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn certificates_are_what_nodes_ask_for() {
-        let authority = Authority::make("demo").unwrap();
-        let again = Authority::read("demo", authority.certificate(), &authority.key()).unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        for (name, authority) in [("m1", &authority), ("r1", &again)] {
-            let leaf = authority.issue(name).unwrap();
-            let write = |kind: &str, text: &str| {
-                let path = folder.path().join(format!("{name}.{kind}"));
-                std::fs::write(&path, text).unwrap();
-                path
-            };
-            let files = mgnode::quic::ClusterFiles {
-                certificate: write("crt", &leaf.certificate),
-                key: write("key", &leaf.key),
-                authority: write("ca", &leaf.authority),
-            };
-            let credentials = mgnode::quic::Credentials::cluster(files).unwrap();
-            assert_eq!(
-                credentials.identity().unwrap().certified.as_deref(),
-                Some(format!("{name}.demo.mgctl").as_str())
-            );
-        }
-        assert_eq!(authority.certificate(), again.certificate());
-    }
-
-    #[test]
     fn an_authority_that_was_exchanged_issues_nothing() {
         let (one, other) = (Authority::make("demo").unwrap(), Authority::make("demo").unwrap());
         assert!(Authority::read("demo", one.certificate(), &other.key()).is_err());

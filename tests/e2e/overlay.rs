@@ -30,8 +30,9 @@ fn overlay(engine: &Engine, swarm: &mg_tests::docker::Swarm<'_>) {
     let image = User::new(dir.path(), Where::Docker).ok(&["image", "load"]).trim().to_owned();
     let network = swarm.overlay("t-overlay");
     let names = ["t-overlay-main", "t-overlay-rep1", "t-overlay-rep2"];
-    // Short segments, so that a snapshot lets the log before it go.
-    let nodes = names.map(|name| network.run(name, &image, &["--storage-wal-file-size-kib=64"]));
+    // So that a snapshot lets the log before it go.
+    let flags = ["--storage-wal-file-size-kib=64", "--storage-snapshot-retention-count=1"];
+    let nodes = names.map(|name| network.run(name, &image, &flags));
     let connect = |index: usize| {
         let address: &String = &nodes[index].1;
         wait::until(&format!("{address} speaks Bolt"), LIMIT, || Bolt::connect(address))
