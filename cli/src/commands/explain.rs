@@ -125,6 +125,11 @@ const CODES: &[(&str, &str, &str)] = &[
         "Its name or its value cannot be given to a process.",
     ),
     (
+        "MG036",
+        "certificates are for the built-in image",
+        "mgctl gives certificates to the node that it brings along. For another image remove `tls.cluster`, and keep the network between the nodes private.",
+    ),
+    (
         "MG041",
         "a promotion would lose commits",
         "`promote` never loses one: it waits, or refuses. `failover --force` accepts the loss and says how much it is, where that can be known.",
@@ -274,6 +279,11 @@ const CODES: &[(&str, &str, &str)] = &[
         "MG080",
         "two nodes answer differently",
         "At the same position they must not. Keep the logs of both, and report it.",
+    ),
+    (
+        "MG085",
+        "the cluster's authority cannot be used",
+        "Its key or its certificate is damaged, or was exchanged. The nodes go on with the certificates that they have; after `down`, removing its volume (`mgctl-CLUSTER-ca`, or `.ca` in the state folder) and `up`, every node has a new one.",
     ),
     (
         "MG090",
