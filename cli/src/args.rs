@@ -130,6 +130,14 @@ pub enum Command {
     /// Roles, states and addresses of all nodes in one table.
     #[command(visible_alias = "ps")]
     Status(Status),
+    /// What changes in the cluster from now on, a line each.
+    Events(Events),
+    /// What was done to the cluster from this machine.
+    History(History),
+    /// Is everything here that a cluster needs, and is the cluster well.
+    Doctor(Doctor),
+    /// States, settings and logs in one file, without secrets, for whoever helps.
+    Report(Report),
     /// Who follows whom, as a tree.
     #[command(visible_alias = "tree")]
     Topology(Tree),
@@ -296,6 +304,56 @@ pub struct Status {
     #[arg(long, value_enum, value_name = "WHAT", num_args = 0..=1, require_equals = true,
         default_missing_value = "redundant")]
     pub check: Option<Check>,
+    /// Shows it again and again, every 2s or as often as is said, with lag over time and what changes.
+    #[arg(short = 'w', long, value_name = "TIME", num_args = 0..=1, require_equals = true,
+        default_missing_value = "2s", value_parser = duration, conflicts_with = "check")]
+    pub watch: Option<Duration>,
+}
+
+/// `mgctl events`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Events {
+    #[command(flatten)]
+    pub file: FileArg,
+    /// Ends after this time; else with Ctrl-C.
+    #[arg(long = "for", value_parser = duration, value_name = "TIME")]
+    pub time: Option<Duration>,
+    #[command(flatten)]
+    pub verbose: VerboseFlag,
+}
+
+/// `mgctl history`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct History {
+    #[command(flatten)]
+    pub file: FileArg,
+    /// How many of the last operations.
+    #[arg(short = 'n', long, default_value_t = 50, value_name = "N")]
+    pub lines: usize,
+    #[command(flatten)]
+    pub verbose: VerboseFlag,
+}
+
+/// `mgctl doctor`.
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_help = "Exit codes: 0 no check failed; 5 one did.")]
+pub struct Doctor {
+    #[command(flatten)]
+    pub file: FileArg,
+    #[command(flatten)]
+    pub verbose: VerboseFlag,
+}
+
+/// `mgctl report`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Report {
+    /// Tar file to write; else one named after the cluster and the time, here.
+    #[arg(value_name = "FILE")]
+    pub path: Option<PathBuf>,
+    #[command(flatten)]
+    pub file: FileFlag,
+    #[command(flatten)]
+    pub verbose: VerboseFlag,
 }
 
 /// What `status --check` asks for. Each includes those before it.
@@ -932,6 +990,10 @@ impl Command {
             Command::Restart(_) => "restart",
             Command::Ls => "ls",
             Command::Topology(_) => "topology",
+            Command::Events(_) => "events",
+            Command::History(_) => "history",
+            Command::Doctor(_) => "doctor",
+            Command::Report(_) => "report",
             Command::Explain(_) => "explain",
             Command::Status(_) => "status",
             Command::ShowReplicas(_) => "show-replicas",
@@ -993,6 +1055,10 @@ impl Command {
             Command::Stop(a) => (a.file.file.as_ref(), a.verbose.verbose),
             Command::Restart(a) => (a.file.file.as_ref(), a.verbose.verbose),
             Command::Topology(a) => (a.file.path(), a.verbose.verbose),
+            Command::Events(a) => (a.file.path(), a.verbose.verbose),
+            Command::History(a) => (a.file.path(), a.verbose.verbose),
+            Command::Doctor(a) => (a.file.path(), a.verbose.verbose),
+            Command::Report(a) => (a.file.file.as_ref(), a.verbose.verbose),
             Command::Init(_) | Command::Ls | Command::Explain(_) => (None, 0),
             Command::Schema | Command::Image { .. } | Command::Version | Command::Node { .. } => (None, 0),
         }

@@ -49,6 +49,12 @@ pub(crate) fn tests() -> Vec<Trial> {
         super::python("process_rolling_restart_under_load_loses_nothing", |python| {
             rolling_restart(python, &Cluster::new("t-roll-p", 27940, Where::Process, ""));
         }),
+        super::docker("docker_watch_events_history_doctor_report", |_| {
+            see(&Cluster::new("t-see", 27950, Where::Docker, ""));
+        }),
+        super::plain("process_watch_events_history_doctor_report", || {
+            see(&Cluster::new("t-see-p", 27960, Where::Process, ""));
+        }),
         super::docker("docker_chaos_heals_itself", |engine| {
             chaos(&Cluster::new("t-chaos", 27870, Where::Docker, ""), Some(engine));
         }),
@@ -430,4 +436,64 @@ fn rolling_restart(python: &Path, cluster: &Cluster) {
     wait::until("every replica is ready", LIMIT, || all_ready(&bolts[1], 2));
     let args: Vec<String> = std::iter::once(acks.display().to_string()).chain(bolts).collect();
     print!("{}", script(python, "check_writes.py", &args));
+}
+
+fn see(cluster: &Cluster) {
+    cluster.up();
+    let user = &cluster.user;
+    let doctor = json(cluster, &["doctor"]);
+    let checks = doctor["data"]["checks"].as_array().expect("a list");
+    let text = |name: &str| checks.iter().find(|c| c["name"] == name).map(|c| c["text"].clone());
+    assert_eq!(text("replication"), Some(Value::from("nothing is wrong")), "{doctor}");
+    assert_eq!(text("one MAIN"), Some(Value::from("main")), "{doctor}");
+
+    // What changes is told while it changes, and on standard output.
+    let events = user
+        .command()
+        .args(["-o", "json", "events", &cluster.file, "--for", "8s"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("mgctl can be started");
+    let mut watch = user
+        .command()
+        .args(["-o", "json", "status", &cluster.file, "--watch=200ms"])
+        .stdout(std::fs::File::create(user.dir.join("watched")).expect("the file can be made"))
+        .spawn()
+        .expect("mgctl can be started");
+    let watched = || std::fs::read_to_string(user.dir.join("watched")).unwrap_or_default();
+    wait::until("the view is drawn again", LIMIT, || match watched().matches("\"ClusterStatus\"").count() {
+        n if n > 1 => Ok(()),
+        n => Err(format!("{n} times so far")),
+    });
+    json(cluster, &["stop", "rep2"]);
+    wait::until("the view shows that rep2 has ended", LIMIT, || {
+        let text = watched();
+        if text.contains("\"exited") { Ok(()) } else { Err(text) }
+    });
+    watch.kill().expect("a child can be killed");
+    watch.wait().expect("a killed child can be waited for");
+    let told = events.wait_with_output().expect("events ends by itself");
+    let told = String::from_utf8(told.stdout).expect("it is text");
+    assert!(told.contains("rep2 ") && told.contains("→ exited"), "{told}");
+
+    let said = user.fails(0, &["doctor", &cluster.file]);
+    assert!(said.contains("rep2 does not run") && said.contains("warn"), "{said}");
+    json(cluster, &["stop"]);
+    let said = user.fails(5, &["doctor", &cluster.file]);
+    assert!(said.contains("no node answers as MAIN"), "{said}");
+    json(cluster, &["start"]);
+    wait::until("all is well", LIMIT, || is_well(cluster));
+
+    let history = json(cluster, &["history"]);
+    let done = history["data"]["operations"].as_array().expect("a list");
+    let of = |word: &str| done.iter().find(|o| o["command"].as_str().is_some_and(|c| c.contains(word)));
+    for word in ["up ", "stop rep2", "start"] {
+        assert_eq!(of(word).unwrap_or_else(|| panic!("no {word} in {done:?}"))["exit"], 0);
+    }
+    let report = json(cluster, &["report", "all.tar"]);
+    assert_eq!(report["data"]["file"], "all.tar");
+    let bytes = std::fs::read(user.dir.join("all.tar")).expect("it was written");
+    let text = String::from_utf8_lossy(&bytes);
+    assert!(text.contains("report/status.json") && text.contains("report/nodes/rep1/log.txt"));
+    user.fails(1, &["-f", &cluster.file, "report", "all.tar"]);
 }

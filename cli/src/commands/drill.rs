@@ -65,8 +65,7 @@ pub(super) async fn run(context: &Context, args: &Drill) -> Result<Exit, CliErro
         return Err(CliError::new(Exit::Declined, "nothing was changed").code("MG091"));
     }
     let interrupt = on_ctrl_c(ui);
-    // A claim needs an image, which takes a while to make when it is first asked for.
-    session.locked(Duration::from_secs(5), async { Ok(()) }).await?;
+    session.prepare().await?;
 
     let mut runs: Vec<Run> = Vec::new();
     for number in 1..=args.runs {

@@ -2,10 +2,12 @@
 
 mod chaos;
 mod diff;
+mod doctor;
 mod down;
 mod drill;
 mod explain;
 mod failover;
+mod history;
 mod image;
 mod init;
 mod lifecycle;
@@ -28,6 +30,7 @@ mod uri;
 mod validate;
 mod verify;
 mod version;
+mod watch;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -110,6 +113,10 @@ pub async fn run(command: &Command, context: &Context) -> Result<Exit, CliError>
         Command::Stop(args) => lifecycle::stop(context, args).await,
         Command::Restart(args) => lifecycle::restart(context, args).await,
         Command::Ls => ls::run(context).await,
+        Command::Events(args) => watch::events(context, args).await,
+        Command::History(args) => history::run(context, args).await,
+        Command::Doctor(args) => doctor::run(context, args).await,
+        Command::Report(args) => doctor::report(context, args).await,
         Command::Topology(args) => tree::run(context, args).await,
         Command::Explain(args) => explain::run(context, args),
         Command::Status(args) => status::run(context, args).await,

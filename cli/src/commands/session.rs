@@ -223,6 +223,13 @@ impl Session {
         }
     }
 
+    /// Has everything ready that a claim needs: an image takes a while to make when it is first asked for, and that
+    /// must not be when MAIN is gone.
+    pub(super) async fn prepare(&self) -> Result<(), CliError> {
+        let lock = self.runtime.lock(&self.topology, Duration::from_secs(60)).await?;
+        self.runtime.unlock(lock).await
+    }
+
     /// Claims the cluster for the time of `work`. `work` decides what is left to do only after that.
     pub(super) async fn locked<T>(
         &self,
@@ -230,7 +237,9 @@ impl Session {
         work: impl Future<Output = Result<T, CliError>>,
     ) -> Result<T, CliError> {
         let lock: Lock = self.runtime.lock(&self.topology, time_max + Duration::from_secs(60)).await?;
+        let began = std::time::Instant::now();
         let result = work.await;
+        super::history::record(self.cluster(), began.elapsed(), result.as_ref().err());
         let given_back = self.runtime.unlock(lock).await;
         // What the work says comes first; a claim that stays is named too.
         match (result, given_back) {

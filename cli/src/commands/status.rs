@@ -44,6 +44,10 @@ pub(super) struct Report {
 
 pub(super) async fn run(context: &Context, args: &Status) -> Result<Exit, CliError> {
     let session = Session::open(context).await?;
+    if let Some(every) = args.watch {
+        session.look_at_existing().await?;
+        return super::watch::status(&session, every).await;
+    }
     let seen = session.look_at_existing().await?;
     let report = report(&session, &seen);
     let ok = args.check.is_none_or(|asked| report.level >= Some(asked));

@@ -151,8 +151,7 @@ pub(super) async fn run(context: &Context, args: &Supervise) -> Result<Exit, Cli
     let session = session;
     session.look_at_existing().await?;
     let interrupt = on_ctrl_c(&session.ui);
-    // A claim needs an image, which takes a while to make when it is first asked for. Not when MAIN is gone.
-    match session.locked(Duration::from_secs(5), async { Ok(()) }).await {
+    match session.prepare().await {
         Err(error) if error.exit() != Exit::Conflict => return Err(error),
         _ => {}
     }

@@ -32,7 +32,7 @@ struct Inner {
     print_queries: bool,
     yes: bool,
     ask: bool,
-    width: Option<u16>,
+    is_terminal: bool,
     streams: Mutex<Streams>,
     work: Work,
 }
@@ -91,7 +91,7 @@ impl Ui {
             print_queries: global.print_queries || verbose > 1,
             yes: global.yes,
             ask: !global.no_input && io::stdin().is_terminal() && err_tty,
-            width: table::terminal_width().filter(|_| global.output != Output::Wide),
+            is_terminal: out_tty,
             streams: Mutex::new(Streams {
                 out: Box::new(io::BufWriter::new(io::stdout())),
                 err: Box::new(io::stderr()),
@@ -116,7 +116,7 @@ impl Ui {
             print_queries: false,
             yes: false,
             ask: !input.is_empty(),
-            width: None,
+            is_terminal: false,
             streams: Mutex::new(Streams {
                 out: Box::new(out.clone()),
                 err: Box::new(err.clone()),
@@ -140,6 +140,27 @@ impl Ui {
     /// Returns whether the result is a text for people.
     pub fn is_for_people(&self) -> bool {
         matches!(self.0.output, Output::Table | Output::Wide)
+    }
+
+    /// Returns whether the result goes to a terminal.
+    pub fn is_terminal(&self) -> bool {
+        self.0.is_terminal
+    }
+
+    /// Writes to the terminal as it is, and at once: for a view that is drawn anew.
+    pub fn raw(&self, text: &str) {
+        let mut streams = self.streams();
+        if streams.out_error.is_none()
+            && let Err(error) = streams.out.write_all(text.as_bytes()).and_then(|()| streams.out.flush())
+        {
+            streams.out_error = Some(error);
+        }
+    }
+
+    /// Returns the width of the terminal as it is now; `None` where no column is to be left out.
+    fn width(&self) -> Option<u16> {
+        let is_wide = !self.0.is_terminal || self.0.output == Output::Wide;
+        if is_wide { None } else { table::terminal_width() }
     }
 
     /// Returns whether the result may be coloured.

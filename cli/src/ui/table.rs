@@ -87,7 +87,7 @@ impl Table {
     pub fn render(&self, ui: &Ui) -> String {
         let mut table = comfy_table::Table::new();
         table.load_style(if self.framed { presets::UTF8_FULL_CONDENSED } else { plain_style() });
-        match ui.0.width {
+        match ui.width() {
             Some(width) => {
                 table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
             }
@@ -101,7 +101,7 @@ impl Table {
             table.force_no_tty();
         }
         let bold = |text: &str| comfy_table::Cell::new(text).add_attribute(Attribute::Bold);
-        let columns = self.columns(ui.0.width);
+        let columns = self.columns(ui.width());
         table.set_header(columns.iter().map(|i| bold(&printable(&self.header[*i]))));
         for row in &self.rows {
             table.add_row(columns.iter().filter_map(|i| row.get(*i)).map(|cell| self.cell(cell)));

@@ -157,6 +157,11 @@ impl Processes {
         self.root.join(cluster).join(instance)
     }
 
+    /// Returns where is written down what was done to a cluster.
+    pub fn diary(&self, cluster: &str) -> PathBuf {
+        self.root.join(cluster).join("events.jsonl")
+    }
+
     /// Returns the log of a node.
     pub fn log_path(&self, cluster: &str, instance: &str) -> PathBuf {
         self.folder(cluster, instance).join("log")

@@ -1,0 +1,305 @@
+//! `mgctl doctor`: is everything here that a cluster needs, and is the cluster well; and `mgctl report`, the same and
+//! more in one file for whoever helps.
+
+use std::io::Write as _;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+use super::session::{Session, mains};
+use super::{Context, Selected, status};
+use crate::args::{Doctor, Report};
+use crate::cluster::{NodeView, Nodes, Runtime, Target};
+use crate::error::{CliError, Exit, printable};
+use crate::runtime::Any;
+use crate::ui::{Cell, Table, Tone, Ui};
+
+/// An answer slower than this is worth a word.
+const SLOW: Duration = Duration::from_millis(200);
+
+/// Lines of each log that a report holds.
+const LOG_LINES: usize = 2000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Level {
+    Pass,
+    Warn,
+    Fail,
+}
+
+impl Level {
+    fn word(self) -> &'static str {
+        match self {
+            Level::Pass => "pass",
+            Level::Warn => "warn",
+            Level::Fail => "fail",
+        }
+    }
+}
+
+struct Finding {
+    name: String,
+    level: Level,
+    text: String,
+    help: Option<String>,
+}
+
+fn finding(name: &str, level: Level, text: impl Into<String>, help: Option<String>) -> Finding {
+    Finding { name: name.into(), level, text: text.into(), help }
+}
+
+fn of_error(name: &str, error: &CliError) -> Finding {
+    let problem = error.problem();
+    finding(name, Level::Fail, &problem.what, problem.help.first().cloned())
+}
+
+pub(super) async fn run(context: &Context, _: &Doctor) -> Result<Exit, CliError> {
+    let mut findings = Vec::new();
+    let session = open(context, &mut findings).await;
+    if let Some(session) = &session {
+        look(session, &mut findings).await;
+    }
+    let worst = findings.iter().map(|f| f.level).max().unwrap_or(Level::Pass);
+    let data = json!({ "checks": to_json(&findings), "worst": worst.word() });
+    let text = |ui: &Ui| {
+        let mut table = Table::new(["CHECK", "RESULT", "DETAIL"]);
+        for f in &findings {
+            let tone = match f.level {
+                Level::Pass => Tone::Good,
+                Level::Warn => Tone::Doubtful,
+                Level::Fail => Tone::Bad,
+            };
+            let help = f.help.as_ref().map_or(String::new(), |help| format!("  → {help}"));
+            table.row([
+                Cell::from(f.name.clone()),
+                Cell::new(f.level.word(), tone),
+                Cell::from(format!("{}{help}", f.text)),
+            ]);
+        }
+        table.render(ui)
+    };
+    let cluster = session.as_ref().map(|s| s.cluster().to_owned());
+    context.ui.partial_result("Doctor", cluster.as_deref(), worst < Level::Fail, data, &[], text);
+    Ok(if worst == Level::Fail { Exit::Degraded } else { Exit::Ok })
+}
+
+fn to_json(findings: &[Finding]) -> Vec<Value> {
+    findings
+        .iter()
+        .map(|f| json!({ "name": f.name, "result": f.level.word(), "text": f.text, "hint": f.help }))
+        .collect()
+}
+
+/// Finds the cluster that is meant, or says why there is none; the machine is looked at in either case.
+async fn open(context: &Context, findings: &mut Vec<Finding>) -> Option<Session> {
+    match context.selection.resolve() {
+        Ok(Selected::File(loaded)) => {
+            let count = loaded.topology.instances.len();
+            let text = format!("{}: {count} nodes", loaded.topology.place.file);
+            findings.push(finding("topology", Level::Pass, text, None));
+            for warning in &loaded.warnings {
+                let help = warning.help.first().cloned();
+                findings.push(finding("topology", Level::Warn, &warning.what, help));
+            }
+        }
+        Ok(_) => {}
+        Err(error) => {
+            for problem in error.problems() {
+                findings.push(finding("topology", Level::Fail, &problem.what, problem.help.first().cloned()));
+            }
+            return None;
+        }
+    }
+    match Session::open(context).await {
+        Ok(session) => {
+            let text = session.runtime.describe();
+            match &session.fallback {
+                Some(why) => findings.push(finding("runtime", Level::Warn, format!("{text}; {why}"), None)),
+                None => findings.push(finding("runtime", Level::Pass, text, None)),
+            }
+            if let Any::Docker(docker) = &session.runtime {
+                findings.push(match docker.built_in().await {
+                    Ok(image) => {
+                        finding("image", Level::Pass, format!("{} of this executable", image.tag), None)
+                    }
+                    Err(error) => of_error("image", &error),
+                });
+            }
+            Some(session)
+        }
+        Err(error) => {
+            findings.push(of_error("runtime", &error));
+            None
+        }
+    }
+}
+
+async fn look(session: &Session, findings: &mut Vec<Finding>) {
+    let seen = match session.look().await {
+        Ok(seen) => seen,
+        Err(error) => return findings.push(of_error("cluster", &error)),
+    };
+    if seen.existing.machines.is_empty() {
+        return findings.push(finding("cluster", Level::Warn, "it is not up", Some(session.up())));
+    }
+    for (name, view) in &seen.nodes {
+        let Ok(target) = session.target(&seen, name) else { continue };
+        let check = format!("answer {name}");
+        if let NodeView::Silent(why) = view {
+            let help = session.command(&format!("logs {name}"));
+            findings.push(finding(&check, Level::Fail, why, Some(help)));
+            continue;
+        }
+        let took = time(session, &target).await;
+        let text = format!("{} in {:.1} ms", target.bolt, took.as_secs_f64() * 1e3);
+        findings.push(finding(&check, if took > SLOW { Level::Warn } else { Level::Pass }, text, None));
+    }
+    let mains = mains(&seen);
+    findings.push(match mains.as_slice() {
+        [main] => finding("one MAIN", Level::Pass, main, None),
+        [] => finding("one MAIN", Level::Fail, "no node answers as MAIN", Some(session.command("failover"))),
+        several => {
+            let help = session.command("repair --main NAME");
+            finding("one MAIN", Level::Fail, several.join(", "), Some(help))
+        }
+    });
+    let without: Vec<&str> = seen
+        .nodes
+        .iter()
+        .filter(|(_, v)| v.facts().is_some_and(|f| f.position.is_none()))
+        .map(|(n, _)| n.as_str())
+        .collect();
+    if !without.is_empty() {
+        let text = format!(
+            "{}: this image cannot say where it stands; failover goes by modes alone",
+            without.join(", ")
+        );
+        findings.push(finding("positions", Level::Warn, text, None));
+    }
+    let report = status::report(session, &seen);
+    for (what, help) in &report.findings {
+        findings.push(finding("replication", Level::Warn, what, Some(help.clone())));
+    }
+    if report.findings.is_empty() {
+        findings.push(finding("replication", Level::Pass, "nothing is wrong", None));
+    }
+}
+
+async fn time(session: &Session, target: &Target) -> Duration {
+    let began = Instant::now();
+    // What it answers was looked at before; here it is only how long that takes.
+    let _ = session.nodes.ask(target, "SHOW REPLICATION ROLE;").await;
+    began.elapsed()
+}
+
+pub(super) async fn report(context: &Context, args: &Report) -> Result<Exit, CliError> {
+    let session = Session::open(context).await?;
+    let seen = session.look_at_existing().await?;
+    let mut findings = Vec::new();
+    look(&session, &mut findings).await;
+    let mut files: Vec<(String, String)> = vec![
+        (
+            "version.txt".into(),
+            format!("mgctl {}\n{}\n", env!("CARGO_PKG_VERSION"), session.runtime.describe()),
+        ),
+        ("doctor.json".into(), format!("{:#}", json!(to_json(&findings)))),
+        ("status.json".into(), format!("{:#}", status::to_json(&session, &status::report(&session, &seen)))),
+    ];
+    for (name, machine) in &seen.existing.machines {
+        // Values of the environment are digests in there.
+        let spec = machine.spec.as_ref().map_or_else(String::new, crate::cluster::Spec::to_text);
+        files.push((format!("nodes/{name}/spec.json"), spec));
+        if let Ok(target) = session.target(&seen, name) {
+            for (file, query) in [
+                ("state", "SHOW REPLICATION STATE;"),
+                ("lag", "SHOW REPLICATION LAG;"),
+                ("replicas", "SHOW REPLICAS;"),
+                ("storage", "SHOW STORAGE INFO;"),
+            ] {
+                let text = match session.nodes.ask(&target, query).await {
+                    Ok(rows) => format!("{:#}", json!({ "fields": rows.fields, "rows": rows.rows })),
+                    Err(error) => error.to_string(),
+                };
+                files.push((format!("nodes/{name}/{file}.json"), text));
+            }
+        }
+        let log = session.runtime.last_lines(session.cluster(), name, LOG_LINES).await;
+        let log: Vec<String> = log.iter().map(|line| redact(&printable(line))).collect();
+        files.push((format!("nodes/{name}/log.txt"), log.join("\n")));
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let path =
+        args.path.clone().unwrap_or_else(|| format!("mgctl-{}-report-{now}.tar", session.cluster()).into());
+    let write = || {
+        let mut archive = tar::Builder::new(std::fs::File::create_new(&path)?);
+        for (name, text) in &files {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(text.len() as u64);
+            header.set_mode(0o600);
+            header.set_mtime(now);
+            header.set_cksum();
+            archive.append_data(&mut header, format!("report/{name}"), text.as_bytes())?;
+        }
+        archive.into_inner()?.flush()
+    };
+    write().map_err(|error| {
+        CliError::new(Exit::Other, format!("cannot write `{}`: {error}", path.display())).code("MG078")
+    })?;
+    let names: Vec<&String> = files.iter().map(|(name, _)| name).collect();
+    let data = json!({ "file": path.display().to_string(), "contents": names });
+    let text = |_: &Ui| {
+        format!(
+            "Wrote {} ({} files). It holds states, settings and logs, no data of the graph and no passwords;\n\
+             read it before you pass it on.",
+            path.display(),
+            files.len()
+        )
+    };
+    session.ui.result("Report", Some(session.cluster()), data, &[], text);
+    Ok(Exit::Ok)
+}
+
+/// Replaces what stands after a word that announces a secret.
+fn redact(line: &str) -> String {
+    const WORDS: [&str; 6] = ["password", "passwd", "secret", "token", "license", "credentials"];
+    let lower = line.to_ascii_lowercase();
+    let mut out = String::new();
+    let mut from = 0;
+    while let Some((at, word)) = WORDS.iter().filter_map(|w| Some((from + lower[from..].find(w)?, *w))).min()
+    {
+        let after = at + word.len();
+        let mark = lower[after..].find(|c: char| !"\"'_- ".contains(c) && !c.is_ascii_lowercase());
+        match mark.map(|m| after + m).filter(|m| matches!(lower.as_bytes()[*m], b'=' | b':')) {
+            Some(mark) => {
+                out += &line[from..=mark];
+                let rest = &line[mark + 1..];
+                let start = rest.len() - rest.trim_start_matches([' ', '"', '\'']).len();
+                let end =
+                    rest[start..].find([' ', '"', '\'', ',', ';', '}']).map_or(rest.len(), |e| start + e);
+                out += &rest[..start];
+                out += "***";
+                from = mark + 1 + end;
+            }
+            None => {
+                out += &line[from..after];
+                from = after;
+            }
+        }
+    }
+    out + &line[from..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::redact;
+
+    #[test]
+    fn what_follows_a_word_for_a_secret_is_left_out() {
+        assert_eq!(redact("auth password=hunter2 user=ada"), "auth password=*** user=ada");
+        assert_eq!(redact("{\"token\": \"abc\", \"n\": 1}"), "{\"token\": \"***\", \"n\": 1}");
+        assert_eq!(redact("MEMGRAPH_ENTERPRISE_LICENSE=xyz"), "MEMGRAPH_ENTERPRISE_LICENSE=***");
+        assert_eq!(redact("the password was wrong"), "the password was wrong");
+        assert_eq!(redact("nothing here: 1"), "nothing here: 1");
+        assert_eq!(redact("Passwort: über, password: für, rest"), "Passwort: über, password: ***, rest");
+    }
+}
