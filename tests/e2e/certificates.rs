@@ -23,6 +23,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         super::docker("docker_each_node_has_its_certificate_and_none_the_authority", containers),
         super::plain("process_certificates_are_private_kept_and_renewed_without_a_restart", renewal),
         super::plain("process_a_node_without_a_certificate_is_kept_out", stranger),
+        super::plain("open_pairing_is_warned_of_once_and_the_key_lasts", pairing),
     ]
 }
 
@@ -120,6 +121,45 @@ fn renewal() {
     wait::until("every replica is ready", LIMIT, || all_ready(&cluster.bolts()[0], 2));
     let log = fs::read_to_string(home.join("rep1/log")).expect("it has a log");
     assert!(log.contains("the cluster's certificates were replaced"), "{log}");
+}
+
+fn pairing() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let main = Node::start(dir.path(), "main", &[]);
+    let mut replica = Node::start(dir.path(), "replica", &[]);
+    let connect = |node: &Node| {
+        let address = node.bolt().to_string();
+        wait::until("it speaks Bolt", LIMIT, || Bolt::connect(&address))
+    };
+    let warnings = |node: &Node| {
+        fs::read_to_string(node.log_file()).expect("it has a log").matches("WARN pairing is open").count()
+    };
+    let key = replica.dir.join("data/replication.key");
+    let before = fs::read(&key).expect("it was made at the start");
+    assert_eq!(mode(&key), 0o600);
+    assert_eq!((warnings(&main), warnings(&replica)), (0, 0));
+
+    connect(&replica).run("SET REPLICATION ROLE TO REPLICA WITH PORT 10000;").expect("it becomes a REPLICA");
+    wait::until("it warns", LIMIT, || if warnings(&replica) == 1 { Ok(()) } else { Err("no warning") });
+    connect(&main)
+        .run(&format!("REGISTER REPLICA r SYNC TO \"{}\";", replica.replication()))
+        .expect("the first MAIN is obeyed");
+    replica.kill();
+    replica.spawn();
+    wait::until("it follows again", LIMIT, || all_ready(&main.bolt().to_string(), 1));
+    assert_eq!(warnings(&replica), 1, "it knows its cluster, and warns again");
+    assert_eq!(fs::read(&key).expect("it is there"), before, "it has another key");
+
+    // Without its key it would be a stranger: it does not start.
+    replica.stop();
+    fs::write(&key, "-----BEGIN PRIVATE KEY-----\n").expect("the test may");
+    replica.launch();
+    let log = replica.log_file();
+    wait::until("it says why", LIMIT, || {
+        let said = fs::read_to_string(&log).map_err(|e| e.to_string())?;
+        if said.contains("replication.key` is damaged") { Ok(()) } else { Err(said) }
+    });
+    assert_eq!(fs::read(&key).expect("it is there"), b"-----BEGIN PRIVATE KEY-----\n", "it was replaced");
 }
 
 fn stranger() {

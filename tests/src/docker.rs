@@ -259,10 +259,17 @@ impl Overlay<'_> {
             .block_on(docker.create_container(Some(options), body))
             .unwrap_or_else(|e| panic!("create {name}: {e}"));
         self.engine.start(name);
-        let found = self.engine.runtime.block_on(docker.inspect_container(name, None)).expect("it is there");
+        let bolt = self.bolt(name);
+        (container, bolt)
+    }
+
+    /// Where the Bolt of one of its containers is published; another place after each start.
+    pub fn bolt(&self, name: &str) -> String {
+        let found = self.engine.runtime.block_on(self.engine.docker.inspect_container(name, None));
+        let found = found.unwrap_or_else(|e| panic!("inspect {name}: {e}"));
         let ports = found.network_settings.and_then(|s| s.ports).unwrap_or_default();
         let port = ports.get("7687/tcp").cloned().flatten().and_then(|b| b.first()?.host_port.clone());
-        (container, format!("127.0.0.1:{}", port.expect("Bolt is published")))
+        format!("127.0.0.1:{}", port.expect("Bolt is published"))
     }
 
     fn remove(&self) {

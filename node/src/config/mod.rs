@@ -297,6 +297,20 @@ mod tests {
     }
 
     #[test]
+    fn certificate_key_and_authority_go_together() {
+        assert_eq!(run(&[]).cluster_files, None);
+        let all = ["--cluster-cert-file=/c", "--cluster-key-file=/k", "--cluster-ca-file=/a"];
+        let files = run(&all).cluster_files.expect("they are given");
+        assert_eq!([files.certificate, files.key, files.authority], ["/c", "/k", "/a"].map(PathBuf::from));
+        for missing in 0..3 {
+            let given: Vec<&str> =
+                all.iter().enumerate().filter(|(i, _)| *i != missing).map(|(_, f)| *f).collect();
+            let name = all[missing].split('=').next().expect("it has a name");
+            assert!(refuse(&given).contains(&format!("`{name}` is missing")));
+        }
+    }
+
+    #[test]
     fn every_gflags_form_is_read() {
         let c = run(&[
             "--bolt-port",

@@ -275,6 +275,24 @@ async fn five_kinds_of_strangers_are_refused_and_the_cluster_goes_on() {
     replica.quic.stop();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_of_the_first_protocol_is_let_in_without_a_certificate_where_there_is_no_authority() {
+    let mut replica = Node::listening(own_key());
+    let (_endpoint, connection) = raw_client(replica.address(), "mgnode", "mg-repl/1", None).await.unwrap();
+    let (mut control, mut said) = connection.open_bi().await.unwrap();
+    control.write_all(&[0]).await.unwrap();
+    let (mut log, _l) = connection.open_bi().await.unwrap();
+    log.write_all(&[1]).await.unwrap();
+    let (peer, line) = replica.accepted();
+    assert_eq!(line, Line { protocol: 1, identity: Default::default() });
+    // Where a later one is told that it was let in, this one hears messages from the first byte on.
+    replica.quic.send(peer, Message::Pong { sequence: 5 });
+    let mut frame = [0; 13];
+    said.read_exact(&mut frame).await.unwrap();
+    assert_eq!(frame, [9, 0, 0, 0, 10, 5, 0, 0, 0, 0, 0, 0, 0]);
+    replica.quic.stop();
+}
+
 #[test]
 fn certificates_that_cannot_work_are_told_at_the_start() {
     let folder = tempfile::tempdir().unwrap();

@@ -125,8 +125,8 @@ impl Docker {
                 let made = Authority::make(cluster)?;
                 let key = made.key();
                 let member = |path, content| Member { path, mode: 0o400, owner: 0, content: Some(content) };
-                self.upload(id, FOLDER, &[member(CERTIFICATE, made.certificate())]).await?;
-                self.upload(id, FOLDER, &[member(KEY, key.as_str())]).await?;
+                let members = [member(CERTIFICATE, made.certificate()), member(KEY, key.as_str())];
+                self.upload(id, FOLDER, &members).await?;
                 Ok(made)
             }
             (None, Some(_)) => Err(CliError::new(
