@@ -1,140 +1,272 @@
-//! Latency of one small commit, by replication mode, beside the floor of the machine.
+//! One small commit, by replication mode and durability, beside the floor of the machine and beside
+//! PostgreSQL.
 //!
-//! A client creates a vertex with a number and a string of 80 bytes, again and again. The floor for a
-//! SYNC commit is both syncs overlapped over QUIC plus the client's TCP round trip.
+//! Clients create a vertex with a number and a string of 80 bytes, again and again, over TCP on
+//! loopback. The floor for a SYNC commit is both syncs overlapped over QUIC plus the client's TCP
+//! round trip. CPU time is that of the client, MAIN and the REPLICA, per commit; on a machine with
+//! few cores it is what binds many clients.
 
+use crate::load::{self, Measured};
+use crate::postgres::Postgres;
 use crate::{Samples, floor};
 use mg_tests::node::Node;
-use mgbolt::{Map, PackValue};
+use mgbolt::Map;
 use mgctl::query::Client;
 use std::error::Error;
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
-const COMMITS: usize = 1500;
-const COMMITS_SHARED: usize = 6000;
-const CLIENTS: [usize; 3] = [1, 8, 64];
+/// Commits of one client, of a few, of many; by round.
+const COMMITS: usize = 2000;
+const COMMITS_FEW: usize = 6000;
+const COMMITS_MANY: usize = 24_000;
+const FEW: usize = 8;
+const MANY: usize = 64;
+const POSTGRES_SECONDS: usize = 3;
 
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Alone,
     Async,
+    /// ASYNC, and the replica's process is stopped.
+    AsyncStopped,
     Sync,
+    /// SYNC between two nodes that sync nothing.
+    SyncOs,
 }
 
-const MODES: [(Mode, &str); 3] = [(Mode::Alone, "no replica"), (Mode::Async, "ASYNC"), (Mode::Sync, "SYNC")];
+const MODES: [(Mode, &str); 5] = [
+    (Mode::Alone, "no replica"),
+    (Mode::Async, "ASYNC"),
+    (Mode::AsyncStopped, "ASYNC, replica stopped"),
+    (Mode::Sync, "SYNC"),
+    (Mode::SyncOs, "SYNC, --durability=os"),
+];
 
 struct Row {
     mode: Mode,
-    name: String,
+    name: &'static str,
     clients: usize,
     samples: Samples,
     /// Commits a second, by round.
     rates: Vec<f64>,
+    commits: usize,
+    /// Of client, MAIN, REPLICA.
+    cpu: [Duration; 3],
+}
+
+impl Row {
+    fn count(&self) -> usize {
+        let all = match self.clients {
+            1 => COMMITS,
+            MANY => COMMITS_MANY,
+            _ => COMMITS_FEW,
+        };
+        all / self.clients
+    }
+}
+
+struct Nodes {
+    main: Node,
+    replica: Node,
+}
+
+impl Nodes {
+    fn start(dir: &std::path::Path, durability: &str) -> Result<Nodes, Box<dyn Error>> {
+        let dir = dir.join(durability);
+        let flag = format!("--durability={durability}");
+        let main = Node::start(&dir, "main", &[&flag]);
+        let replica = Node::start(&dir, "replica", &[&flag]);
+        ask(&replica, "SET REPLICATION ROLE TO REPLICA WITH PORT 10000;")?;
+        Ok(Nodes { main, replica })
+    }
+
+    fn register(&self, mode: &str) -> Result<(), Box<dyn Error>> {
+        ask(&self.main, &format!("REGISTER REPLICA r {mode} TO \"{}\";", self.replica.replication()))
+    }
+}
+
+fn ask(node: &Node, query: &str) -> Result<(), Box<dyn Error>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        Client::connect(&node.bolt().to_string(), TIMEOUT, None).await?.run(query, Map::new()).await?;
+        Ok(())
+    })
+}
+
+fn signal(node: &Node, name: &str) -> Result<(), Box<dyn Error>> {
+    let status = Command::new("kill").arg(format!("-{name}")).arg(node.pid().to_string()).status()?;
+    if status.success() { Ok(()) } else { Err(format!("kill -{name} ended with {status}").into()) }
+}
+
+/// CPU time that a process has used so far.
+fn cpu_of(pid: u32) -> Result<Duration, Box<dyn Error>> {
+    // Hundredths of a second on every Linux; fields are counted after the name, which may hold spaces.
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let ticks: u64 = fields.skip(11).take(2).map(|field| field.parse::<u64>().unwrap_or(0)).sum();
+    Ok(Duration::from_millis(ticks * 10))
+}
+
+#[derive(Default)]
+struct Floors {
+    tcp: Samples,
+    quic: Samples,
+    near: Samples,
+    both: Samples,
 }
 
 pub(crate) fn run(rounds: usize) -> Result<(), Box<dyn Error>> {
     let dir = tempfile::tempdir()?;
-    let main = Node::start(dir.path(), "main", &["--durability=commit"]);
-    let replica = Node::start(dir.path(), "replica", &["--durability=commit"]);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ask = |node: &Node, query: &str| -> Result<(), Box<dyn Error>> {
-        let address = node.bolt().to_string();
-        runtime.block_on(async {
-            Client::connect(&address, TIMEOUT, None).await?.run(query, Map::new()).await?;
-            Ok(())
-        })
-    };
-    ask(&replica, "SET REPLICATION ROLE TO REPLICA WITH PORT 10000;")?;
+    let synced = Nodes::start(dir.path(), "commit")?;
+    let unsynced = Nodes::start(dir.path(), "os")?;
+    let postgres = Postgres::start()?;
+    unsynced.register("SYNC")?;
     let mut rows: Vec<Row> = MODES
         .iter()
         .flat_map(|(mode, name)| {
-            CLIENTS.map(|clients| Row {
+            [1, FEW, MANY].map(|clients| Row {
                 mode: *mode,
-                name: format!("{name}, {clients} client{}", if clients == 1 { "" } else { "s" }),
+                name,
                 clients,
                 samples: Samples::default(),
                 rates: Vec::new(),
+                commits: 0,
+                cpu: [Duration::ZERO; 3],
             })
         })
         .collect();
-    let (mut both, mut near, mut tcp) = (Samples::default(), Samples::default(), Samples::default());
+    let mut floors = Floors::default();
+    let mut postgres_rates = Vec::new();
     let mut pair = floor::Pair::open(dir.path())?;
     let mut next = 0;
     for _ in 0..rounds {
-        near.add_round(pair.near_synced(COMMITS)?);
-        both.add_round(pair.both_synced(COMMITS)?);
-        tcp.add_round(floor::tcp_round_trips(COMMITS)?);
+        floors.tcp.add_round(floor::tcp_round_trips(COMMITS)?);
+        floors.quic.add_round(pair.round_trips(COMMITS)?);
+        floors.near.add_round(pair.near_synced(COMMITS)?);
+        floors.both.add_round(pair.both_synced(COMMITS)?);
         for (mode, _) in MODES {
             match mode {
-                Mode::Alone => {}
-                Mode::Async => {
-                    ask(&main, &format!("REGISTER REPLICA r ASYNC TO \"{}\";", replica.replication()))?
-                }
-                Mode::Sync => {
-                    ask(&main, &format!("REGISTER REPLICA r SYNC TO \"{}\";", replica.replication()))?
-                }
+                Mode::Alone | Mode::SyncOs => {}
+                Mode::Async => synced.register("ASYNC")?,
+                Mode::AsyncStopped => signal(&synced.replica, "STOP")?,
+                Mode::Sync => synced.register("SYNC")?,
             }
-            for row in rows.iter_mut().filter(|r| r.mode == mode) {
-                let count = if row.clients == 1 { COMMITS } else { COMMITS_SHARED } / row.clients;
-                let start = Instant::now();
-                let times = runtime.block_on(commits(&main, row.clients, count, &mut next))?;
-                row.rates.push(times.len() as f64 / start.elapsed().as_secs_f64());
-                row.samples.add_round(times);
+            let nodes = if mode == Mode::SyncOs { &unsynced } else { &synced };
+            for row in rows.iter_mut().filter(|row| row.mode == mode) {
+                measure(row, nodes, &mut next)?;
             }
-            if mode != Mode::Alone {
-                ask(&main, "DROP REPLICA r;")?;
+            match mode {
+                Mode::Alone | Mode::Async | Mode::SyncOs => {}
+                Mode::AsyncStopped => {
+                    signal(&synced.replica, "CONT")?;
+                    ask(&synced.main, "DROP REPLICA r;")?;
+                }
+                Mode::Sync => ask(&synced.main, "DROP REPLICA r;")?,
             }
         }
+        if let Some(postgres) = &postgres {
+            postgres_rates.push(postgres.remote_apply(MANY, POSTGRES_SECONDS)?);
+        }
     }
-    report(&rows, &both, &near, &tcp);
+    report(&rows, &floors);
+    bars(&rows, &floors, &postgres_rates);
     Ok(())
 }
 
-async fn commits(
-    node: &Node,
-    clients: usize,
-    count: usize,
-    next: &mut i64,
-) -> Result<Vec<Duration>, Box<dyn Error>> {
-    let mut connected = Vec::new();
-    for _ in 0..clients {
-        connected.push(Client::connect(&node.bolt().to_string(), TIMEOUT, None).await?);
+fn measure(row: &mut Row, nodes: &Nodes, next: &mut i64) -> Result<(), Box<dyn Error>> {
+    let used = || -> Result<[Duration; 3], Box<dyn Error>> {
+        Ok([cpu_of(std::process::id())?, cpu_of(nodes.main.pid())?, cpu_of(nodes.replica.pid())?])
+    };
+    let before = used()?;
+    let Measured { times, per_second } = load::commits(nodes.main.bolt(), row.clients, row.count(), next)?;
+    let after = used()?;
+    for (sum, (before, after)) in row.cpu.iter_mut().zip(before.into_iter().zip(after)) {
+        *sum += after.saturating_sub(before);
     }
-    let first = *next;
-    *next += i64::try_from(clients * count)?;
-    let all = connected.into_iter().enumerate().map(|(i, mut client)| async move {
-        let mut times = Vec::with_capacity(count);
-        for j in 0..count {
-            let id = first + i64::try_from(i * count + j)?;
-            let parameters =
-                Map::from_iter([("id", PackValue::Int(id)), ("s", PackValue::String("x".repeat(80)))]);
-            let start = Instant::now();
-            client.run("CREATE (:W {id: $id, s: $s})", parameters).await?;
-            times.push(start.elapsed());
-        }
-        Ok::<_, Box<dyn Error>>(times)
-    });
-    Ok(futures_util::future::try_join_all(all).await?.concat())
+    row.commits += times.len();
+    row.rates.push(per_second);
+    row.samples.add_round(times);
+    Ok(())
 }
 
-fn report(rows: &[Row], both: &Samples, near: &Samples, tcp: &Samples) {
+fn median(values: &[f64]) -> f64 {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn report(rows: &[Row], floors: &Floors) {
     println!(
-        "| one commit of ~100 bytes, --durability=commit | p50 µs | p99 µs | p50 by round | ratio to its floor |"
+        "| one commit of ~100 bytes, client on loopback TCP | p50 µs | p99 µs | p50 by round | commits/s | CPU µs a commit: client, MAIN, REPLICA |"
     );
-    println!("|---|---|---|---|---|");
-    println!("{}", tcp.row("floor: TCP round trip", ""));
-    println!("{}", near.row("floor: one sync", ""));
-    println!("{}", both.row("floor: both syncs overlapped over QUIC", ""));
+    println!("|---|---|---|---|---|---|");
+    println!("{} |", floors.tcp.row("floor: TCP round trip", ""));
+    println!("{} |", floors.quic.row("floor: QUIC round trip", ""));
+    println!("{} |", floors.near.row("floor: one sync", ""));
+    println!("{} |", floors.both.row("floor: both syncs overlapped over QUIC", ""));
     for row in rows {
-        let ratio = if row.clients == 1 {
-            let floor = tcp.p50() + if row.mode == Mode::Sync { both.p50() } else { near.p50() };
-            format!("{:.2}", row.samples.p50().as_secs_f64() / floor.as_secs_f64())
-        } else {
-            let mut rates = row.rates.clone();
-            rates.sort_by(f64::total_cmp);
-            format!("{:.0} commits/s", rates[rates.len() / 2])
-        };
-        println!("{}", row.samples.row(&row.name, &ratio));
+        let name = format!("{}, {} client{}", row.name, row.clients, if row.clients == 1 { "" } else { "s" });
+        let cpu = row.cpu.map(|time| format!("{:.0}", time.as_secs_f64() * 1e6 / row.commits as f64));
+        println!("{} {} |", row.samples.row(&name, &format!("{:.0}", median(&row.rates))), cpu.join(" "));
     }
+}
+
+/// Prints what the product is held to, with its ratio.
+fn bars(rows: &[Row], floors: &Floors, postgres: &[f64]) {
+    let row = |mode, clients| {
+        rows.iter().find(|row| row.mode == mode && row.clients == clients).expect("every pair is measured")
+    };
+    let p50 = |mode, clients| row(mode, clients).samples.p50().as_secs_f64();
+    let rate = |mode, clients| median(&row(mode, clients).rates);
+    println!();
+    println!("| bar | ratio | wanted |");
+    println!("|---|---|---|");
+    let floor = (floors.both.p50() + floors.tcp.p50()).as_secs_f64();
+    let at_most = |what: &str, ratio: f64, bar: f64| {
+        println!("| {what} | {ratio:.2} | at most {bar} {} |", if ratio <= bar { "✓" } else { "✗" });
+    };
+    let at_least = |what: &str, ratio: f64, bar: f64| {
+        println!("| {what} | {ratio:.2} | at least {bar} {} |", if ratio >= bar { "✓" } else { "✗" });
+    };
+    at_most(
+        "SYNC, durable on both sides, 1 client: p50 by (both syncs overlapped + TCP round trip)",
+        p50(Mode::Sync, 1) / floor,
+        1.25,
+    );
+    at_most(
+        "SYNC at --durability=os, 1 client: p50 by QUIC round trip",
+        p50(Mode::SyncOs, 1) / floors.quic.p50().as_secs_f64(),
+        2.5,
+    );
+    for clients in [1, FEW, MANY] {
+        at_least(
+            &format!("ASYNC by no replica, {clients} clients: commits/s"),
+            rate(Mode::Async, clients) / rate(Mode::Alone, clients),
+            0.85,
+        );
+    }
+    for clients in [1, FEW, MANY] {
+        at_most(
+            &format!("ASYNC, its one replica stopped by it running, {clients} clients: p50"),
+            p50(Mode::AsyncStopped, clients) / p50(Mode::Async, clients),
+            1.05,
+        );
+    }
+    if postgres.is_empty() {
+        println!(
+            "| SYNC by PostgreSQL 15 remote_apply, {MANY} clients | not measured: it is not installed | |"
+        );
+        return;
+    }
+    let peer = median(postgres);
+    at_least(
+        &format!(
+            "SYNC, durable and applied on both sides, by PostgreSQL 15 remote_apply ({peer:.0}/s), {MANY} clients: \
+             commits/s"
+        ),
+        rate(Mode::Sync, MANY) / peer,
+        2.0,
+    );
 }

@@ -2,7 +2,7 @@
 //!
 //! A record of 100 bytes goes over one long-lived QUIC stream; the far side writes it into a
 //! preallocated file, syncs that, and answers; the near side writes and syncs its own copy meanwhile.
-//! Beside it, one TCP round trip: the client's way to the node and back.
+//! Beside it, a round trip of QUIC alone, and one of TCP: the client's way to the node and back.
 
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{Endpoint, RecvStream, SendStream};
@@ -45,6 +45,8 @@ impl Log {
 pub(crate) struct Pair {
     runtime: tokio::runtime::Runtime,
     stream: (SendStream, RecvStream),
+    /// Answered at once.
+    echo: (SendStream, RecvStream),
     near: std::sync::mpsc::Sender<tokio::sync::oneshot::Sender<std::io::Result<()>>>,
     _endpoints: (Endpoint, Endpoint),
 }
@@ -92,6 +94,8 @@ impl Pair {
                 return;
             };
             let Ok((mut send, mut recv)) = connection.accept_bi().await else { return };
+            let Ok((echo_send, echo_recv)) = connection.accept_bi().await else { return };
+            tokio::spawn(answer_at_once(echo_send, echo_recv));
             let mut record = [0; RECORD_BYTES];
             while recv.read_exact(&mut record).await.is_ok() {
                 let (done, synced) = tokio::sync::oneshot::channel();
@@ -103,9 +107,13 @@ impl Pair {
                 }
             }
         });
-        let stream = runtime.block_on(async {
+        let (stream, echo) = runtime.block_on(async {
             let connection = dialling.connect_with(client, target, "floor")?.await?;
-            Ok::<_, Box<dyn std::error::Error>>(connection.open_bi().await?)
+            let (stream, mut echo) = (connection.open_bi().await?, connection.open_bi().await?);
+            // A stream is there for the other side once something was written to it or a later one.
+            echo.0.write_all(&[0x5a; RECORD_BYTES]).await?;
+            echo.1.read_exact(&mut [0]).await?;
+            Ok::<_, Box<dyn std::error::Error>>((stream, echo))
         })?;
         let (near, near_queue) =
             std::sync::mpsc::channel::<tokio::sync::oneshot::Sender<std::io::Result<()>>>();
@@ -115,7 +123,7 @@ impl Pair {
             }
         });
         drop(_guard);
-        Ok(Pair { runtime, stream, near, _endpoints: (listening, dialling) })
+        Ok(Pair { runtime, stream, echo, near, _endpoints: (listening, dialling) })
     }
 
     /// Times `count` records, each durable on both sides before the next.
@@ -138,6 +146,21 @@ impl Pair {
         })
     }
 
+    /// Times `count` records over QUIC and back, without any file.
+    pub(crate) fn round_trips(&mut self, count: usize) -> Result<Vec<Duration>, Box<dyn std::error::Error>> {
+        let (send, recv) = &mut self.echo;
+        self.runtime.block_on(async {
+            let mut times = Vec::with_capacity(count);
+            for _ in 0..count {
+                let start = Instant::now();
+                send.write_all(&[0x5a; RECORD_BYTES]).await?;
+                recv.read_exact(&mut [0]).await?;
+                times.push(start.elapsed());
+            }
+            Ok(times)
+        })
+    }
+
     /// Times `count` local syncs alone.
     pub(crate) fn near_synced(&mut self, count: usize) -> Result<Vec<Duration>, Box<dyn std::error::Error>> {
         let near = &self.near;
@@ -152,6 +175,15 @@ impl Pair {
             }
             Ok(times)
         })
+    }
+}
+
+async fn answer_at_once(mut send: SendStream, mut recv: RecvStream) {
+    let mut record = [0; RECORD_BYTES];
+    while recv.read_exact(&mut record).await.is_ok() {
+        if send.write_all(&[1]).await.is_err() {
+            return;
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! cargo run --release -p mg-tests --bin bench -- commit    latency of a commit, by mode
+//! cargo run --release -p mg-tests --bin bench -- load HOST:PORT CLIENTS COMMITS
+//!                                                          the client of `commit` alone, for profiles
 //! cargo run --release -p mg-tests --bin bench -- up        mgctl up, beside Docker's own cost
 //! ```
 //!
@@ -10,6 +12,8 @@
 
 mod commit;
 mod floor;
+mod load;
+mod postgres;
 mod up;
 
 use std::process::ExitCode;
@@ -18,6 +22,9 @@ use std::time::Duration;
 fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
     let what = args.next();
+    if what.as_deref() == Some("load") {
+        return ended(load::run(&args.collect::<Vec<_>>()));
+    }
     let rounds = match args.next().map(|n| n.parse::<usize>()) {
         None => 3,
         Some(Ok(n)) if n > 0 => n,
@@ -30,10 +37,14 @@ fn main() -> ExitCode {
         Some("commit") => commit::run(rounds),
         Some("up") => up::run(rounds),
         _ => {
-            eprintln!("usage: bench commit|up [ROUNDS]");
+            eprintln!("usage: bench commit|up [ROUNDS], or bench load HOST:PORT CLIENTS COMMITS");
             return ExitCode::from(2);
         }
     };
+    ended(result)
+}
+
+fn ended(result: Result<(), Box<dyn std::error::Error>>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
