@@ -11,6 +11,9 @@ pub const MESSAGE_BYTES_BEFORE_LOGON: usize = 64 * 1024;
 
 const CHUNK_MAX: usize = u16::MAX as usize;
 
+/// Room that is there for what comes next: a common message is read in one piece.
+const INPUT_BYTES_MIN: usize = 4096;
+
 /// A message grew beyond what its receiver allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a message is larger than {limit} bytes, the most that is taken here")]
@@ -38,6 +41,9 @@ impl Dechunker {
 
     /// Returns the buffer to which bytes of the line are appended.
     pub fn input(&mut self) -> &mut BytesMut {
+        if self.input.capacity() - self.input.len() < INPUT_BYTES_MIN / 4 {
+            self.input.reserve(INPUT_BYTES_MIN);
+        }
         &mut self.input
     }
 

@@ -97,6 +97,12 @@ impl Prepared {
         self.schema != fingerprint(tx)
     }
 
+    /// Whether it runs without walking, scanning, sorting or gathering: its work is in proportion to
+    /// its text, its parameters and the hits of its index seeks.
+    pub fn is_short(&self) -> bool {
+        self.plan.is_short()
+    }
+
     /// Returns the plan as `EXPLAIN` shows it, one line a row.
     pub fn explain(&self, tx: &Transaction) -> Vec<String> {
         self.plan.explain(tx.names(), &|slot| match self.analyzed.variables.get(slot) {

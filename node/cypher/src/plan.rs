@@ -520,6 +520,33 @@ impl Op {
 }
 
 impl Plan {
+    /// Whether no operator walks, scans, sorts, gathers or multiplies rows by more than an index seek
+    /// finds.
+    pub(crate) fn is_short(&self) -> bool {
+        self.ops.iter().all(|op| {
+            matches!(
+                op,
+                Op::Argument
+                    | Op::Nothing
+                    | Op::Pass { .. }
+                    | Op::IndexSeek { .. }
+                    | Op::NodeById { .. }
+                    | Op::Filter { .. }
+                    | Op::Project { .. }
+                    | Op::Optional { .. }
+                    | Op::Apply { .. }
+                    | Op::ForEffect { .. }
+                    | Op::Skip { .. }
+                    | Op::Limit { .. }
+                    | Op::Eager { .. }
+                    | Op::Create { .. }
+                    | Op::Merge(_)
+                    | Op::Set { .. }
+                    | Op::Drain { .. }
+            )
+        })
+    }
+
     /// Returns how many operators may be asked for a row within each other: the longest chain below
     /// the root, and everything inside expressions.
     pub(crate) fn depth(&self) -> usize {

@@ -1,6 +1,7 @@
 //! A result on its way to a client.
 
 use super::connection::Writer;
+use super::session::Pace;
 use super::statement::Deferred;
 use super::texts::{Failure, Notification};
 use super::wire;
@@ -8,6 +9,7 @@ use mgbolt::{Map, PackValue, Response, write_message};
 use mgcypher::Execution;
 use mgnode_core::storage::Transaction;
 use mgnode_core::types::Value;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Bytes of rows that are made before they are sent.
@@ -25,6 +27,10 @@ pub(super) struct Running {
     pub(super) parsing: Duration,
     pub(super) planning: Duration,
     executing: Duration,
+    /// Where it is told how long this took.
+    pub(super) pace: Option<Arc<Pace>>,
+    /// It is quick enough to hold its thread.
+    pub(super) in_place: bool,
 }
 
 /// Where rows come from.
@@ -56,7 +62,14 @@ impl Running {
             parsing: Duration::ZERO,
             planning: Duration::ZERO,
             executing: Duration::ZERO,
+            pace: None,
+            in_place: false,
         }
+    }
+
+    /// Returns how long rows were made so far.
+    pub(super) fn executing(&self) -> Duration {
+        self.executing
     }
 
     /// Makes rows until the buffer is full, `left` (none: all) are made, or there are no more.

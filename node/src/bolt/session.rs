@@ -22,7 +22,7 @@ use std::collections::HashMap;
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::task::block_in_place;
 use tokio::time::Instant;
@@ -30,6 +30,11 @@ use tokio::time::Instant;
 /// Statements kept parsed, and the longest text that is worth keeping.
 const STATEMENTS_KEPT: usize = 1024;
 const STATEMENT_BYTES_KEPT: usize = 4096;
+
+/// A query of a short plan that took no longer so many times in a row runs in place: to make room for
+/// the other sessions on another thread would take as long as the query.
+const QUICK: Duration = Duration::from_micros(200);
+const QUICK_RUNS: u32 = 8;
 
 /// How long a routing table is good for.
 const ROUTING_SECONDS: i64 = 300;
@@ -43,10 +48,33 @@ pub(super) struct Services<C> {
     known: Mutex<HashMap<String, Arc<Known>>>,
 }
 
-/// A text that was parsed, and how its query was last planned.
+/// A text that was parsed, how its query was last planned, and how long it takes.
 struct Known {
     statement: Statement,
     prepared: Mutex<Option<Arc<Prepared>>>,
+    pace: Arc<Pace>,
+}
+
+/// How a query has run so far, over all sessions.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    /// Quick runs in a row.
+    quick: AtomicU32,
+}
+
+impl Pace {
+    /// Whether it may be expected to be quick again.
+    fn is_quick(&self) -> bool {
+        self.quick.load(Ordering::Relaxed) >= QUICK_RUNS
+    }
+
+    fn ran(&self, took: Duration) {
+        if took > QUICK {
+            self.quick.store(0, Ordering::Relaxed);
+        } else if !self.is_quick() {
+            self.quick.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }
 
 impl<C: Core> Services<C> {
@@ -54,12 +82,13 @@ impl<C: Core> Services<C> {
         Services { core, config, sessions: AtomicU64::new(0), known: Mutex::default() }
     }
 
+    fn known(&self, text: &str) -> Option<Arc<Known>> {
+        self.known.lock().get(text).cloned()
+    }
+
     fn parse(&self, text: &str) -> Result<Arc<Known>, Failure> {
-        if let Some(known) = self.known.lock().get(text) {
-            return Ok(known.clone());
-        }
         let statement = mgcypher::parse(text).map_err(|e| e.located(text))?;
-        let known = Arc::new(Known { statement, prepared: Mutex::new(None) });
+        let known = Arc::new(Known { statement, prepared: Mutex::new(None), pace: Arc::default() });
         if text.len() <= STATEMENT_BYTES_KEPT {
             let mut all = self.known.lock();
             if all.len() >= STATEMENTS_KEPT {
@@ -72,7 +101,11 @@ impl<C: Core> Services<C> {
 }
 
 impl Known {
-    /// Returns the plan, making it anew where indexes came or went.
+    /// Returns the plan that was made before, unless indexes came or went since.
+    fn prepared(&self, tx: &Transaction) -> Option<Arc<Prepared>> {
+        self.prepared.lock().clone().filter(|prepared| !prepared.is_stale(tx))
+    }
+
     fn prepare(
         &self,
         query: &Query,
@@ -80,12 +113,6 @@ impl Known {
         tx: &Transaction,
         parameters: &Params,
     ) -> Result<Arc<Prepared>, Failure> {
-        let kept = self.prepared.lock().clone();
-        if let Some(prepared) = kept
-            && !prepared.is_stale(tx)
-        {
-            return Ok(prepared);
-        }
         let prepared = mgcypher::prepare(query, tx, parameters).map_err(|e| e.located(text))?;
         *self.prepared.lock() = Some(prepared.clone());
         Ok(prepared)
@@ -127,6 +154,8 @@ pub(super) struct Session<C> {
     results: Vec<Option<Box<Running>>>,
     /// How the client says it reached this node.
     reached_as: Option<String>,
+    /// Of the last query's dice.
+    seed: u64,
 }
 
 /// A transaction under way.
@@ -149,6 +178,7 @@ impl<C: Core> Session<C> {
             expired: false,
             results: Vec::new(),
             reached_as: None,
+            seed: random_seed(),
         }
     }
 
@@ -315,7 +345,10 @@ impl<C: Core> Session<C> {
         extra: &TransactionExtra,
     ) -> Result<(Map, Ended), Stop> {
         let started = Instant::now();
-        let known = guarded(|| self.services.parse(query))?;
+        let known = match self.services.known(query) {
+            Some(known) => known,
+            None => aside(|| self.services.parse(query))?,
+        };
         let parsing = started.elapsed();
         let mut running = self.begin_statement(&known, query, parameters, extra).await?;
         running.parsing = parsing;
@@ -360,7 +393,7 @@ impl<C: Core> Session<C> {
                 }
                 let parameters = wire::parameters(parameters).map_err(Failure::client)?;
                 let open = self.transaction.as_ref().expect("opened above, or explicit");
-                let lines = guarded(|| Ok(explain(query, text, &open.tx, &parameters)?))?;
+                let lines = aside(|| Ok(explain(query, text, &open.tx, &parameters)?))?;
                 let rows: Vec<Vec<PackValue>> = lines.into_iter().map(|line| vec![line.into()]).collect();
                 Running::new(vec!["QUERY PLAN".to_owned()], "rw", Source::Table(rows.into_iter()))
             }
@@ -422,7 +455,7 @@ impl<C: Core> Session<C> {
                         &own
                     }
                 };
-                let table = guarded(|| statement::show(show, tx))?;
+                let table = aside(|| statement::show(show, tx))?;
                 Running::new(table.fields, "rw", Source::Table(table.rows.into_iter()))
             }
             Statement::Unsupported { what, .. } => return Err(statement::unsupported(what).into()),
@@ -443,21 +476,34 @@ impl<C: Core> Session<C> {
             pool: Some(self.services.config.query_memory.clone()),
             cancel: Some(self.interrupt.flag()),
             now: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
-            seed: random_seed(),
+            seed: self.next_seed(),
             ..Limits::default()
         };
         let open = self.transaction.as_ref().expect("opened by the caller, or explicit");
-        let running = guarded(|| {
-            let prepared = known.prepare(query, text, &open.tx, &parameters)?;
+        let prepared = match known.prepared(&open.tx) {
+            Some(prepared) => prepared,
+            None => aside(|| known.prepare(query, text, &open.tx, &parameters))?,
+        };
+        guarded(|| {
             if is_replica && prepared.kind != QueryKind::Read {
                 return Err(Failure::client(WRITE_ON_REPLICA));
             }
             let fields = prepared.columns.iter().map(|c| c.to_string()).collect();
             let kind = prepared.kind.letters();
+            let pace = prepared.is_short().then(|| known.pace.clone());
             let execution = Execution::new(prepared, parameters, limits).map_err(|e| e.located(text))?;
-            Ok(Running::new(fields, kind, Source::Query(Box::new(execution))))
-        })?;
-        Ok(running)
+            let mut running = Running::new(fields, kind, Source::Query(Box::new(execution)));
+            running.in_place = pace.as_ref().is_some_and(|pace| pace.is_quick());
+            running.pace = pace;
+            Ok(running)
+        })
+        .map_err(Stop::from)
+    }
+
+    /// Throws the dice of a query. They need no secrecy, only that no two are alike.
+    fn next_seed(&mut self) -> u64 {
+        self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.seed
     }
 
     // -------------------------------------------------------------------------------- PULL, DISCARD
@@ -487,8 +533,11 @@ impl<C: Core> Session<C> {
             self.results[index] = Some(running);
             return Ok((Map::new().with("has_more", true), Ended::HasMore));
         }
+        if let Some(pace) = &running.pace {
+            pace.ran(running.executing());
+        }
         if !was_explicit && self.transaction.as_ref().is_some_and(|open| !open.explicit) {
-            let (metadata, notifications) = self.finish_transaction().await?;
+            let (metadata, notifications) = self.finish_transaction(running.in_place).await?;
             committed = metadata;
             running.notifications.extend(notifications);
         }
@@ -505,15 +554,20 @@ impl<C: Core> Session<C> {
         out: &mut Writer,
         discard: bool,
     ) -> Result<Progress, Stop> {
-        let deadline = self.transaction.as_ref().and_then(|open| open.deadline);
+        let deadline = self.transaction.as_ref().and_then(|open| open.deadline).filter(|_| !running.in_place);
         let _timer = deadline.map(|deadline| Timer::start(deadline, self.interrupt.clone()));
         loop {
             let kept = out.buffer.len();
             let tx = self.transaction.as_mut().map(|open| &mut open.tx);
             let sink = (!discard).then_some(&mut *out);
-            let made = guarded(|| running.slice(tx, left, sink));
+            let made = if running.in_place {
+                guarded(|| running.slice(tx, left, sink))
+            } else {
+                aside(|| running.slice(tx, left, sink))
+            };
             match made {
-                Ok(Progress::Full) => {}
+                // There is more of it than was thought.
+                Ok(Progress::Full) => running.in_place = false,
                 Ok(progress) => return Ok(progress),
                 Err(failure) => {
                     // A panic may have left half a message behind what was complete.
@@ -559,10 +613,10 @@ impl<C: Core> Session<C> {
             Deferred::Schema(statement) => {
                 // Counted: a schema change is a transaction of its own.
                 let mut tx = self.services.core.graph().begin(true);
-                let made = guarded(|| Ok(schema::execute(&statement, &mut tx)?))?;
+                let made = aside(|| Ok(schema::execute(&statement, &mut tx)?))?;
                 running.notifications.extend(made.into_iter().map(Notification::from));
                 self.transaction = Some(Open { tx, explicit: false, deadline: None });
-                let (metadata, notifications) = self.finish_transaction().await?;
+                let (metadata, notifications) = self.finish_transaction(false).await?;
                 running.notifications.extend(notifications);
                 Ok(metadata)
             }
@@ -592,18 +646,19 @@ impl<C: Core> Session<C> {
                 self.stream(&mut running, &mut None, out, true).await?;
             }
         }
-        self.finish_transaction().await
+        self.finish_transaction(false).await
     }
 
     /// Ends the transaction; what was written is committed. Returns the bookmark and the warnings.
-    async fn finish_transaction(&mut self) -> Result<(Map, Vec<Notification>), Stop> {
+    async fn finish_transaction(&mut self, in_place: bool) -> Result<(Map, Vec<Notification>), Stop> {
         let Some(open) = self.transaction.take() else {
             return Err(Failure::client("No current transaction to commit.").into());
         };
         if open.tx.is_read_only() {
             return Ok((Map::new(), Vec::new()));
         }
-        let commit = guarded(|| open.tx.finish().map_err(statement::write_failure))?;
+        let finish = || open.tx.finish().map_err(statement::write_failure);
+        let commit = if in_place { guarded(finish) } else { aside(finish) }?;
         let Some(commit) = commit else { return Ok((Map::new(), Vec::new())) };
         let bookmark = |position: Position| Map::new().with("bookmark", position.to_string());
         match self.services.core.commit(commit).await {
@@ -691,20 +746,22 @@ fn stopped(reason: Reason) -> Failure {
     }
 }
 
-/// Runs work that takes its time beside the other sessions, and turns a defect into an answer: one
-/// query that panics must not take the node with it.
+/// Turns a defect into an answer: one query that panics must not take the node with it.
 fn guarded<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
-    block_in_place(|| {
-        std::panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-            let what = panic
-                .downcast_ref::<&str>()
-                .map(|text| (*text).to_owned())
-                .or_else(|| panic.downcast_ref::<String>().cloned())
-                .unwrap_or_default();
-            tracing::error!(%what, "a query panicked");
-            Err(Failure::database(format!("The query failed by a defect of the node: {what}.")))
-        })
+    std::panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let what = panic
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_default();
+        tracing::error!(%what, "a query panicked");
+        Err(Failure::database(format!("The query failed by a defect of the node: {what}.")))
     })
+}
+
+/// As [`guarded`], for work that takes its time: other sessions go on beside it.
+fn aside<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    block_in_place(|| guarded(work))
 }
 
 fn explain(
@@ -718,7 +775,7 @@ fn explain(
 }
 
 fn random_seed() -> u64 {
-    // Dice of a query need no secrecy: where the system has none, the clock does.
+    // Where the system has none, the clock does.
     getrandom::u64().unwrap_or_else(|_| {
         SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.subsec_nanos().into())
     })
