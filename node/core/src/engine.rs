@@ -37,6 +37,7 @@ mod tests;
 
 pub use config::{EngineConfig, SyncPolicy};
 pub use io::*;
+pub use links::ASYNC_PAUSE;
 pub use recover::{GraphBuilder, recover_node};
 pub use shared::{Route, Shared};
 
@@ -227,6 +228,16 @@ impl Engine {
     /// Returns what sessions look at.
     pub fn shared(&self) -> Arc<Shared> {
         self.shared.clone()
+    }
+
+    /// Returns whether the log holds records that are not yet applied.
+    pub fn has_unapplied(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Returns whether a tick should come within [`ASYNC_PAUSE`]: something waits only for time to pass.
+    pub fn wants_tick(&self) -> bool {
+        self.role == Role::Main && self.links.iter().any(|link| self.has_gathered(link))
     }
 
     /// Does all that the last input made possible.

@@ -399,7 +399,8 @@ impl Engine {
         let apply_to = if self.has_strict_links() { self.applied.lsn } else { record.lsn };
         let epoch = self.reign_epoch();
         for link in &mut self.links {
-            if link.state != crate::replication::LinkState::Live {
+            if link.state != crate::replication::LinkState::Live || link.registration.mode == SyncMode::Async
+            {
                 continue;
             }
             let Some(peer) = link.peer else { continue };
@@ -413,10 +414,12 @@ impl Engine {
             link.next = record.lsn.next();
             link.next_chain = chain;
             link.window.add(record.lsn, record_bytes(record));
+            link.sent = self.now;
             link.may_show = link.may_show.max(apply_to);
             let records = vec![record.clone()];
             let message = Message::Append { epoch, prev, prev_chain, apply_to, records };
             out.push(Effect::Send { peer, message });
         }
+        self.send_gathered(out);
     }
 }

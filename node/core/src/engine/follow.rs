@@ -154,10 +154,12 @@ impl Engine {
             }
             self.write_record(record, changes, None, out);
         }
-        if !self.log.is_settled() {
-            out.push(Effect::SyncWal { lsn: self.log.last() });
+        if self.log.is_settled() {
+            return self.allow(apply_to);
         }
-        self.allow(apply_to);
+        // Acknowledged when it is synced: before that there is nothing new to say.
+        out.push(Effect::SyncWal { lsn: self.log.last() });
+        self.may_show = self.may_show.max(apply_to);
     }
 
     fn allow(&mut self, apply_to: Lsn) {

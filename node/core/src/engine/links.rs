@@ -2,9 +2,15 @@
 
 use super::{AfterSave, Effect, Engine, PeerId, Reign, ReplicaFailureReason};
 use crate::replication::{
-    Comparison, LinkState, LogEnd, Message, PROTOCOL, RefusalReason, compare, fence_epoch, record_bytes,
+    Comparison, Link, LinkState, LogEnd, Message, PROTOCOL, RefusalReason, compare, fence_epoch, record_bytes,
 };
-use crate::types::{CommitRecord, Epoch, Identity, Lsn, Member, NodeId, Position, Registration, Role, Time};
+use crate::types::{
+    CommitRecord, Epoch, Identity, Lsn, Member, NodeId, Position, Registration, Role, SyncMode, Time,
+};
+use std::time::Duration;
+
+/// Shortest time between two messages with records to an ASYNC replica that is up to date.
+pub const ASYNC_PAUSE: Duration = Duration::from_millis(2);
 
 impl Engine {
     /// Dials whoever is due, asks for signs of life, gives up who gave none.
@@ -46,6 +52,7 @@ impl Engine {
             }
             self.pump(index, out);
         }
+        self.send_gathered(out);
     }
 
     fn dial(&mut self, index: usize, out: &mut Vec<Effect>) {
@@ -316,6 +323,7 @@ impl Engine {
         link.next = last.next();
         link.next_chain = chain;
         link.window.add(last, records.iter().map(record_bytes).sum());
+        link.sent = self.now;
         link.may_show = link.may_show.max(apply_to);
         let message = Message::Append { epoch, prev, prev_chain, apply_to, records };
         out.push(Effect::Send { peer, message });
@@ -383,9 +391,39 @@ impl Engine {
         if !link.acked(durable, applied) {
             return self.lose_link(index, "it acknowledged what it was not sent", out);
         }
+        self.send_gathered(out);
         self.pump(index, out);
         let shown = self.applied.lsn;
         self.links[index].join_if_caught_up(shown);
+    }
+
+    /// Sends ASYNC replicas what gathered for them. No one waits for them, and many records at once cost both
+    /// nodes less: a replica gets more when it has acknowledged what it was sent, and not at once again.
+    pub(super) fn send_gathered(&mut self, out: &mut Vec<Effect>) {
+        for index in 0..self.links.len() {
+            let is_early = !self.is_closing && self.now - self.links[index].sent < ASYNC_PAUSE;
+            if is_early || !self.has_gathered(&self.links[index]) {
+                continue;
+            }
+            let link = &mut self.links[index];
+            if self.log.recent_at(link.next).is_some() {
+                let (records, chain) = self.recent_chunk(index);
+                self.send_records(index, records, chain, out);
+            } else {
+                // Memory no longer holds them: they come from the disk, at its own pace.
+                link.state = LinkState::CatchUp { is_reading: false, is_stuck: false };
+                link.set_aside(self.log.last(), ReplicaFailureReason::NotInSync);
+                self.pump(index, out);
+            }
+        }
+    }
+
+    /// Whether there is more for an ASYNC replica that is done with what it was sent.
+    pub(super) fn has_gathered(&self, link: &Link) -> bool {
+        link.registration.mode == SyncMode::Async
+            && link.state == LinkState::Live
+            && link.window.bytes() == 0
+            && link.next <= self.log.last()
     }
 
     fn on_tail(

@@ -132,6 +132,7 @@ impl Engine {
     }
 
     fn drain(&mut self, until: Time, out: &mut Vec<Effect>) {
+        self.send_gathered(out);
         let end = self.log.last();
         let is_sent = self.links.iter().all(|l| !l.is_ready() || l.durable >= end && l.applied >= end);
         let is_told = self.pending.is_empty() && self.shown.is_empty() && self.log.is_settled();

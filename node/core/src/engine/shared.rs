@@ -5,7 +5,7 @@ use crate::types::{Epoch, History, Lsn, Position, Role};
 use parking_lot::RwLock;
 use std::sync::Arc;
 
-/// The engine's public face. Written by the engine's thread, read by any.
+/// The engine's public face. Written by whoever has the engine's turn, read by any.
 #[derive(Debug)]
 pub struct Shared {
     inner: RwLock<Face>,

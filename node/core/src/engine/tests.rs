@@ -630,3 +630,58 @@ fn a_key_that_no_main_named_is_a_stranger() {
     assert!(replica.engine.state.promised < above, "its epoch is not obeyed");
     assert_eq!(replica.engine.following.as_ref().map(|f| f.main), Some(node));
 }
+
+/// The LSNs of the records in each message.
+fn appended(messages: &[Message]) -> Vec<Vec<u64>> {
+    let lsns = |message: &Message| match message {
+        Message::Append { records, .. } => Some(records.iter().map(|record| record.lsn.0).collect()),
+        _ => None,
+    };
+    messages.iter().filter_map(lsns).collect()
+}
+
+#[test]
+fn records_for_an_async_replica_gather_while_it_is_at_work_and_for_a_moment_after() {
+    let (mut main, mut replica, peer) = pair(SyncMode::Async);
+    main.wait(ASYNC_PAUSE);
+    main.propose();
+    main.disk();
+    let first = main.sent();
+    assert_eq!(appended(&first), [[1]]);
+    for _ in 0..3 {
+        main.propose();
+    }
+    main.disk();
+    assert_eq!(main.outcomes().len(), 4, "nobody waits for the replica");
+    assert!(!main.engine.wants_tick(), "the replica's answer comes first");
+    main.wait(ASYNC_PAUSE * 2);
+    assert_eq!(appended(&main.sent()), [[0; 0]; 0]);
+    for message in first {
+        replica.step(Input::Message { peer: PeerId(1), message }).disk();
+    }
+    for message in replica.sent() {
+        main.step(Input::Message { peer, message });
+    }
+    assert_eq!(appended(&main.sent()), [[2, 3, 4]]);
+    // Another one comes at once, and the replica has answered: it goes when the moment is over.
+    main.propose();
+    main.disk();
+    main.step(Input::Message { peer, message: Message::Ack { durable: Lsn(4), applied: Lsn(4) } });
+    assert!(main.engine.wants_tick());
+    assert_eq!(appended(&main.sent()), [[0; 0]; 0]);
+    main.wait(ASYNC_PAUSE);
+    assert_eq!(appended(&main.sent()), [[5]]);
+    assert!(!main.engine.wants_tick());
+}
+
+#[test]
+fn a_replica_acknowledges_a_record_once_when_it_is_synced_and_shown() {
+    let (mut main, mut replica, _) = pair(SyncMode::Sync);
+    main.propose();
+    main.disk();
+    let record = main.sent().into_iter().find(|m| matches!(m, Message::Append { .. })).expect("it is sent");
+    replica.step(Input::Message { peer: PeerId(1), message: record });
+    assert_eq!(replica.sent(), [], "before the sync there is nothing to say");
+    replica.disk();
+    assert_eq!(replica.sent(), [Message::Ack { durable: Lsn(1), applied: Lsn(1) }]);
+}

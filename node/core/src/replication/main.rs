@@ -79,6 +79,8 @@ pub struct Link {
     pub join: Lsn,
     is_ready: bool,
     pub window: SentWindow,
+    /// When records went to it last.
+    pub sent: Time,
     pub heard: Option<Time>,
     pub pinged: Time,
     /// When the present state of the connection began.
@@ -115,6 +117,7 @@ impl Link {
             join: Lsn::ZERO,
             is_ready: false,
             window: SentWindow::default(),
+            sent: now,
             heard: None,
             pinged: now,
             since: now,
