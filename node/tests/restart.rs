@@ -1,6 +1,7 @@
 //! Engine, driver and real files together: what was acknowledged is there after every end.
 
 use bytes::Bytes;
+use mgnode::config::Durability;
 use mgnode::disk::{self, Directory, Disk, DiskOptions};
 use mgnode::driver::{self, Driver, Handle, NoTransport};
 use mgnode::quic::Snapshots;
@@ -31,16 +32,20 @@ impl Node {
     }
 }
 
-fn options() -> DiskOptions {
-    DiskOptions { first_segment_bytes: 8 << 10, segment_bytes: 64 << 10, ..DiskOptions::default() }
+fn options(durability: Durability) -> DiskOptions {
+    DiskOptions { durability, first_segment_bytes: 8 << 10, segment_bytes: 64 << 10 }
 }
 
 fn start(root: &Path) -> Node {
+    start_with(root, Durability::Commit)
+}
+
+fn start_with(root: &Path, durability: Durability) -> Node {
     let directory = Directory::open(root, Duration::ZERO).unwrap();
     let fresh = || NodeState::fresh(NodeId(9));
     let opened = disk::open(directory, OnDamage::Refuse, Arc::default(), fresh).unwrap();
     let (inputs, queue) = driver::queue();
-    let disk = Disk::start(opened.ready, &options(), inputs.clone()).unwrap();
+    let disk = Disk::start(opened.ready, &options(durability), inputs.clone()).unwrap();
     let snapshots = disk.snapshots();
     let transport = Box::new(NoTransport::new(inputs.clone()));
     let config = EngineConfig::default();
@@ -111,8 +116,20 @@ fn copy(from: &Path, to: &Path) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn acknowledged_commits_outlive_a_killed_node() {
+    for durability in [
+        Durability::Commit,
+        Durability::Interval(Duration::from_millis(3)),
+        Durability::Os { sync_every_n_commits: None },
+        Durability::Os { sync_every_n_commits: Some(7) },
+    ] {
+        outlives_a_kill(durability).await;
+    }
+}
+
+/// What is copied while the node runs is what `kill -9` would leave: all that was written, synced or not.
+async fn outlives_a_kill(durability: Durability) {
     let root = TempDir::new().unwrap();
-    let node = start(root.path());
+    let node = start_with(root.path(), durability);
     writable(&node.handle).await;
     for round in 0..4 {
         let mut writers = JoinSet::new();

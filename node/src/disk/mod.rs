@@ -12,7 +12,8 @@
 //! ```
 //!
 //! Formats are those of `mgnode_core::durability`. Threads: the writer (appends and syncs, one
-//! sync for all who wait; state; installation), a reader for replicas that catch up, one that
+//! sync for all who wait; state; installation; without syncs, records are appended by whoever has the
+//! engine's turn), a reader for replicas that catch up, one that
 //! prepares the next segment, and one for each snapshot that is being written. Results come back
 //! as [`Input`]s.
 //!
@@ -52,7 +53,7 @@ use segment::{Catalog, Segment};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
-use writer::{Command, Log, Writer};
+use writer::{Command, Line, Log, Records, Writer};
 
 /// How the disk is used.
 #[derive(Clone, Debug)]
@@ -207,7 +208,9 @@ fn repair(directory: &Directory, found: &Found) -> Result<(), DiskError> {
 
 /// The way to the disk's threads.
 pub struct Disk {
-    commands: mpsc::Sender<Command>,
+    line: Line,
+    /// Records that go out with the next command.
+    records: Records,
     snapshots: Arc<SnapshotStore>,
     inputs: Inputs,
     threads: Vec<JoinHandle<()>>,
@@ -233,7 +236,6 @@ impl Disk {
         let (spares_in, spares) = mpsc::sync_channel(0);
         let (stop_preparing, stopped) = mpsc::channel();
         let (reads, requests) = mpsc::channel();
-        let (commands, queue) = mpsc::channel();
         let report = {
             let inputs = inputs.clone();
             move |input: Input| inputs.send(input)
@@ -259,15 +261,18 @@ impl Disk {
             spares,
             first_spare,
             reads,
-            report,
+            inputs: inputs.clone(),
             log: Log::new(live, last, chain),
+            has_failed: false,
             notes: Notes::after(decided),
             names,
         };
-        threads.push(spawn("mgnode-disk", move || writer.run(queue))?);
+        let (line, end) = writer::line(writer);
+        threads.push(spawn("mgnode-disk", move || end.serve())?);
         let background = Vec::new();
         let stop_preparing = Some(stop_preparing);
-        Ok(Disk { commands, snapshots, inputs, threads, stop_preparing, background })
+        let records = Records::new();
+        Ok(Disk { line, records, snapshots, inputs, threads, stop_preparing, background })
     }
 
     /// Returns what sends and takes in snapshots.
@@ -275,11 +280,13 @@ impl Disk {
         self.snapshots.clone()
     }
 
-    /// The writer is gone only once it was stopped, and then nobody waits for an answer.
-    fn ask(&self, command: Command) {
-        if self.commands.send(command).is_err() {
-            tracing::debug!("the disk has stopped");
+    /// Hands over what was gathered, and then the command.
+    fn ask(&mut self, command: Command) {
+        if !self.records.is_empty() {
+            let records = std::mem::take(&mut self.records);
+            self.line.ask(Command::Append { records, sync: None });
         }
+        self.line.ask(command);
     }
 
     fn in_background(&mut self, run: impl FnOnce() + Send + 'static) -> Result<(), DiskError> {
@@ -303,11 +310,11 @@ impl Disk {
 
 impl DiskLane for Disk {
     fn write_wal(&mut self, record: CommitRecord, chain: u64) {
-        self.ask(Command::Write { record, chain });
+        self.records.push((record, chain));
     }
 
     fn sync_wal(&mut self, lsn: Lsn) {
-        self.ask(Command::Sync { lsn });
+        self.line.append(std::mem::take(&mut self.records), Some(lsn));
     }
 
     fn save_state(&mut self, id: u64, state: NodeState) {

@@ -433,6 +433,7 @@ fn a_node_without_room_can_be_stopped() {
     while bench.last.0 < 200 {
         bench.write(payload(bench.last.0 + 1));
     }
+    bench.disk.sync_wal(bench.last);
     assert!(matches!(bench.queue.next_input(), Some(Input::WalSpace { enough: false })));
     bench.stop();
     fs::rename(&away, &wal).unwrap();
@@ -455,7 +456,6 @@ fn a_failed_write_is_told_once_and_nothing_is_said_to_be_durable_after() {
     let segment = Arc::new(Segment::new(path.clone(), fs::File::open(&path).unwrap(), Lsn(1), 512));
     ready.live = None;
     let (inputs, queue) = queue();
-    let (commands, receiver) = mpsc::channel();
     let (_spares_in, spares) = mpsc::sync_channel(0);
     let (reads, _requests) = mpsc::channel();
     let writer = Writer {
@@ -467,21 +467,22 @@ fn a_failed_write_is_told_once_and_nothing_is_said_to_be_durable_after() {
         spares,
         first_spare: None,
         reads,
-        report: move |input| inputs.send(input),
+        inputs,
         log: Log::new(Some((segment, 64 << 10)), Lsn::ZERO, 0),
+        has_failed: false,
         notes: Notes::after(None),
         names: Arc::default(),
     };
+    let (line, end) = writer::line(writer);
     for lsn in [1, 2] {
         let record =
             CommitRecord { epoch: epoch(1), lsn: Lsn(lsn), ts: 1, payload: Bytes::from_static(b"x") };
-        commands.send(Command::Write { record, chain: 0 }).unwrap();
-        commands.send(Command::Sync { lsn: Lsn(lsn) }).unwrap();
+        line.append(vec![(record, 0)], Some(Lsn(lsn)));
     }
     let (done, stopped) = mpsc::channel();
-    commands.send(Command::Stop { done }).unwrap();
-    drop(commands);
-    writer.run(receiver);
+    line.ask(Command::Stop { done });
+    end.serve();
+    drop(line);
     let _ = stopped.recv();
     assert!(matches!(queue.next_input(), Some(Input::WalFailed { .. })));
     assert!(queue.next_input().is_none(), "something was said after the failure");

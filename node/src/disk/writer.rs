@@ -1,5 +1,8 @@
-//! The disk's one thread: appends, syncs once for all who wait, and whatever else must keep its
-//! place in that order.
+//! The log's end: appends, syncs once for all who wait, and whatever else must keep its place in
+//! that order.
+//!
+//! A thread carries out commands. Where no sync is asked for (`--durability=os`), what fits into the
+//! segment is written on the caller's thread instead: to wake another would take longer than the write.
 
 use super::decided::Notes;
 use super::directory::Directory;
@@ -9,32 +12,62 @@ use super::rewind::{self, NotRewound, Rewound};
 use super::segment::{Catalog, Segment, Spare, prepare};
 use super::{DiskError, Received};
 use crate::config::Durability;
+use crate::driver::Inputs;
 use mgnode_core::durability::{
     LoggedRecord, SEGMENT_HEADER_BYTES, SegmentHeader, encode_state, frame_bytes, put_frame,
 };
 use mgnode_core::engine::{Input, PeerId, SnapshotHeader};
 use mgnode_core::types::{CommitRecord, Lsn, Names, NodeId, NodeState, Position};
+use parking_lot::Mutex;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 /// What the disk lane is asked, in order.
 #[derive(Debug)]
 pub(super) enum Command {
-    Write { record: CommitRecord, chain: u64 },
-    Sync { lsn: Lsn },
-    SaveState { id: u64, state: NodeState },
-    Drop { before: Lsn },
-    Install { header: SnapshotHeader },
-    NoteDecided { lsn: Lsn, is_first: bool },
-    Rewind { to: Position },
-    Read { peer: PeerId, from: Lsn, bytes_max: usize },
-    Stop { done: mpsc::Sender<()> },
+    /// Appends, and answers for `sync` once that is durable.
+    Append {
+        records: Records,
+        sync: Option<Lsn>,
+    },
+    SaveState {
+        id: u64,
+        state: NodeState,
+    },
+    Drop {
+        before: Lsn,
+    },
+    Install {
+        header: SnapshotHeader,
+    },
+    NoteDecided {
+        lsn: Lsn,
+        is_first: bool,
+    },
+    Rewind {
+        to: Position,
+    },
+    Read {
+        peer: PeerId,
+        from: Lsn,
+        bytes_max: usize,
+    },
+    Stop {
+        done: mpsc::Sender<()>,
+    },
 }
+
+/// Records that follow each other, each with the chain hash after it.
+pub(super) type Records = Vec<(CommitRecord, u64)>;
 
 /// Commands taken together before they are synced; more wait for the next round.
 const BATCH_MAX: usize = 4096;
+
+/// Most bytes that are written on a caller's thread.
+const INSTANT_BYTES_MAX: usize = 64 << 10;
 
 /// The segment that is written to.
 struct Live {
@@ -44,8 +77,8 @@ struct Live {
     offset: u64,
 }
 
-/// Everything that the thread owns.
-pub(super) struct Writer<R> {
+/// Everything that writing needs.
+pub(super) struct Writer {
     pub(super) directory: Arc<Directory>,
     pub(super) node: NodeId,
     pub(super) durability: Durability,
@@ -55,8 +88,10 @@ pub(super) struct Writer<R> {
     /// A first, small segment, used before those of `spares`.
     pub(super) first_spare: Option<Spare>,
     pub(super) reads: mpsc::Sender<reader::Request>,
-    pub(super) report: R,
+    pub(super) inputs: Inputs,
     pub(super) log: Log,
+    /// Nothing is tried again: what a failed write or sync left on the disk cannot be known.
+    pub(super) has_failed: bool,
     pub(super) notes: Notes,
     pub(super) names: Arc<Names>,
 }
@@ -97,67 +132,163 @@ impl Log {
     }
 }
 
-impl<R: Fn(Input)> Writer<R> {
-    /// Serves commands until told to stop, or until the disk fails.
-    pub(super) fn run(mut self, commands: mpsc::Receiver<Command>) {
-        if let Err(e) = self.serve(&commands) {
-            tracing::error!("the log can no longer be written: {e}");
-            (self.report)(Input::WalFailed { error: e.to_string() });
-            // Nothing is tried again: what a failed sync left on the disk cannot be known.
-            for command in commands {
-                if let Command::Stop { done } = command {
-                    let _ = done.send(());
-                    return;
-                }
-            }
+/// The way to the writer. Calls are kept in order, whichever thread carries them out.
+#[derive(Clone)]
+pub(super) struct Line {
+    commands: mpsc::Sender<Command>,
+    /// Commands that the thread has not finished.
+    left: Arc<AtomicUsize>,
+    /// None once it was stopped.
+    writer: Arc<Mutex<Option<Writer>>>,
+}
+
+/// The thread's end of a [`Line`].
+pub(super) struct LineEnd {
+    commands: mpsc::Receiver<Command>,
+    left: Arc<AtomicUsize>,
+    writer: Arc<Mutex<Option<Writer>>>,
+}
+
+pub(super) fn line(writer: Writer) -> (Line, LineEnd) {
+    let (sender, commands) = mpsc::channel();
+    let (left, writer) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(Some(writer))));
+    let line = Line { commands: sender, left: left.clone(), writer: writer.clone() };
+    (line, LineEnd { commands, left, writer })
+}
+
+impl Line {
+    /// Hands a command to the thread. It is gone only once it was stopped, and then nobody waits for
+    /// an answer.
+    pub(super) fn ask(&self, command: Command) {
+        self.left.fetch_add(1, Ordering::AcqRel);
+        if self.commands.send(command).is_err() {
+            tracing::debug!("the disk has stopped");
         }
     }
 
-    fn serve(&mut self, commands: &mpsc::Receiver<Command>) -> Result<(), DiskError> {
-        while let Some(first) = self.wait(commands)? {
-            let more = std::iter::from_fn(|| commands.try_recv().ok());
-            for command in std::iter::once(first).chain(more).take(BATCH_MAX) {
-                if self.carry_out(command)? {
-                    return Ok(());
-                }
-            }
-            self.write_pending()?;
-            self.answer()?;
+    /// Appends, here where that can be done at once.
+    pub(super) fn append(&self, records: Records, sync: Option<Lsn>) {
+        if self.left.load(Ordering::Acquire) == 0
+            && let Some(mut place) = self.writer.try_lock()
+            && let Some(writer) = place.as_mut()
+            && writer.is_instant(&records)
+        {
+            return writer.append_at_once(records, sync);
         }
-        Ok(())
+        self.ask(Command::Append { records, sync });
+    }
+}
+
+impl LineEnd {
+    /// Serves commands until told to stop.
+    pub(super) fn serve(self) {
+        while let Some(first) = self.wait() {
+            let mut taken = 0;
+            let more = std::iter::from_fn(|| self.commands.try_recv().ok());
+            let batch = std::iter::once(first).chain(more).take(BATCH_MAX).inspect(|_| taken += 1);
+            let mut place = self.writer.lock();
+            let Some(writer) = place.as_mut() else { return };
+            if writer.carry_out_all(batch) {
+                *place = None;
+                return;
+            }
+            drop(place);
+            self.left.fetch_sub(taken, Ordering::AcqRel);
+        }
     }
 
     /// Waits for a command, and meanwhile syncs on time.
-    fn wait(&mut self, commands: &mpsc::Receiver<Command>) -> Result<Option<Command>, DiskError> {
-        let Durability::Interval(every) = self.durability else { return Ok(commands.recv().ok()) };
+    fn wait(&self) -> Option<Command> {
         loop {
-            if !self.log.unsynced {
-                return Ok(commands.recv().ok());
-            }
-            let left = every.saturating_sub(self.log.last_sync.elapsed());
-            match commands.recv_timeout(left.max(Duration::from_millis(1))) {
-                Ok(command) => return Ok(Some(command)),
-                Err(mpsc::RecvTimeoutError::Timeout) => self.sync()?,
-                Err(mpsc::RecvTimeoutError::Disconnected) => return Ok(None),
+            let time_to_sync = self.writer.lock().as_ref().and_then(Writer::time_to_sync);
+            let Some(left) = time_to_sync else { return self.commands.recv().ok() };
+            match self.commands.recv_timeout(left.max(Duration::from_millis(1))) {
+                Ok(command) => return Some(command),
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    if let Some(writer) = self.writer.lock().as_mut() {
+                        writer.sync_on_time();
+                    }
+                }
+                Err(mpsc::RecvTimeoutError::Disconnected) => return None,
             }
         }
     }
+}
 
-    /// Returns whether that was the last command.
-    fn carry_out(&mut self, command: Command) -> Result<bool, DiskError> {
-        match command {
-            Command::Write { record, chain } => {
-                self.append(record, chain)?;
-                return Ok(false);
+impl Writer {
+    /// Whether these records can be written without a sync and without waiting for a segment.
+    fn is_instant(&self, records: &Records) -> bool {
+        let is_sync_due = match self.durability {
+            Durability::Os { sync_every_n_commits: None } => false,
+            Durability::Os { sync_every_n_commits: Some(n) } => {
+                self.log.unsynced_commits + records.len() as u64 >= n
             }
-            Command::Sync { lsn } => {
-                self.log.asked = self.log.asked.max(Some(lsn));
-                return Ok(false);
+            Durability::Commit | Durability::Interval(_) => true,
+        };
+        let bytes: usize = records.iter().map(|(record, _)| frame_bytes(record.payload.len())).sum();
+        let fits = self.log.live.as_ref().is_some_and(|live| live.offset + bytes as u64 <= live.bytes);
+        !is_sync_due && fits && bytes <= INSTANT_BYTES_MAX
+    }
+
+    fn append_at_once(&mut self, records: Records, sync: Option<Lsn>) {
+        let batch = std::iter::once(Command::Append { records, sync });
+        self.carry_out_all(batch);
+    }
+
+    /// Carries out commands, writes and answers. Returns whether the last one was to stop.
+    fn carry_out_all(&mut self, commands: impl Iterator<Item = Command>) -> bool {
+        let mut is_stopped = false;
+        for command in commands {
+            is_stopped |= matches!(command, Command::Stop { .. });
+            // After a failure nothing is carried out; one that waits for the end hears of it all the same.
+            if !self.has_failed
+                && let Err(e) = self.carry_out(command)
+            {
+                self.fail(&e);
+            }
+        }
+        if !self.has_failed
+            && let Err(e) = self.write_pending().and_then(|()| self.answer())
+        {
+            self.fail(&e);
+        }
+        is_stopped
+    }
+
+    fn fail(&mut self, error: &DiskError) {
+        self.has_failed = true;
+        tracing::error!("the log can no longer be written: {error}");
+        self.inputs.send(Input::WalFailed { error: error.to_string() });
+    }
+
+    /// Returns how long what was written may stay unsynced, where it may at all.
+    fn time_to_sync(&self) -> Option<Duration> {
+        match self.durability {
+            Durability::Interval(every) if self.log.unsynced && !self.has_failed => {
+                Some(every.saturating_sub(self.log.last_sync.elapsed()))
+            }
+            _ => None,
+        }
+    }
+
+    fn sync_on_time(&mut self) {
+        if let Err(e) = self.sync() {
+            self.fail(&e);
+        }
+    }
+
+    fn carry_out(&mut self, command: Command) -> Result<(), DiskError> {
+        match command {
+            Command::Append { records, sync } => {
+                for (record, chain) in records {
+                    self.append(record, chain)?;
+                }
+                self.log.asked = self.log.asked.max(sync);
+                return Ok(());
             }
             // It speaks of records that are durable already, so it need not wait for those that are not.
             Command::NoteDecided { lsn, is_first } => {
-                self.notes.write(&self.directory, lsn, is_first)?;
-                return Ok(false);
+                return self.notes.write(&self.directory, lsn, is_first);
             }
             _ => {}
         }
@@ -176,13 +307,10 @@ impl<R: Fn(Input)> Writer<R> {
             Command::Stop { done } => {
                 self.sync()?;
                 let _ = done.send(());
-                return Ok(true);
             }
-            Command::Write { .. } | Command::Sync { .. } | Command::NoteDecided { .. } => {
-                unreachable!("handled above")
-            }
+            Command::Append { .. } | Command::NoteDecided { .. } => unreachable!("handled above"),
         }
-        Ok(false)
+        Ok(())
     }
 
     fn append(&mut self, record: CommitRecord, chain: u64) -> Result<(), DiskError> {
@@ -269,7 +397,7 @@ impl<R: Fn(Input)> Writer<R> {
             self.sync()?;
         }
         if let Some(lsn) = self.log.asked.take() {
-            (self.report)(Input::WalSynced { lsn });
+            self.inputs.send(Input::WalSynced { lsn });
         }
         Ok(())
     }
@@ -298,7 +426,7 @@ impl<R: Fn(Input)> Writer<R> {
             }
             Err(e) => return Err(e.error),
         };
-        (self.report)(Input::StateSaved { id, result });
+        self.inputs.send(Input::StateSaved { id, result });
         Ok(())
     }
 
@@ -330,12 +458,12 @@ impl<R: Fn(Input)> Writer<R> {
         self.log.last = lsn;
         self.log.synced = lsn;
         self.log.chain = header.chain;
-        (self.report)(Input::SnapshotInstalled { lsn });
+        self.inputs.send(Input::SnapshotInstalled { lsn });
         Ok(())
     }
 }
 
-impl<R: Fn(Input)> Writer<R> {
+impl Writer {
     /// Cuts the log after `to` and goes on from there.
     fn rewind(&mut self, to: Position) -> Result<(), DiskError> {
         self.sync()?;
@@ -349,7 +477,7 @@ impl<R: Fn(Input)> Writer<R> {
             Err(NotRewound::Refused(reason)) => Err(reason),
             Err(NotRewound::Failed(error)) => return Err(error),
         };
-        (self.report)(Input::Rewound { result });
+        self.inputs.send(Input::Rewound { result });
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use mgnode_core::types::{CommitRecord, Lsn, NodeState, Position};
 /// Every method returns at once and keeps the order of the calls; what comes of it arrives as an
 /// [`Input`](mgnode_core::engine::Input) through the [`Inputs`](super::Inputs) that it was made with.
 pub trait DiskLane: Send {
-    /// Appends to the log; a failure is `WalFailed`.
+    /// Appends to the log, with whatever is asked next at the latest; a failure is `WalFailed`.
     fn write_wal(&mut self, record: CommitRecord, chain: u64);
 
     /// Answered by `WalSynced`, or `WalFailed`.

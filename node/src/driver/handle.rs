@@ -1,12 +1,17 @@
 //! How sessions reach the engine.
 
+use super::mailbox::SHORT_BYTES_MAX;
 use super::{Inputs, Request};
 use mgnode_core::engine::{Admin, AdminAnswer, AdminError, CommitError, Outcome, Shared};
 use mgnode_core::storage::Commit;
-use mgnode_core::types::{Lsn, Position};
+use mgnode_core::types::{Change, Lsn, Position};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
+
+/// A commit of more changes is left to the engine's own thread.
+const SHORT_CHANGES_MAX: usize = 256;
 
 /// A session's way to the engine. Cloning is cheap.
 #[derive(Clone)]
@@ -39,9 +44,17 @@ impl Handle {
     /// Where the node stops in between, what was not yet proposed has failed, and what was is in doubt.
     pub async fn commit(&self, commit: Commit) -> Outcome {
         let (reply, answer) = oneshot::channel();
-        if !self.inputs.request(Request::Commit { commit, reply }) {
+        let is_long = is_long(&commit);
+        if !self.inputs.mailbox.put(Request::Commit { commit, reply, is_long }) {
             return Outcome::Failed(CommitError::Stopping);
         }
+        // Others that are ready to run may want to commit too: one turn, one sync and one burst for all.
+        let mailbox = &self.inputs.mailbox;
+        let _committing = Committing::new(&mailbox.committing);
+        if mailbox.committing.load(Ordering::Relaxed) > 1 {
+            tokio::task::yield_now().await;
+        }
+        self.inputs.serve();
         answer.await.unwrap_or(Outcome::InDoubt { position: Position::default(), failed: Vec::new() })
     }
 
@@ -50,9 +63,10 @@ impl Handle {
         let stopping = || AdminError::Refused("the node is stopping".to_owned());
         let (reply, answer) = oneshot::channel();
         let change = change(&command);
-        if !self.inputs.request(Request::Admin { command, reply }) {
+        if !self.inputs.mailbox.put(Request::Admin { command, reply }) {
             return Err(stopping());
         }
+        self.inputs.serve();
         let answer = answer.await.unwrap_or_else(|_| Err(stopping()));
         match (&change, &answer) {
             (Some(change), Ok(_)) => tracing::info!("{change}"),
@@ -79,6 +93,30 @@ impl Handle {
         };
         tokio::time::timeout(limit, seen).await.unwrap_or(Err(BookmarkError::TimedOut))
     }
+}
+
+/// Counted while a session waits for its commit.
+struct Committing<'a>(&'a AtomicUsize);
+
+impl Committing<'_> {
+    fn new(count: &AtomicUsize) -> Committing<'_> {
+        count.fetch_add(1, Ordering::Relaxed);
+        Committing(count)
+    }
+}
+
+impl Drop for Committing<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Whether a commit may take the engine longer than a session can spare.
+fn is_long(commit: &Commit) -> bool {
+    let builds = |change: &Change| matches!(change, Change::CreateIndex(_) | Change::CreateConstraint(_));
+    commit.payload.len() > SHORT_BYTES_MAX
+        || commit.changes.len() > SHORT_CHANGES_MAX
+        || commit.changes.iter().any(builds)
 }
 
 /// Returns what a query changes about this node's place in the cluster; `None` where it only asks.

@@ -382,11 +382,14 @@ async fn read_lane(
                 Err(e) => return Err(e),
             };
             match Message::decode(protocol, frame) {
-                Ok(message) if Lane::of(&message) == lane => shared.emit(Input::Message { peer, message }),
+                Ok(message) if Lane::of(&message) == lane => {
+                    shared.inputs.leave(Input::Message { peer, message });
+                }
                 Ok(_) => return Err("a message came on the wrong lane".to_owned()),
                 Err(e) => return Err(format!("a message cannot be read: {e}")),
             }
         }
+        shared.inputs.serve();
     }
 }
 
