@@ -3,8 +3,9 @@
 //!
 //! `cargo run --release -p mgnode-core --example memory`
 
+use bytes::Bytes;
 use mgnode_core::storage::{Graph, InFlight, Transaction};
-use mgnode_core::types::{IndexSpec, Lsn, Names, Value, VertexId};
+use mgnode_core::types::{IndexSpec, Lsn, Names, OneByOne, Value, VertexId};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -108,9 +109,10 @@ fn main() {
     let start = Instant::now();
     let copy = Arc::new(Graph::new(graph.names().clone()));
     let mut view = graph.view();
-    while let Some(block) = view.next_block() {
-        copy.load_block(block).expect("blocks of a view fit");
-    }
+    let blocks: Vec<Bytes> =
+        std::iter::from_fn(|| view.next_block()).map(|block| graph.encode(&block).into()).collect();
+    let read = |i: usize| Ok::<_, ()>(blocks[i].clone());
+    copy.load(blocks.len(), &read, &OneByOne).expect("blocks of a view fit");
     copy.publish(view.lsn(), 0);
     println!("copied by blocks in {:?}; equal: {}", start.elapsed(), copy.digest(&copy.view()) == digest);
     drop((copy, view));

@@ -31,6 +31,7 @@ mod reader;
 mod rewind;
 mod segment;
 mod snapshots;
+mod threads;
 mod writer;
 
 #[cfg(test)]
@@ -53,6 +54,7 @@ use segment::{Catalog, Segment};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
+use threads::Threads;
 use writer::{Command, Line, Log, Records, Writer};
 
 /// How the disk is used.
@@ -118,7 +120,7 @@ pub fn open(
     names: Arc<Names>,
     fresh: impl FnOnce() -> NodeState,
 ) -> Result<Opened, DiskError> {
-    let recovered = recover_node(&mut &directory, on_damage, names.clone(), fresh);
+    let recovered = recover_node(&mut &directory, on_damage, names.clone(), &Threads::new(), fresh);
     let (mut recovered, found) =
         recovered.map_err(|reason| DiskError::Recovery { directory: directory.root().to_owned(), reason })?;
     let ready = match &found {

@@ -7,6 +7,7 @@
 
 use super::directory::{Directory, rename, replace, sync_folder};
 use super::file_source::FileSource;
+use super::threads::Threads;
 use super::{DiskError, Received};
 use crate::quic::IncomingSnapshot;
 use mgnode_core::durability::{SnapshotDecoder, SnapshotHeader, SnapshotSource};
@@ -210,7 +211,8 @@ impl Incoming {
         {
             return Err(invalid(format!("{} bytes came of {}", source.bytes(), snapshot.bytes)));
         }
-        let mut builder = GraphBuilder::new(self.names.clone());
+        let threads = Threads::new();
+        let mut builder = GraphBuilder::new(self.names.clone(), &threads);
         let index = builder.load(&source).map_err(|e| invalid(e.to_string()))?;
         if announced.is_some_and(|snapshot| snapshot != index.id) {
             return Err(invalid("it is not the snapshot that was announced".to_owned()));

@@ -13,6 +13,7 @@ use super::directory::{self, Directory, read_if_there, remove, sync_folder};
 use super::file_source::FileSource;
 use super::install::keep_aside;
 use super::segment;
+use super::threads::Threads;
 use bytes::Bytes;
 use mgnode_core::durability::{
     Files, LoggedRecord, OnDamage, SEGMENT_HEADER_BYTES, Scanner, SegmentHeader, SnapshotSource,
@@ -60,8 +61,10 @@ pub(super) fn rewind(
 ) -> Result<Rewound, NotRewound> {
     let refused = |e: String| NotRewound::Refused(format!("the log cannot be cut back to {to}: {e}"));
     let (recovered, found) =
-        recover_node(&mut UpTo { directory, to: to.lsn }, OnDamage::Refuse, names, || NodeState::fresh(node))
-            .map_err(|e| refused(e.to_string()))?;
+        recover_node(&mut UpTo { directory, to: to.lsn }, OnDamage::Refuse, names, &Threads::new(), || {
+            NodeState::fresh(node)
+        })
+        .map_err(|e| refused(e.to_string()))?;
     if recovered.last != to {
         return Err(refused(format!(
             "neither a snapshot nor the log reaches back that far (what is left ends at {}); empty the data \

@@ -3,7 +3,10 @@
 use super::*;
 use crate::driver::{Queue, queue};
 use bytes::Bytes;
-use mgnode_core::durability::{Found, Rebuild, SegmentHeader, SnapshotEncoder, Tail, frame_bytes, recover};
+use mgnode_core::durability::{
+    Found, Rebuild, SegmentHeader, SnapshotEncoder, SnapshotIndex, SnapshotSource, Tail, Unreadable,
+    frame_bytes, read_snapshot, recover,
+};
 use mgnode_core::types::{Epoch, History, Position, chain_next};
 use std::fs;
 use std::time::Duration;
@@ -31,12 +34,11 @@ impl Rebuild for Payloads {
     fn begin(&mut self) {
         self.0.clear();
     }
-    fn block(&mut self, payload: Bytes) -> Result<(), String> {
-        self.0.push(payload);
-        Ok(())
-    }
-    fn snapshot_ends(&mut self, _: &SnapshotHeader) -> Result<(), String> {
-        Ok(())
+    fn snapshot(&mut self, file: &dyn SnapshotSource) -> Result<SnapshotIndex, Unreadable> {
+        read_snapshot(file, |payload| {
+            self.0.push(payload);
+            Ok(())
+        })
     }
     fn record(&mut self, record: CommitRecord) -> Result<(), String> {
         self.0.push(record.payload);

@@ -20,8 +20,8 @@ use mgnode_core::engine::{
 use mgnode_core::replication::{Lane, Line, Message, PROTOCOL};
 use mgnode_core::storage::{Graph, View};
 use mgnode_core::types::{
-    CommitRecord, Epoch, History, Identity, KeyPrint, Lsn, Names, NodeId, NodeState, PartialSnapshot,
-    Position, Registration, Role, SyncMode, Time, Value, VertexId,
+    CommitRecord, Epoch, History, Identity, KeyPrint, Lsn, Names, NodeId, NodeState, OneByOne,
+    PartialSnapshot, Position, Registration, Role, SyncMode, Time, Value, VertexId,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -1161,7 +1161,7 @@ fn snapshot_of(graph: &Graph, header: SnapshotHeader, mut view: View) -> Snapsho
 }
 
 fn load(names: &Arc<Names>, file: &SnapshotFile) -> Result<Arc<Graph>, String> {
-    let mut builder = GraphBuilder::new(names.clone());
+    let mut builder = GraphBuilder::new(names.clone(), &OneByOne);
     let index = builder.load(&file.bytes).map_err(|e| format!("17: a snapshot cannot be loaded: {e}"))?;
     if index.id != file.id {
         return Err("17: a snapshot is not the one that was written".into());

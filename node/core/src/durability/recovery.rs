@@ -33,10 +33,8 @@ pub trait Files {
 pub trait Rebuild {
     /// Begins with nothing, whatever was built before.
     fn begin(&mut self);
-    /// Adds a block of a snapshot.
-    fn block(&mut self, payload: Bytes) -> Result<(), String>;
-    /// The snapshot is whole: the graph stands at its position.
-    fn snapshot_ends(&mut self, header: &SnapshotHeader) -> Result<(), String>;
+    /// Checks and builds a whole snapshot. What it builds counts only where this returns `Ok`.
+    fn snapshot(&mut self, file: &dyn SnapshotSource) -> Result<SnapshotIndex, Unreadable>;
     /// Applies the next record and shows it to readers.
     fn record(&mut self, record: CommitRecord) -> Result<(), String>;
 }
@@ -256,7 +254,7 @@ fn load_snapshot(
         let is_base = loaded.base.is_none();
         let read = if is_base {
             rebuild.begin();
-            read_snapshot(&*file, |payload| rebuild.block(payload))
+            rebuild.snapshot(&*file)
         } else {
             SnapshotIndex::read(&*file)
         };
@@ -264,8 +262,6 @@ fn load_snapshot(
             Ok(index) => {
                 loaded.snapshots.insert(0, index.id);
                 if is_base {
-                    let ended = rebuild.snapshot_ends(&index.header);
-                    ended.map_err(|reason| does_not_fit(name, "a snapshot", reason))?;
                     loaded.base = Some(index.header);
                 }
             }
@@ -287,7 +283,7 @@ fn does_not_fit(file: &str, what: impl Into<String>, reason: String) -> Recovery
     RecoveryError::DoesNotFit { file: file.to_owned(), what: what.into(), reason }
 }
 
-/// Reads a snapshot and hands out its blocks. What they build counts only where this returns `Ok`.
+/// Reads a snapshot, checks all of it, and hands out its blocks.
 pub fn read_snapshot(
     file: &dyn SnapshotSource,
     mut block: impl FnMut(Bytes) -> Result<(), String>,

@@ -2,32 +2,29 @@
 
 use super::Recovered;
 use crate::durability::{
-    Files, Found, OnDamage, Rebuild, RecoveryError, SnapshotHeader, SnapshotIndex, SnapshotSource,
-    Unreadable, read_snapshot, recover,
+    Files, Found, OnDamage, Rebuild, RecoveryError, SnapshotIndex, SnapshotSource, Unreadable, recover,
 };
-use crate::storage::Graph;
-use crate::types::{CommitRecord, Lsn, Names, NodeState, Position};
-use bytes::Bytes;
+use crate::storage::{Graph, LoadError};
+use crate::types::{CommitRecord, Lsn, Names, NodeState, Position, Workers};
 use std::sync::Arc;
 
 /// Builds a graph from blocks of a snapshot and records of a log.
-pub struct GraphBuilder {
+pub struct GraphBuilder<'a> {
     names: Arc<Names>,
     graph: Arc<Graph>,
+    workers: &'a dyn Workers,
 }
 
-impl GraphBuilder {
-    /// Begins with an empty graph.
-    pub fn new(names: Arc<Names>) -> GraphBuilder {
-        GraphBuilder { graph: Arc::new(Graph::new(names.clone())), names }
+impl<'a> GraphBuilder<'a> {
+    /// Begins with an empty graph. What can be done at once is given to `workers`.
+    pub fn new(names: Arc<Names>, workers: &'a dyn Workers) -> GraphBuilder<'a> {
+        GraphBuilder { graph: Arc::new(Graph::new(names.clone())), names, workers }
     }
 
     /// Loads a snapshot; on success the graph is what it says. Nothing that was built before is left.
-    pub fn load(&mut self, source: &dyn SnapshotSource) -> Result<SnapshotIndex, Unreadable> {
+    pub fn load(&mut self, file: &dyn SnapshotSource) -> Result<SnapshotIndex, Unreadable> {
         self.begin();
-        let index = read_snapshot(source, |payload| self.block(payload))?;
-        self.snapshot_ends(&index.header).map_err(Unreadable::DoesNotFit)?;
-        Ok(index)
+        self.snapshot(file)
     }
 
     /// Returns the graph built so far.
@@ -36,19 +33,21 @@ impl GraphBuilder {
     }
 }
 
-impl Rebuild for GraphBuilder {
+impl Rebuild for GraphBuilder<'_> {
     fn begin(&mut self) {
         self.graph = Arc::new(Graph::new(self.names.clone()));
     }
 
-    fn block(&mut self, payload: Bytes) -> Result<(), String> {
-        let changes = self.graph.decode(&payload).map_err(|e| e.to_string())?;
-        self.graph.load_block(changes).map_err(|e| e.to_string())
-    }
-
-    fn snapshot_ends(&mut self, header: &SnapshotHeader) -> Result<(), String> {
-        self.graph.publish(header.position.lsn, header.ts);
-        Ok(())
+    fn snapshot(&mut self, file: &dyn SnapshotSource) -> Result<SnapshotIndex, Unreadable> {
+        let index = SnapshotIndex::read(file)?;
+        index.check_digest(file)?;
+        let read = |block: usize| index.block(file, block);
+        self.graph.load(index.blocks(), &read, self.workers).map_err(|e| match e {
+            LoadError::Read(e) => e,
+            LoadError::DoesNotFit(what) => Unreadable::DoesNotFit(what),
+        })?;
+        self.graph.publish(index.header.position.lsn, index.header.ts);
+        Ok(index)
     }
 
     fn record(&mut self, record: CommitRecord) -> Result<(), String> {
@@ -67,9 +66,10 @@ pub fn recover_node(
     files: &mut dyn Files,
     on_damage: OnDamage,
     names: Arc<Names>,
+    workers: &dyn Workers,
     fresh: impl FnOnce() -> NodeState,
 ) -> Result<(Recovered, Option<Found>), RecoveryError> {
-    let mut builder = GraphBuilder::new(names);
+    let mut builder = GraphBuilder::new(names, workers);
     let Some(found) = recover(files, on_damage, &mut builder)? else {
         let recovered = Recovered {
             state: fresh(),

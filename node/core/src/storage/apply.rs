@@ -66,22 +66,7 @@ impl Graph {
         Ok(())
     }
 
-    /// Adds a block of a snapshot to a graph that holds nothing yet and that no one reads; `publish`
-    /// with the snapshot's LSN ends the load.
-    ///
-    /// # Errors
-    /// After an error the graph must be thrown away.
-    pub fn load_block(&self, block: Vec<Change>) -> Result<(), ApplyError> {
-        let mut writer = self.writer.lock();
-        if writer.applied != Lsn::ZERO {
-            let what = "a snapshot can be loaded into an empty graph only".to_owned();
-            return Err(ApplyError { lsn: writer.applied, place: 0, what });
-        }
-        writer.is_loading = true;
-        self.apply_all(&mut writer, Lsn::ZERO, None, &block)
-    }
-
-    fn apply_all(
+    pub(super) fn apply_all(
         &self,
         writer: &mut Writer,
         lsn: Lsn,
@@ -463,7 +448,7 @@ impl Applier<'_> {
 }
 
 /// Makes a block of properties in any order.
-fn block_of(properties: &[(PropertyKeyId, Value)]) -> Result<properties::Block, String> {
+pub(super) fn block_of(properties: &[(PropertyKeyId, Value)]) -> Result<properties::Block, String> {
     for (_, value) in properties {
         if value.is_null() {
             return Err("has a property that is Null".to_owned());

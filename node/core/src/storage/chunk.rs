@@ -57,6 +57,14 @@ impl<C: Chunk> Chunks<C> {
         Some(look(&guard))
     }
 
+    /// Changes the chunk of an id, under its write lock; None where there is no chunk.
+    pub(super) fn write_if_there<R>(&self, id: u64, change: impl FnOnce(&mut C) -> R) -> Option<R> {
+        let chunk = chunk_of(id);
+        let tables = self.tables.read();
+        let cell = tables.get(chunk / TABLE)?.as_ref()?[chunk % TABLE].as_ref()?;
+        Some(change(&mut cell.write()))
+    }
+
     /// Changes the chunk of an id, under its write lock, making it where there is none.
     pub(super) fn write<R>(&self, id: u64, change: impl FnOnce(&mut C) -> R) -> R {
         let chunk = chunk_of(id);

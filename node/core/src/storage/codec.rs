@@ -100,15 +100,27 @@ pub(super) fn encode(names: &Names, changes: &[Change]) -> Result<Vec<u8>, Value
     Ok(out)
 }
 
-/// Decodes changes. Never panics, and allocates in proportion to the bytes that are there.
-pub(super) fn decode(names: &Names, bytes: &[u8]) -> Result<Vec<Change>, DecodeError> {
-    let mut r = Reader::new(bytes);
+/// Gives numbers to the names in an encoded list of changes, and looks at nothing else in it.
+pub(super) fn number_names(names: &Names, bytes: &[u8]) -> Result<(), DecodeError> {
+    tables(names, &mut Reader::new(bytes)).map(drop)
+}
+
+/// The names of a payload, in their three tables.
+type Tables = (Vec<LabelId>, Vec<EdgeTypeId>, Vec<PropertyKeyId>);
+
+fn tables(names: &Names, r: &mut Reader<'_>) -> Result<Tables, DecodeError> {
     if r.byte()? != VERSION {
         return Err(r.error("an unknown version"));
     }
     let labels = r.names(|name| Some(names.label(name)))?;
     let edge_types = r.names(|name| names.edge_type(name).ok())?;
-    let keys = r.names(|name| Some(names.key(name)))?;
+    Ok((labels, edge_types, r.names(|name| Some(names.key(name)))?))
+}
+
+/// Decodes changes. Never panics, and allocates in proportion to the bytes that are there.
+pub(super) fn decode(names: &Names, bytes: &[u8]) -> Result<Vec<Change>, DecodeError> {
+    let mut r = Reader::new(bytes);
+    let (labels, edge_types, keys) = tables(names, &mut r)?;
     let count = r.count(2)?;
     let mut changes = Vec::with_capacity(count.min(4096));
     let mut decoder = Decoder { r, labels, edge_types, keys };

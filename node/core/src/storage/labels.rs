@@ -89,6 +89,13 @@ impl LabelMembers {
         members.newest.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Notes that vertices, which rise by id, got the label.
+    pub(super) fn add_all(&self, label: LabelId, ids: &[VertexId]) {
+        let members = self.members(label);
+        members.ids.write().extend(ids.iter().map(|id| id.0));
+        members.newest.fetch_add(ids.len() as u64, Ordering::Relaxed);
+    }
+
     /// Notes that a vertex lost the label; it stays until it is forgotten.
     pub(super) fn lose(&self, label: LabelId) {
         self.members(label).newest.fetch_sub(1, Ordering::Relaxed);

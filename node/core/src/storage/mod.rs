@@ -33,6 +33,7 @@ mod edge;
 mod gc;
 mod index;
 mod labels;
+mod load;
 mod memory;
 mod mvcc;
 mod order;
@@ -50,6 +51,7 @@ pub use codec::{DecodeError, NESTING_MAX, ValueError, check_value};
 pub use commit::{Commit, Conflict, InFlight};
 pub use gc::GcStats;
 pub use index::{IndexBounds, IndexCursor};
+pub use load::LoadError;
 pub use memory::Memory;
 pub use transaction::{Direction, EdgeInfo, Expansion, Transaction, WriteError};
 pub use view::View;
@@ -225,7 +227,7 @@ impl Graph {
     }
 
     /// Shows everything applied up to `lsn` to readers that begin from now on, and makes the clock go
-    /// on after `ts`. After `load_block`s, ends the load: the graph is as of `lsn`.
+    /// on after `ts`. After `load`, ends the load: the graph is as of `lsn`.
     pub fn publish(&self, lsn: Lsn, ts: u64) {
         self.clock.adopt(ts);
         let mut writer = self.writer.lock();

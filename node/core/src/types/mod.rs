@@ -9,6 +9,7 @@ mod record;
 mod snapshot;
 mod time;
 mod value;
+mod workers;
 
 pub use change::{Change, ConstraintKind, ConstraintSpec, IndexSpec};
 pub use cluster::{ClusterId, Identity, KeyPrint, Member, NodeState, Registration, Role, SyncMode};
@@ -21,3 +22,4 @@ pub use time::Time;
 pub use value::{
     Date, DateTime, Duration, EnumValue, LocalDateTime, LocalTime, OffsetTime, Path, PathStep, Point, Value,
 };
+pub use workers::{OneByOne, Workers};

@@ -89,14 +89,13 @@ impl Rebuild for Built {
         self.0.clear();
     }
 
-    fn block(&mut self, payload: Bytes) -> Result<(), String> {
-        self.0.push(payload);
-        Ok(())
-    }
-
-    fn snapshot_ends(&mut self, header: &SnapshotHeader) -> Result<(), String> {
-        assert_eq!(self.0.len() as u64, header.position.lsn.0);
-        Ok(())
+    fn snapshot(&mut self, file: &dyn SnapshotSource) -> Result<SnapshotIndex, Unreadable> {
+        let index = read_snapshot(file, |payload| {
+            self.0.push(payload);
+            Ok(())
+        })?;
+        assert_eq!(self.0.len() as u64, index.header.position.lsn.0);
+        Ok(index)
     }
 
     fn record(&mut self, record: CommitRecord) -> Result<(), String> {

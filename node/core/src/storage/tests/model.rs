@@ -506,9 +506,9 @@ fn run(is_unique: bool, steps: Vec<(u8, u8, u8, u8, i8)>) -> Result<(), TestCase
     prop_assert_eq!(digest, world.copy.digest(&copied));
     let mut view = view;
     let loaded = Arc::new(Graph::new(Arc::new(Names::default())));
-    while let Some(block) = view.next_block() {
-        loaded.load_block(loaded.decode(&world.graph.encode(&block)).unwrap()).unwrap();
-    }
+    let blocks: Vec<Vec<u8>> =
+        std::iter::from_fn(|| view.next_block()).map(|block| world.graph.encode(&block)).collect();
+    super::load(&loaded, &blocks, &super::Threads(2)).unwrap();
     loaded.publish(view.lsn(), 0);
     prop_assert_eq!(digest, loaded.digest(&loaded.view()));
     // Nothing stale is left in the index once nobody reads the past.

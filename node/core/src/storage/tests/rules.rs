@@ -532,9 +532,20 @@ fn a_snapshot_makes_an_equal_graph_while_writers_go_on() {
     let mut blocks = vec![first];
     blocks.extend(std::iter::from_fn(|| view.next_block()));
     assert!(blocks.iter().all(|block| !block.is_empty() && block.len() <= 65_536) && blocks.len() >= 4);
-    for block in blocks {
-        let bytes = w.graph.encode(&block);
-        copy.load_block(copy.decode(&bytes).unwrap()).unwrap();
+    let payloads: Vec<Vec<u8>> = blocks.iter().map(|block| w.graph.encode(block)).collect();
+    super::load(&copy, &payloads, &super::Threads(3)).unwrap();
+    for (what, without) in [("a vertex", 1), ("an edge", blocks.len() - 2)] {
+        let less: Vec<Vec<u8>> =
+            payloads.iter().enumerate().filter(|(i, _)| *i != without).map(|(_, p)| p.clone()).collect();
+        let graph = Arc::new(Graph::new(Arc::new(Names::default())));
+        let loaded = super::load(&graph, &less, &super::Threads(2));
+        graph.publish(view.lsn(), 17);
+        let differs = loaded.is_err() || graph.digest(&graph.view()) != digest;
+        assert!(differs, "without a block of {what} it is another graph");
+        let twice = [&payloads[..], &payloads[without..=without]].concat();
+        let graph = Graph::new(Arc::new(Names::default()));
+        let error = super::load(&graph, &twice, &super::Threads(2)).unwrap_err();
+        assert!(error.contains("exists"), "{what} twice: {error}");
     }
     copy.publish(view.lsn(), 17);
     assert_eq!(copy.published(), view.lsn());
@@ -553,7 +564,7 @@ fn a_snapshot_makes_an_equal_graph_while_writers_go_on() {
     let empty = Graph::new(Arc::new(Names::default()));
     empty.publish(Lsn(9), 3);
     empty.apply(Lsn(10), &[]).unwrap();
-    assert!(empty.load_block(vec![]).is_err());
+    assert!(super::load(&empty, &[], &super::Threads(1)).is_err(), "it is not empty any more");
 }
 
 #[test]
