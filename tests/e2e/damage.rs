@@ -10,7 +10,7 @@ use mg_tests::chaos::Dice;
 use mg_tests::node::Node;
 use mgnode_core::durability::{Files, OnDamage, RecoveryError, Scanner, SnapshotSource};
 use mgnode_core::engine::recover_node;
-use mgnode_core::types::{Names, NodeId, NodeState};
+use mgnode_core::types::{Names, NodeId, NodeState, OneByOne};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -121,7 +121,7 @@ impl Memory {
 fn recover(files: &Memory) -> Result<(String, String), RecoveryError> {
     let names = Arc::new(Names::default());
     let fresh = || NodeState::fresh(NodeId(0));
-    let (recovered, found) = recover_node(&mut &*files, OnDamage::Refuse, names, fresh)?;
+    let (recovered, found) = recover_node(&mut &*files, OnDamage::Refuse, names, &OneByOne, fresh)?;
     let counts = recovered.graph.counts();
     let told = found.map(|f| format!("{:?}", f.damaged)).unwrap_or_default();
     let end = format!("{:?} {:016x} {counts:?} {:?}", recovered.last, recovered.chain, recovered.history);

@@ -3,6 +3,7 @@
 //! Engine and Python are looked for when the tests run. A test that cannot run on this machine is
 //! ignored with its reason; where an engine answers, its tests run, and what does not work fails.
 
+mod catch_up;
 mod certificates;
 mod chaos;
 mod clients;
@@ -77,6 +78,7 @@ fn main() -> ExitCode {
         chaos::tests(),
         clients::tests(),
         crash::tests(),
+        catch_up::tests(),
         cluster::tests(),
         operate::tests(),
         certificates::tests(),

@@ -213,6 +213,8 @@ pub struct Disk {
     line: Line,
     /// Records that go out with the next command.
     records: Records,
+    /// Dropped to end the reader.
+    reads: Option<mpsc::Sender<reader::Request>>,
     snapshots: Arc<SnapshotStore>,
     inputs: Inputs,
     threads: Vec<JoinHandle<()>>,
@@ -262,7 +264,6 @@ impl Disk {
             received,
             spares,
             first_spare,
-            reads,
             inputs: inputs.clone(),
             log: Log::new(live, last, chain),
             has_failed: false,
@@ -273,8 +274,8 @@ impl Disk {
         threads.push(spawn("mgnode-disk", move || end.serve())?);
         let background = Vec::new();
         let stop_preparing = Some(stop_preparing);
-        let records = Records::new();
-        Ok(Disk { line, records, snapshots, inputs, threads, stop_preparing, background })
+        let (records, reads) = (Records::new(), Some(reads));
+        Ok(Disk { line, records, reads, snapshots, inputs, threads, stop_preparing, background })
     }
 
     /// Returns what sends and takes in snapshots.
@@ -324,7 +325,12 @@ impl DiskLane for Disk {
     }
 
     fn read_wal(&mut self, peer: PeerId, from: Lsn, bytes_max: usize) {
-        self.ask(Command::Read { peer, from, bytes_max });
+        // Past the writer: a replica that catches up must not cut the batches of commits short. What is on its
+        // way to the file is in the engine's memory too, and not asked for.
+        let Some(reads) = &self.reads else { return };
+        if reads.send(reader::Request { peer, from, bytes_max }).is_err() {
+            tracing::debug!("the reader of the log has stopped");
+        }
     }
 
     fn write_snapshot(&mut self, header: SnapshotHeader, view: View) {
@@ -370,6 +376,7 @@ impl DiskLane for Disk {
     fn stop(&mut self) {
         // First, so that a writer that waits for room on a full disk waits no longer.
         self.stop_preparing = None;
+        self.reads = None;
         let (done, stopped) = mpsc::channel();
         self.ask(Command::Stop { done });
         // An error means that the writer has ended already.

@@ -21,6 +21,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// What was written is synced that often, so that a power cut leaves most of it.
 const SYNC_EVERY_BYTES: u64 = 64 << 20;
@@ -247,8 +248,14 @@ impl IncomingSnapshot for Incoming {
         if !self.with_held(is_whole)? {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ended before all of it had come"));
         }
+        let begun = Instant::now();
         match self.load_whole() {
             Ok(loaded) => {
+                tracing::info!(
+                    position = %loaded.0.position,
+                    "a snapshot from MAIN was checked and loaded in {} ms",
+                    begun.elapsed().as_millis()
+                );
                 self.header = Some(loaded.1.clone());
                 Ok(loaded)
             }

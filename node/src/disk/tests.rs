@@ -397,6 +397,12 @@ fn log_before_a_record_goes_segment_by_segment() {
     let segments = |root: &TempDir| fs::read_dir(root.path().join("wal")).unwrap().count();
     let all = segments(&root);
     bench.disk.drop_wal(Lsn(141));
+    bench.disk.save_state(1, state(""));
+    let answer = bench.queue.next_input();
+    assert!(
+        matches!(answer, Some(Input::StateSaved { .. })),
+        "what was asked for before is done: {answer:?}"
+    );
     assert_eq!(bench.read(1, 100), []);
     assert_eq!(bench.read(141, 100)[0], 141);
     assert!(segments(&root) < all);
@@ -459,7 +465,6 @@ fn a_failed_write_is_told_once_and_nothing_is_said_to_be_durable_after() {
     ready.live = None;
     let (inputs, queue) = queue();
     let (_spares_in, spares) = mpsc::sync_channel(0);
-    let (reads, _requests) = mpsc::channel();
     let writer = Writer {
         directory: ready.directory,
         node: OWN,
@@ -468,7 +473,6 @@ fn a_failed_write_is_told_once_and_nothing_is_said_to_be_durable_after() {
         received: Received::default(),
         spares,
         first_spare: None,
-        reads,
         inputs,
         log: Log::new(Some((segment, 64 << 10)), Lsn::ZERO, 0),
         has_failed: false,

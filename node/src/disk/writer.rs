@@ -7,7 +7,6 @@
 use super::decided::Notes;
 use super::directory::Directory;
 use super::install;
-use super::reader;
 use super::rewind::{self, NotRewound, Rewound};
 use super::segment::{Catalog, Segment, Spare, prepare};
 use super::{DiskError, Received};
@@ -16,7 +15,7 @@ use crate::driver::Inputs;
 use mgnode_core::durability::{
     LoggedRecord, SEGMENT_HEADER_BYTES, SegmentHeader, encode_state, frame_bytes, put_frame,
 };
-use mgnode_core::engine::{Input, PeerId, SnapshotHeader};
+use mgnode_core::engine::{Input, SnapshotHeader};
 use mgnode_core::types::{CommitRecord, Lsn, Names, NodeId, NodeState, Position};
 use parking_lot::Mutex;
 use std::io;
@@ -50,11 +49,6 @@ pub(super) enum Command {
     Rewind {
         to: Position,
     },
-    Read {
-        peer: PeerId,
-        from: Lsn,
-        bytes_max: usize,
-    },
     Stop {
         done: mpsc::Sender<()>,
     },
@@ -87,7 +81,6 @@ pub(super) struct Writer {
     pub(super) spares: mpsc::Receiver<Spare>,
     /// A first, small segment, used before those of `spares`.
     pub(super) first_spare: Option<Spare>,
-    pub(super) reads: mpsc::Sender<reader::Request>,
     pub(super) inputs: Inputs,
     pub(super) log: Log,
     /// Nothing is tried again: what a failed write or sync left on the disk cannot be known.
@@ -300,10 +293,6 @@ impl Writer {
             Command::Drop { before } => self.drop_before(before)?,
             Command::Install { header } => self.install(&header)?,
             Command::Rewind { to } => self.rewind(to)?,
-            Command::Read { peer, from, bytes_max } => {
-                // The reader ends only after this thread.
-                let _ = self.reads.send(reader::Request { peer, from, bytes_max });
-            }
             Command::Stop { done } => {
                 self.sync()?;
                 let _ = done.send(());

@@ -170,9 +170,8 @@ async fn greet(shared: &Shared, incoming: Incoming) -> Result<Greeted, String> {
 
 async fn receive(shared: Arc<Shared>, from: SocketAddr, (connection, streams, line): Greeted) {
     let peer = shared.next_accepted();
-    let (mut handle, ends) = peer::lanes();
+    let (handle, ends) = peer::lanes();
     let protocol = line.protocol;
-    handle.speak(protocol);
     shared.peers.lock().insert(peer, handle);
     tracing::debug!(%from, peer = peer.0, "a node has connected");
     shared.emit(Input::PeerUp { peer, dialled: false, line });

@@ -206,7 +206,7 @@ impl Transport for Quic {
             if !is_greeting(&message) {
                 handle.trust();
             }
-            handle.send(&message);
+            handle.send(message);
         }
     }
 

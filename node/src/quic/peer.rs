@@ -9,13 +9,14 @@ use super::{
 };
 use bytes::{Bytes, BytesMut};
 use mgnode_core::engine::{Input, PeerId};
-use mgnode_core::replication::{FRAME_BYTES_MAX, Line, Message, PROTOCOL, PROTOCOL_RESUMES, SnapshotStream};
+use mgnode_core::replication::{FRAME_BYTES_MAX, Line, Message, PROTOCOL_RESUMES, SnapshotStream};
 use mgnode_core::types::SnapshotId;
 use quinn::{Connection, RecvStream, SendStream, TransportConfig, VarInt};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// Bytes gathered into one write where several messages wait, or pieces of a snapshot came.
@@ -36,10 +37,8 @@ pub(super) struct Outgoing {
 
 /// How the rest of the node reaches a connection.
 pub(super) struct PeerHandle {
-    /// What the handshake settled; nothing is sent before.
-    protocol: u16,
-    control: mpsc::UnboundedSender<Bytes>,
-    log: mpsc::UnboundedSender<Bytes>,
+    control: mpsc::UnboundedSender<Message>,
+    log: mpsc::UnboundedSender<Message>,
     snapshots: mpsc::UnboundedSender<Outgoing>,
     hangup: oneshot::Sender<String>,
     trusted: watch::Sender<bool>,
@@ -47,8 +46,8 @@ pub(super) struct PeerHandle {
 
 /// The other ends of a [`PeerHandle`].
 pub(super) struct Ends {
-    control: mpsc::UnboundedReceiver<Bytes>,
-    log: mpsc::UnboundedReceiver<Bytes>,
+    control: mpsc::UnboundedReceiver<Message>,
+    log: mpsc::UnboundedReceiver<Message>,
     snapshots: mpsc::UnboundedReceiver<Outgoing>,
     hangup: oneshot::Receiver<String>,
     trusted: watch::Receiver<bool>,
@@ -62,7 +61,6 @@ pub(super) fn lanes() -> (PeerHandle, Ends) {
     let (trusted_in, trusted) = watch::channel(false);
     (
         PeerHandle {
-            protocol: PROTOCOL,
             control: control_in,
             log: log_in,
             snapshots: snapshots_in,
@@ -74,17 +72,12 @@ pub(super) fn lanes() -> (PeerHandle, Ends) {
 }
 
 impl PeerHandle {
-    /// Sets the protocol in which messages are said.
-    pub(super) fn speak(&mut self, protocol: u16) {
-        self.protocol = protocol;
-    }
-
-    /// Queues a message. One that comes too late is dropped: `PeerDown` is on its way.
-    pub(super) fn send(&self, message: &Message) {
-        let frame = frame::encode(self.protocol, message);
-        let _ = match Lane::of(message) {
-            Lane::Control => self.control.send(frame),
-            Lane::Log => self.log.send(frame),
+    /// Queues a message, which is encoded off the engine's thread. One that comes too late is dropped:
+    /// `PeerDown` is on its way.
+    pub(super) fn send(&self, message: Message) {
+        let _ = match Lane::of(&message) {
+            Lane::Control => self.control.send(message),
+            Lane::Log => self.log.send(message),
         };
     }
 
@@ -134,9 +127,6 @@ pub(super) async fn dial(shared: Arc<Shared>, peer: PeerId, address: String, mut
     let reason = match connected {
         Ok((connection, streams, line)) => {
             let protocol = line.protocol;
-            if let Some(handle) = shared.peers.lock().get_mut(&peer) {
-                handle.speak(protocol);
-            }
             shared.emit(Input::PeerUp { peer, dialled: true, line });
             serve(&shared, peer, protocol, connection, streams, ends).await
         }
@@ -258,8 +248,8 @@ pub(super) async fn serve(
 ) -> String {
     let Ends { control, log, mut snapshots, mut hangup, trusted } = ends;
     shared.open.fetch_add(1, Ordering::AcqRel);
-    let control_out = Writer::start(shared, streams.control.0, control);
-    let log_out = Writer::start(shared, streams.log.0, log);
+    let control_out = Writer::start(shared, streams.control.0, protocol, control);
+    let log_out = Writer::start(shared, streams.log.0, protocol, log);
     // A lane that ends says nothing about the other one: there the last word may still be on its way.
     let lanes_in = async {
         let control_in = read_lane(shared, peer, protocol, Lane::Control, streams.control.1, trusted.clone());
@@ -319,14 +309,19 @@ struct Writer {
 }
 
 impl Writer {
-    fn start(shared: &Shared, stream: SendStream, frames: mpsc::UnboundedReceiver<Bytes>) -> Writer {
+    fn start(
+        shared: &Shared,
+        stream: SendStream,
+        protocol: u16,
+        messages: mpsc::UnboundedReceiver<Message>,
+    ) -> Writer {
         let (stop_in, stop) = oneshot::channel::<()>();
         let (drained_in, drained) = oneshot::channel();
         shared.platform.spawn(Box::pin(async move {
             tokio::select! {
                 biased;
                 _ = stop => {}
-                () = write_lane(stream, frames) => {
+                () = write_lane(stream, protocol, messages) => {
                     // Nobody waits for it while the connection is served.
                     let _ = drained_in.send(());
                 }
@@ -336,14 +331,16 @@ impl Writer {
     }
 }
 
-/// Writes frames until the lane is closed and drained, then waits for the other side to have them.
-async fn write_lane(mut stream: SendStream, mut frames: mpsc::UnboundedReceiver<Bytes>) {
+/// Writes messages until the lane is closed and drained, then waits for the other side to have them.
+async fn write_lane(mut stream: SendStream, protocol: u16, mut messages: mpsc::UnboundedReceiver<Message>) {
     let mut batch = Vec::new();
-    while let Some(first) = frames.recv().await {
+    while let Some(first) = messages.recv().await {
+        let first = frame::encode(protocol, &first);
         let mut bytes = first.len();
         batch.push(first);
         while bytes < BATCH_BYTES {
-            let Ok(next) = frames.try_recv() else { break };
+            let Ok(next) = messages.try_recv() else { break };
+            let next = frame::encode(protocol, &next);
             bytes += next.len();
             batch.push(next);
         }
@@ -488,6 +485,12 @@ async fn receive_snapshot(shared: &Arc<Shared>, peer: PeerId, mut stream: RecvSt
             None => return Err("it ends inside its head".to_owned()),
         }
     };
+    let offset = match announced {
+        SnapshotStream::Plain => 0,
+        SnapshotStream::Part { offset, .. } => offset,
+    };
+    let begun = Instant::now();
+    let mut bytes = (first.len() - head_bytes) as u64;
     let first = first.freeze().slice(head_bytes..);
     let snapshots = shared.snapshots.clone();
     let mut incoming: Box<dyn IncomingSnapshot> = run(shared, move || {
@@ -498,6 +501,7 @@ async fn receive_snapshot(shared: &Arc<Shared>, peer: PeerId, mut stream: RecvSt
     .await?;
     loop {
         let (batch, is_whole) = read_batch(&mut stream).await?;
+        bytes += batch.iter().map(|piece| piece.len() as u64).sum::<u64>();
         if !batch.is_empty() {
             incoming = run(shared, move || {
                 batch.iter().try_for_each(|piece| incoming.write(piece))?;
@@ -509,6 +513,7 @@ async fn receive_snapshot(shared: &Arc<Shared>, peer: PeerId, mut stream: RecvSt
             break;
         }
     }
+    tracing::info!(offset, bytes, "a snapshot has come in within {} ms", begun.elapsed().as_millis());
     shared.emit(Input::PartialKept { partial: shared.snapshots.kept() });
     let (incoming, (snapshot, header, graph)) =
         run(shared, move || incoming.load().map(|loaded| (incoming, loaded))).await?;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use mgnode_core::durability::SnapshotEncoder;
 use mgnode_core::engine::{GraphBuilder, PeerId, Recovered, SnapshotHeader};
 use mgnode_core::storage::{Graph, View};
-use mgnode_core::types::{CommitRecord, History, Lsn, Names, NodeState, Position, SnapshotId};
+use mgnode_core::types::{CommitRecord, History, Lsn, Names, NodeState, OneByOne, Position, SnapshotId};
 use std::sync::Arc;
 
 /// A snapshot file.
@@ -182,7 +182,7 @@ pub(crate) fn snapshot_of(graph: &Graph, header: SnapshotHeader, mut view: View)
 }
 
 pub(crate) fn load(names: &Arc<Names>, file: &SnapshotFile) -> Arc<Graph> {
-    let mut builder = GraphBuilder::new(names.clone());
+    let mut builder = GraphBuilder::new(names.clone(), &OneByOne);
     builder.load(&file.bytes).expect("a snapshot holds what a graph wrote");
     builder.graph()
 }

@@ -5,15 +5,20 @@
 //! cargo run --release -p mg-tests --bin bench -- load HOST:PORT CLIENTS COMMITS
 //!                                                          the client of `commit` alone, for profiles
 //! cargo run --release -p mg-tests --bin bench -- up        mgctl up, beside Docker's own cost
+//! cargo run --release -p mg-tests --bin bench -- recovery  a node's start from snapshot and log
+//! cargo run --release -p mg-tests --bin bench -- catch-up  a new replica, by log and by snapshot
 //! ```
 //!
 //! Rounds are interleaved, so that what else the machine does meets all alike; compare ratios, and
 //! only within one run.
 
+mod catch_up;
 mod commit;
 mod floor;
 mod load;
 mod postgres;
+mod processor;
+mod recovery;
 mod up;
 
 use std::process::ExitCode;
@@ -36,8 +41,12 @@ fn main() -> ExitCode {
     let result = match what.as_deref() {
         Some("commit") => commit::run(rounds),
         Some("up") => up::run(rounds),
+        Some("recovery") => recovery::run(rounds),
+        Some("catch-up") => catch_up::run(rounds),
         _ => {
-            eprintln!("usage: bench commit|up [ROUNDS], or bench load HOST:PORT CLIENTS COMMITS");
+            eprintln!(
+                "usage: bench commit|up|recovery|catch-up [ROUNDS], or bench load HOST:PORT CLIENTS COMMITS"
+            );
             return ExitCode::from(2);
         }
     };
