@@ -12,7 +12,7 @@ use super::snapshot::Snapshots;
 use super::{Effect, Engine, EngineConfig, Recovered, Reign, Shared, shared};
 use crate::replication::{LagTrack, Link, LinkState, Log, LogEnd, ReplicaFailureReason};
 use crate::storage::InFlight;
-use crate::types::{CommitRecord, Epoch, Role, SyncMode, Time};
+use crate::types::{CommitRecord, Epoch, Lsn, Role, SyncMode, Time};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -76,14 +76,15 @@ impl Engine {
             wal_from,
             applied: last,
             applied_chain: chain,
-            noted: is_noting.then_some(last.lsn),
+            // Noted anew: a snapshot may reach further than the note does, and may not be readable next time.
+            noted: is_noting.then_some(Lsn::ZERO),
             pending: VecDeque::new(),
             reign: Reign::NotBegun,
             last_reign: if state.promised.node == state.node { state.promised } else { Epoch::default() },
             confirm,
             replaced_by: None,
             seen: state.promised.number,
-            oldest_read: crate::types::Lsn::ZERO,
+            oldest_read: Lsn::ZERO,
             in_flight: InFlight::default(),
             waiting: VecDeque::new(),
             shown: VecDeque::new(),
@@ -137,7 +138,12 @@ impl Engine {
     }
 
     pub(super) fn check_confirm(&mut self) {
-        let Confirm::Asking { until } = self.confirm else { return };
+        // One that misses a replica goes on listening for it.
+        let until = match self.confirm {
+            Confirm::Asking { until } => until,
+            Confirm::Missing => self.now,
+            Confirm::Done => return,
+        };
         let is_through = |link: &Link| {
             link.is_ready() || (link.has_answered && link.absence != ReplicaFailureReason::NotInSync)
         };

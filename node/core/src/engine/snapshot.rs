@@ -5,7 +5,7 @@
 //! one of the files leads to the log; where none does, one is written first.
 //!
 //! What a transfer needs, the file and the log after it, stays while the connection stands, and for a
-//! bounded part of the log after it was lost ([`EngineConfig::keep_for_absent_bytes`]). So a replica whose
+//! bounded part of the log after it was lost ([`keep_for_absent_bytes`](super::EngineConfig)). So a replica whose
 //! connection ends again and again still comes nearer with each one.
 
 use super::{AdminAnswer, AdminError, Effect, Engine, PeerId, SnapshotHeader, Token};

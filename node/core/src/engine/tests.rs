@@ -685,3 +685,29 @@ fn a_replica_acknowledges_a_record_once_when_it_is_synced_and_shown() {
     replica.disk();
     assert_eq!(replica.sent(), [Message::Ack { durable: Lsn(1), applied: Lsn(1) }]);
 }
+
+#[test]
+fn a_main_that_must_hear_its_replicas_writes_as_soon_as_the_last_one_answered() {
+    let (main, mut replica, _) = pair(SyncMode::Sync);
+    let mut start = recovered(1);
+    start.state = main.engine.state.clone();
+    let mut out = Vec::new();
+    let config = EngineConfig { confirm_required: true, ..EngineConfig::default() };
+    let engine = Engine::start(Time(0), config, start, &mut out);
+    let mut again = Node { engine, out, token: 0 };
+    again.wait(10 * SECOND);
+    again.propose();
+    assert_eq!(again.outcomes(), [Outcome::Failed(CommitError::Unconfirmed)]);
+    again.out.clear();
+    again.wait(SECOND);
+    let peer = dialled(&mut again);
+    replica.step(Input::PeerUp { peer: PeerId(3), dialled: false, line: Line::default() });
+    again.step(Input::PeerUp { peer, dialled: true, line: Line::default() });
+    for message in again.sent() {
+        replica.step(Input::Message { peer: PeerId(3), message }).disk();
+    }
+    for message in replica.sent() {
+        again.step(Input::Message { peer, message });
+    }
+    assert!(again.engine.shared().is_writable());
+}
