@@ -10,11 +10,14 @@ mod clients;
 mod cluster;
 mod crash;
 mod damage;
+mod faults;
 mod formats;
 mod guide;
 mod nodes;
 mod operate;
+mod outcomes;
 mod overlay;
+mod phases;
 mod refusals;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
@@ -75,6 +78,9 @@ fn main() -> ExitCode {
         formats::tests(),
         damage::tests(),
         refusals::tests(),
+        outcomes::tests(),
+        faults::tests(),
+        phases::tests(),
         chaos::tests(),
         clients::tests(),
         crash::tests(),

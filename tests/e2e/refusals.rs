@@ -197,7 +197,7 @@ fn refused() {
     ] {
         for node in [main, replica] {
             match connect(node).transaction(&[query]) {
-                Err(QueryError::Server { code, message }) => {
+                Err(QueryError::Server { code, message, .. }) => {
                     assert_eq!((code.as_str(), message.as_str()), (CLIENT, MULTICOMMAND), "{query}");
                 }
                 other => panic!("{query}: {other:?}"),

@@ -21,6 +21,7 @@ pub struct Node {
     /// Its data directory.
     pub data: PathBuf,
     flags: Vec<String>,
+    dies_at: Option<String>,
     child: Option<Child>,
 }
 
@@ -47,7 +48,7 @@ impl Node {
         std::fs::create_dir_all(&dir).expect("the test's folder can be written");
         let data = dir.join("data");
         let flags = flags.iter().map(|s| (*s).to_owned()).collect();
-        Node { ip: next_ip(), dir, data, flags, child: None }
+        Node { ip: next_ip(), dir, data, flags, dies_at: None, child: None }
     }
 
     /// Starts it again where it was, after [`kill`](Node::kill) or [`stop`](Node::stop).
@@ -68,6 +69,7 @@ impl Node {
             .arg(format!("--replication-address={ip}"))
             .arg(format!("--data-directory={}", self.data.display()))
             .args(&self.flags)
+            .envs(self.dies_at.iter().map(|place| ("MGNODE_DIE_AT", place)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -123,15 +125,45 @@ impl Node {
         child.wait().expect("a killed child can be waited for");
     }
 
+    /// Lets it die at a place of its code, `NAME` or `NAME:n`, in its next lives; `None`: no more.
+    pub fn die_at(&mut self, place: Option<&str>) {
+        self.dies_at = place.map(str::to_owned);
+    }
+
+    /// Waits until it has died where [`die_at`](Node::die_at) said.
+    pub fn wait_dead(&mut self) {
+        use std::os::unix::process::ExitStatusExt;
+        let place = self.dies_at.clone().expect("a place was named");
+        let status = self.wait_end(&format!("the node dies at {place}"), START_LIMIT);
+        let name = place.split(':').next().expect("a split gives one part");
+        let said = self.log_lines(&format!("dies at `{name}`"));
+        assert!(
+            status.signal() == Some(9) && !said.is_empty(),
+            "the node ended with {status}, not at {place}"
+        );
+    }
+
+    /// Sends it a signal, such as `STOP`.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args(["-s", name, &self.pid().to_string()]).status();
+        assert!(status.expect("kill can be started").success());
+    }
+
     /// SIGTERM, and waits for a clean end.
     pub fn stop(&mut self) {
-        let mut child = self.child.take().expect("the node runs");
-        let status = Command::new("kill").arg(child.id().to_string()).status().expect("kill can be started");
-        assert!(status.success());
-        let status = wait::until("the node ends after SIGTERM", Duration::from_secs(20), || {
+        self.signal("TERM");
+        let status = self.wait_end("the node ends after SIGTERM", Duration::from_secs(20));
+        assert!(status.success(), "after SIGTERM the node ended with {status}");
+    }
+
+    /// Waits until the process has ended. Where it does not, it is still this node's to kill.
+    fn wait_end(&mut self, what: &str, limit: Duration) -> std::process::ExitStatus {
+        let child = self.child.as_mut().expect("the node was launched");
+        let status = wait::until(what, limit, || {
             child.try_wait().expect("a child can be asked").ok_or("it still runs")
         });
-        assert!(status.success(), "after SIGTERM the node ended with {status}");
+        self.child = None;
+        status
     }
 
     /// Empties the data directory of a node that does not run.

@@ -592,8 +592,11 @@ mod tests {
 
     #[test]
     fn an_answer_that_says_in_doubt_is_no_refusal() {
-        let server =
-            |code: &str, message: &str| QueryError::Server { code: code.into(), message: message.into() };
+        let server = |code: &str, message: &str| QueryError::Server {
+            code: code.into(),
+            message: message.into(),
+            position: None,
+        };
         assert_eq!(told_by(&server("Memgraph.ClientError.X.X", "the commit is in doubt")), Told::Unknown);
         assert_eq!(told_by(&server("Memgraph.TransientError.X.X", "not now")), Told::Refused);
         let lost = std::io::ErrorKind::UnexpectedEof.into();

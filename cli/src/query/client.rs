@@ -306,7 +306,7 @@ impl Client {
 
     fn refusal(&mut self, kind: RequestKind, response: Response) -> QueryError {
         match response {
-            Response::Failure { code, message, .. } => QueryError::Server { code, message },
+            Response::Failure { code, message, position } => QueryError::Server { code, message, position },
             other => {
                 self.broken = true;
                 let what = format!("{other:?} to {}", kind.name());

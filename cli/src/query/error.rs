@@ -14,7 +14,9 @@ pub enum QueryError {
     Handshake { address: String, error: HandshakeError },
     /// The server said no.
     #[error("{message}")]
-    Server { code: String, message: String },
+    ///
+    /// `position` names a commit that stands, or may stand, all the same.
+    Server { code: String, message: String, position: Option<String> },
     /// The connection ended while an answer was awaited: whether the query took effect is unknown.
     #[error("the connection to `{address}` was lost: {error}")]
     Lost { address: String, error: std::io::Error },

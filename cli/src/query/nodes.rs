@@ -60,7 +60,7 @@ impl Nodes for BoltNodes {
 /// Puts a query's error into the words of the room `cluster`.
 pub(super) fn translate(error: QueryError) -> NodeError {
     match error {
-        QueryError::Server { code, message } => NodeError::Refused { code, message },
+        QueryError::Server { code, message, .. } => NodeError::Refused { code, message },
         QueryError::TimedOut { after, .. } => NodeError::TimedOut(after),
         other => NodeError::Unreachable(other.to_string()),
     }

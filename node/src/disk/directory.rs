@@ -166,7 +166,9 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Replace> {
         let _ = fs::remove_file(&temporary);
         return Err(sure(error));
     }
+    super::fail_point::reach("state-written");
     fs::rename(&temporary, path).map_err(|e| sure(DiskError::from_io("replace", path, &e)))?;
+    super::fail_point::reach("state-named");
     let folder = path.parent().expect("a file in the data directory");
     sync_folder(folder).map_err(|error| Replace { error, sure: false })
 }

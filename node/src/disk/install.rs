@@ -6,6 +6,7 @@
 
 use super::DiskError;
 use super::directory::{Directory, remove, rename, sync_folder};
+use super::fail_point;
 use mgnode_core::durability::{Scanner, SegmentHeader, SnapshotDecoder, SnapshotHeader, SnapshotPart};
 use mgnode_core::types::{History, Lsn};
 use std::fs::{self, File};
@@ -18,7 +19,9 @@ fn marked(directory: &Directory) -> PathBuf {
 
 /// Makes a received snapshot this node's own.
 pub(super) fn install(directory: &Directory, received: &Path) -> Result<(), DiskError> {
+    fail_point::reach("snapshot-received");
     rename(received, &marked(directory))?;
+    fail_point::reach("install-begun");
     sync_folder(&directory.snapshots())?;
     complete(directory)
 }
@@ -32,11 +35,13 @@ pub(super) fn complete(directory: &Directory) -> Result<(), DiskError> {
     let header = read_header(&marked)?;
     for (_, path) in directory.segment_paths()? {
         put_away(directory, &path, &header.history, header.position.lsn)?;
+        fail_point::reach("install-half-done");
     }
     sync_folder(&directory.wal())?;
     for (_, path) in directory.snapshot_paths()? {
         remove(&path)?;
     }
+    fail_point::reach("install-cleared");
     rename(&marked, &directory.snapshot(header.position.lsn))?;
     sync_folder(&directory.snapshots())
 }

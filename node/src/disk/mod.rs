@@ -24,6 +24,7 @@
 mod decided;
 mod directory;
 mod error;
+mod fail_point;
 mod file_source;
 mod install;
 mod partial;
@@ -123,10 +124,12 @@ pub fn open(
     let recovered = recover_node(&mut &directory, on_damage, names.clone(), &Threads::new(), fresh);
     let (mut recovered, found) =
         recovered.map_err(|reason| DiskError::Recovery { directory: directory.root().to_owned(), reason })?;
+    fail_point::reach("recovered");
     let ready = match &found {
         Some(found) => Ready::repaired(directory, names, found)?,
         None => Ready::fresh(directory, names, &recovered.state)?,
     };
+    fail_point::reach("repaired");
     recovered.partial = ready.partial.kept();
     Ok(Opened { recovered, ready })
 }

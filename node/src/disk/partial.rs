@@ -230,6 +230,7 @@ impl IncomingSnapshot for Incoming {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "it is longer than was announced"));
             }
             file.write_all_at(bytes, held.bytes)?;
+            super::fail_point::reach("snapshot-half-received");
             held.bytes += bytes.len() as u64;
             Ok(())
         })?;

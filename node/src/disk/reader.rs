@@ -25,6 +25,7 @@ pub(super) fn serve(catalog: Catalog, requests: mpsc::Receiver<Request>, report:
             tracing::error!(%from, "the log cannot be read back: {e}");
             Vec::new()
         });
+        super::fail_point::reach("log-read-back");
         report(Input::WalRead { peer, from, records });
     }
 }

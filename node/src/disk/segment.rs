@@ -142,6 +142,7 @@ pub(super) fn wipe(path: &Path, from: u64) -> Result<(), DiskError> {
         file.sync_all()?;
         file.set_len(from)?;
         file.sync_all()?;
+        super::fail_point::reach("repair-cut");
         fill(&file, from, bytes)?;
         file.sync_all()?;
         say_length(bytes)?;

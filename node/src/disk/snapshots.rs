@@ -1,6 +1,7 @@
 //! Snapshots as files: written, read back, taken in from a peer, and not kept for ever.
 
 use super::directory::{Directory, remove, rename, sync_folder};
+use super::fail_point;
 use super::file_source::FileSource;
 use super::partial::Partial;
 use super::{DiskError, Received};
@@ -52,7 +53,9 @@ impl SnapshotStore {
             let _ = fs::remove_file(&temporary);
         }
         let id = written?;
+        fail_point::reach("snapshot-written");
         rename(&temporary, &self.directory.snapshot(header.position.lsn))?;
+        fail_point::reach("snapshot-named");
         sync_folder(&self.directory.snapshots())?;
         Ok(id)
     }
@@ -87,6 +90,7 @@ impl SnapshotStore {
         while let Some(changes) = view.next_block() {
             encoder.block(&self.codec.encode(&changes), &mut out);
             file.write_all(&out)?;
+            fail_point::reach("snapshot-half-written");
             out.clear();
         }
         let (bytes, digest) = encoder.finish(&mut out);
@@ -113,6 +117,7 @@ impl Snapshots for SnapshotStore {
         if found.id != *snapshot {
             return Err(io::Error::other("another snapshot file has taken its place"));
         }
+        fail_point::reach("snapshot-opened");
         Ok(Arc::new(file))
     }
 

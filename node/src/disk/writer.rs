@@ -6,6 +6,7 @@
 
 use super::decided::Notes;
 use super::directory::Directory;
+use super::fail_point;
 use super::install;
 use super::rewind::{self, NotRewound, Rewound};
 use super::segment::{Catalog, Segment, Spare, prepare};
@@ -350,7 +351,9 @@ impl Writer {
             chain: self.log.chain,
             bytes: spare.bytes,
         };
+        fail_point::reach("segment-full");
         write_at(&spare.file, &header.encode(), 0, &spare.path)?;
+        fail_point::reach("segment-begun");
         let offset = SEGMENT_HEADER_BYTES as u64;
         let segment = Arc::new(Segment::new(spare.path, spare.file, first, offset));
         self.catalog.lock().push(segment.clone());
@@ -366,6 +369,7 @@ impl Writer {
         }
         let live = log.live.as_ref().expect("what is pending has a place");
         write_at(&live.segment.file, &log.pending, log.pending_at, &live.segment.path)?;
+        fail_point::reach("commit-written");
         live.segment.show(live.offset);
         log.pending.clear();
         log.pending.shrink_to(1 << 20);
@@ -399,6 +403,7 @@ impl Writer {
         {
             let synced = live.segment.file.sync_data();
             synced.map_err(|e| DiskError::from_io("sync", &live.segment.path, &e))?;
+            fail_point::reach("commit-synced");
         }
         log.unsynced = false;
         log.unsynced_commits = 0;

@@ -28,6 +28,8 @@ pub enum Told {
 
 /// Code of the notification that makes a success a degraded one.
 pub const DEGRADED: &str = "SyncReplicationFailure";
+/// Code of the error that says the same, where a node was told to answer with errors.
+pub const DEGRADED_ERROR: &str = "Memgraph.ClientError.Transaction.Degraded";
 /// Code of the error for a write that may happen yet.
 pub const IN_DOUBT: &str = "Memgraph.ClientError.Transaction.InDoubt";
 
@@ -42,23 +44,16 @@ impl Told {
                     false => Told::Ok { bookmark },
                 }
             }
-            Err(QueryError::Server { code, message }) if code == IN_DOUBT => {
-                Told::InDoubt { position: position_in(&message) }
+            Err(QueryError::Server { code, position, .. }) if code == IN_DOUBT => Told::InDoubt { position },
+            Err(QueryError::Server { code, position, .. }) if code == DEGRADED_ERROR => {
+                Told::Degraded { bookmark: position.unwrap_or_default() }
             }
-            Err(QueryError::Server { code, message }) => Told::Failed { code, message },
+            Err(QueryError::Server { code, message, .. }) => Told::Failed { code, message },
             Err(e) if e.is_outcome_unknown() => Told::Unknown,
             // Nothing was asked.
             Err(e) => Told::Failed { code: String::new(), message: e.to_string() },
         }
     }
-}
-
-/// Finds what looks like `1.00000000000000aa.1:42` in a text.
-fn position_in(text: &str) -> Option<String> {
-    let is_position = |word: &&str| word.split('.').count() == 3 && word.contains(':');
-    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '.' && c != ':')
-        .find(is_position)
-        .map(str::to_owned)
 }
 
 /// One write.
@@ -151,6 +146,12 @@ impl Book {
     /// Counts the acknowledged writes of a round.
     pub fn acknowledged(&self, round: i64) -> usize {
         self.entries().values().filter(|e| e.round == round && matches!(e.told, Told::Ok { .. })).count()
+    }
+
+    /// Counts the writes of a round that are committed, with all replicas or with fewer.
+    pub fn answered(&self, round: i64) -> usize {
+        let is_committed = |told: &Told| matches!(told, Told::Ok { .. } | Told::Degraded { .. });
+        self.entries().values().filter(|e| e.round == round && is_committed(&e.told)).count()
     }
 
     /// Returns the entries that satisfy a condition.
@@ -298,19 +299,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_position_is_found_in_a_sentence() {
-        let text = "it is written as 2.00000000000000aa.1:42 and not yet confirmed everywhere. Ask for 'x'.";
-        assert_eq!(position_in(text).as_deref(), Some("2.00000000000000aa.1:42"));
-        assert_eq!(position_in("The outcome is unknown."), None);
-    }
-
-    #[test]
     fn answers_are_read_by_code() {
         let refused = |code: &str| {
-            Told::from_answer(Err(QueryError::Server { code: code.to_owned(), message: "no".into() }))
+            let (code, position) = (code.to_owned(), Some("1.aa.1:7".to_owned()));
+            Told::from_answer(Err(QueryError::Server { code, message: "no".into(), position }))
         };
         assert!(matches!(refused("Memgraph.ClientError.MemgraphError.MemgraphError"), Told::Failed { .. }));
-        assert_eq!(refused(IN_DOUBT), Told::InDoubt { position: None });
+        assert_eq!(refused(IN_DOUBT), Told::InDoubt { position: Some("1.aa.1:7".into()) });
+        assert_eq!(refused(DEGRADED_ERROR), Told::Degraded { bookmark: "1.aa.1:7".into() });
         let lost = QueryError::Lost { address: "a".into(), error: std::io::ErrorKind::UnexpectedEof.into() };
         assert_eq!(Told::from_answer(Err(lost)), Told::Unknown);
     }
