@@ -47,6 +47,27 @@ pub const MUTANTS: &[Mutant] = &[
         find: "let apply_to = if «self.has_strict_links()» { self.applied.lsn } else { record.lsn };",
         with: "false",
     },
+    Mutant {
+        name: "replicas_are_told_to_show_what_is_undecided",
+        breaks: "a STRICT_SYNC record is invisible before every STRICT_SYNC replica has it durable",
+        file: "engine/links.rs",
+        find: "let apply_to = if «self.has_strict_links()» { self.applied.lsn } else { last };",
+        with: "false",
+    },
+    Mutant {
+        name: "a_strict_record_waits_for_no_replica",
+        breaks: "OK in STRICT_SYNC means durable on every STRICT_SYNC replica",
+        file: "replication/main.rs",
+        find: "self.registration.mode == SyncMode::StrictSync && «self.registered_at < lsn && self.durable < lsn»",
+        with: "lsn < self.registered_at",
+    },
+    Mutant {
+        name: "a_timed_out_commit_is_called_confirmed",
+        breaks: "a commit that a SYNC replica did not confirm is told as degraded",
+        file: "engine/commit.rs",
+        find: "SyncMode::Sync => «confirmed < needed && link.counts_for(lsn) && link.applied < lsn»,",
+        with: "confirmed > needed",
+    },
     // ---- links ----
     Mutant {
         name: "what_was_sent_counts_as_acknowledged",

@@ -47,7 +47,7 @@ impl Workshop {
         let root = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
         let shop = root.join("target/mutants");
         let mut files = Files::new();
-        for below in ["node/core/src", "tests/simulation"] {
+        for below in ["node/core/src", "tests/simulation", "tests/stage"] {
             gather(&root, Path::new(below), &mut files)?;
         }
         for name in ["Cargo.toml", "Cargo.lock", "node/core/Cargo.toml"] {
@@ -61,6 +61,23 @@ impl Workshop {
         }
         build(&shop)?;
         Ok(Workshop { runner: shop.join("target/debug/mg-mutant") })
+    }
+
+    /// Lets the model try every order of a small bound, with a mutant or with none.
+    ///
+    /// # Errors
+    /// Words about a runner that does not answer.
+    pub fn model(&self, mutant: Option<&Mutant>) -> Result<Verdict, String> {
+        let output = Command::new(&self.runner)
+            .args([mutant.map_or("", |m| m.name), "model"])
+            .output()
+            .map_err(|e| format!("the runner cannot be started: {e}"))?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        match text.lines().next() {
+            Some("passed") => Ok(Verdict::Passed),
+            Some(what) => Ok(Verdict::Died { what: what.to_owned() }),
+            None => Err(format!("the runner says nothing: {}", String::from_utf8_lossy(&output.stderr))),
+        }
     }
 
     /// Runs `count` seeds from `first` on, up to the first that breaks an invariant; `mutant` is
@@ -233,7 +250,7 @@ fn furnish(files: &mut Files) {
     let root = files.get_mut(Path::new("Cargo.toml")).expect("it was read");
     let line = |line: &str| match line {
         _ if line.starts_with("members = ") => {
-            r#"members = ["node/core", "tests/simulation", "runner"]"#.to_owned()
+            r#"members = ["node/core", "tests/simulation", "tests/stage", "runner"]"#.to_owned()
         }
         _ if line.starts_with("default-members = ") => String::new(),
         // Lints are for the code as it is shipped.
@@ -279,6 +296,7 @@ rust-version.workspace = true
 [dependencies]
 mgnode-core.workspace = true
 mg-simulation = { path = "../tests/simulation" }
+mg-stage.workspace = true
 "#;
 
 /// Removes sources that the project no longer has.

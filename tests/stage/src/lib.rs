@@ -5,17 +5,19 @@
 //! effect is shown to an [`Audience`] as it leaves the engine.
 
 mod disk;
+pub mod model;
 mod wire;
 
 pub use disk::Disk;
 pub use wire::Wire;
 
+use bytes::Bytes;
 use disk::{Job, SnapshotFile, load, snapshot_of};
 use mgnode_core::engine::{Admin, Effect, Engine, EngineConfig, Input, PeerId, Shared, Token};
 use mgnode_core::replication::{Lane, Line, Message, PROTOCOL};
-use mgnode_core::storage::Commit;
-use mgnode_core::types::{CommitRecord, Identity, KeyPrint, Lsn, Names, NodeId, NodeState, Role, Time};
+use mgnode_core::types::{CommitRecord, Identity, Lsn, Names, NodeId, NodeState, Role, Time, Value};
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 use wire::Parcel;
@@ -180,18 +182,18 @@ impl<A: Audience> Stage<A> {
         self.nodes[node].process.is_some()
     }
 
-    /// Lets a client begin and commit a transaction that creates a vertex.
-    pub fn commit(&mut self, node: usize, token: Token) {
-        if let Some(commit) = self.prepare(node) {
-            self.step(node, Input::Propose { token, commit });
-        }
-    }
-
-    fn prepare(&self, node: usize) -> Option<Commit> {
+    /// Lets a client begin and commit a transaction that creates a vertex, marked with the token.
+    /// Returns what its record will hold.
+    pub fn commit(&mut self, node: usize, token: Token) -> Option<Bytes> {
         let graph = self.shared(node)?.graph();
+        let names = graph.names();
+        let mark = vec![(names.key("client"), Value::Int(i64::try_from(token.0).expect("tokens are small")))];
         let mut tx = graph.begin(true);
-        tx.create_vertex(&[graph.names().label("City")], Vec::new()).expect("a graph takes a vertex");
-        tx.finish().expect("nothing is wrong with it")
+        tx.create_vertex(&[names.label("City")], mark).expect("a graph takes a vertex");
+        let commit = tx.finish().expect("nothing is wrong with it")?;
+        let payload = commit.payload.clone();
+        self.step(node, Input::Propose { token, commit });
+        Some(payload)
     }
 
     /// Asks a node as an operator.
@@ -202,6 +204,14 @@ impl<A: Audience> Stage<A> {
     /// Tells a node that there is room on its disk, or none.
     pub fn set_space(&mut self, node: usize, enough: bool) {
         self.step(node, Input::WalSpace { enough });
+    }
+
+    /// Lets time pass for everyone at once, with one tick.
+    pub fn leap(&mut self, duration: Duration) {
+        self.now = self.now + duration;
+        for node in 0..self.nodes.len() {
+            self.step(node, Input::Tick);
+        }
     }
 
     /// Lets time pass for everyone, with a tick each 50 ms.
@@ -303,9 +313,8 @@ impl<A: Audience> Stage<A> {
 
     /// Returns what a handshake settles with a node: each proves a key of its own.
     fn line_to(&self, node: usize) -> Line {
-        let mut key = [0; 32];
-        key[..8].copy_from_slice(&self.nodes[node].id.0.to_le_bytes());
-        Line { protocol: self.protocol, identity: Identity { key: Some(KeyPrint(key)), certified: None } }
+        let name = Some(self.nodes[node].id.to_string());
+        Line { protocol: self.protocol, identity: Identity { key: None, certified: name } }
     }
 
     /// Delivers the next thing that is under way on a wire to one of its ends. False where there is
@@ -340,7 +349,7 @@ impl<A: Audience> Stage<A> {
         let Some(epoch) = self.shared(main).map(|s| s.epoch()) else { return };
         let (prev, prev_chain) =
             self.nodes[replica].disk.log.last().map_or((Lsn::ZERO, 0), |(r, chain)| (r.lsn, *chain));
-        let payload = bytes::Bytes::from_static(&[0xFF; 8]);
+        let payload = Bytes::from_static(&[0xFF; 8]);
         let record = CommitRecord { epoch, lsn: prev.next(), ts: 0, payload };
         let records = vec![record];
         let message = Message::Append { epoch, prev, prev_chain, apply_to: prev.next(), records };
@@ -357,6 +366,27 @@ impl<A: Audience> Stage<A> {
         for end in 0..2 {
             self.wires[wire].put(end, Parcel::End("the connection ended"));
         }
+    }
+
+    /// Appends all that a later step can depend on, the audience left out.
+    pub fn write_state(&self, out: &mut String) {
+        let write = |out: &mut String, what: std::fmt::Arguments<'_>| {
+            out.write_fmt(what).expect("a string takes all");
+        };
+        for node in &self.nodes {
+            write(out, format_args!("{:?}", node.disk));
+            if let Some(Process { engine, jobs, is_listening, peers, next_accepted, received, .. }) =
+                &node.process
+            {
+                let shell = (jobs, is_listening, peers, next_accepted, received);
+                write(out, format_args!("{engine:?}{shell:?}"));
+            }
+        }
+        // What is over does not matter, but for its number.
+        for (index, wire) in self.wires.iter().enumerate().filter(|(_, wire)| !wire.is_over()) {
+            write(out, format_args!("{index}{wire:?}"));
+        }
+        write(out, format_args!("{:?}{:?}{}", self.now, self.dials, self.wires.len()));
     }
 
     fn step(&mut self, node: usize, input: Input) {

@@ -46,6 +46,12 @@ impl Wire {
         })
     }
 
+    /// Returns whether both ends hold on to it and no end is under way.
+    pub fn is_whole(&self) -> bool {
+        let ends = |parcels: &VecDeque<Parcel>| parcels.iter().any(|p| matches!(p, Parcel::End(_)));
+        self.is_open == [true; 2] && !self.under_way.iter().any(ends)
+    }
+
     /// Returns whether nothing can come through it any more.
     pub fn is_over(&self) -> bool {
         self.is_open == [false; 2]

@@ -96,21 +96,24 @@ impl Engine {
 
     fn outcome_of(&self, position: Position) -> OutcomeReport {
         let history = &self.log.end().history;
-        if position.lsn <= self.log.last() {
-            return match history.epoch_of(position.lsn) {
-                Some(epoch) if epoch == position.epoch && position.lsn <= self.applied.lsn => {
-                    OutcomeReport::Committed
-                }
-                Some(epoch) if epoch == position.epoch => OutcomeReport::InDoubt,
-                Some(_) => OutcomeReport::NotCommitted,
-                None => OutcomeReport::Unknown,
-            };
-        }
-        // Records of an epoch end where a later one begins; on a MAIN its own reign counts as begun.
-        let later = match self.reign {
+        // On a MAIN its own reign counts as begun.
+        let newest = match self.reign {
             Reign::Begun(epoch) if self.role == Role::Main => epoch,
             _ => self.log.position().epoch,
         };
-        if later > position.epoch { OutcomeReport::NotCommitted } else { OutcomeReport::Unknown }
+        if position.lsn > self.log.last() {
+            // Records of an epoch end where a later one begins.
+            let is_passed = newest > position.epoch;
+            return if is_passed { OutcomeReport::NotCommitted } else { OutcomeReport::Unknown };
+        }
+        match history.epoch_of(position.lsn) {
+            Some(epoch) if epoch == position.epoch && position.lsn <= self.applied.lsn => {
+                OutcomeReport::Committed
+            }
+            Some(epoch) if epoch == position.epoch => OutcomeReport::InDoubt,
+            Some(_) if newest >= position.epoch => OutcomeReport::NotCommitted,
+            // A later MAIN wrote it; the record that stands here may be the one that is lost.
+            Some(_) | None => OutcomeReport::Unknown,
+        }
     }
 }

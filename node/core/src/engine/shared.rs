@@ -80,17 +80,23 @@ impl Shared {
     }
 
     /// Returns whether the log holds the record named by a bookmark: `Some(true)` where it does,
-    /// `Some(false)` where another record stands in its place, `None` where the log is not that far.
+    /// `Some(false)` where another record stands in its place, `None` where the log is not that far, or
+    /// has not yet met the MAIN that wrote it.
     pub fn history_says(&self, position: Position) -> Option<bool> {
         let face = self.inner.read();
         if position.lsn == Lsn::ZERO {
             return Some(true);
         }
+        let newest = face.history.starts.last().map(|(epoch, _)| *epoch).unwrap_or_default();
         if position.lsn > face.last {
             // A later epoch than the bookmark's is in the log already: its LSN can only be reused.
-            let passed = face.history.starts.last().is_some_and(|(epoch, _)| *epoch > position.epoch);
-            return if passed { Some(false) } else { None };
+            return if newest > position.epoch { Some(false) } else { None };
         }
-        Some(face.history.epoch_of(position.lsn) == Some(position.epoch))
+        match face.history.epoch_of(position.lsn) {
+            Some(epoch) if epoch == position.epoch => Some(true),
+            // A later MAIN wrote it; the record that stands here may be the one that is lost.
+            _ if newest < position.epoch => None,
+            _ => Some(false),
+        }
     }
 }

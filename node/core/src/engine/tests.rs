@@ -382,7 +382,7 @@ fn a_promoted_replica_reigns_above_its_main() {
 
 #[test]
 fn a_bookmark_of_another_branch_is_told_apart() {
-    let mut main = Node::main(1);
+    let mut main = Node::main(20);
     main.propose();
     main.disk();
     let shared = main.engine.shared();
@@ -391,6 +391,10 @@ fn a_bookmark_of_another_branch_is_told_apart() {
     assert_eq!(shared.history_says(own), Some(true));
     assert_eq!(shared.history_says(other), Some(false));
     assert_eq!(shared.history_says(Position { lsn: Lsn(2), ..own }), None);
+    let later = Position { epoch: Epoch { number: 2, ..other.epoch }, lsn: Lsn(1) };
+    assert_eq!(shared.history_says(later), None, "its MAIN may be the one that others follow");
+    main.admin(Admin::TransactionOutcome { position: later });
+    assert_eq!(main.answers(), [Ok(AdminAnswer::Outcome(OutcomeReport::Unknown))]);
 }
 
 #[test]
