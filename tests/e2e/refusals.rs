@@ -136,7 +136,7 @@ fn refused() {
             Row(&taken, number("r", 1), "of that name"),
             Row(&twice, number("again", 2), "at that address"),
             Row(&twice_async, number("again", 2), "at that address"),
-            Row(&theirs, number("theirs", 3), "data that this main does not"),
+            Row(&theirs, number("theirs", 5), "belongs to another cluster"),
             Row(&a_main, number("m", 5), "only a REPLICA listens"),
             Row(&itself, number("me", 5), "only a REPLICA listens"),
             Row(&silent, number("x", 5), "only a REPLICA listens"),
