@@ -56,7 +56,11 @@ impl Pair {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let mut far = Log::create(&dir.join("far"))?;
         let mut near_log = Log::create(&dir.join("near"))?;
-        let (server, client) = crypto()?;
+        let (server, mut client) = crypto()?;
+        // Between two rounds it lies idle for longer than a connection may.
+        let mut transport = quinn::TransportConfig::default();
+        transport.keep_alive_interval(Some(Duration::from_secs(5)));
+        client.transport_config(Arc::new(transport));
         let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let _guard = runtime.enter();
         let listening = Endpoint::server(server, local)?;
