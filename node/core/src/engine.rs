@@ -26,6 +26,7 @@ mod config;
 mod follow;
 mod io;
 mod links;
+mod observe;
 mod recover;
 mod registration;
 mod restart;

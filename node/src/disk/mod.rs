@@ -186,7 +186,13 @@ fn repair(directory: &Directory, found: &Found) -> Result<(), DiskError> {
     if !found.leftover.is_empty() {
         directory::sync_folder(&directory.wal())?;
     }
-    let Some(tail) = &found.tail else { return Ok(()) };
+    let Some(tail) = &found.tail else {
+        // What a killed process wrote and did not sync is still in the log, and counts as durable from here on.
+        return match &found.live {
+            Some((file, _)) => segment::sync(Path::new(file)),
+            None => Ok(()),
+        };
+    };
     let path = Path::new(&tail.file);
     match damage {
         Some(reason) => {

@@ -132,7 +132,7 @@ pub(super) fn complete(directory: &Directory) -> Result<(), DiskError> {
     if let Some(bytes) = read_if_there(&path).map_err(|e| DiskError::from_io("read", &path, &e))? {
         let unusable = |e: String| DiskError::Unusable { path: path.clone(), reason: e };
         let found = decode_decided(&bytes).map_err(|e| unusable(e.to_string()))?;
-        if found.lsn > to.lsn {
+        if let Some(found) = found.filter(|found| found.lsn > to.lsn) {
             Notes::after(Some(found)).write(directory, to.lsn, true)?;
         }
     }

@@ -123,6 +123,11 @@ pub(super) fn fill(file: &File, from: u64, to: u64) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes everything in a segment last.
+pub(super) fn sync(path: &Path) -> Result<(), DiskError> {
+    File::open(path).and_then(|file| file.sync_all()).map_err(|e| DiskError::from_io("sync", path, &e))
+}
+
 /// Wipes what follows the last sound record of the segment that will be written to.
 ///
 /// The file is cut and filled up again, so that a crash in between leaves one that ends at a sound

@@ -3,10 +3,11 @@
 //! It keeps nothing but its intent. Whatever a command's fate (answered, refused, lost with the
 //! node), it looks again and goes on from what the nodes say.
 
+use crate::oracle::Fence;
 use crate::rng::Rng;
-use crate::world::{MS, PORT, SECOND, World};
-use mgnode_core::engine::{Admin, AdminAnswer, AdminError, StateReport};
-use mgnode_core::types::{Role, SyncMode};
+use crate::world::{ADMIN_TOKENS, Event, MS, PORT, SECOND, World};
+use mgnode_core::engine::{Admin, AdminAnswer, AdminError, Effect, Input, StateReport, Token};
+use mgnode_core::types::{Lsn, NodeId, Position, Role, SyncMode};
 use std::collections::BTreeSet;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +18,8 @@ enum Intent {
     Switch { to: usize },
     /// The MAIN is gone: fence everyone else, take the best.
     Failover { number: u64, fenced: BTreeSet<usize>, since: u64 },
+    /// Someone is made MAIN, whatever that loses.
+    Force { to: usize, number: u64, since: u64 },
 }
 
 #[derive(Clone, Debug)]
@@ -30,9 +33,16 @@ struct Outstanding {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum What {
-    Register { replica: usize },
+    Register {
+        replica: usize,
+    },
     Promote,
     Fence,
+    Rewind {
+        node: usize,
+    },
+    /// What must be refused.
+    Nonsense,
     Other,
 }
 
@@ -47,6 +57,8 @@ pub(crate) struct Operator {
     /// Seen ready at the present MAIN since they were registered there.
     seen_ready: BTreeSet<usize>,
     next_whim: u64,
+    next_question: u64,
+    is_whole: bool,
     main_gone_since: Option<u64>,
     stuck_since: u64,
     /// A replica promised more than the MAIN's epoch, for an operation that was given up.
@@ -62,11 +74,31 @@ impl Operator {
             outstanding: None,
             seen_ready: BTreeSet::new(),
             next_whim: 2 * SECOND,
+            next_question: 0,
+            is_whole: false,
             main_gone_since: None,
             stuck_since: 0,
             must_raise: false,
         }
     }
+
+    /// Whether this node is MAIN by the operator's will, or about to be.
+    pub(crate) fn means(&self, node: usize) -> bool {
+        match &self.intent {
+            _ if node == self.main => true,
+            Intent::Stable => false,
+            Intent::Switch { to } | Intent::Force { to, .. } => node == *to,
+            Intent::Failover { fenced, .. } => fenced.contains(&node),
+        }
+    }
+}
+
+/// How a node came to be MAIN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum How {
+    Switch,
+    Failover,
+    Force,
 }
 
 fn name(node: usize) -> String {
@@ -123,6 +155,7 @@ impl World {
             Intent::Stable => self.reconcile(),
             Intent::Switch { to } => self.switch(to),
             Intent::Failover { number, fenced, since } => self.fail_over(number, fenced, since),
+            Intent::Force { to, number, since } => self.force(to, number, since),
         }
     }
 
@@ -144,7 +177,7 @@ impl World {
                 if self.nodes[node].disk.state.replicas.iter().any(|r| r.name == name(*replica)) {
                     return Err("a refused registration is left behind".into());
                 }
-                self.wipe(*replica);
+                self.bring_back(*replica)?;
             }
             (What::Register { .. }, Err(AdminError::Fenced(_))) => self.operator.must_raise = true,
             // It was paired when this MAIN was not yet a member, and missed the news since. As a MAIN it
@@ -156,6 +189,8 @@ impl World {
             (What::Register { replica }, Ok(_)) => {
                 self.operator.seen_ready.remove(replica);
             }
+            (What::Rewind { node }, Err(_)) if !self.is_main(*node) => self.wipe(*node),
+            (What::Nonsense, Ok(AdminAnswer::Done)) => self.count("commands that had a place after all"),
             (What::Fence, Ok(_)) => {
                 if let Intent::Failover { number, fenced, .. } = &mut self.operator.intent {
                     let promised = self.nodes[node].disk.state.promised.number;
@@ -186,7 +221,8 @@ impl World {
         if is_writable {
             self.operator.stuck_since = self.now;
         }
-        let is_stuck = self.now - self.operator.stuck_since > 4 * SECOND && report.confirmed;
+        let stuck_for = self.now - self.operator.stuck_since;
+        let is_stuck = stuck_for > 4 * SECOND && report.confirmed || stuck_for > 10 * SECOND;
         if is_stuck || self.operator.must_raise {
             // Fenced for an operation that was given up.
             self.operator.must_raise = false;
@@ -197,6 +233,10 @@ impl World {
             return Ok(());
         }
         for node in 0..self.nodes.len() {
+            if node != main && self.nodes[node].refuses {
+                self.wipe(node);
+                return Ok(());
+            }
             if node != main && self.is_main(node) {
                 self.count("demotions");
                 self.order(node, Admin::SetRoleReplica { port: PORT }, What::Other);
@@ -227,47 +267,145 @@ impl World {
                 return Ok(());
             }
             if row.status == "diverged" {
-                self.count("divergences");
-                self.wipe(node);
-                return Ok(());
+                if !self.options.config.auto_rewind || self.rng.one_in(40) {
+                    self.count("divergences");
+                    self.bring_back(node)?;
+                    return Ok(());
+                }
+                is_whole = false;
+                continue;
             }
             if row.status == "ready" {
                 self.operator.seen_ready.insert(node);
-            } else {
-                is_whole = false;
+                continue;
+            }
+            is_whole = false;
+            // It follows another MAIN's cluster since, and must be told to leave it.
+            if row.status == "invalid" && self.role(node) == Some(Role::Replica { port: PORT }) {
+                let Some(AdminAnswer::Lag(lag)) = self.ask(main, Admin::ShowLag)? else { continue };
+                let error = lag.into_iter().find(|l| l.name == name(node)).and_then(|l| l.last_error);
+                if error.is_some_and(|error| error.contains("release it")) {
+                    self.count("released");
+                    self.order(node, Admin::SetRoleMain { epoch: None }, What::Other);
+                    return Ok(());
+                }
             }
         }
+        self.operator.is_whole = is_whole;
+        if self.now > self.operator.next_question {
+            self.operator.next_question = self.now + self.rng.range(100, 1_500) * MS;
+            self.ask_after(main)?;
+        }
         if !self.is_calm && self.now > self.operator.next_whim {
-            let number = self.disturbances;
-            self.disturbances += 1;
-            let mut rng = Rng::new(self.options.seed ^ 0x3a4a ^ (number << 20));
-            self.operator.next_whim = self.now + rng.range(500, 3_000) * MS;
-            if !self.options.tweaks.skip.contains(&number) {
-                self.whim(&mut rng, main, is_whole);
+            match self.disturbance(0x3a4a) {
+                Some(mut rng) => {
+                    self.operator.next_whim = self.now + rng.range(500, 3_000) * MS;
+                    self.whim(&mut rng, main, is_whole)?;
+                }
+                None => self.operator.next_whim = self.now + SECOND,
             }
         }
         Ok(())
     }
 
-    fn whim(&mut self, rng: &mut Rng, main: usize, is_whole: bool) {
+    /// A node holds records that the MAIN does not: they are cut off and kept, or the node is emptied.
+    fn bring_back(&mut self, node: usize) -> Result<(), String> {
+        let (theirs, ours) = (self.state(node)?, self.state(self.operator.main)?);
+        if let (Some(theirs), Some(ours)) = (theirs, ours)
+            && self.rng.one_in(2)
+        {
+            let end = |report: &StateReport| report.durable.max(report.applied);
+            let lsn = ours.history.common_end(end(&ours), &theirs.history, end(&theirs));
+            if let Some(epoch) = theirs.history.epoch_of(lsn)
+                && lsn > Lsn::ZERO
+            {
+                let to = Position { epoch, lsn };
+                self.order(node, Admin::Rewind { to }, What::Rewind { node });
+                return Ok(());
+            }
+        }
+        self.wipe(node);
+        Ok(())
+    }
+
+    /// Looks what became of some commit.
+    fn ask_after(&mut self, main: usize) -> Result<(), String> {
+        let at = self.rng.next();
+        if let Some(position) = self.oracle.some_told(at) {
+            let node =
+                if self.rng.one_in(3) { self.rng.below(self.nodes.len() as u64) as usize } else { main };
+            self.check_outcome(node, position)?;
+        }
+        Ok(())
+    }
+
+    /// Whether everyone but for those who are ASYNC was seen ready since the MAIN is MAIN.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.operator.is_whole && self.operator.intent == Intent::Stable
+    }
+
+    fn whim(&mut self, rng: &mut Rng, main: usize, is_whole: bool) -> Result<(), String> {
         let others: Vec<usize> = (0..self.nodes.len()).filter(|n| *n != main).collect();
         let node = rng.pick(&others);
-        match rng.below(6) {
-            0..=3 if is_whole => {
+        let (number, since) = (self.next_number()?, self.now);
+        match rng.below(14) {
+            0..=4 if is_whole => {
                 self.operator.intent = Intent::Switch { to: node };
                 self.count("switchovers begun");
             }
-            4 => {
+            5 | 6 => {
                 self.operator.seen_ready.remove(&node);
                 self.count("drops");
                 self.order(main, Admin::Drop { name: name(node) }, What::Other);
             }
+            // An operation that is given up after its first step.
+            7 => {
+                let node = if rng.one_in(3) { main } else { node };
+                self.count("fences without promotion");
+                self.order(node, Admin::Fence { epoch: number, by: "whim".into() }, What::Other);
+            }
+            8 if self.nodes.iter().all(|n| !n.is_damaged()) => {
+                self.note(|| format!("operator forces node {node} to be MAIN with epoch {number}"));
+                self.operator.intent = Intent::Force { to: node, number, since };
+            }
+            9..=11 => {
+                let (asked, command) = self.nonsense(rng, main, node);
+                self.count("commands that must be refused");
+                self.order(asked, command, What::Nonsense);
+            }
             _ => self.order(main, Admin::CreateSnapshot, What::Other),
+        }
+        Ok(())
+    }
+
+    /// Returns a command that has no place here.
+    fn nonsense(&self, rng: &mut Rng, main: usize, node: usize) -> (usize, Admin) {
+        let register =
+            |name: String, address: &str, mode| Admin::Register { name, mode, address: address.to_owned() };
+        let (mode, own, address) =
+            (self.options.modes[node], &self.nodes[main].address, &self.nodes[node].address);
+        match rng.below(10) {
+            0 => (main, register(name(node), "elsewhere:1", mode)),
+            1 => (main, register("other".into(), address, mode)),
+            2 => (main, register("itself".into(), own, mode)),
+            3 => (node, register("third".into(), own, mode)),
+            4 => (main, Admin::Drop { name: "nobody".into() }),
+            5 => (node, Admin::SetRoleReplica { port: PORT }),
+            6 => (main, Admin::SetRoleMain { epoch: None }),
+            7 if matches!(self.role(node), Some(Role::Replica { .. })) => {
+                (node, Admin::Drop { name: name(main) })
+            }
+            8 => (main, Admin::SetRoleMain { epoch: Some(1) }),
+            _ => (main, register("nowhere".into(), "nowhere:1", mode)),
         }
     }
 
     fn switch(&mut self, to: usize) -> Result<(), String> {
         let from = self.operator.main;
+        if self.nodes[from].refuses || self.nodes[to].refuses {
+            self.operator.intent = Intent::Stable;
+            return Ok(());
+        }
         let Some(role) = self.role(from) else { return Ok(()) };
         if role == Role::Main {
             let Some(AdminAnswer::Replicas(rows)) = self.ask(from, Admin::ShowReplicas)? else {
@@ -283,7 +421,7 @@ impl World {
             return Ok(());
         }
         if self.is_main(to) {
-            return self.promoted(to, false);
+            return self.promoted(to, How::Switch);
         }
         // Demoted. Nothing may be left behind, else the old MAIN takes over again.
         let (Some(old), Some(new)) = (self.state(from)?, self.state(to)?) else { return Ok(()) };
@@ -293,18 +431,43 @@ impl World {
         };
         if is_equal(&old, &new) {
             self.order(to, Admin::SetRoleMain { epoch: Some(number) }, What::Promote);
-        } else if old.durable >= new.durable {
+        } else if old.durable >= new.durable || self.now - self.operator.stuck_since > 15 * SECOND {
             self.count("switchovers given up");
             self.operator.intent = Intent::Stable;
         }
         Ok(())
     }
 
-    fn promoted(&mut self, to: usize, is_failover: bool) -> Result<(), String> {
+    fn fenced(&self) -> BTreeSet<NodeId> {
+        match &self.operator.intent {
+            Intent::Failover { fenced, .. } => fenced.iter().map(|node| self.nodes[*node].id).collect(),
+            _ => BTreeSet::new(),
+        }
+    }
+
+    fn promoted(&mut self, to: usize, how: How) -> Result<(), String> {
+        self.nodes[to].undo_damage();
         let tip = self.nodes[to].process.as_ref().map_or(0, |p| p.tip);
-        let lost = self.oracle.check_survivors(tip, is_failover)?;
-        self.coverage.add("degraded or ASYNC commits lost with a MAIN", lost);
-        self.count(if is_failover { "failovers" } else { "promotions" });
+        let id = self.nodes[to].id;
+        let lost = match how {
+            How::Switch => self.oracle.check_survivors(tip, |_| true)?,
+            // The best of those that were fenced was taken. With `sync_min_acks` one that is no replica any more
+            // may have been the only one that confirmed.
+            How::Failover => {
+                let fenced = self.fenced();
+                self.oracle.check_survivors(tip, |yes| !yes.keepers.is_disjoint(&fenced))?
+            }
+            How::Force => {
+                self.oracle.forget_denied();
+                self.oracle.check_survivors(tip, |yes| yes.keepers.contains(&id))?
+            }
+        };
+        self.coverage.add("commits lost with a MAIN, as their mode allows", lost);
+        self.count(match how {
+            How::Switch => "promotions",
+            How::Failover => "failovers",
+            How::Force => "forced promotions",
+        });
         if let Some(report) = self.state(to)? {
             self.operator.number = self.operator.number.max(report.state.promised.number);
         }
@@ -330,14 +493,52 @@ impl World {
     }
 
     fn miss_main(&mut self) -> Result<(), String> {
+        let main = self.operator.main;
+        let is_lost = self.nodes[main].refuses;
         let gone = *self.operator.main_gone_since.get_or_insert(self.now);
-        if self.is_calm || self.now - gone < SECOND || self.keepers().is_empty() {
+        if (self.is_calm && !is_lost) || self.now - gone < SECOND {
             return Ok(());
+        }
+        if self.keepers().is_empty() {
+            return if is_lost { self.take_the_best() } else { Ok(()) };
         }
         let number = self.next_number()?;
         let since = self.now;
         self.note(|| format!("operator fails over with epoch {number}"));
         self.operator.intent = Intent::Failover { number, fenced: BTreeSet::new(), since };
+        Ok(())
+    }
+
+    /// The MAIN will not come back, and nobody has all that it told: whoever has most goes on.
+    fn take_the_best(&mut self) -> Result<(), String> {
+        let mut best = None;
+        for node in 0..self.nodes.len() {
+            if node != self.operator.main
+                && let Some(report) = self.state(node)?
+            {
+                let end = report.history.starts.last().map(|(epoch, _)| *epoch);
+                best = best.max(Some((end, report.durable, node)));
+            }
+        }
+        let Some((.., to)) = best else { return Ok(()) };
+        let (number, since) = (self.next_number()?, self.now);
+        self.operator.intent = Intent::Force { to, number, since };
+        Ok(())
+    }
+
+    fn force(&mut self, to: usize, number: u64, since: u64) -> Result<(), String> {
+        let is_new = self.state(to)?.is_some_and(|report| report.state.promised.number >= number);
+        if self.is_main(to) && is_new {
+            return self.promoted(to, How::Force);
+        }
+        if self.now - since > 6 * SECOND {
+            self.count("forced promotions given up");
+            self.operator.intent = Intent::Stable;
+            return Ok(());
+        }
+        if self.role(to).is_some() {
+            self.order(to, Admin::SetRoleMain { epoch: Some(number) }, What::Promote);
+        }
         Ok(())
     }
 
@@ -347,11 +548,16 @@ impl World {
         let is_complete = !keepers.is_empty() && keepers.iter().all(|node| fenced.contains(node));
         for node in fenced.clone() {
             if self.is_main(node) {
-                return self.promoted(node, true);
+                return self.promoted(node, How::Failover);
             }
         }
-        if !is_complete && (self.now - since > 6 * SECOND || self.is_calm) {
+        let is_lost = self.nodes[old].refuses;
+        let is_late = self.now - since > 6 * SECOND;
+        if is_late || !is_complete && self.is_calm && !is_lost {
             self.count("failovers given up");
+            if is_lost {
+                return self.take_the_best();
+            }
             self.operator.main_gone_since = None;
             self.operator.intent = Intent::Stable;
             return Ok(());
@@ -367,11 +573,23 @@ impl World {
             return Ok(());
         }
         let now = self.now;
-        if !self.oracle.fences.iter().any(|(n, _)| *n == number) {
-            self.oracle.fences.push((number, now));
+        if !self.oracle.fences.iter().any(|fence| fence.number == number) {
+            let has_majority = fenced.len() > self.nodes.len() / 2;
+            // Clocks are a tenth slow at worst.
+            let lease_over = self
+                .options
+                .config
+                .main_lease
+                .filter(|_| has_majority)
+                .map(|lease| now + u64::try_from(lease.as_nanos()).unwrap_or(u64::MAX) / 8 * 9);
+            let main = self.nodes[old].id;
+            self.oracle.fences.push(Fence { number, main, at: now, lease_over });
         }
         let mut best = None;
         for node in fenced {
+            if self.nodes[node].refuses {
+                continue;
+            }
             let Some(report) = self.state(node)? else { return Ok(()) };
             let end = report.history.starts.last().map(|(epoch, _)| *epoch);
             best = best.max(Some((end, report.durable, node)));
@@ -405,8 +623,52 @@ impl World {
         for node in 0..self.nodes.len() {
             let main = self.ask(node, Admin::ShowReplicas).ok().flatten();
             let state = self.state(node).ok().flatten();
-            text += &format!("node {node} {}: {state:?}\n  {main:?}\n", self.nodes[node].id);
+            let lag = self.ask(node, Admin::ShowLag).ok().flatten();
+            text += &format!("node {node} {}: {state:?}\n  {main:?}\n  {lag:?}\n", self.nodes[node].id);
         }
         text
+    }
+
+    // ---- the operator's wire ----
+
+    /// Asks a node something that it answers at once.
+    pub(crate) fn ask(&mut self, node: usize, command: Admin) -> Result<Option<AdminAnswer>, String> {
+        if self.nodes[node].paused_until > self.now {
+            return Ok(None);
+        }
+        let token = Token(ADMIN_TOKENS);
+        let now = self.time_of(node);
+        let Some(process) = &mut self.nodes[node].process else { return Ok(None) };
+        let mut effects = Vec::new();
+        process.engine.step(now, Input::Admin { token, command }, &mut effects);
+        let at = effects.iter().position(|e| matches!(e, Effect::Answer { token: t, .. } if *t == token));
+        let answer = at.map(|at| effects.remove(at));
+        self.carry_out(node, effects)?;
+        self.check(node)?;
+        match answer {
+            Some(Effect::Answer { result: Ok(answer), .. }) => Ok(Some(answer)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Sends a command; its answer comes back to the operator.
+    pub(crate) fn command(&mut self, node: usize, command: Admin) -> Option<(u64, u64)> {
+        let boot = self.nodes[node].process.as_ref()?.boot;
+        self.next_token += 1;
+        let token = ADMIN_TOKENS + self.next_token;
+        self.note(|| format!("operator asks node {node}: {command:?}"));
+        let delay = self.rng.delay(50, 2_000);
+        self.after(delay, Event::Input { node, boot, input: Input::Admin { token: Token(token), command } });
+        Some((token, boot))
+    }
+
+    pub(crate) fn answered(
+        &mut self,
+        node: usize,
+        token: Token,
+        result: Result<AdminAnswer, AdminError>,
+    ) -> Result<(), String> {
+        self.note(|| format!("node {node} answers: {result:?}"));
+        self.on_answer(node, token.0, result)
     }
 }

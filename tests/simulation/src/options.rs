@@ -1,5 +1,7 @@
 //! What a run is made of; all of it comes from the seed.
 
+use crate::clients::Kind;
+use crate::disk::DiskOptions;
 use crate::rng::Rng;
 use crate::world::{MS, SECOND};
 use mgnode_core::engine::{EngineConfig, SyncPolicy};
@@ -12,6 +14,8 @@ use std::time::Duration;
 pub struct Tweaks {
     /// Numbers of faults and of the operator's whims that do not happen.
     pub skip: BTreeSet<u64>,
+    /// Keeps the last events for a failure's report.
+    pub is_traced: bool,
     /// Prints the events.
     pub is_loud: bool,
 }
@@ -52,12 +56,13 @@ pub(crate) struct Options {
     /// Mode of each node while it is a replica.
     pub(crate) modes: Vec<SyncMode>,
     pub(crate) chaos: u64,
-    pub(crate) clients: usize,
+    pub(crate) clients: Vec<Kind>,
     pub(crate) client_pause_us: u64,
     /// Mean time between faults.
     pub(crate) fault_every: u64,
     pub(crate) wire_us: u64,
     pub(crate) config: EngineConfig,
+    pub(crate) disk: DiskOptions,
 }
 
 impl Options {
@@ -80,7 +85,7 @@ impl Options {
             liveness_timeout: ms(rng.range(300, 1_500)),
             ping_every: ms(100),
             confirm_wait: ms(rng.pick(&[200, 1_000, 2_000])),
-            confirm_required: false,
+            confirm_required: rng.one_in(12),
             register_timeout: ms(1_000),
             register_wait: ms(1_000),
             redial_min: ms(20),
@@ -88,7 +93,7 @@ impl Options {
             catch_up_window_bytes: rng.pick(&[600, 4_000, 100_000]),
             read_bytes_max: rng.pick(&[200, 1_000, 20_000]),
             live_bytes_max: rng.pick(&[0, 500, 3_000, 100_000]),
-            snapshot_every_bytes: rng.pick(&[0, 4_000, 20_000, 60_000]),
+            snapshot_every_bytes: rng.pick(&[0, 700, 4_000, 20_000, 60_000]),
             sync_policy: rng.pick(&[
                 SyncPolicy::Degrade,
                 SyncPolicy::Degrade,
@@ -96,29 +101,36 @@ impl Options {
                 SyncPolicy::Block,
                 SyncPolicy::Reject,
             ]),
-            sync_min_acks: None,
+            sync_min_acks: rng.pick(&[None, None, None, None, Some(1), Some(2)]),
             wait_in_doubt: rng.one_in(4),
             block_timeout: ms(rng.range(500, 4_000)),
-            main_lease: None,
-            auto_rewind: false,
+            main_lease: rng.pick(&[None, None, None, None, None, Some(ms(400)), Some(ms(2_000))]),
+            auto_rewind: rng.one_in(4),
             bolt: Vec::new(),
-            // Set below.
-            snapshots_kept: 3,
-            keep_for_absent_bytes: 0,
+            snapshots_kept: rng.pick(&[1, 2, 3, 3]),
+            keep_for_absent_bytes: rng.pick(&[0, 2_000, 50_000]),
         };
-        let mut options = Options {
+        let clients = (0..rng.range(1, 6))
+            .map(|_| match rng.below(3) {
+                0 => Kind::Open,
+                _ => Kind::Closed { patience: rng.pick(&[500, 2_000, 20_000]) * MS },
+            })
+            .collect();
+        let disk = DiskOptions {
+            first_segment_bytes: rng.pick(&[1 << 10, 4 << 10, 64 << 10]),
+            segment_bytes: rng.pick(&[1 << 10, 4 << 10, 16 << 10, 128 << 10]),
+        };
+        Options {
             seed,
             tweaks: tweaks.clone(),
             modes,
-            chaos: rng.range(6, 12) * SECOND,
-            clients: rng.range(1, 6) as usize,
-            client_pause_us: rng.pick(&[15_000, 50_000, 150_000]),
-            fault_every: rng.pick(&[200, 500, 1_500]) * MS,
-            wire_us: rng.pick(&[500, 3_000, 20_000]),
+            chaos: rng.range(24, 50) * SECOND,
+            clients,
+            client_pause_us: rng.pick(&[15_000, 50_000, 150_000, 300_000]),
+            fault_every: rng.pick(&[200, 500, 1_500, 4_000]) * MS,
+            wire_us: rng.pick(&[100, 700, 4_000]),
+            disk,
             config,
-        };
-        options.config.snapshots_kept = rng.pick(&[1, 2, 3]);
-        options.config.keep_for_absent_bytes = rng.pick(&[0, 2_000, 50_000]);
-        options
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! record, so "is it in that log" is a question about ancestors. What clients were told is a list.
 
 use bytes::Bytes;
-use mgnode_core::engine::Outcome;
+use mgnode_core::engine::{Outcome, OutcomeReport};
 use mgnode_core::storage::Graph;
 use mgnode_core::types::{CommitRecord, Lsn, Names, NodeId, Position, chain_next};
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,9 +21,18 @@ struct Node {
     chain: u64,
     parent: Index,
     jump: Index,
-    /// Nodes that must hold it durably before anyone shows it; `None` where no one has to, or
-    /// where that is settled.
-    strict: Option<BTreeSet<NodeId>>,
+    /// `None` where no one has to hold it, or where that is settled.
+    must: Option<Must>,
+}
+
+/// Who must hold a record durably before it is shown.
+#[derive(Clone, Debug)]
+pub(crate) struct Must {
+    pub(crate) nodes: BTreeSet<NodeId>,
+    /// So many of them.
+    pub(crate) needed: usize,
+    /// Before anyone shows it; else before its own MAIN does.
+    pub(crate) is_everywhere: bool,
 }
 
 /// A commit that a client asked for.
@@ -31,14 +40,26 @@ struct Node {
 pub(crate) struct Proposal {
     pub(crate) payload: Bytes,
     pub(crate) at: u64,
+    pub(crate) client: usize,
 }
 
 /// A yes that must be found again.
 #[derive(Clone, Debug)]
 pub(crate) struct Yes {
     pub(crate) index: Index,
-    /// It also survives the loss of the MAIN that said it.
-    pub(crate) survives_failover: bool,
+    /// Replicas that confirmed it: it survives the loss of the MAIN that said it on each of them.
+    pub(crate) keepers: BTreeSet<NodeId>,
+}
+
+/// A completed fence set.
+#[derive(Clone, Debug)]
+pub(crate) struct Fence {
+    pub(crate) number: u64,
+    /// Whom it fences off.
+    pub(crate) main: NodeId,
+    pub(crate) at: u64,
+    /// When its lease must be over, where it has one and a majority is in the set.
+    pub(crate) lease_over: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -50,9 +71,13 @@ pub(crate) struct Oracle {
     failed: BTreeSet<Bytes>,
     pub(crate) yes: Vec<Yes>,
     pub(crate) doubtful: Vec<Position>,
-    /// Completed fences: the number, and when everyone that may acknowledge had promised it.
-    pub(crate) fences: Vec<(u64, u64)>,
+    /// Commits of which a MAIN said that they did not happen.
+    denied: BTreeSet<Index>,
+    /// Everyone that may acknowledge to a MAIN has promised a higher epoch.
+    pub(crate) fences: Vec<Fence>,
     digests: BTreeMap<Index, u64>,
+    /// Bytes of the longest record, as it goes over a wire.
+    pub(crate) longest: usize,
 }
 
 impl Oracle {
@@ -64,7 +89,7 @@ impl Oracle {
             chain: 0,
             parent: 0,
             jump: 0,
-            strict: None,
+            must: None,
         };
         Oracle {
             tree: vec![root],
@@ -74,6 +99,8 @@ impl Oracle {
             failed: BTreeSet::new(),
             yes: Vec::new(),
             doubtful: Vec::new(),
+            denied: BTreeSet::new(),
+            longest: 0,
             fences: Vec::new(),
             digests: BTreeMap::new(),
         }
@@ -116,7 +143,7 @@ impl Oracle {
         tip: Index,
         record: &CommitRecord,
         chain: u64,
-        strict: Option<BTreeSet<NodeId>>,
+        must: Option<Must>,
     ) -> Result<Index, String> {
         if record.lsn != self.position(tip).lsn.next() {
             return Err(format!("16: {} is written after {}", record.position(), self.position(tip)));
@@ -135,6 +162,7 @@ impl Oracle {
             return Ok(index);
         }
         let index = self.tree.len();
+        self.longest = self.longest.max(mgnode_core::replication::record_bytes(record) + 200);
         let (p, j) = (tip, self.tree[tip].jump);
         let jj = self.tree[j].jump;
         let jump = if self.depth(p) - self.depth(j) == self.depth(j) - self.depth(jj) { jj } else { p };
@@ -148,48 +176,69 @@ impl Oracle {
             chain,
             parent: tip,
             jump,
-            strict,
+            must,
         });
         self.by_position.insert(record.position(), index);
         Ok(index)
     }
 
+    /// Whether it is a record as some node wrote it.
+    pub(crate) fn is_written(&self, record: &CommitRecord) -> bool {
+        self.by_position.get(&record.position()).is_some_and(|index| {
+            let known = &self.tree[*index];
+            known.payload == record.payload && known.ts == record.ts
+        })
+    }
+
     /// Returns who must hold which records of `tip`'s path after `from` up to `to`.
-    pub(crate) fn strict_between(&self, tip: Index, from: Lsn, to: Lsn) -> Vec<(Index, BTreeSet<NodeId>)> {
+    pub(crate) fn must_between(&self, tip: Index, from: Lsn, to: Lsn) -> Vec<(Index, Must)> {
         let mut found = Vec::new();
         let mut index = self.at(tip, to);
         while self.depth(index) > from.0 {
-            if let Some(nodes) = &self.tree[index].strict {
-                found.push((index, nodes.clone()));
+            if let Some(must) = &self.tree[index].must {
+                found.push((index, must.clone()));
             }
             index = self.tree[index].parent;
         }
         found
     }
 
+    /// Appends the records after `from` up to `to`.
+    pub(crate) fn between(&self, from: Index, to: Index, out: &mut Vec<Index>) {
+        let mut index = to;
+        while index != from && index != 0 {
+            out.push(index);
+            index = self.tree[index].parent;
+        }
+    }
+
     /// The record can no longer be anything but committed: it was shown, or a role changed.
     pub(crate) fn settle(&mut self, tip: Index) {
         let mut index = tip;
         while index != 0 {
-            self.tree[index].strict = None;
+            self.tree[index].must = None;
             index = self.tree[index].parent;
         }
     }
 
     pub(crate) fn settle_one(&mut self, index: Index) {
-        self.tree[index].strict = None;
+        self.tree[index].must = None;
     }
 
     /// A client was told. (2, 3, 10)
-    pub(crate) fn told(&mut self, token: u64, outcome: &Outcome) -> Result<Option<Index>, String> {
+    pub(crate) fn told(
+        &mut self,
+        token: u64,
+        outcome: &Outcome,
+    ) -> Result<(Proposal, Option<Index>), String> {
         let proposal = self.proposals.remove(&token).ok_or("a client is told twice, or without asking")?;
         let position = match outcome {
             Outcome::Failed(error) => {
                 if let Some(index) = self.by_payload.get(&proposal.payload) {
                     return Err(format!("10: {} is called failed: {error:?}", self.position(*index)));
                 }
-                self.failed.insert(proposal.payload);
-                return Ok(None);
+                self.failed.insert(proposal.payload.clone());
+                return Ok((proposal, None));
             }
             Outcome::Committed { position }
             | Outcome::Degraded { position, .. }
@@ -199,16 +248,25 @@ impl Oracle {
         if self.tree[index].payload != proposal.payload {
             return Err(format!("{position} was told for another commit"));
         }
-        if let Outcome::Committed { .. } = outcome
-            && let Some((number, at)) =
-                self.fences.iter().find(|(n, at)| *n > position.epoch.number && *at < proposal.at)
-        {
-            return Err(format!("3: {position} began after epoch {number} was fenced at {at}"));
+        for fence in &self.fences {
+            if fence.main != position.epoch.node || fence.number <= position.epoch.number {
+                continue;
+            }
+            let (number, at) = (fence.number, fence.at);
+            if matches!(outcome, Outcome::Committed { .. }) && at < proposal.at {
+                return Err(format!("3: {position} began after epoch {number} was fenced at {at}"));
+            }
+            let is_yes = matches!(outcome, Outcome::Committed { .. } | Outcome::Degraded { .. });
+            if is_yes && fence.lease_over.is_some_and(|at| at < proposal.at) {
+                return Err(format!(
+                    "3: {position} began after the lease was over, fenced by {number} at {at}"
+                ));
+            }
         }
         if let Outcome::InDoubt { .. } = outcome {
             self.doubtful.push(position);
         }
-        Ok(Some(index))
+        Ok((proposal, Some(index)))
     }
 
     /// The graph that shows `index` hashes to `digest`, on whichever node. (13)
@@ -239,21 +297,63 @@ impl Oracle {
         Ok(graph.digest(&graph.view()))
     }
 
-    /// Every yes that must have survived is on the path to `tip`. (9)
-    pub(crate) fn check_survivors(&mut self, tip: Index, is_failover: bool) -> Result<u64, String> {
+    /// Every yes that must have survived is on the path to `tip`. Returns how many others are not. (9, 11)
+    pub(crate) fn check_survivors(
+        &mut self,
+        tip: Index,
+        must_survive: impl Fn(&Yes) -> bool,
+    ) -> Result<u64, String> {
         let mut lost = 0;
         let mut kept = Vec::new();
         for yes in std::mem::take(&mut self.yes) {
             if self.holds(tip, yes.index) {
                 kept.push(yes);
-            } else if is_failover && !yes.survives_failover {
-                lost += 1;
-            } else {
+            } else if must_survive(&yes) {
                 return Err(format!("9: {} was told committed and is lost", self.position(yes.index)));
+            } else {
+                lost += 1;
             }
         }
         self.yes = kept;
-        Ok(lost)
+        let risen = self.denied.iter().copied().find(|index| self.holds(tip, *index));
+        match risen {
+            Some(index) => Err(format!("11: {} did not happen, and now it did", self.position(index))),
+            None => Ok(lost),
+        }
+    }
+
+    /// A MAIN said how a commit ended.
+    pub(crate) fn answered(&mut self, index: Index, said: OutcomeReport) {
+        match said {
+            OutcomeReport::Committed => {
+                if self.yes.iter().all(|yes| yes.index != index) {
+                    self.yes.push(Yes { index, keepers: BTreeSet::new() });
+                }
+            }
+            OutcomeReport::NotCommitted => {
+                self.denied.insert(index);
+            }
+            OutcomeReport::InDoubt | OutcomeReport::Unknown => {}
+        }
+    }
+
+    /// A promotion was forced: what was said before binds no one who did not hear it.
+    pub(crate) fn forget_denied(&mut self) {
+        self.denied.clear();
+    }
+
+    /// Returns some commit that a client was told of.
+    pub(crate) fn some_told(&self, at: u64) -> Option<Position> {
+        let doubtful = self.doubtful.len() as u64;
+        let told = self.yes.len() as u64;
+        if doubtful > 0 && at.is_multiple_of(2) {
+            return self.doubtful.get((at / 2 % doubtful) as usize).copied();
+        }
+        if told == 0 {
+            None
+        } else {
+            self.yes.get((at / 2 % told) as usize).map(|yes| self.position(yes.index))
+        }
     }
 
     pub(crate) fn records(&self) -> usize {

@@ -42,4 +42,23 @@ impl Rng {
         let skewed = if self.one_in(8) { self.below(span) } else { self.below(span / 8 + 1) };
         (low_us + skewed) * 1_000
     }
+
+    /// Returns log2 of 1 over an even number in 0..1, in 65,536ths: exponentially spread.
+    fn log2(&mut self) -> u64 {
+        let n = self.next() | 1;
+        let zeros = u64::from(n.leading_zeros());
+        let fraction = (n << zeros) >> 47 & 0xffff;
+        (zeros << 16) + (0xffff - fraction)
+    }
+
+    /// Returns a time in nanoseconds on a wire: at least 30 us, exponential about `mean_us`, and once
+    /// in forty from the tail of a Pareto distribution that begins there.
+    pub(crate) fn wire(&mut self, mean_us: u64) -> u64 {
+        let base = 30_000 + mean_us * self.log2() * 693 / 65_536;
+        if !self.one_in(40) {
+            return base;
+        }
+        let stretched = self.log2() * 2 / 3;
+        base + ((mean_us * 1_000) << (stretched >> 16).min(12))
+    }
 }

@@ -50,6 +50,15 @@ impl Failure {
 
 /// Runs one cluster from its seed. The outcome depends on the arguments alone.
 pub fn run_seed(seed: u64, tweaks: &Tweaks) -> Result<Coverage, Failure> {
+    let result = run_once(seed, tweaks);
+    if result.is_ok() || tweaks.is_traced {
+        return result;
+    }
+    // The same once more, with the events written down.
+    run_once(seed, &Tweaks { is_traced: true, ..tweaks.clone() })
+}
+
+fn run_once(seed: u64, tweaks: &Tweaks) -> Result<Coverage, Failure> {
     let mut world = World::new(Options::of(seed, tweaks));
     let result = catch_unwind(AssertUnwindSafe(|| live(&mut world)));
     let error = match result {
@@ -99,8 +108,8 @@ pub struct Summary {
     pub seeds: u64,
     /// What they met.
     pub coverage: Coverage,
-    /// The failure with the lowest place in the order of seeds.
-    pub failure: Option<Failure>,
+    /// Failures in the order of seeds; one, unless all were asked for.
+    pub failures: Vec<Failure>,
 }
 
 impl Summary {
@@ -121,9 +130,9 @@ impl Summary {
     }
 }
 
-/// Runs many seeds on `threads` threads, up to the first that fails. Which thread runs which seed
-/// changes nothing about the summary.
-pub fn run_seeds(seeds: &[u64], threads: usize, tweaks: &Tweaks) -> Summary {
+/// Runs many seeds on `threads` threads, up to the first that fails, or all of them with `goes_on`. Which
+/// thread runs which seed changes nothing about the summary.
+pub fn run_seeds(seeds: &[u64], threads: usize, goes_on: bool, tweaks: &Tweaks) -> Summary {
     let next = AtomicU64::new(0);
     let failed_at = AtomicU64::new(u64::MAX);
     let results = Mutex::new(BTreeMap::new());
@@ -133,7 +142,7 @@ pub fn run_seeds(seeds: &[u64], threads: usize, tweaks: &Tweaks) -> Summary {
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(seed) = seeds.get(index as usize).copied() else { return };
-                    if index > failed_at.load(Ordering::Relaxed) {
+                    if !goes_on && index > failed_at.load(Ordering::Relaxed) {
                         return;
                     }
                     let result = run_seed(seed, tweaks);
@@ -145,7 +154,7 @@ pub fn run_seeds(seeds: &[u64], threads: usize, tweaks: &Tweaks) -> Summary {
             });
         }
     });
-    let mut summary = Summary { seeds: 0, coverage: Coverage::default(), failure: None };
+    let mut summary = Summary { seeds: 0, coverage: Coverage::default(), failures: Vec::new() };
     for result in results.into_inner().expect("no one panics with it").into_values() {
         match result {
             Ok(coverage) => {
@@ -153,8 +162,10 @@ pub fn run_seeds(seeds: &[u64], threads: usize, tweaks: &Tweaks) -> Summary {
                 summary.coverage.merge(&coverage);
             }
             Err(failure) => {
-                summary.failure = Some(failure);
-                break;
+                summary.failures.push(failure);
+                if !goes_on {
+                    break;
+                }
             }
         }
     }

@@ -18,10 +18,10 @@ fn clusters_keep_their_promises_under_faults_and_come_together_after() {
         None => regressions().into_iter().chain(1..=count).collect(),
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let summary = run_seeds(&seeds, threads, &tweaks);
+    let summary = run_seeds(&seeds, threads, false, &tweaks);
     // Past the test harness, which would swallow it where all is well.
     std::io::stderr().write_all(summary.report().as_bytes()).expect("stderr takes text");
-    if let Some(failure) = summary.failure {
+    if let Some(failure) = summary.failures.first().cloned() {
         let whole = failure.report(&tweaks);
         let (failure, tweaks) = shrink(failure, &tweaks);
         panic!("{whole}\nshrunk:\n{}", failure.report(&tweaks));

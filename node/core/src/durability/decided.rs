@@ -63,8 +63,12 @@ impl Decided {
     }
 }
 
-/// Returns the newest note of the file.
-pub fn decode_decided(bytes: &[u8]) -> Result<Decided, DecidedError> {
+/// Returns the newest note of the file; `None` where the first one was not finished. It is synced before any
+/// record is written that it could hold back.
+pub fn decode_decided(bytes: &[u8]) -> Result<Option<Decided>, DecidedError> {
+    if bytes.iter().all(|b| *b == 0) {
+        return Ok(None);
+    }
     let mut newest: Option<Decided> = None;
     for (index, slot) in bytes.chunks(DECIDED_SLOT_BYTES).take(2).enumerate() {
         let Some(note) = read(slot)? else { continue };
@@ -72,7 +76,7 @@ pub fn decode_decided(bytes: &[u8]) -> Result<Decided, DecidedError> {
             newest = Some(note);
         }
     }
-    newest.ok_or(DecidedError::Damaged)
+    newest.map(Some).ok_or(DecidedError::Damaged)
 }
 
 fn read(slot: &[u8]) -> Result<Option<Decided>, DecidedError> {
@@ -111,9 +115,9 @@ mod tests {
 
     #[test]
     fn the_newest_note_counts() {
-        assert_eq!(decode_decided(&file(&[note(0, 5)])), Ok(note(0, 5)));
-        assert_eq!(decode_decided(&file(&[note(4, 9), note(3, 7)])), Ok(note(4, 9)));
-        assert_eq!(decode_decided(&file(&[note(4, 9), note(5, 2)])), Ok(note(5, 2)));
+        assert_eq!(decode_decided(&file(&[note(0, 5)])), Ok(Some(note(0, 5))));
+        assert_eq!(decode_decided(&file(&[note(4, 9), note(3, 7)])), Ok(Some(note(4, 9))));
+        assert_eq!(decode_decided(&file(&[note(4, 9), note(5, 2)])), Ok(Some(note(5, 2))));
     }
 
     #[test]
@@ -122,12 +126,19 @@ mod tests {
         for byte in DECIDED_SLOT_BYTES..DECIDED_SLOT_BYTES + 36 {
             let mut bytes = whole.clone();
             bytes[byte] ^= 1;
-            assert_eq!(decode_decided(&bytes), Ok(note(4, 9)), "byte {byte}");
+            assert_eq!(decode_decided(&bytes), Ok(Some(note(4, 9))), "byte {byte}");
             bytes[byte - DECIDED_SLOT_BYTES] ^= 1;
             assert_eq!(decode_decided(&bytes), Err(DecidedError::Damaged), "byte {byte}");
         }
-        for length in 0..36 {
+        for length in 1..36 {
             assert_eq!(decode_decided(&whole[..length]), Err(DecidedError::Damaged));
+        }
+    }
+
+    #[test]
+    fn a_first_note_that_was_not_finished_is_none() {
+        for length in [0, 7, DECIDED_SLOT_BYTES, 2 * DECIDED_SLOT_BYTES] {
+            assert_eq!(decode_decided(&vec![0; length]), Ok(None));
         }
     }
 

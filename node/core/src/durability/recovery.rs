@@ -153,7 +153,8 @@ pub fn recover(
     };
     let state = decode_state(&state).map_err(RecoveryError::State)?;
     let decided = files.decided().map_err(|reason| read_error("decided", reason))?;
-    let decided = decided.map(|bytes| decode_decided(&bytes)).transpose().map_err(RecoveryError::Decided)?;
+    let decided =
+        decided.map(|bytes| decode_decided(&bytes)).transpose().map_err(RecoveryError::Decided)?.flatten();
     let (used, unused) = segment_heads(files, &state, segments)?;
     let Loaded { base, snapshots, damaged } = load_snapshot(files, rebuild, &snapshots)?;
     if base.is_none() && !damaged.is_empty() && used.is_empty() {

@@ -44,6 +44,16 @@ pub(super) struct ReadyWait {
 }
 
 impl Candidate {
+    /// Returns how far it is, in words.
+    pub(super) fn stage(&self) -> &'static str {
+        match self.stage {
+            Stage::Reign => "registration: reign",
+            Stage::Dialing(_) => "registration: dialing",
+            Stage::Greeting(_) => "registration: greeting",
+            Stage::Saving { .. } => "registration: saving",
+        }
+    }
+
     /// Ends the connection, and returns who waits for an answer.
     pub(super) fn hang_up(self, out: &mut Vec<Effect>) -> Token {
         if let Stage::Dialing(peer) | Stage::Greeting(peer) | Stage::Saving { peer: Some(peer), .. } =

@@ -87,6 +87,12 @@ pub fn check_hello(
 fn check_member(state: &NodeState, greeting: &Greeting, identity: &Identity) -> Result<(), Refusal> {
     const RELEASE: &str = "drop it there, or set its role to MAIN and back to REPLICA to release it";
     let Some(own) = state.cluster else { return Ok(()) };
+    let listed = state.members.iter().find(|m| m.node == greeting.node && identity.agrees_with(&m.identity));
+    // A member that proves who it is may name the cluster otherwise: while nodes of protocol 1, which have no
+    // clusters, were MAIN or were told of one, their names for it went apart.
+    if listed.is_some_and(|m| m.identity != Identity::default()) {
+        return Ok(());
+    }
     if let Some(other) = greeting.cluster
         && other != own
     {
@@ -96,8 +102,7 @@ fn check_member(state: &NodeState, greeting: &Greeting, identity: &Identity) -> 
     if identity.certified.is_some() && greeting.cluster.is_some() {
         return Ok(());
     }
-    let is_listed = |m: &crate::types::Member| m.node == greeting.node && identity.agrees_with(&m.identity);
-    if state.members.iter().any(is_listed) {
+    if listed.is_some() {
         return Ok(());
     }
     let text = format!(
@@ -135,4 +140,39 @@ pub fn check_append(
         return refuse(RefusalReason::Mismatch, text);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{KeyPrint, Member};
+
+    fn identity(key: u8) -> Identity {
+        Identity { key: Some(KeyPrint([key; 32])), certified: None }
+    }
+
+    #[test]
+    fn a_proven_member_may_name_the_cluster_otherwise_and_nobody_else() {
+        let member = |key: Identity| Member { node: NodeId(2), identity: key, bolt: Vec::new() };
+        let state = |identity: Identity| NodeState {
+            role: Role::Replica { port: 1 },
+            cluster: Some(ClusterId(7)),
+            members: vec![member(identity)],
+            ..NodeState::fresh(NodeId(1))
+        };
+        let epoch = Epoch { number: 1, node: NodeId(2), incarnation: 1 };
+        let greeting = Greeting {
+            protocol: PROTOCOL,
+            node: NodeId(2),
+            to: NodeId(1),
+            epoch,
+            cluster: Some(ClusterId(2)),
+        };
+        let said = |state: &NodeState, identity: &Identity| {
+            check_hello(state, state.role, &greeting, identity).map_err(|refusal| refusal.reason)
+        };
+        assert_eq!(said(&state(identity(5)), &identity(5)), Ok(()));
+        assert_eq!(said(&state(identity(5)), &identity(6)), Err(RefusalReason::OtherCluster));
+        assert_eq!(said(&state(Identity::default()), &identity(5)), Err(RefusalReason::OtherCluster));
+    }
 }

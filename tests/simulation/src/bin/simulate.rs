@@ -4,12 +4,13 @@ use mg_simulation::{SEEDS, Tweaks, missing, number, regressions, run_seeds, shri
 use std::process::ExitCode;
 
 const USAGE: &str = "\
-simulate [--seeds N] [--from N]   N seeds (60) from the first one on (1), and all that once failed
+simulate [--seeds N] [--from N]   N seeds (160) from the first one on (1), and all that once failed
 simulate --seed N                 one seed
   --trace          prints the events
   --skip A,B-C     leaves out these faults and whims of the operator
   --threads N      instead of one for each core
   --no-shrink      a failure as it is
+  --all            goes on after a failure, and lists them
 ";
 
 struct Arguments {
@@ -17,11 +18,13 @@ struct Arguments {
     is_set: bool,
     threads: usize,
     is_shrunk: bool,
+    goes_on: bool,
     tweaks: Tweaks,
 }
 
 fn read() -> Result<Arguments, String> {
     let (mut seeds, mut from, mut one, mut is_shrunk) = (SEEDS, 1, None, true);
+    let mut goes_on = false;
     let mut threads = std::thread::available_parallelism().map_or(1, usize::from);
     let mut tweaks = Tweaks::default();
     let mut words = std::env::args().skip(1);
@@ -36,12 +39,20 @@ fn read() -> Result<Arguments, String> {
             "--skip" => tweaks.skip(&value()?)?,
             "--trace" => tweaks.is_loud = true,
             "--no-shrink" => is_shrunk = false,
+            "--all" => goes_on = true,
             _ => return Err(format!("`{word}` is not known")),
         }
     }
     let many = || regressions().into_iter().chain(from..from + seeds).collect();
     let is_set = one.is_none() && from == 1 && seeds >= SEEDS;
-    Ok(Arguments { seeds: one.map_or_else(many, |seed| vec![seed]), is_set, threads, is_shrunk, tweaks })
+    Ok(Arguments {
+        seeds: one.map_or_else(many, |seed| vec![seed]),
+        is_set,
+        threads,
+        is_shrunk,
+        goes_on,
+        tweaks,
+    })
 }
 
 fn main() -> ExitCode {
@@ -52,9 +63,15 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let summary = run_seeds(&arguments.seeds, arguments.threads, &arguments.tweaks);
+    let summary = run_seeds(&arguments.seeds, arguments.threads, arguments.goes_on, &arguments.tweaks);
     println!("{}", summary.report());
-    if let Some(failure) = summary.failure {
+    if arguments.goes_on {
+        for failure in &summary.failures {
+            eprintln!("seed {:#x}: {}", failure.seed, failure.error);
+        }
+        return if summary.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
+    if let Some(failure) = summary.failures.into_iter().next() {
         let (failure, tweaks) = if arguments.is_shrunk {
             eprintln!("{}\nshrinking", failure.report(&arguments.tweaks));
             shrink(failure, &arguments.tweaks)
