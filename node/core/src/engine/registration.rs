@@ -8,7 +8,7 @@ use super::links::divergence;
 use super::roles::Task;
 use super::{AdminAnswer, AdminError, AfterSave, Effect, Engine, PeerId, Reign, Token};
 use crate::replication::{Comparison, Link, LinkState, LogEnd, Message, RefusalReason, promotion_epoch};
-use crate::types::{NodeId, Position, Registration, Role, SyncMode, Time};
+use crate::types::{NodeId, PartialSnapshot, Position, Registration, Role, SyncMode, Time};
 
 /// A replica that is not yet registered.
 #[derive(Debug)]
@@ -31,6 +31,7 @@ enum Stage {
     Saving {
         peer: Option<PeerId>,
         end: LogEnd,
+        partial: Option<PartialSnapshot>,
         bolt: Vec<String>,
     },
 }
@@ -169,7 +170,7 @@ impl Engine {
 
     pub(super) fn on_candidate_message(&mut self, message: Message, out: &mut Vec<Effect>) {
         match message {
-            Message::Welcome { node, promised, end, bolt, .. } => {
+            Message::Welcome { node, promised, end, partial, bolt, .. } => {
                 self.seen = self.seen.max(promised.number);
                 if let Err(error) = self.check_candidate(node, &end) {
                     self.tell_candidate_diverged(&error, &end, out);
@@ -179,7 +180,7 @@ impl Engine {
                 let Stage::Greeting(peer) = candidate.stage else { return };
                 let (name, mode) = (candidate.name.clone(), candidate.mode);
                 let address = candidate.address.clone();
-                candidate.stage = Stage::Saving { peer: Some(peer), end, bolt };
+                candidate.stage = Stage::Saving { peer: Some(peer), end, partial, bolt };
                 let identity = self.lines.get(&peer).map(|line| line.identity.clone()).unwrap_or_default();
                 self.state.replicas.push(Registration { name, mode, address, node, identity });
                 self.save(AfterSave::Task, out);
@@ -272,7 +273,8 @@ impl Engine {
 
     /// The registration is durable: records may flow.
     pub(super) fn registered(&mut self, candidate: Candidate, out: &mut Vec<Effect>) {
-        let Candidate { token, name, stage: Stage::Saving { peer, end, bolt }, .. } = candidate else {
+        let Candidate { token, name, stage: Stage::Saving { peer, end, partial, bolt }, .. } = candidate
+        else {
             unreachable!("only a greeted candidate is written down");
         };
         let registration = self.state.replicas.iter().find(|r| r.name == name);
@@ -280,6 +282,7 @@ impl Engine {
         let mut link = Link::new(registration, self.log.last(), self.now);
         link.has_answered = true;
         link.bolt = bolt;
+        link.partial = partial;
         link.peer = peer;
         link.heard = Some(self.now);
         if peer.is_some() {

@@ -1,6 +1,9 @@
 //! Engines stepped message by message: one rule a test.
 
 use super::*;
+
+#[path = "snapshot_tests.rs"]
+mod snapshots;
 use crate::replication::{Line, Message, RefusalReason};
 use crate::types::{CommitRecord, Names, NodeId, SyncMode};
 
