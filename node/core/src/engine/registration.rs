@@ -31,7 +31,7 @@ enum Stage {
     Saving {
         peer: Option<PeerId>,
         end: LogEnd,
-        partial: Option<PartialSnapshot>,
+        partial: Option<Box<PartialSnapshot>>,
         bolt: Vec<String>,
     },
 }
@@ -180,7 +180,8 @@ impl Engine {
                 let Stage::Greeting(peer) = candidate.stage else { return };
                 let (name, mode) = (candidate.name.clone(), candidate.mode);
                 let address = candidate.address.clone();
-                candidate.stage = Stage::Saving { peer: Some(peer), end, partial, bolt };
+                candidate.stage =
+                    Stage::Saving { peer: Some(peer), end, partial: partial.map(Box::new), bolt };
                 let identity = self.lines.get(&peer).map(|line| line.identity.clone()).unwrap_or_default();
                 self.state.replicas.push(Registration { name, mode, address, node, identity });
                 self.save(AfterSave::Task, out);
@@ -282,7 +283,7 @@ impl Engine {
         let mut link = Link::new(registration, self.log.last(), self.now);
         link.has_answered = true;
         link.bolt = bolt;
-        link.partial = partial;
+        link.partial = partial.map(|partial| *partial);
         link.peer = peer;
         link.heard = Some(self.now);
         if peer.is_some() {
