@@ -34,13 +34,6 @@ pub const MUTANTS: &[Mutant] = &[
         with: "{ let _: (_, Vec<ReplicaFailure>) = (position, failed); Outcome::Failed(CommitError::NotMain) }",
     },
     Mutant {
-        name: "main_writes_before_its_reign_is_saved",
-        breaks: "a MAIN appends in an epoch of its own whose state file was synced before",
-        file: "engine/commit.rs",
-        find: "self.save(AfterSave::Reign(self.state.promised), out); «» } pub(super) fn refuse_waiting",
-        with: "self.reign = Reign::Begun(self.state.promised);",
-    },
-    Mutant {
         name: "a_strict_record_is_shown_early",
         breaks: "a STRICT_SYNC record is invisible before every STRICT_SYNC replica has it durable",
         file: "engine/commit.rs",
