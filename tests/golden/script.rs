@@ -14,7 +14,7 @@
 //! deliver [M to R]                        what is under way arrives; without names: everything, and
 //!                                         what is sent in answer too, dials first
 //! sync [R]                                the disk does all that waits for it
-//! settle                                  both, until nothing is left to do
+//! settle                                  both, until nothing is left to do, for 10 ms
 //! wait 3s                                 time goes by; signs of life are given and heard
 //! hold M R, release M R                   a line that carries nothing for a while
 //! cut M R                                 their connection ends
@@ -114,6 +114,9 @@ impl Script {
                 Ok(())
             }
             ["settle"] => {
+                while self.deliver_all() | self.sync_all() {}
+                // Records for ASYNC replicas gather for a moment.
+                self.stage.leap(Duration::from_millis(10));
                 while self.deliver_all() | self.sync_all() {}
                 Ok(())
             }
