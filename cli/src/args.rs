@@ -125,6 +125,14 @@ pub enum Command {
     Stop(Stop),
     /// Stops and starts them; with --rolling one after the other, so that writes go on.
     Restart(Restart),
+    /// Adds a REPLICA, and waits until it is ready.
+    Add(Add),
+    /// Takes a REPLICA out of the cluster; its data stay unless --volumes.
+    Remove(Remove),
+    /// Brings the cluster to so many replicas.
+    Scale(Scale),
+    /// Moves every node to the image that it should run: replicas first, then MAIN moves, then the old MAIN.
+    Upgrade(Upgrade),
     /// Every cluster that runs here.
     Ls,
     /// Roles, states and addresses of all nodes in one table.
@@ -446,6 +454,87 @@ pub struct Restart {
     pub rolling: bool,
     #[command(flatten)]
     pub file: FileFlag,
+    #[command(flatten)]
+    pub verbose: VerboseFlag,
+    #[command(flatten)]
+    pub timeout: TimeoutArg,
+    #[command(flatten)]
+    pub dry_run: DryRunArg,
+}
+
+/// `mgctl add`.
+#[derive(Args, Clone, Debug)]
+pub struct Add {
+    /// Name of the new node.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// SYNC, ASYNC or STRICT_SYNC.
+    #[arg(long, value_parser = mode, value_name = "MODE", default_value = "ASYNC")]
+    pub mode: Mode,
+    /// Writes it into the topology file, too.
+    #[arg(long)]
+    pub write: bool,
+    #[command(flatten)]
+    pub file: FileFlag,
+    #[command(flatten)]
+    pub verbose: VerboseFlag,
+    #[command(flatten)]
+    pub timeout: TimeoutArg,
+    #[command(flatten)]
+    pub dry_run: DryRunArg,
+}
+
+/// `mgctl remove`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Remove {
+    /// REPLICA to take out.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Deletes its data, too.
+    #[arg(long)]
+    pub volumes: bool,
+    /// Takes it out of the topology file, too.
+    #[arg(long)]
+    pub write: bool,
+    #[command(flatten)]
+    pub file: FileFlag,
+    #[command(flatten)]
+    pub verbose: VerboseFlag,
+    #[command(flatten)]
+    pub dry_run: DryRunArg,
+}
+
+/// `mgctl scale`.
+#[derive(Args, Clone, Debug)]
+pub struct Scale {
+    /// How many replicas, as `replicas=4`. New ones are named rep1, rep2 and so on; those that go are ASYNC first, from
+    /// the end of the file.
+    #[arg(value_name = "replicas=N", value_parser = replicas)]
+    pub replicas: u32,
+    /// Mode of new ones.
+    #[arg(long, value_parser = mode, value_name = "MODE", default_value = "ASYNC")]
+    pub mode: Mode,
+    /// Changes the topology file, too.
+    #[arg(long)]
+    pub write: bool,
+    #[command(flatten)]
+    pub file: FileFlag,
+    #[command(flatten)]
+    pub verbose: VerboseFlag,
+    #[command(flatten)]
+    pub timeout: TimeoutArg,
+    #[command(flatten)]
+    pub dry_run: DryRunArg,
+}
+
+/// `mgctl upgrade`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Upgrade {
+    #[command(flatten)]
+    pub file: FileArg,
+    /// Image to run; else those that the file names, the built-in one as this mgctl has it.
+    #[arg(long, value_name = "IMAGE")]
+    pub image: Option<String>,
     #[command(flatten)]
     pub verbose: VerboseFlag,
     #[command(flatten)]
@@ -974,6 +1063,11 @@ fn runtime(text: &str) -> Result<Runtime, String> {
     Runtime::parse(text).ok_or_else(|| "auto, docker or process".to_owned())
 }
 
+fn replicas(text: &str) -> Result<u32, String> {
+    let number = text.strip_prefix("replicas=").unwrap_or(text);
+    number.parse().ok().filter(|n| *n <= 200).ok_or_else(|| "write replicas=4; at most 200".to_owned())
+}
+
 fn mode(text: &str) -> Result<Mode, String> {
     Mode::parse(text).ok_or_else(|| "SYNC, ASYNC or STRICT_SYNC".to_owned())
 }
@@ -988,6 +1082,10 @@ impl Command {
             Command::Start(_) => "start",
             Command::Stop(_) => "stop",
             Command::Restart(_) => "restart",
+            Command::Add(_) => "add",
+            Command::Remove(_) => "remove",
+            Command::Scale(_) => "scale",
+            Command::Upgrade(_) => "upgrade",
             Command::Ls => "ls",
             Command::Topology(_) => "topology",
             Command::Events(_) => "events",
@@ -1053,6 +1151,10 @@ impl Command {
             Command::Uri(a) => (a.file.file.as_ref(), a.verbose.verbose),
             Command::Start(a) => (a.file.file.as_ref(), a.verbose.verbose),
             Command::Stop(a) => (a.file.file.as_ref(), a.verbose.verbose),
+            Command::Add(a) => (a.file.file.as_ref(), a.verbose.verbose),
+            Command::Remove(a) => (a.file.file.as_ref(), a.verbose.verbose),
+            Command::Scale(a) => (a.file.file.as_ref(), a.verbose.verbose),
+            Command::Upgrade(a) => (a.file.path(), a.verbose.verbose),
             Command::Restart(a) => (a.file.file.as_ref(), a.verbose.verbose),
             Command::Topology(a) => (a.file.path(), a.verbose.verbose),
             Command::Events(a) => (a.file.path(), a.verbose.verbose),

@@ -55,6 +55,13 @@ pub(crate) fn tests() -> Vec<Trial> {
         super::plain("process_watch_events_history_doctor_report", || {
             see(&Cluster::new("t-see-p", 27960, Where::Process, ""));
         }),
+        super::docker("docker_add_remove_scale", |_| {
+            grow_and_shrink(&Cluster::new("t-scale", 27970, Where::Docker, ""));
+        }),
+        super::plain("process_add_remove_scale", || {
+            grow_and_shrink(&Cluster::new("t-scale-p", 27980, Where::Process, ""));
+        }),
+        super::docker_and_python("docker_upgrade_between_two_tags_under_load_loses_nothing", upgrade),
         super::docker("docker_chaos_heals_itself", |engine| {
             chaos(&Cluster::new("t-chaos", 27870, Where::Docker, ""), Some(engine));
         }),
@@ -496,4 +503,73 @@ fn see(cluster: &Cluster) {
     let text = String::from_utf8_lossy(&bytes);
     assert!(text.contains("report/status.json") && text.contains("report/nodes/rep1/log.txt"));
     user.fails(1, &["-f", &cluster.file, "report", "all.tar"]);
+}
+
+fn grow_and_shrink(cluster: &Cluster) {
+    cluster.up();
+    let user = &cluster.user;
+    let bolts = cluster.bolts();
+    let names = || user.ok(&["status", &cluster.file, "-o", "name"]);
+    user.fails(9, &["-f", &cluster.file, "add", "rep1"]);
+    let plan = user.ok(&["-f", &cluster.file, "add", "far", "--dry-run"]);
+    assert!(plan.contains("create far") && plan.contains("REGISTER REPLICA far ASYNC"), "{plan}");
+    all_ready(&bolts[0], 2).expect("a dry run did something");
+
+    let text = || std::fs::read_to_string(user.dir.join(&cluster.file)).expect("the file is there");
+    let before = text();
+    let done = json(cluster, &["add", "far", "--mode", "ASYNC", "--write"]);
+    assert_eq!(done["data"]["lines"][0], "far: { role: replica, mode: ASYNC }");
+    all_ready(&bolts[0], 3).expect("add waits until the replica is ready");
+    assert_eq!(names(), "main\nrep1\nrep2\nfar\n");
+    let again = user.run(&["up", &cluster.file]);
+    assert!(String::from_utf8_lossy(&again.stdout).contains("nothing to do"), "the file says the same");
+    user.ok(&["verify", &cluster.file]);
+
+    user.fails(7, &["-f", &cluster.file, "remove", "main"]);
+    user.fails(4, &["-f", &cluster.file, "remove", "nobody"]);
+    json(cluster, &["remove", "far", "--volumes", "--write", "--yes"]);
+    all_ready(&bolts[0], 2).expect("the others stay");
+    assert_eq!(text(), before, "the file is as it was");
+
+    json(cluster, &["scale", "replicas=4", "--write"]);
+    all_ready(&bolts[0], 4).expect("scale waits until the replicas are ready");
+    assert_eq!(names(), "main\nrep1\nrep2\nrep3\nrep4\n");
+    assert_eq!(json(cluster, &["scale", "replicas=4"])["data"]["changed"], false);
+    json(cluster, &["scale", "replicas=1", "--write"]);
+    assert_eq!(names(), "main\nrep1\n", "the SYNC replica stays");
+    all_ready(&bolts[0], 1).expect("one follows");
+}
+
+/// From one image tag to another and back, under load.
+fn upgrade(engine: &Engine, python: &Path) {
+    let cluster = Cluster::new("t-upgrade", 27990, Where::Docker, "");
+    cluster.up();
+    let user = &cluster.user;
+    let image = user.ok(&["image", "load"]).trim().to_owned();
+    let other = "mgctl/mgnode:t-upgrade";
+    engine.tag(&image, other);
+    let bolts = cluster.bolts();
+    let writer = Writer::start(python, &user.dir, &bolts);
+    writer.wait_for(200, Some(&bolts[0]));
+    assert_eq!(json(&cluster, &["upgrade"])["data"]["changed"], false, "all run the image of this mgctl");
+    let plan = user.ok(&["upgrade", &cluster.file, "--image", other, "--dry-run"]);
+    assert!(plan.contains("remove rep1") && plan.contains("SET REPLICATION ROLE TO MAIN"), "{plan}");
+    assert_eq!(role(&cluster, 0), PackValue::from("main"), "a dry run did something");
+
+    let done = json(&cluster, &["upgrade", "--image", other]);
+    assert_eq!(done["data"]["upgraded"].as_array().expect("a list").len(), 3, "{done}");
+    for node in ["main", "rep1", "rep2"] {
+        assert_eq!(engine.image(&cluster.container(node)), other);
+    }
+    assert_eq!(role(&cluster, 1), PackValue::from("main"), "MAIN moved to the SYNC replica");
+    writer.wait_for(200, Some(&bolts[1]));
+    let acks = writer.stop();
+    wait::until("every replica is ready", LIMIT, || all_ready(&bolts[1], 2));
+    let args: Vec<String> = std::iter::once(acks.display().to_string()).chain(bolts).collect();
+    print!("{}", script(python, "check_writes.py", &args));
+    // The file says another image than runs: that is what the next one mends.
+    json(&cluster, &["upgrade"]);
+    assert_eq!(engine.image(&cluster.container("rep1")), image);
+    user.ok(&["down", &cluster.file, "--volumes", "--yes"]);
+    engine.untag(other);
 }

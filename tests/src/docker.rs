@@ -6,7 +6,7 @@ use bollard::models::{
 };
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, DownloadFromContainerOptionsBuilder, LeaveSwarmOptionsBuilder,
-    LogsOptionsBuilder, RemoveContainerOptionsBuilder,
+    LogsOptionsBuilder, RemoveContainerOptionsBuilder, RemoveImageOptions, TagImageOptions,
 };
 use futures_util::TryStreamExt;
 use std::collections::HashMap;
@@ -79,6 +79,31 @@ impl Engine {
         let runs = found.state.and_then(|s| s.running).unwrap_or(false);
         let policy = found.host_config.and_then(|h| h.restart_policy?.name).map(|p| p.to_string());
         (runs, policy.is_some_and(|p| p == "unless-stopped"))
+    }
+
+    /// `docker inspect`: the image that a container was made of, by its name.
+    pub fn image(&self, name: &str) -> String {
+        let found = self
+            .runtime
+            .block_on(self.docker.inspect_container(name, None))
+            .unwrap_or_else(|e| panic!("inspect {name}: {e}"));
+        found.config.and_then(|c| c.image).unwrap_or_default()
+    }
+
+    /// `docker tag IMAGE NAME:TAG`
+    pub fn tag(&self, image: &str, name: &str) {
+        let (repo, tag) = name.rsplit_once(':').expect("a name with a tag");
+        let options = TagImageOptions { repo: Some(repo.to_owned()), tag: Some(tag.to_owned()) };
+        self.runtime
+            .block_on(self.docker.tag_image(image, Some(options)))
+            .unwrap_or_else(|e| panic!("tag {image} as {name}: {e}"));
+    }
+
+    /// `docker rmi NAME:TAG`; the image itself stays while another tag names it.
+    pub fn untag(&self, name: &str) {
+        self.runtime
+            .block_on(self.docker.remove_image(name, None::<RemoveImageOptions>, None))
+            .unwrap_or_else(|e| panic!("untag {name}: {e}"));
     }
 
     /// `docker pause NAME`

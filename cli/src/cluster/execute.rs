@@ -124,6 +124,7 @@ pub async fn converge<R: Runtime, N: Nodes, P: Progress>(
         execute(run, &plan).await?;
         // Machines are made anew once, not again in each round.
         wish.options.recreate = false;
+        wish.anew = None;
         previous = Some(plan);
     }
     let left: Vec<String> = previous

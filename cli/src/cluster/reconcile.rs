@@ -30,6 +30,8 @@ pub struct Wish {
     pub init: Vec<InitStatement>,
     /// How to go about it.
     pub options: Options,
+    /// The one node whose machine is made anew although it would do.
+    pub anew: Option<String>,
 }
 
 /// How `up` goes about it.
@@ -347,6 +349,7 @@ fn plan_machines(wish: &Wish, seen: &Observed, plan: &mut Plan) {
                         Some((i, changes.join(", ")))
                     }
                     Some(_) if wish.options.recreate => Some((i, "--recreate".to_owned())),
+                    Some(_) if wish.anew.as_ref() == Some(&i.name) => Some((i, "it is its turn".to_owned())),
                     Some(_) => None,
                 }
             }

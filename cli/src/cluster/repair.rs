@@ -52,7 +52,7 @@ pub fn repair(topology: &Topology, seen: &Observed, chosen: Option<&str>) -> Pla
         let unfence = Action::UnfenceMachine(name.clone());
         plan.push(format!("unfence:{name}"), &[format!("role:{name}")], unfence, "it is MAIN again");
     }
-    let wish = Wish { topology: topology.clone(), init: Vec::new(), options: Options::default() };
+    let wish = Wish { topology: topology.clone(), init: Vec::new(), options: Options::default(), anew: None };
     plan_roles_of(&wish, seen, main, &mut plan);
     plan.steps.retain(|s| s.action != Action::AskNodes);
 

@@ -130,6 +130,14 @@ impl Spec {
         found
     }
 
+    /// Returns what it runs.
+    pub fn image(&self) -> Option<Image> {
+        self.text("image").map(|name| match name {
+            "built-in" => Image::BuiltIn,
+            named => Image::Named(named.to_owned()),
+        })
+    }
+
     /// Returns the name under which the node is registered while it is a REPLICA.
     pub fn register_as(&self) -> Option<&str> {
         self.text("register_as")

@@ -21,7 +21,7 @@ pub(super) fn wish(topology: &Topology) -> Wish {
     for path in &topology.init.cypher {
         init.extend(split_statements(&std::fs::read_to_string(path).unwrap()));
     }
-    Wish { topology: topology.clone(), init, options: Options::default() }
+    Wish { topology: topology.clone(), init, options: Options::default(), anew: None }
 }
 
 pub(super) fn run<T>(work: impl Future<Output = T>) -> T {

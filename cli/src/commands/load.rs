@@ -490,8 +490,14 @@ pub(super) async fn run(context: &Context, args: &args::Load) -> Result<Exit, Cl
     let seen = session.look().await?;
     let of_main = ids_on(&session.main(&seen)?, &name).await?;
     let counts = Counts::of(&writes, &of_main);
-    if !args.load.keep {
-        clean_up(&session, &name).await?;
+    // What was counted is told, whatever becomes of the vertices.
+    let mut warnings = Vec::new();
+    if !args.load.keep
+        && let Err(error) = clean_up(&session, &name).await
+    {
+        let problem = error.problem();
+        let warning = Problem::warning(problem.what.clone());
+        warnings.push(problem.help.iter().fold(warning, |warning, help| warning.help(help.clone())));
     }
     let times: Vec<Duration> = writes
         .iter()
@@ -516,7 +522,7 @@ pub(super) async fn run(context: &Context, args: &args::Load) -> Result<Exit, Cl
         )
     };
     let problem = counts.error(&session);
-    session.ui.partial_result("Load", Some(session.cluster()), problem.is_none(), data, &[], text);
+    session.ui.partial_result("Load", Some(session.cluster()), problem.is_none(), data, &warnings, text);
     if let Some(problem) = problem {
         session.ui.problem(&problem);
         return Ok(Exit::Degraded);

@@ -19,6 +19,7 @@ mod query;
 mod rejoin;
 mod repair;
 mod replicas;
+mod scale;
 mod schema;
 mod select;
 mod session;
@@ -112,6 +113,10 @@ pub async fn run(command: &Command, context: &Context) -> Result<Exit, CliError>
         Command::Start(args) => lifecycle::start(context, args).await,
         Command::Stop(args) => lifecycle::stop(context, args).await,
         Command::Restart(args) => lifecycle::restart(context, args).await,
+        Command::Add(args) => scale::add(context, args).await,
+        Command::Remove(args) => scale::remove(context, args).await,
+        Command::Scale(args) => scale::scale(context, args).await,
+        Command::Upgrade(args) => scale::upgrade(context, args).await,
         Command::Ls => ls::run(context).await,
         Command::Events(args) => watch::events(context, args).await,
         Command::History(args) => history::run(context, args).await,

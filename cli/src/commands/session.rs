@@ -272,7 +272,7 @@ impl Session {
 
     /// Returns the wish that the cluster be as its file says.
     pub(super) fn wish(&self, options: Options) -> Wish {
-        Wish { topology: self.topology.clone(), init: Vec::new(), options }
+        Wish { topology: self.topology.clone(), init: Vec::new(), options, anew: None }
     }
 }
 

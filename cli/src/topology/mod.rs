@@ -12,6 +12,7 @@
 mod build;
 mod check;
 mod duration;
+mod edit;
 mod interpolate;
 mod keys;
 mod model;
@@ -29,6 +30,7 @@ use crate::error::Problem;
 
 pub use check::{is_cluster_name, is_symbol};
 pub use duration::{parse_duration, show_duration, show_size};
+pub use edit::{with_node, without_node};
 pub use model::*;
 pub use notes::notes;
 pub use report::nearest;
