@@ -405,7 +405,14 @@ impl Engine {
             }
             let Some(peer) = link.peer else { continue };
             // A replica that lets this much pile up is served from the log, at its own pace.
-            if link.window.bytes() > self.config.live_bytes_max {
+            // What commits wait for is bounded by the clients that wait, and by the time-out.
+            let is_waited_for = link.is_ready()
+                && match link.registration.mode {
+                    SyncMode::Async => false,
+                    SyncMode::Sync => self.config.sync_min_acks.is_none(),
+                    SyncMode::StrictSync => true,
+                };
+            if link.window.bytes() > self.config.live_bytes_max && !is_waited_for {
                 link.state = crate::replication::LinkState::CatchUp { is_reading: false, is_stuck: false };
                 link.set_aside(record.lsn, ReplicaFailureReason::NotInSync);
                 continue;

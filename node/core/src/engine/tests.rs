@@ -718,3 +718,20 @@ fn a_main_that_must_hear_its_replicas_writes_as_soon_as_the_last_one_answered() 
     }
     assert!(again.engine.shared().is_writable());
 }
+
+#[test]
+fn commits_that_pile_up_for_a_replica_they_wait_for_do_not_set_it_aside() {
+    let config = EngineConfig { live_bytes_max: 0, ..EngineConfig::default() };
+    let (mut main, mut replica, peer) = pair_with(SyncMode::StrictSync, config);
+    for _ in 0..3 {
+        main.propose();
+        main.disk();
+    }
+    assert_eq!(main.outcomes(), []);
+    talk(&mut main, peer, &mut replica);
+    let outcomes = main.outcomes();
+    assert!(matches!(
+        outcomes[..],
+        [Outcome::Committed { .. }, Outcome::Committed { .. }, Outcome::Committed { .. }]
+    ));
+}
