@@ -173,11 +173,11 @@ pub(super) async fn remove(context: &Context, args: &Remove) -> Result<Exit, Cli
     if args.dry_run.dry_run {
         return Ok(diff::dry_run(&session, &plan));
     }
-    shrink(&session, &[args.name.clone()], args.volumes).await?;
+    shrink(&session, std::slice::from_ref(&args.name), args.volumes).await?;
     if let Some(changed) = &changed {
         changed.write()?;
     }
-    conclude_removal(&session, &[args.name.clone()], args.write, "Remove").await
+    conclude_removal(&session, std::slice::from_ref(&args.name), args.write, "Remove").await
 }
 
 async fn shrink(session: &Session, names: &[String], volumes: bool) -> Result<(), CliError> {
