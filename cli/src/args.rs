@@ -668,6 +668,9 @@ pub struct Rejoin {
     /// Saves nothing before --wipe.
     #[arg(long, requires = "wipe")]
     pub no_backup: bool,
+    /// Cuts its log back to what MAIN has. The node keeps the rest in `diverged/` of its data directory.
+    #[arg(long, conflicts_with = "wipe")]
+    pub rewind: bool,
     #[command(flatten)]
     pub file: FileFlag,
     #[command(flatten)]

@@ -8,6 +8,7 @@ use super::plan::{
     Action, Host, Plan, Step, StepId, drop_query, fence_query, main_query, register_query, replica_query,
 };
 use super::reconcile::{Wish, diverged, reconcile};
+use super::rewind::Branch;
 use super::{NodeError, Nodes, ReplicaRow, Rows, Runtime, Target};
 use crate::error::{CliError, Exit};
 use crate::topology::{Mode, Role, Topology};
@@ -304,6 +305,7 @@ impl<R: Runtime, N: Nodes, P: Progress> Execution<'_, R, N, P> {
                 self.send(&target, &query).await.map_err(|e| node_failed(&target, &query, e))?;
                 Ok(format!("reigns in epoch {epoch}"))
             }
+            Action::Rewind { instance, main } => self.rewind(instance, main).await,
             Action::Fence { instance, epoch, by } => self.fence(instance, *epoch, by).await,
             Action::Drop { main, name } => self.drop_replica(main, name).await,
             Action::Register { main, instance, name, mode, host, port } => {
@@ -352,6 +354,31 @@ impl<R: Runtime, N: Nodes, P: Progress> Execution<'_, R, N, P> {
     pub(super) async fn send(&self, target: &Target, query: &str) -> Result<Rows, NodeError> {
         self.progress.query(&target.instance, query);
         self.nodes.ask(target, query).await
+    }
+
+    /// Cuts a REPLICA's log back to the last record that MAIN has too.
+    async fn rewind(&self, instance: &str, main: &str) -> Result<String, CliError> {
+        const STATE: &str = "SHOW REPLICATION STATE;";
+        let mut branches = Vec::new();
+        for name in [instance, main] {
+            let target = self.target(name).await?;
+            let rows = self.send(&target, STATE).await.map_err(|e| node_failed(&target, STATE, e))?;
+            branches.push(Branch::decode(&rows).ok_or_else(|| {
+                CliError::new(Exit::Degraded, format!("`{name}` does not tell the history of its log"))
+                    .code("MG068")
+            })?);
+        }
+        let Some((common, surplus)) = branches[0].parts_from(&branches[1]) else {
+            // Nothing in common: the registration says so, and nothing is cut.
+            return Ok("has no record in common".into());
+        };
+        if surplus == 0 {
+            return Ok("nothing to cut".into());
+        }
+        let target = self.target(instance).await?;
+        let query = format!("REWIND REPLICATION TO \"{common}\";");
+        self.send(&target, &query).await.map_err(|e| node_failed(&target, &query, e))?;
+        Ok(format!("{surplus} commits kept aside"))
     }
 
     async fn ended(&self, instance: &str, machine: &Machine) -> CliError {

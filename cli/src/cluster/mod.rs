@@ -24,6 +24,7 @@ mod plan;
 pub mod promote;
 mod reconcile;
 pub mod repair;
+pub mod rewind;
 mod spec;
 
 #[cfg(test)]

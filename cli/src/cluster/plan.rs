@@ -88,6 +88,8 @@ pub enum Action {
     BecomeMain { instance: String, epoch: Option<u64> },
     /// Takes a MAIN to a higher epoch, so that those follow it who promised less.
     Reign { instance: String, epoch: u64 },
+    /// Cuts the log of a REPLICA back to what MAIN has; the node keeps the rest aside.
+    Rewind { instance: String, main: String },
     /// Has a node promise to obey nobody below an epoch: a REPLICA lets its MAIN go, a MAIN takes no more writes.
     Fence { instance: String, epoch: u64, by: String },
     /// Ends a machine at once, keeps it from being started again by itself, and sees that it has ended.
@@ -146,6 +148,7 @@ impl fmt::Display for Action {
                 write!(f, "{instance}: SET REPLICATION ROLE TO REPLICA WITH PORT {port};")
             }
             Action::BecomeMain { instance, epoch } => write!(f, "{instance}: {}", main_query(*epoch)),
+            Action::Rewind { instance, main } => write!(f, "{instance}: cut back to what {main} has"),
             Action::Reign { instance, epoch } => write!(f, "{instance}: {}", main_query(Some(*epoch))),
             Action::SaveData { instance, path } => {
                 write!(f, "save the data of {instance} to {}", path.display())

@@ -736,8 +736,8 @@ pub(super) fn diverged(topology: &Topology, instance: &Instance, main: &str) -> 
     .thing(format!("cluster `{}`, registered as `{}`", topology.name, instance.register_as))
     .note("it was MAIN, and wrote after the others had stopped following it; its data are kept, and nothing was cut")
     .help(format!(
-        "look at what it has: mgctl query --on {} 'MATCH (n) RETURN count(n)'\nto give up its data and copy MAIN's: mgctl rejoin {} --wipe",
-        instance.name, instance.name
+        "look at what it has: mgctl query --on {0} 'MATCH (n) RETURN count(n)'\nto cut it back and keep the rest aside: mgctl rejoin {0} --rewind\nto give up its data and copy MAIN's: mgctl rejoin {0} --wipe",
+        instance.name
     ))
 }
 

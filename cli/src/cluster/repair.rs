@@ -108,13 +108,14 @@ pub struct Wipe {
 }
 
 /// Returns the steps that make `name` a REPLICA of `main` that is ready, from whatever it is. With `wipe` it begins
-/// with nothing and copies what MAIN has.
+/// with nothing and copies what MAIN has; with `rewind` it is cut back to what MAIN has, and keeps the rest aside.
 pub fn rejoin(
     topology: &Topology,
     seen: &Observed,
     name: &str,
     main: &str,
     wipe: Option<&Wipe>,
+    rewind: bool,
 ) -> Result<Plan, CliError> {
     let instance = topology.instance(name).ok_or_else(|| {
         let names: Vec<&str> = topology.instances.iter().map(|i| i.name.as_str()).collect();
@@ -154,8 +155,14 @@ pub fn rejoin(
             "as a REPLICA it may start by itself",
         );
     }
+    if rewind {
+        let action = Action::Rewind { instance: name.to_owned(), main: main.to_owned() };
+        let cause = format!("it may hold commits that `{main}` does not have");
+        plan.push(format!("rewind:{name}"), &[format!("role:{name}")], action, cause);
+    }
     let id = format!("register:{}", instance.register_as);
-    plan.push(id.clone(), &[format!("role:{name}")], register(topology, instance, main), "asked for");
+    let before = [format!("role:{name}"), format!("rewind:{name}")];
+    plan.push(id.clone(), &before, register(topology, instance, main), "asked for");
     let level = Action::AwaitLevel { main: main.to_owned(), name: instance.register_as.clone() };
     plan.push(format!("ready:{}", instance.register_as), &[id], level, "it was just registered");
     Ok(plan)

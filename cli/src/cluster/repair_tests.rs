@@ -21,7 +21,7 @@ async fn mend(wish: &Wish, fake: &Fake, chosen: Option<&str>) -> Result<(), CliE
 
 async fn bring_back(wish: &Wish, fake: &Fake, name: &str, wipe: Option<&Wipe>) -> Result<(), CliError> {
     let seen = observe(&wish.topology, fake, fake).await?;
-    let plan = rejoin(&wish.topology, &seen, name, &fake.writers()[0], wipe)?;
+    let plan = rejoin(&wish.topology, &seen, name, &fake.writers()[0], wipe, false)?;
     execute(&execution(wish, fake), &plan).await
 }
 
@@ -141,7 +141,7 @@ fn a_node_that_holds_more_than_main_is_not_taken_back_before_its_data_are_given_
 
         let wipe = Wipe { save_to: Some("saved.tar".into()) };
         let seen = observe(&wish.topology, &fake, &fake).await.unwrap();
-        let plan = rejoin(&wish.topology, &seen, "main", "rep1", Some(&wipe)).unwrap();
+        let plan = rejoin(&wish.topology, &seen, "main", "rep1", Some(&wipe), false).unwrap();
         let ids: Vec<&str> = plan.steps.iter().map(|s| s.id.as_str()).collect();
         assert_eq!(ids[..3], ["stop:main", "save:main", "remove:main"]);
         bring_back(&wish, &fake, "main", Some(&wipe)).await.unwrap();

@@ -98,6 +98,7 @@ fn sign(action: &Action) -> (&'static str, Tone) {
         | Action::BecomeReplica { .. }
         | Action::BecomeMain { .. }
         | Action::Reign { .. }
+        | Action::Rewind { .. }
         | Action::Fence { .. }
         | Action::UnfenceMachine(_)
         | Action::ConnectMachine(_)

@@ -329,7 +329,7 @@ impl One<'_> {
         let work = async {
             let seen = self.session.look().await?;
             let main = self.session.main(&seen)?.instance;
-            let plan = cluster::repair::rejoin(&self.session.topology, &seen, name, &main, None)?;
+            let plan = cluster::repair::rejoin(&self.session.topology, &seen, name, &main, None, true)?;
             execute(&self.session.execution(&wish, &shown, Interrupt::default()), &plan).await
         };
         self.session.locked(wish.topology.wait.timeout, work).await

@@ -137,7 +137,7 @@ const CODES: &[(&str, &str, &str)] = &[
     (
         "MG042",
         "a node holds commits that MAIN does not have",
-        "It was MAIN, and wrote after the others had stopped following it. Nothing is cut silently. `rejoin NAME --wipe` saves its data into a file, gives them up, and copies MAIN's.",
+        "It was MAIN, and wrote after the others had stopped following it. Nothing is cut silently. `rejoin NAME --rewind` cuts its log back to what MAIN has and keeps the rest in `diverged/` of its data directory; `rejoin NAME --wipe` saves its data into a file, gives them up, and copies MAIN's.",
     ),
     (
         "MG043",

@@ -19,14 +19,22 @@ pub(super) async fn run(context: &Context, args: &Rejoin) -> Result<Exit, CliErr
     let wipe = args
         .wipe
         .then(|| Wipe { save_to: (!args.no_backup).then(|| backup_path(session.cluster(), &args.name)) });
-    let work = Work { verb: "rejoin", kind: "Rejoin", name: &args.name, wipe, timeout: args.timeout.timeout };
+    let (name, rewind) = (&args.name, args.rewind);
+    let work = Work { verb: "rejoin", kind: "Rejoin", name, wipe, rewind, timeout: args.timeout.timeout };
     work.run(&session, args.dry_run.dry_run, |_| Ok(())).await
 }
 
 pub(super) async fn reinit(context: &Context, args: &Reinit) -> Result<Exit, CliError> {
     let session = Session::open(context).await?;
     let wipe = Some(Wipe { save_to: None });
-    let work = Work { verb: "reinit", kind: "Reinit", name: &args.name, wipe, timeout: args.timeout.timeout };
+    let work = Work {
+        verb: "reinit",
+        kind: "Reinit",
+        name: &args.name,
+        wipe,
+        rewind: false,
+        timeout: args.timeout.timeout,
+    };
     // What MAIN does not have would be gone: that is for `rejoin --wipe`, which saves it first.
     let only_a_follower = |seen: &Observed| {
         let main = session.main(seen)?;
@@ -62,6 +70,7 @@ struct Work<'a> {
     kind: &'a str,
     name: &'a str,
     wipe: Option<Wipe>,
+    rewind: bool,
     timeout: Option<Duration>,
 }
 
@@ -145,6 +154,6 @@ impl Work<'_> {
     ) -> Result<Plan, CliError> {
         let main = session.main(seen)?.instance;
         check(seen)?;
-        repair::rejoin(&session.topology, seen, self.name, &main, self.wipe.as_ref())
+        repair::rejoin(&session.topology, seen, self.name, &main, self.wipe.as_ref(), self.rewind)
     }
 }

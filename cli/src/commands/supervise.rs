@@ -273,7 +273,7 @@ impl Guardian<'_> {
             let work = async {
                 let seen = session.look().await?;
                 let main = session.main(&seen)?.instance;
-                let plan = cluster::repair::rejoin(&session.topology, &seen, &name, &main, None)?;
+                let plan = cluster::repair::rejoin(&session.topology, &seen, &name, &main, None, false)?;
                 execute(&session.execution(&wish, &shown, self.interrupt.clone()), &plan).await
             };
             match session.locked(failover::TIME_MAX, work).await {
