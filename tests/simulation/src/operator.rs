@@ -585,6 +585,13 @@ impl World {
             let main = self.nodes[old].id;
             self.oracle.fences.push(Fence { number, main, at: now, lease_over });
         }
+        // What only this one confirmed may be nowhere else but at the old MAIN, which is waited for.
+        if keepers.iter().any(|node| self.nodes[*node].refuses) && !is_lost {
+            self.count("failovers given up");
+            self.operator.main_gone_since = None;
+            self.operator.intent = Intent::Stable;
+            return Ok(());
+        }
         let mut best = None;
         for node in fenced {
             if self.nodes[node].refuses {
