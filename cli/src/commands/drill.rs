@@ -240,24 +240,17 @@ impl Run {
 
 /// Waits until every node is there, follows, and is 0 behind.
 async fn await_redundant(session: &Session, time_max: Duration) -> Result<(), CliError> {
-    let until = Instant::now() + time_max;
-    loop {
-        let report = status::report(session, &session.look().await?);
-        if report.level == Some(Check::Redundant) {
-            return Ok(());
-        }
-        if Instant::now() > until {
-            let what = format!("the cluster is not redundant within {}s", time_max.as_secs());
-            let mut error = CliError::new(Exit::TimedOut, what)
-                .code("MG071")
-                .thing(format!("cluster `{}`", session.cluster()));
-            for (what, _) in &report.findings {
-                error = error.note(what);
-            }
-            return Err(error.help(session.command("status")));
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+    let (_, report) = status::await_redundant(session, time_max).await?;
+    if report.level == Some(Check::Redundant) {
+        return Ok(());
     }
+    let what = format!("the cluster is not redundant within {}s", time_max.as_secs());
+    let mut error =
+        CliError::new(Exit::TimedOut, what).code("MG071").thing(format!("cluster `{}`", session.cluster()));
+    for (what, _) in &report.findings {
+        error = error.note(what);
+    }
+    Err(error.help(session.command("status")))
 }
 
 /// One run.

@@ -16,6 +16,9 @@ use crate::error::{CliError, Exit};
 use crate::topology::{self, Image, Mode, Source, Topology, load};
 use crate::ui::Ui;
 
+/// How long a cluster that was just waited for may take to be seen redundant: clients write meanwhile.
+const SETTLE: Duration = Duration::from_secs(10);
+
 /// A topology file as text, and where it is.
 struct File {
     path: PathBuf,
@@ -136,8 +139,7 @@ async fn grow(
     if write {
         changed.write()?;
     }
-    let seen = session.look().await?;
-    let report = status::report(&session, &seen);
+    let (seen, report) = status::await_redundant(&session, SETTLE).await?;
     if report.level != Some(Check::Redundant) {
         return Err(CliError::new(Exit::Degraded, "the node was made, and the cluster is not redundant")
             .code("MG071")
@@ -391,8 +393,7 @@ pub(super) async fn upgrade(context: &Context, args: &Upgrade) -> Result<Exit, C
     session.locked(time_max * u32::try_from(due.len()).unwrap_or(1), work).await.map_err(|error| {
         error.note("what was upgraded stays so").help("the same command goes on from here")
     })?;
-    let seen = session.look().await?;
-    let report = status::report(&session, &seen);
+    let (seen, report) = status::await_redundant(&session, SETTLE).await?;
     if report.level != Some(Check::Redundant) {
         return Err(CliError::new(
             Exit::Degraded,
