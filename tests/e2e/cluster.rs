@@ -32,6 +32,12 @@ pub(crate) fn tests() -> Vec<Trial> {
         }),
         super::docker("docker_a_foreign_container_of_the_same_name_is_left_alone", foreign),
         super::docker("docker_a_taken_port_is_named_and_another_try_finishes", taken_port),
+        super::docker("docker_a_first_up_that_fails_is_taken_back", |_| {
+            taken_back("t-first", 27770, Where::Docker);
+        }),
+        super::plain("process_a_first_up_that_fails_is_taken_back", || {
+            taken_back("t-first-p", 27780, Where::Process);
+        }),
         super::python("process_promote_under_load_loses_nothing", |python| {
             promote_under_load(python, &Cluster::new("t-promote-p", 27750, Where::Process, ""));
         }),
@@ -102,6 +108,40 @@ impl Drop for Cluster {
             eprintln!("mgctl down: {}", String::from_utf8_lossy(&out.stderr));
         }
     }
+}
+
+/// A node that cannot start: what the first `up` made goes again, unless it is asked to stay; what was there
+/// before never goes.
+fn taken_back(name: &str, base: u16, place: Where) {
+    let cluster = Cluster::new(name, base, place, "");
+    let good = std::fs::read_to_string(cluster.user.dir.join(&cluster.file)).expect("the file is there");
+    let bad = good.replace("register_as: REP2 }", "register_as: REP2, flags: { no-such-flag: 1 } }");
+    assert_ne!(good, bad);
+    cluster.user.file(&cluster.file, &bad);
+    let known = || cluster.user.ok(&["ls", "-o", "json"]).contains(&format!("\"{name}\""));
+
+    let said = cluster.user.fails(5, &["up", &cluster.file]);
+    assert!(said.contains("no-such-flag"), "the node's own words are told:\n{said}");
+    assert!(said.contains("was taken back"), "{said}");
+    assert!(!known(), "a cluster is left");
+    let left = cluster.user.ok(&["down", &cluster.file, "--volumes", "--yes", "-o", "json", "--dry-run"]);
+    assert!(!left.contains("volume"), "volumes are left: {left}");
+
+    let said = cluster.user.fails(5, &["up", &cluster.file, "--keep-on-failure"]);
+    assert!(said.contains("what was made stays"), "{said}");
+    assert!(known(), "nothing is left to be looked at");
+    cluster.user.file(&cluster.file, &good);
+    cluster.up();
+    assert_eq!(cluster.bolt(0).value(TOWNS), PackValue::Int(2));
+
+    // The data are there already: a failure takes back no more than the machines.
+    cluster.user.ok(&["down", &cluster.file]);
+    cluster.user.file(&cluster.file, &bad);
+    let said = cluster.user.fails(5, &["up", &cluster.file]);
+    assert!(said.contains("was taken back"), "{said}");
+    cluster.user.file(&cluster.file, &good);
+    cluster.up();
+    assert_eq!(cluster.bolt(0).value(TOWNS), PackValue::Int(2));
 }
 
 const TOWNS: &str = "MATCH (t:Town) RETURN count(t);";

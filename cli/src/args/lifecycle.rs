@@ -26,6 +26,9 @@ pub struct Up {
     /// Moves MAIN back to where the file declares it, by a safe switchover.
     #[arg(long)]
     pub enforce_roles: bool,
+    /// Leaves a first `up` that fails as it is, to be looked at, instead of taking it back.
+    #[arg(long)]
+    pub keep_on_failure: bool,
 }
 
 /// `mgctl down`.

@@ -26,6 +26,7 @@ mod reconcile;
 pub mod repair;
 pub mod rewind;
 mod spec;
+mod teardown;
 
 #[cfg(test)]
 mod failover_tests;
@@ -46,6 +47,7 @@ pub use observed::{
 pub use plan::{Action, Host, Plan, Step, StepId};
 pub use reconcile::{InitStatement, MainFound, Options, Wish, find_main, reconcile, split_statements};
 pub use spec::{Drift, Spec, container_name, rebuild};
+pub use teardown::{Rollback, rollback, teardown};
 
 use crate::error::CliError;
 use crate::topology::Topology;

@@ -6,7 +6,8 @@
 
 use crate::error::Place;
 use crate::topology::{
-    Addressing, BoltPort, Image, Init, Instance, Mode, Network, Role, Runtime, Subnet, Topology, Until, Wait,
+    Addressing, BoltPort, Image, Init, Instance, Mode, Network, OnFailure, Role, Runtime, Subnet, Topology,
+    Until, Wait,
 };
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -211,6 +212,7 @@ pub fn rebuild(cluster: &str, specs: &BTreeMap<String, &Spec>) -> Option<Topolog
         bolt_base: 7687,
         cluster_tls: first.fields.get("cluster_tls") == Some(&Value::Bool(true)),
         wait: Wait { timeout: Duration::from_secs(120), until: Until::Redundant },
+        on_failure: OnFailure::default(),
         init: Init::default(),
         instances,
         place,

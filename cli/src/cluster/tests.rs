@@ -473,3 +473,44 @@ fn nodes_made_without_certificates_are_made_anew_to_get_them() {
         check_up(&wish(&topology), &fake).await;
     });
 }
+
+/// What is left to do of a rollback, as step names.
+fn undone(before: &Existing, seen: &Observed, answered: &[&str]) -> Option<(Vec<String>, usize)> {
+    let mains = vec!["main".to_owned()];
+    let answered = answered.iter().map(|n| (*n).to_owned()).collect();
+    rollback(before, seen, &mains, &answered)
+        .map(|r| (r.plan.steps.iter().map(|s| s.id.clone()).collect(), r.kept.len()))
+}
+
+#[test]
+fn a_first_up_is_taken_back_but_not_what_was_there_nor_what_may_hold_data() {
+    let wish = wish(&topology("quickstart.yaml"));
+    let fake = Fake::new(&wish.topology);
+    run(async {
+        let nothing = Existing::default();
+        up(&wish, &fake).await.unwrap();
+        let mut seen = observe(&wish.topology, &fake, &fake).await.unwrap();
+        assert!(undone(&seen.existing, &seen, &[]).is_none(), "there was a cluster before");
+
+        for view in seen.nodes.values_mut() {
+            if let NodeView::Answered(facts) = view {
+                facts.is_untouched = true;
+            }
+        }
+        let volumes = |steps: &[String]| steps.iter().filter(|s| s.starts_with("volume:")).count();
+        let all = seen.existing.volumes.len();
+        let (steps, kept) = undone(&nothing, &seen, &["main", "rep1"]).unwrap();
+        assert_eq!((volumes(&steps), kept), (all, 0), "nobody wrote: {steps:?}");
+        assert!(steps.contains(&"network".to_owned()), "{steps:?}");
+        let before = Existing { volumes: seen.existing.volumes.clone(), ..Existing::default() };
+        let (steps, kept) = undone(&before, &seen, &["main"]).unwrap();
+        assert_eq!((volumes(&steps), kept), (0, 0), "the volumes were there before");
+
+        let name = wish.topology.instances[1].name.clone();
+        seen.nodes.insert(name, NodeView::Silent("gone".into()));
+        let (steps, kept) = undone(&nothing, &seen, &["main", "rep1"]).unwrap();
+        assert_eq!((volumes(&steps), kept), (0, all), "a node that answered once is silent now");
+        let (steps, kept) = undone(&nothing, &seen, &["main"]).unwrap();
+        assert_eq!((volumes(&steps), kept), (all, 0), "the silent one never answered");
+    });
+}

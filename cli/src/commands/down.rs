@@ -1,18 +1,21 @@
 //! `mgctl down`: stops and removes the nodes, replicas first. The data stay unless `--volumes` is given.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
 use super::session::{Session, Shown, mains, on_ctrl_c};
 use super::{Context, diff};
 use crate::args::Down;
-use crate::cluster::{Action, MachineState, Observed, Options, Plan, Step, StepId, execute};
+use crate::cluster::{Options, execute, teardown};
 use crate::error::{CliError, Exit};
 use crate::ui::Ui;
 
 pub(super) async fn run(context: &Context, args: &Down) -> Result<Exit, CliError> {
     let session = Session::open(context).await?;
     let seen = session.look().await?;
-    let plan = plan(&seen, args.volumes);
+    let volumes = if args.volumes { seen.existing.volumes.clone() } else { BTreeSet::new() };
+    let plan = teardown(&seen, &mains(&seen), &volumes, if args.volumes { "down --volumes" } else { "down" });
     if args.dry_run.dry_run {
         return Ok(diff::dry_run(&session, &plan));
     }
@@ -67,49 +70,4 @@ fn kept_text(kept: usize) -> String {
         0 => String::new(),
         n => format!("; the data of {n} nodes are kept, `--volumes` deletes them"),
     }
-}
-
-/// Replicas end before MAIN, so that it does not report them missing; the network goes last.
-fn plan(seen: &Observed, volumes: bool) -> Plan {
-    let mains = mains(seen);
-    let mut plan = Plan::default();
-    let mut push = |id: String, needs: Vec<StepId>, action, cause: &str| {
-        plan.steps.push(Step { id, needs, action, cause: cause.into() });
-    };
-    let machines = &seen.existing.machines;
-    let runs =
-        |name: &String| !matches!(machines[name].state, MachineState::Created | MachineState::Exited { .. });
-    let (leading, following): (Vec<&String>, Vec<&String>) =
-        machines.keys().partition(|n| mains.iter().any(|m| m == *n));
-    let followers_stopped: Vec<StepId> =
-        following.iter().filter(|n| runs(n)).map(|n| format!("stop:{n}")).collect();
-    for name in &following {
-        if runs(name) {
-            push(format!("stop:{name}"), Vec::new(), Action::StopMachine((*name).clone()), "down");
-        }
-    }
-    for name in &leading {
-        if runs(name) {
-            push(
-                format!("stop:{name}"),
-                followers_stopped.clone(),
-                Action::StopMachine((*name).clone()),
-                "down",
-            );
-        }
-    }
-    for name in machines.keys() {
-        let needs = if runs(name) { vec![format!("stop:{name}")] } else { Vec::new() };
-        push(format!("remove:{name}"), needs, Action::RemoveMachine(name.clone()), "down");
-    }
-    let removed: Vec<StepId> = machines.keys().map(|n| format!("remove:{n}")).collect();
-    if seen.existing.network.is_some() {
-        push("network".into(), removed.clone(), Action::RemoveNetwork, "down");
-    }
-    if volumes {
-        for name in &seen.existing.volumes {
-            push(format!("volume:{name}"), removed.clone(), Action::RemoveVolume(name.clone()), "--volumes");
-        }
-    }
-    plan
 }

@@ -1,6 +1,6 @@
 //! What most verbs begin with: the cluster that is meant, its runtime, and the way to its nodes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::{Context, Selected};
@@ -356,12 +356,23 @@ pub(super) struct Shown {
     ui: Ui,
     network: String,
     steps: std::sync::Mutex<BTreeMap<String, ui::Step>>,
+    answered: std::sync::Mutex<BTreeSet<String>>,
 }
 
 impl Shown {
     pub(super) fn new(session: &Session) -> Shown {
         let network = session.topology.network.name.clone();
-        Shown { ui: session.ui.clone(), network, steps: std::sync::Mutex::default() }
+        Shown {
+            ui: session.ui.clone(),
+            network,
+            steps: std::sync::Mutex::default(),
+            answered: std::sync::Mutex::default(),
+        }
+    }
+
+    /// Returns the instances that have answered Bolt: since then, clients may have written to them.
+    pub(super) fn answered(&self) -> BTreeSet<String> {
+        self.answered.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
     fn take(&self, id: &str) -> Option<ui::Step> {
@@ -389,6 +400,10 @@ impl Progress for Shown {
     }
 
     fn done(&self, step: &cluster::Step, detail: &str, _: Duration) {
+        if let Action::AwaitBolt(instance) = &step.action {
+            let mut answered = self.answered.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            answered.insert(instance.clone());
+        }
         if let Some(shown) = self.take(&step.id) {
             shown.done(detail);
         }

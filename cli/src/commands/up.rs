@@ -4,13 +4,18 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::session::{Session, Shown, on_ctrl_c};
+use super::session::{Session, Shown, mains, on_ctrl_c};
 use super::{Context, diff, promote, status, verify};
 use crate::args::Up;
-use crate::cluster::{self, InitStatement, NodeView, Observed, Options, Runtime, Wish, split_statements};
+use crate::cluster::{
+    self, Existing, InitStatement, Interrupt, NodeView, Observed, Options, Runtime, Wish, split_statements,
+};
 use crate::error::{CliError, Exit};
-use crate::topology::{Topology, Until};
+use crate::topology::{OnFailure, Topology, Until};
 use crate::ui::Ui;
+
+/// How long taking back may take at least.
+const TAKE_BACK: Duration = Duration::from_secs(60);
 
 pub(super) async fn run(context: &Context, args: &Up) -> Result<Exit, CliError> {
     let began = Instant::now();
@@ -71,9 +76,16 @@ pub(super) async fn run(context: &Context, args: &Up) -> Result<Exit, CliError> 
     ));
     let interrupt = on_ctrl_c(ui);
     let shown = Shown::new(&session);
+    let keeps = args.keep_on_failure || wish.topology.on_failure == OnFailure::Keep;
     let (seen, _) = session
         .locked(wish.topology.wait.timeout, async {
-            let done = cluster::converge(&session.execution(&wish, &shown, interrupt.clone())).await?;
+            let done = cluster::converge(&session.execution(&wish, &shown, interrupt.clone())).await;
+            let done = match done {
+                Err(error) => {
+                    return Err(take_back(&session, &wish, &seen.existing, &shown, keeps, error).await);
+                }
+                Ok(done) => done,
+            };
             if moves_main {
                 promote::switch(
                     &session,
@@ -88,6 +100,61 @@ pub(super) async fn run(context: &Context, args: &Up) -> Result<Exit, CliError> 
         })
         .await?;
     end_screen(&session, &seen, began.elapsed()).await
+}
+
+/// Takes back what a first `up` made, unless it `keeps` that, and returns the error with what became of it.
+async fn take_back(
+    session: &Session,
+    wish: &Wish,
+    before: &Existing,
+    shown: &Shown,
+    keeps: bool,
+    error: CliError,
+) -> CliError {
+    let failed = |error: CliError, more: CliError| {
+        error
+            .note(format!("what this `up` made could not be taken back: {}", more.problem().what))
+            .help(session.command("down --volumes"))
+    };
+    let seen = match session.look().await {
+        Ok(seen) => seen,
+        Err(more) => return if before.machines.is_empty() && !keeps { failed(error, more) } else { error },
+    };
+    let Some(rollback) = cluster::rollback(before, &seen, &mains(&seen), &shown.answered()) else {
+        return error;
+    };
+    if rollback.plan.steps.is_empty() {
+        return error;
+    }
+    let is_wanted = match (keeps, error.exit()) {
+        (true, _) => false,
+        // Whoever interrupts may want to go on; nobody to ask means that.
+        (false, Exit::Interrupted) => {
+            let question = format!("Take back what was made of cluster `{}`?", session.cluster());
+            !session.ui.is_assenting() && session.ui.confirm(&question).unwrap_or(false)
+        }
+        (false, _) => true,
+    };
+    if !is_wanted {
+        let down = session.command("down --volumes");
+        return error.note(format!("what was made stays; `{down}` takes it back"));
+    }
+    session.ui.say("taking back what this first `up` made (--keep-on-failure leaves it)");
+    let mut undo = wish.clone();
+    undo.topology.wait.timeout = undo.topology.wait.timeout.max(TAKE_BACK);
+    // Ctrl-C a second time still ends at once.
+    if let Err(more) =
+        cluster::execute(&session.execution(&undo, shown, Interrupt::default()), &rollback.plan).await
+    {
+        return failed(error, more);
+    }
+    match rollback.kept.is_empty() {
+        true => error.note("what this first `up` made was taken back; --keep-on-failure leaves it"),
+        false => error.note(format!(
+            "what this first `up` made was taken back, but for volumes that clients may have written to: {}",
+            rollback.kept.iter().cloned().collect::<Vec<_>>().join(", ")
+        )),
+    }
 }
 
 /// Reads the init files; each error names the file.

@@ -149,6 +149,7 @@ impl<'s> Draft<'s> {
                 timeout: wait.and_then(|w| w.duration("timeout")).unwrap_or(WAIT),
                 until: wait.and_then(|w| w.word("until")).and_then(Until::parse).unwrap_or(Until::Redundant),
             },
+            on_failure: file.word("on_failure").and_then(OnFailure::parse).unwrap_or_default(),
             init: Init { cypher: self.init.into_iter().map(|(path, _)| path).collect(), once },
             instances,
         }

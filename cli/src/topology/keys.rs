@@ -1,6 +1,6 @@
 //! Every key of a topology file, in one table. The reader and the JSON Schema both follow it, so that they agree.
 
-use super::model::{Addressing, Mode, Role, Runtime, Until};
+use super::model::{Addressing, Mode, OnFailure, Role, Runtime, Until};
 
 /// What a value must look like.
 #[derive(Clone, Copy, Debug)]
@@ -82,11 +82,16 @@ pub(super) static FILE: Table = Table {
         key("ports", Shape::Map(&PORTS), "Where Bolt is published on this machine."),
         key("tls", Shape::Map(&TLS), "Encryption between the nodes."),
         key("wait", Shape::Map(&WAIT), "How long `up` waits, and for what."),
+        key(
+            "on_failure",
+            Shape::Words(OnFailure::WORDS),
+            "What becomes of a first `up` that fails. rollback: it is taken back; keep: it stays, to be looked at.",
+        ),
         key("defaults", Shape::Map(&DEFAULTS), "What every node gets unless it says otherwise."),
         key("instances", Shape::Named(&INSTANCE), "The nodes, by name. Exactly one has the role main."),
         key("init", Shape::Map(&INIT), "What is run on MAIN of a new cluster."),
     ],
-    later: &["auth", "backup", "context", "env_file", "hooks", "hosts", "license", "on_failure"],
+    later: &["auth", "backup", "context", "env_file", "hooks", "hosts", "license"],
 };
 
 static NETWORK: Table = Table {

@@ -27,6 +27,8 @@ pub struct Topology {
     pub cluster_tls: bool,
     /// How long `up` waits, and for what.
     pub wait: Wait,
+    /// What becomes of a first `up` that fails.
+    pub on_failure: OnFailure,
     /// What is run on MAIN of a new cluster.
     pub init: Init,
     /// The nodes, in the order of the file. Exactly one is declared MAIN.
@@ -215,6 +217,16 @@ pub enum Until {
     Redundant,
 }
 
+/// What becomes of a first `up` that fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnFailure {
+    /// What it made is taken back.
+    #[default]
+    Rollback,
+    /// All stays, to be looked at; the next `up` goes on from there.
+    Keep,
+}
+
 /// What is run on MAIN of a new cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Init {
@@ -318,6 +330,7 @@ words!(Runtime, Auto = "auto", Docker = "docker", Process = "process");
 words!(Role, Main = "MAIN", Replica = "REPLICA");
 words!(Mode, Sync = "SYNC", Async = "ASYNC", StrictSync = "STRICT_SYNC");
 words!(Addressing, Static = "static", Dns = "dns", Ip = "ip");
+words!(OnFailure, Rollback = "rollback", Keep = "keep");
 words!(Until, Started = "started", Bolt = "bolt", Registered = "registered", Redundant = "redundant");
 
 impl fmt::Display for Image {

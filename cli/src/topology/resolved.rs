@@ -41,6 +41,7 @@ pub fn to_json(topology: &Topology) -> Value {
         "wait": {
             "timeout": show_duration(topology.wait.timeout), "until": topology.wait.until.as_str(),
         },
+        "on_failure": topology.on_failure.as_str(),
         "instances": instances,
     });
     if !topology.init.cypher.is_empty() {

@@ -304,6 +304,11 @@ impl Ui {
         });
     }
 
+    /// Returns true where `--yes` answers every question.
+    pub fn is_assenting(&self) -> bool {
+        self.0.yes
+    }
+
     /// Asks a question that `--yes` answers.
     ///
     /// # Errors
