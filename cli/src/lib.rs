@@ -1,15 +1,16 @@
 //! mgctl: turns a YAML topology into a running, replicated graph-database cluster, and operates it.
 //!
 //! `args` is the command surface. `topology` reads the YAML. `cluster` decides what to do, purely; `runtime` and
-//! `query` do it, with an engine or processes and with the nodes. `commands` has a file per verb, `ui` shows what
-//! happens, `error` says what went wrong; `authority` issues
-//! the certificates by which the nodes of a cluster know each other.
+//! `query` do it, with an engine or processes and with the nodes. `graph` carries a graph as text out of servers and
+//! into them. `commands` has a file per verb, `ui` shows what happens, `error` says what went wrong; `authority`
+//! issues the certificates by which the nodes of a cluster know each other.
 
 pub mod args;
 pub mod authority;
 pub mod cluster;
 pub mod commands;
 pub mod error;
+pub mod graph;
 pub mod query;
 pub mod runtime;
 pub mod topology;

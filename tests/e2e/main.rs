@@ -10,6 +10,7 @@ mod clients;
 mod cluster;
 mod crash;
 mod damage;
+mod data;
 mod faults;
 mod formats;
 mod guide;
@@ -87,6 +88,7 @@ fn main() -> ExitCode {
         catch_up::tests(),
         cluster::tests(),
         operate::tests(),
+        data::tests(),
         certificates::tests(),
         overlay::tests(),
     ]

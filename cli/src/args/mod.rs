@@ -14,7 +14,7 @@ mod see;
 mod trial;
 
 pub use common::{DryRunArg, FileArg, FileFlag, TimeoutArg, VerboseFlag};
-pub use data::{Query, Uri, Verify};
+pub use data::{Backup, Dump, Import, Query, Restore, Uri, Verify};
 pub use image::ImageCommand;
 pub use lifecycle::{Diff, Down, Init, Preset, Restart, Start, Stop, Up, Validate};
 pub use roles::{
@@ -205,6 +205,14 @@ pub enum Command {
     Query(Query),
     /// Compares the graphs of all nodes: one digest per node at one position.
     Verify(Verify),
+    /// Writes the graph of the running cluster into a file, with a manifest and checksums.
+    Backup(Backup),
+    /// Brings a backup into a new, empty cluster, and proves that it is there.
+    Restore(Restore),
+    /// Writes the graph as Cypher.
+    Dump(Dump),
+    /// Brings Cypher or CSV files in, or the graph of another server.
+    Import(Import),
     /// Logs of the nodes, merged.
     Logs(Logs),
     /// Checks a topology and names every problem in it.
@@ -274,6 +282,10 @@ impl Command {
             Command::Heal(_) => "heal",
             Command::Query(_) => "query",
             Command::Verify(_) => "verify",
+            Command::Backup(_) => "backup",
+            Command::Restore(_) => "restore",
+            Command::Dump(_) => "dump",
+            Command::Import(_) => "import",
             Command::Logs(_) => "logs",
             Command::Validate(_) => "validate",
             Command::Diff(_) => "diff",
@@ -308,6 +320,10 @@ impl Command {
             Command::Heal(a) => (a.file.file.as_ref(), a.verbose.verbose),
             Command::Query(a) => (a.file.file.as_ref(), a.verbose.verbose),
             Command::Verify(a) => (a.file.path(), a.verbose.verbose),
+            Command::Backup(a) => (a.file.file.as_ref(), a.verbose.verbose),
+            Command::Restore(a) => (a.file.file.as_ref(), a.verbose.verbose),
+            Command::Dump(a) => (a.file.file.as_ref(), a.verbose.verbose),
+            Command::Import(a) => (a.file.file.as_ref(), a.verbose.verbose),
             Command::Logs(a) => (a.file.as_ref(), a.verbose.verbose),
             Command::Validate(a) => (a.file.path(), a.verbose.verbose),
             Command::Diff(a) => (a.file.path(), a.verbose.verbose),

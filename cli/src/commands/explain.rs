@@ -296,6 +296,52 @@ const CODES: &[(&str, &str, &str)] = &[
         "this runtime cannot do that",
         "Local processes share one network; containers can be parted from theirs.",
     ),
+    (
+        "MG100",
+        "a backup is damaged",
+        "A checksum does not fit, or the file is cut off. Nothing of it was restored. `restore --dry-run` checks a backup without a change; keep more than one.",
+    ),
+    ("MG101", "the file is no backup", "`mgctl backup` writes one. Cypher and CSV are for `mgctl import`."),
+    (
+        "MG102",
+        "a newer mgctl wrote the backup",
+        "Restore it with that version; the nodes may stay as they are.",
+    ),
+    (
+        "MG103",
+        "the cluster is not empty",
+        "`restore` overwrites nothing. Name a topology with another `name`, or empty this one: `mgctl down --volumes`, which asks first.",
+    ),
+    (
+        "MG104",
+        "an import was refused",
+        "What the transactions before it brought in stays; the one that was refused left nothing. Mend the file, and go on with --from-line, or begin with an empty cluster.",
+    ),
+    (
+        "MG105",
+        "a CSV or Cypher file cannot be read",
+        "The place is named by line and column. The header says what a column holds: `mgctl import --help`.",
+    ),
+    (
+        "MG106",
+        "the graph is not the one that was to be copied",
+        "Counts or digest differ: something wrote meanwhile, or the server changed values as it took them.",
+    ),
+    (
+        "MG107",
+        "something has no form in Cypher, or not at this server",
+        "Bytes have no literal; some indexes and constraints exist at one server only. What is left out is named.",
+    ),
+    (
+        "MG108",
+        "the graph cannot be read as one state",
+        "Its schema changed meanwhile, or an import is under way, or the server (Neo4j) shows what others write. Run it again when that is over.",
+    ),
+    (
+        "MG109",
+        "the server to copy from cannot be used",
+        "It must answer Bolt without TLS at the address after `bolt://`. The password is read from MGCTL_FROM_PASSWORD.",
+    ),
 ];
 
 pub(super) fn run(context: &Context, args: &Explain) -> Result<Exit, CliError> {

@@ -1,14 +1,17 @@
 //! One file per verb. A verb gets its arguments and a [`Context`], and ends with an exit code or an error.
 
+mod backup;
 mod chaos;
 mod diff;
 mod doctor;
 mod down;
 mod drill;
+mod dump;
 mod explain;
 mod failover;
 mod history;
 mod image;
+mod import;
 mod init;
 mod lifecycle;
 mod load;
@@ -25,6 +28,7 @@ mod select;
 mod session;
 mod status;
 mod supervise;
+mod transfer;
 mod tree;
 mod up;
 mod uri;
@@ -142,6 +146,10 @@ pub async fn run(command: &Command, context: &Context) -> Result<Exit, CliError>
         Command::Heal(args) => chaos::heal(context, args).await,
         Command::Query(args) => query::run(context, args).await,
         Command::Verify(args) => verify::run(context, args).await,
+        Command::Backup(args) => backup::run(context, args).await,
+        Command::Restore(args) => backup::restore(context, args).await,
+        Command::Dump(args) => dump::run(context, args).await,
+        Command::Import(args) => import::run(context, args).await,
         Command::Logs(args) => logs::run(context, args).await,
         Command::Diff(args) => diff::run(context, args).await,
         Command::Uri(args) => uri::run(context, args).await,

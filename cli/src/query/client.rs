@@ -16,6 +16,10 @@ const MESSAGE_BYTES_MAX: usize = 512 << 20;
 /// Rows asked for at a time while streaming.
 const BATCH_ROWS: i64 = 1000;
 
+/// How much of a transaction is sent before its answers are read.
+const LINE_STATEMENTS: usize = 100;
+const LINE_BYTES: usize = 256 << 10;
+
 /// A connection to one node.
 pub struct Client {
     address: String,
@@ -62,6 +66,23 @@ pub struct Notification {
     pub code: String,
     pub title: String,
     pub description: String,
+}
+
+/// What a transaction of many statements did.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Transacted {
+    /// Counters such as `nodes-created`, of all statements together.
+    pub stats: Vec<(String, i64)>,
+    /// What the server says about the commit.
+    pub commit: Summary,
+}
+
+/// Why a transaction of many statements did not happen.
+#[derive(Debug)]
+pub struct Untransacted {
+    /// The statement that was refused, counted from 0; `None` where it is not about one of them.
+    pub statement: Option<usize>,
+    pub error: QueryError,
 }
 
 /// A result that is read row by row. Rows come as fast as they are taken.
@@ -192,6 +213,47 @@ impl Client {
     /// Commits the transaction and returns what the server says about it.
     pub async fn commit(&mut self) -> Result<Summary, QueryError> {
         self.ask(Request::Commit).await.map(Summary::from)
+    }
+
+    /// Runs statements in one transaction, and commits it. Many are on the line before the first is answered, and
+    /// what they return is not read. The time-out bounds each batch of them.
+    pub async fn transact(&mut self, statements: &[&str]) -> Result<Transacted, Untransacted> {
+        let mut stats: Vec<(String, i64)> = Vec::new();
+        let other = |error| Untransacted { statement: None, error };
+        self.begin().await.map_err(other)?;
+        let mut first = 0;
+        while first < statements.len() {
+            let deadline = Instant::now() + self.timeout;
+            let mut batch = Vec::new();
+            let mut bytes = 0;
+            let mut next = first;
+            // The answers to so few are small enough to wait in the line's buffers.
+            while next < statements.len() && batch.len() < 2 * LINE_STATEMENTS && bytes < LINE_BYTES {
+                bytes += statements[next].len();
+                batch.push(Request::Run {
+                    query: statements[next].to_owned(),
+                    parameters: Map::new(),
+                    extra: TransactionExtra::default(),
+                });
+                batch.push(Request::Discard(Stream { n: ALL, qid: None }));
+                next += 1;
+            }
+            self.send(&batch, deadline).await.map_err(other)?;
+            for index in first..next {
+                let failed = |error| Untransacted { statement: Some(index), error };
+                self.answer(deadline).await.map_err(failed)?;
+                let summary = Summary::from(self.answer(deadline).await.map_err(failed)?);
+                for (name, count) in summary.stats {
+                    match stats.iter_mut().find(|(key, _)| *key == name) {
+                        Some((_, sum)) => *sum += count,
+                        None => stats.push((name, count)),
+                    }
+                }
+            }
+            first = next;
+        }
+        let commit = self.commit().await.map_err(other)?;
+        Ok(Transacted { stats, commit })
     }
 
     /// Gives the transaction up.
@@ -387,6 +449,13 @@ impl Rows<'_> {
     }
 }
 
+impl Transacted {
+    /// Returns one counter; 0 where nothing was counted.
+    pub fn stat(&self, name: &str) -> i64 {
+        self.stats.iter().find(|(key, _)| key == name).map_or(0, |(_, count)| *count)
+    }
+}
+
 impl Summary {
     /// Returns one counter; 0 where nothing was counted.
     pub fn stat(&self, name: &str) -> i64 {
@@ -523,6 +592,20 @@ mod tests {
         assert_eq!(error.server_message(), Some("not now"));
         assert!(error.is_transient() && !error.is_outcome_unknown());
         assert!(client.run("x", Map::new()).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_transaction_counts_what_its_statements_did_and_names_the_one_that_was_refused() {
+        let done = || ok(Map::new().with("stats", Map::new().with("nodes-created", 2i64)));
+        let mut answers = hello();
+        answers.extend([ok(Map::new()), fields(), done(), fields(), done(), ok(Map::new())]);
+        answers.extend([ok(Map::new()), fields(), done(), vec![failure()], vec![Response::Ignored]]);
+        answers.extend([ok(Map::new()), ok(Map::new())]);
+        let mut client = Client::connect(&server(Version::V5_2, answers).await, SECOND, None).await.unwrap();
+        assert_eq!(client.transact(&["a", "b"]).await.unwrap().stat("nodes-created"), 4);
+        let refused = client.transact(&["a", "b"]).await.unwrap_err();
+        assert_eq!((refused.statement, refused.error.server_message()), (Some(1), Some("not now")));
+        client.begin().await.expect("the connection goes on after a RESET");
     }
 
     #[tokio::test]

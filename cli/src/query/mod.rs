@@ -10,7 +10,7 @@ mod error;
 mod nodes;
 mod show;
 
-pub use client::{Client, Notification, QueryResult, Rows, Summary};
+pub use client::{Client, Notification, QueryResult, Rows, Summary, Transacted, Untransacted};
 pub use error::QueryError;
 pub use mgbolt::{Map, PackValue};
 pub use nodes::BoltNodes;
