@@ -141,22 +141,32 @@ impl Engine {
         self.links[index].heard = Some(self.now);
         match message {
             Message::Welcome { node, promised, end, partial, bolt, .. } => {
-                self.links[index].partial = partial;
-                if self.links[index].bolt != bolt {
-                    self.links[index].bolt = bolt;
-                    self.members_version += 1;
-                    self.tell_members(out);
+                if self.links[index].state != LinkState::Greeting {
+                    return;
                 }
-                self.on_welcome(index, node, promised, end, out);
+                match self.recognize(index, node) {
+                    Ok(identity) => {
+                        self.links[index].partial = partial;
+                        self.on_welcome(index, identity, bolt, promised, &end, out);
+                    }
+                    Err(why) => self.lose_link(index, &why, out),
+                }
             }
-            Message::Refused { reason, promised, text, .. } => {
-                let link = &mut self.links[index];
-                link.has_answered = true;
-                self.lose_link(index, &text, out);
+            Message::Refused { node, reason, promised, text, .. } => {
+                let recognized = self.recognize(index, node);
+                self.lose_link(index, recognized.as_ref().err().unwrap_or(&text), out);
+                // Whoever else answers at its address says nothing about the replica, nor about this MAIN.
+                if recognized.is_err() {
+                    return;
+                }
+                self.links[index].has_answered = true;
                 if matches!(reason, RefusalReason::Mismatch | RefusalReason::Full) {
                     self.links[index].absence = ReplicaFailureReason::Refused;
                 }
-                self.hear_of_epoch(promised, out);
+                // One that went over to another cluster obeys an epoch that means nothing in this one.
+                if reason != RefusalReason::OtherCluster {
+                    self.hear_of_epoch(promised, out);
+                }
             }
             Message::Ack { durable, applied } => self.on_ack(index, durable, applied, out),
             Message::Tail { prev, prev_chain, records } => {
@@ -194,29 +204,39 @@ impl Engine {
         }
     }
 
+    /// Returns what a connection proves where the node that was registered is behind it.
+    fn recognize(&self, index: usize, node: NodeId) -> Result<Identity, String> {
+        let link = &self.links[index];
+        if link.registration.node != node {
+            return Err(format!(
+                "wrong node: {node} answers there, {} was registered",
+                link.registration.node
+            ));
+        }
+        let line = link.peer.and_then(|peer| self.lines.get(&peer));
+        let identity = line.map(|line| line.identity.clone()).unwrap_or_default();
+        if !identity.agrees_with(&link.registration.identity) {
+            return Err("wrong node: its key or certificate is not the one that was registered".into());
+        }
+        Ok(identity)
+    }
+
     fn on_welcome(
         &mut self,
         index: usize,
-        node: NodeId,
+        identity: Identity,
+        bolt: Vec<String>,
         promised: Epoch,
-        end: LogEnd,
+        end: &LogEnd,
         out: &mut Vec<Effect>,
     ) {
         self.seen = self.seen.max(promised.number);
+        if self.links[index].bolt != bolt {
+            self.links[index].bolt = bolt;
+            self.members_version += 1;
+            self.tell_members(out);
+        }
         let link = &mut self.links[index];
-        if link.state != LinkState::Greeting {
-            return;
-        }
-        if link.registration.node != node {
-            let why = format!("wrong node: {node} answers there, {} was registered", link.registration.node);
-            return self.lose_link(index, &why, out);
-        }
-        let identity = link.peer.and_then(|peer| self.lines.get(&peer)).map(|line| line.identity.clone());
-        let identity = identity.unwrap_or_default();
-        if !identity.agrees_with(&link.registration.identity) {
-            let why = "wrong node: its key or certificate is not the one that was registered".to_owned();
-            return self.lose_link(index, &why, out);
-        }
         // Renewed certificates bring new keys; a cluster of an earlier version had none.
         if identity != Identity::default() && identity != link.registration.identity {
             link.registration.identity = identity.clone();
@@ -226,9 +246,8 @@ impl Engine {
                 self.save(AfterSave::Nothing, out);
             }
         }
-        let link = &mut self.links[index];
-        link.has_answered = true;
-        self.stream_from(index, &end, out);
+        self.links[index].has_answered = true;
+        self.stream_from(index, end, out);
     }
 
     /// Decides how a replica whose log ends at `end` is brought up to date.

@@ -8,7 +8,7 @@ use super::links::divergence;
 use super::roles::Task;
 use super::{AdminAnswer, AdminError, AfterSave, Effect, Engine, PeerId, Reign, Token};
 use crate::replication::{Comparison, Link, LinkState, LogEnd, Message, RefusalReason, promotion_epoch};
-use crate::types::{NodeId, PartialSnapshot, Position, Registration, Role, SyncMode, Time};
+use crate::types::{Epoch, NodeId, PartialSnapshot, Position, Registration, Role, SyncMode, Time};
 
 /// A replica that is not yet registered.
 #[derive(Debug)]
@@ -94,12 +94,7 @@ impl Engine {
         if self.role != Role::Main || self.is_closing {
             return Err(AdminError::NotMain);
         }
-        if self.is_fenced() {
-            return Err(AdminError::Fenced(format!(
-                "epoch {} was promised here: another node is MAIN, or is about to be",
-                self.replaced_by.unwrap_or(self.state.promised)
-            )));
-        }
+        self.check_not_fenced()?;
         if self.state.replicas.iter().any(|r| r.name == name) {
             return Err(AdminError::NameTaken);
         }
@@ -118,6 +113,16 @@ impl Engine {
             ));
         }
         Ok(())
+    }
+
+    fn check_not_fenced(&self) -> Result<(), AdminError> {
+        if !self.is_fenced() {
+            return Ok(());
+        }
+        Err(AdminError::Fenced(format!(
+            "epoch {} was promised here: another node is MAIN, or is about to be",
+            self.replaced_by.unwrap_or(self.state.promised)
+        )))
     }
 
     pub(super) fn candidate_has(&self, peer: PeerId) -> bool {
@@ -170,8 +175,7 @@ impl Engine {
 
     pub(super) fn on_candidate_message(&mut self, message: Message, out: &mut Vec<Effect>) {
         match message {
-            Message::Welcome { node, promised, end, partial, bolt, .. } => {
-                self.seen = self.seen.max(promised.number);
+            Message::Welcome { node, end, partial, bolt, .. } => {
                 if let Err(error) = self.check_candidate(node, &end) {
                     self.tell_candidate_diverged(&error, &end, out);
                     return self.refuse_candidate(error, out);
@@ -187,11 +191,10 @@ impl Engine {
                 self.save(AfterSave::Task, out);
             }
             Message::Refused { node, reason, promised, end, text } => {
-                self.seen = self.seen.max(promised.number);
                 let comparison = self.compare_with(&end);
                 let is_own_reign = promised.node == node && node != self.state.node;
                 if reason == RefusalReason::Fenced && comparison == Comparison::Prefix && is_own_reign {
-                    return self.reign_above_candidate(out);
+                    return self.reign_above_candidate(promised, out);
                 }
                 let error = match reason {
                     // Whatever it promised: with records of its own it could not follow anyway.
@@ -200,7 +203,7 @@ impl Engine {
                     }
                     RefusalReason::Fenced => AdminError::Fenced(format!(
                         "{text}; `SET REPLICATION ROLE TO MAIN WITH EPOCH {}` on this MAIN takes it over",
-                        promised.number + 1
+                        promised.number.saturating_add(1)
                     )),
                     _ => AdminError::Unreachable(text),
                 };
@@ -217,16 +220,27 @@ impl Engine {
     // The promise that stands in the way is the node's own past reign. It has ended, since the node is
     // a REPLICA, and nothing of it is missing here, since its log is a prefix: no other node can be MAIN
     // in that epoch, and one above it takes nothing from anyone.
-    fn reign_above_candidate(&mut self, out: &mut Vec<Effect>) {
+    fn reign_above_candidate(&mut self, theirs: Epoch, out: &mut Vec<Effect>) {
+        // The answer came after the check that began the registration.
+        if let Err(error) = self.check_not_fenced() {
+            return self.refuse_candidate(error, out);
+        }
+        self.seen = self.seen.max(theirs.number);
+        let promised = match promotion_epoch(&self.state, self.seen, None) {
+            Ok(epoch) => epoch,
+            Err(promised) => {
+                let text = format!("there is no epoch above {promised}, which is promised");
+                return self.refuse_candidate(AdminError::Fenced(text), out);
+            }
+        };
         let Some(candidate) = self.candidate() else { return };
         let Stage::Greeting(peer) = candidate.stage else { return };
         candidate.stage = Stage::Reign;
         out.push(Effect::Hangup { peer, reason: "this MAIN takes a higher epoch first".into() });
         let before = self.reign_epoch();
         self.reign = Reign::Saving { before };
-        self.state.promised = promotion_epoch(&self.state, self.seen, None)
-            .expect("a promotion that asks for no number is above everything seen");
-        self.save(AfterSave::Reign(self.state.promised), out);
+        self.state.promised = promised;
+        self.save(AfterSave::Reign(promised), out);
     }
 
     /// Says where both logs part, so that the other side can cut its own back.
@@ -242,6 +256,7 @@ impl Engine {
     }
 
     fn check_candidate(&self, node: NodeId, end: &LogEnd) -> Result<(), AdminError> {
+        self.check_not_fenced()?;
         if node == self.state.node {
             return Err(AdminError::Unreachable("this node itself answers there".into()));
         }

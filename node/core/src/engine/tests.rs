@@ -735,3 +735,59 @@ fn commits_that_pile_up_for_a_replica_they_wait_for_do_not_set_it_aside() {
         [Outcome::Committed { .. }, Outcome::Committed { .. }, Outcome::Committed { .. }]
     ));
 }
+
+#[test]
+fn only_the_node_that_was_registered_tells_a_main_that_it_was_replaced() {
+    use RefusalReason::{Fenced, NotReplica, OtherCluster, Stranger, WrongNode};
+    let line = |key| {
+        let key = Some(crate::types::KeyPrint([key; 32]));
+        Line { identity: crate::types::Identity { key, certified: None }, ..Line::default() }
+    };
+    let promised = Epoch { number: 5, node: NodeId(9), incarnation: 1 };
+    let is_writable_after = |node, key, reason| {
+        let (mut main, mut replica) = (Node::main(1), Node::replica(2));
+        main.admin(Admin::Register { name: "r".into(), mode: SyncMode::Sync, address: "r:1".into() }).disk();
+        let peer = dialled(&mut main);
+        replica.step(Input::PeerUp { peer: PeerId(1), dialled: false, line: line(1) });
+        main.step(Input::PeerUp { peer, dialled: true, line: line(2) });
+        talk(&mut main, peer, &mut replica);
+        assert_eq!(main.answers(), [Ok(AdminAnswer::Done)]);
+        main.step(Input::PeerDown { peer, reason: "gone".into() }).wait(SECOND);
+        let peer = dialled(&mut main);
+        let end = main.engine.log.end().clone();
+        let message = Message::Refused { node: NodeId(node), reason, promised, end, text: "no".into() };
+        main.step(Input::PeerUp { peer, dialled: true, line: line(key) });
+        main.step(Input::Message { peer, message }).disk();
+        main.engine.shared().is_writable()
+    };
+    for reason in [Fenced, NotReplica, Stranger] {
+        assert!(!is_writable_after(2, 2, reason), "{reason:?}");
+        assert!(is_writable_after(2, 3, reason), "{reason:?} of whoever took its id");
+    }
+    for reason in [Fenced, NotReplica, Stranger, WrongNode, OtherCluster] {
+        assert!(is_writable_after(3, 2, reason), "{reason:?} of another node");
+    }
+    assert!(is_writable_after(2, 2, OtherCluster), "its epoch is one of that cluster");
+}
+
+#[test]
+fn a_main_that_is_replaced_while_it_registers_a_node_takes_no_epoch_above() {
+    let (mut main, mut replica, peer) = pair(SyncMode::Sync);
+    let mut other = Node::replica(3);
+    other.admin(Admin::SetRoleMain { epoch: None }).disk();
+    other.admin(Admin::SetRoleReplica { port: PORT }).disk();
+    main.admin(Admin::Register { name: "s".into(), mode: SyncMode::Sync, address: "s:1".into() }).disk();
+    let candidate = dialled(&mut main);
+    other.step(Input::PeerUp { peer: PeerId(1), dialled: false, line: Line::default() });
+    main.step(Input::PeerUp { peer: candidate, dialled: true, line: Line::default() });
+    let promised = Epoch { number: 5, node: NodeId(9), incarnation: 1 };
+    let (reason, end) = (RefusalReason::Fenced, replica.engine.log.end().clone());
+    let text = "it follows another".into();
+    let refused = Message::Refused { node: NodeId(2), reason, promised, end, text };
+    main.step(Input::Message { peer, message: refused }).disk();
+    replica.out.clear();
+    talk(&mut main, candidate, &mut other);
+    assert!(matches!(main.answers()[..], [Err(AdminError::Fenced(_))]));
+    assert!(!main.engine.shared().is_writable());
+    assert_eq!(main.engine.state.promised, crate::replication::fence_epoch(5));
+}

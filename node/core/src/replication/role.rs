@@ -29,14 +29,14 @@ pub fn next_incarnation(state: &NodeState) -> Epoch {
     }
 }
 
-/// Returns the epoch of a promotion, or the promise that forbids the number asked for.
+/// Returns the epoch of a promotion, or the promise that forbids the number asked for or leaves none above it.
 ///
 /// `seen` is the highest epoch number that this node heard of, promised or not.
 pub fn promotion_epoch(state: &NodeState, seen: u64, asked: Option<u64>) -> Result<Epoch, Epoch> {
     let promised = state.promised;
     let epoch = |number| Epoch { number, node: state.node, incarnation: 1 };
     match asked {
-        None => Ok(epoch(1 + seen.max(promised.number))),
+        None => seen.max(promised.number).checked_add(1).map(epoch).ok_or(promised),
         // The number of a fence is free for whoever the fence was made for; that of a reign is not.
         Some(number) if number > promised.number => Ok(epoch(number)),
         Some(number) if number == promised.number && promised.node.0 == 0 && number > 0 => Ok(epoch(number)),
@@ -66,6 +66,7 @@ mod tests {
         let promoted = promotion_epoch(&state(other), 8, None).expect("allowed");
         assert_eq!(promoted, Epoch { number: 9, node: NodeId(7), incarnation: 1 });
         assert_eq!(promotion_epoch(&state(other), 0, Some(3)), Err(other));
+        assert_eq!(promotion_epoch(&state(other), u64::MAX, None), Err(other));
         assert!(promotion_epoch(&state(other), 0, Some(4)).expect("allowed") > other);
     }
 
