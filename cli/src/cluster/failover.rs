@@ -46,12 +46,16 @@ pub struct Request {
 /// What a failover loses of what MAIN had acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Loss {
-    /// Nothing that was acknowledged OK: this SYNC replica has no more than the candidate.
-    Covered { by: String },
+    /// Nothing that was acknowledged OK: these SYNC replicas have no more than the candidate, and one of them at
+    /// least had each such commit.
+    Covered { by: Vec<String> },
     /// So many commits: MAIN itself could be asked.
     Known(u64),
     /// Other nodes have so many commits that the candidate lacks.
     Behind { node: String, commits: u64 },
+    /// Nobody can tell: where `sync_min_acks` of the SYNC replicas confirm a commit, so many must be asked that
+    /// one of them had it.
+    TooFew { answer: usize, needed: usize },
     /// Nobody can tell.
     Unknown,
     /// The run that promoted has told it.
@@ -64,6 +68,9 @@ impl std::fmt::Display for Loss {
             Loss::Covered { .. } => f.write_str("0 commits that were acknowledged OK"),
             Loss::Known(commits) => write!(f, "{commits} commits"),
             Loss::Behind { node, commits } => write!(f, "at least {commits} commits, which `{node}` has"),
+            Loss::TooFew { answer, needed } => {
+                write!(f, "not known: {answer} of the {needed} SYNC replicas answer that must be asked")
+            }
             Loss::Unknown => f.write_str("not known: no SYNC replica answers, and MAIN cannot be asked"),
             Loss::Told => f.write_str("as the run said that promoted it"),
         }
@@ -76,7 +83,7 @@ impl Loss {
         match self {
             Loss::Covered { .. } => Some(0),
             Loss::Known(commits) => Some(*commits),
-            Loss::Behind { .. } | Loss::Unknown | Loss::Told => None,
+            Loss::Behind { .. } | Loss::TooFew { .. } | Loss::Unknown | Loss::Told => None,
         }
     }
 
@@ -84,7 +91,8 @@ impl Loss {
     pub fn caveat(&self) -> Option<String> {
         match self {
             Loss::Covered { by } => Some(format!(
-                "`{by}` is SYNC; commits that MAIN acknowledged with a warning while `{by}` was away may be missing"
+                "SYNC: {}; commits that MAIN acknowledged with a warning while one was away may be missing",
+                by.join(", ")
             )),
             _ => None,
         }
@@ -292,7 +300,10 @@ fn choose(topology: &Topology, nodes: &Views, request: &Request) -> Result<(Stri
     let has_positions = replicas.iter().all(|(_, f)| f.position.is_some());
     let order = |f: &NodeFacts| f.position.as_ref().map(Position::order);
     let best = replicas.iter().map(|(_, f)| order(f)).max().flatten();
-    let is_sync = |i: &Instance| i.mode != Mode::Async;
+    // The file says how it should be, MAIN said how it was: only who is SYNC by both had every commit.
+    let is_sync = |(i, f): &(&Instance, &NodeFacts)| {
+        i.mode != Mode::Async && f.position.as_ref().and_then(|p| p.mode) != Some(Mode::Async)
+    };
     let chosen = match &request.candidate {
         Some(name) => replicas.iter().find(|(i, _)| i.name == *name).copied().ok_or_else(|| {
             refuse(topology, format!("`{name}` cannot be MAIN: it does not answer as a REPLICA"))
@@ -300,7 +311,7 @@ fn choose(topology: &Topology, nodes: &Views, request: &Request) -> Result<(Stri
         })?,
         None => {
             let eligible = replicas.iter().filter(|(i, _)| i.priority > 0);
-            let rank = |(i, f): &(&Instance, &NodeFacts)| (order(f), is_sync(i), i.priority);
+            let rank = |r: &(&Instance, &NodeFacts)| (order(r.1), is_sync(r), r.0.priority);
             // Of equals the first of the file.
             eligible.copied().rev().max_by_key(rank).ok_or_else(|| {
                 refuse(topology, "every node that answers has priority 0: none is chosen by itself")
@@ -316,13 +327,13 @@ fn choose(topology: &Topology, nodes: &Views, request: &Request) -> Result<(Stri
         topology.instances.iter().filter_map(|i| facts(nodes, &i.name)).find(|f| f.role == Role::Main);
     let known = of_main.and_then(|f| f.position.as_ref()).zip(own.position.as_ref());
     let ahead = replicas.iter().find(|(_, f)| order(f) == best && order(f) > order(own));
-    let sync =
-        replicas.iter().find(|(i, f)| is_sync(i) && order(f) <= order(own)).map(|(i, _)| i.name.clone());
-    let covered = match has_positions {
-        true => sync,
-        false => is_sync(instance).then(|| name.clone()),
+    let needed = sync_to_ask(topology, nodes);
+    let names = |r: &(&Instance, &NodeFacts)| r.0.name.clone();
+    let by: Vec<String> = match has_positions {
+        true => replicas.iter().filter(|r| is_sync(r) && order(r.1) <= order(own)).map(names).collect(),
+        false => std::iter::once(&chosen).filter(|r| is_sync(r)).map(names).collect(),
     };
-    let loss = match (known, ahead, covered) {
+    let loss = match (known, ahead, by.len()) {
         (Some((main, own)), _, _) if main.order().0 >= own.order().0 => {
             Loss::Known(main.durable.saturating_sub(own.durable))
         }
@@ -330,8 +341,9 @@ fn choose(topology: &Topology, nodes: &Views, request: &Request) -> Result<(Stri
             let of = |f: &NodeFacts| f.position.as_ref().map_or(0, |p| p.durable);
             Loss::Behind { node: other.name.clone(), commits: of(theirs).saturating_sub(of(own)).max(1) }
         }
-        (_, None, Some(by)) => Loss::Covered { by },
-        (_, None, None) => Loss::Unknown,
+        (_, None, 0) => Loss::Unknown,
+        (_, None, answer) if answer < needed => Loss::TooFew { answer, needed },
+        (_, None, _) => Loss::Covered { by },
     };
     if request.force {
         return Ok((name.clone(), loss));
@@ -342,6 +354,10 @@ fn choose(topology: &Topology, nodes: &Views, request: &Request) -> Result<(Stri
         Loss::Known(0) => return Ok((name.clone(), loss)),
         Loss::Known(commits) => format!("{commits} commits are on MAIN only"),
         Loss::Behind { node, commits } => format!("`{node}` has {commits} commits that `{name}` lacks"),
+        Loss::TooFew { answer, needed } => format!(
+            "`sync_min_acks` lets MAIN say OK before every SYNC replica has a commit: {needed} of them must be \
+             asked, and {answer} answer"
+        ),
         Loss::Unknown if has_positions => {
             format!(
                 "`{name}` is {}, and no SYNC replica answers: what it lacks cannot be known",
@@ -362,6 +378,25 @@ fn choose(topology: &Topology, nodes: &Views, request: &Request) -> Result<(Stri
     Err(error
         .help("bring the old MAIN back: mgctl up")
         .help(format!("accept the loss: mgctl failover {name} --force")))
+}
+
+/// How many SYNC replicas must be asked so that one of them at least had every commit that MAIN called OK: of N
+/// that it waited for k of, N - k + 1.
+fn sync_to_ask(topology: &Topology, nodes: &Views) -> usize {
+    let flag = |i: &Instance| i.flags.get("replication-sync-min-acks")?.parse::<usize>().ok();
+    let Some(min_acks) = topology.instances.iter().filter_map(flag).min() else { return 1 };
+    if topology.instances.iter().any(|i| i.mode == Mode::StrictSync) {
+        return 1;
+    }
+    let sync = topology.instances.iter().filter(|i| i.mode == Mode::Sync).count();
+    // MAIN is none of its replicas. Where it may be one of several nodes, the larger number is safe.
+    let may_be_main: Vec<&Instance> = topology
+        .instances
+        .iter()
+        .filter(|i| facts(nodes, &i.name).is_none_or(|f| f.role == Role::Main))
+        .collect();
+    let is_sync = !may_be_main.is_empty() && may_be_main.iter().all(|i| i.mode == Mode::Sync);
+    (sync - usize::from(is_sync) + 1).saturating_sub(min_acks.max(1)).max(1)
 }
 
 impl Failover {

@@ -5,6 +5,7 @@ use super::fake::Fake;
 use super::tests::{check_up, execution, run, switch, topology, up, wish};
 use super::*;
 use crate::error::Exit;
+use crate::topology::Mode;
 
 fn request(candidate: Option<&str>, force: bool) -> Request {
     Request {
@@ -39,7 +40,7 @@ fn a_dead_main_is_fenced_before_another_is_promoted_and_comes_back_as_a_replica(
         fake.stop("main");
         let done = fail_over(&wish, &fake, &request(None, false)).await.unwrap();
         assert_eq!((done.main.as_str(), done.left.len()), ("rep1", 0));
-        assert_eq!(done.loss, Loss::Covered { by: "rep1".into() });
+        assert_eq!(done.loss, Loss::Covered { by: vec!["rep1".into()] });
         let mut sent = fake.take_sent();
         sent[..2].sort();
         assert_eq!(
@@ -317,4 +318,63 @@ fn a_switch_whose_old_main_dies_on_the_way_goes_forward() {
             check_up(&wish, &fake).await;
         });
     }
+}
+
+async fn run_machine(fake: &Fake, wish: &Wish, name: &str) {
+    fake.carry_out(&wish.topology, &Action::StartMachine(name.into())).await.unwrap();
+}
+
+/// MAIN `m` and replicas `a`, `b` (SYNC) and `c` (ASYNC), where `min_acks` SYNC replicas confirm a commit.
+fn with_min_acks(min_acks: u32) -> (Wish, Fake) {
+    let text = format!(
+        "name: acks\nreplication: {{ sync_min_acks: {min_acks} }}\ninstances:\n  m: {{ role: main }}\n  \
+         a: {{ role: replica, mode: SYNC }}\n  b: {{ role: replica, mode: SYNC }}\n  \
+         c: {{ role: replica, mode: ASYNC }}\n"
+    );
+    let source = crate::topology::Source { name: "acks.yaml".into(), directory: ".".into(), text };
+    let topology = crate::topology::load(&source, &|_| None).unwrap().topology;
+    let wish = wish(&topology);
+    let fake = Fake::new(&wish.topology);
+    run(up(&wish, &fake)).unwrap();
+    fake.take_sent();
+    (wish, fake)
+}
+
+#[test]
+fn where_one_of_two_sync_replicas_confirms_both_are_asked() {
+    let (wish, fake) = with_min_acks(1);
+    run(async {
+        fake.write_alone("a", "acknowledged by `a` alone");
+        fake.stop("m");
+        fake.stop("a");
+        let error = fail_over(&wish, &fake, &request(None, false)).await.unwrap_err();
+        assert_eq!((error.exit(), error.problem().code), (Exit::Unsafe, Some("MG041")));
+        assert!(error.to_string().contains("2 of them must be asked, and 1 answer"), "{error}");
+        assert!(fake.take_sent().is_empty() && fake.fenced().is_empty());
+        run_machine(&fake, &wish, "a").await;
+        let done = fail_over(&wish, &fake, &request(None, false)).await.unwrap();
+        assert_eq!(done.main, "a");
+        assert_eq!(done.loss, Loss::Covered { by: vec!["a".into(), "b".into()] });
+    });
+    let (wish, fake) = with_min_acks(2);
+    run(async {
+        fake.stop("m");
+        fake.stop("a");
+        let done = fail_over(&wish, &fake, &request(None, false)).await.unwrap();
+        assert_eq!((done.main.as_str(), done.loss), ("b", Loss::Covered { by: vec!["b".into()] }));
+    });
+}
+
+#[test]
+fn a_replica_that_main_made_async_since_does_not_count_as_sync() {
+    let (wish, fake) = quickstart();
+    run(async {
+        fake.stop("main");
+        let mut seen = observe(&wish.topology, &fake, &fake).await.unwrap();
+        let Some(NodeView::Answered(facts)) = seen.nodes.get_mut("rep1") else { panic!("rep1 answers") };
+        assert_eq!(facts.position.as_ref().unwrap().mode, None);
+        facts.position.as_mut().unwrap().mode = Some(Mode::Async);
+        let error = decide(&wish.topology, &seen, &request(None, false)).unwrap_err();
+        assert_eq!((error.exit(), error.problem().code), (Exit::Unsafe, Some("MG041")));
+    });
 }

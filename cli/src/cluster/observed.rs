@@ -171,6 +171,8 @@ pub struct Position {
     pub promised_by: String,
     /// Who it is.
     pub node: String,
+    /// How its MAIN waits for it, as that said last; `None` on a MAIN, and where nobody said so.
+    pub mode: Option<Mode>,
 }
 
 impl Position {
@@ -301,6 +303,7 @@ pub fn decode_state(rows: &Rows) -> Option<Position> {
         promised: text("promised"),
         promised_by: text("promised_by"),
         node: text("node_id"),
+        mode: Mode::parse(&text("mode")),
     })
 }
 
@@ -359,6 +362,7 @@ mod tests {
             promised: String::new(),
             promised_by: String::new(),
             node: String::new(),
+            mode: None,
         };
         assert!(at("2.a.1", 5).order() > at("1.b.9", 50).order());
         assert!(at("1.a.2", 5).order() > at("1.a.1", 50).order());

@@ -88,6 +88,7 @@ pub(super) fn admin_fields(command: &Admin) -> Vec<String> {
             "confirmed",
             "node_id",
             "cluster_id",
+            "mode",
         ],
         Admin::ShowLag => &[
             "name",
@@ -197,6 +198,7 @@ fn state_row(s: StateReport) -> Vec<PackValue> {
             Role::Replica { .. } if s.state.cluster.is_none() => PackValue::Null,
             _ => s.state.cluster_id().to_string().into(),
         },
+        s.state.own_mode().map_or(PackValue::Null, |mode| mode.word().into()),
     ]
 }
 

@@ -16,11 +16,11 @@
 //! | | each | name (text), mode (1: 0 ASYNC, 1 SYNC, 2 STRICT_SYNC), address (text), node id (8), identity |
 //! | | 1 | 1 where a cluster id (8) follows, else 0 |
 //! | | 4 | number of members |
-//! | | each | node id (8), identity, number of addresses for clients (4), each of them (text) |
+//! | | each | node id (8), identity with mode, number of addresses for clients (4), each of them (text) |
 //! | 16 + B | 4 | CRC-32 of everything before, in this and all later versions |
 //!
 //! identity: one byte, bit 0 where a key fingerprint (32) follows, bit 1 where a certified name (text)
-//! follows, in this order. Version 1 had no identities, and ended after the replicas.
+//! follows, in this order; of a member bits 2 and 3 are its mode (0: none, 1 ASYNC, 2 SYNC, 3 STRICT_SYNC). Version 1 had no identities, and ended after the replicas.
 
 use super::bytes::{Fields, PutFields};
 use crate::types::{
@@ -62,14 +62,10 @@ pub fn encode_state(state: &NodeState) -> Vec<u8> {
     out.put_u32(u32::try_from(state.replicas.len()).expect("replicas are registered one by one"));
     for replica in &state.replicas {
         out.put_text(&replica.name);
-        out.put_u8(match replica.mode {
-            SyncMode::Async => 0,
-            SyncMode::Sync => 1,
-            SyncMode::StrictSync => 2,
-        });
+        out.put_u8(replica.mode.code());
         out.put_text(&replica.address);
         out.put_u64(replica.node.0);
-        put_identity(&mut out, &replica.identity);
+        put_identity(&mut out, &replica.identity, None);
     }
     out.put_u8(u8::from(state.cluster.is_some()));
     if let Some(cluster) = state.cluster {
@@ -78,7 +74,7 @@ pub fn encode_state(state: &NodeState) -> Vec<u8> {
     out.put_u32(u32::try_from(state.members.len()).expect("as above"));
     for member in &state.members {
         out.put_u64(member.node.0);
-        put_identity(&mut out, &member.identity);
+        put_identity(&mut out, &member.identity, member.mode);
         out.put_u32(u32::try_from(member.bolt.len()).expect("as above"));
         for address in &member.bolt {
             out.put_text(address);
@@ -93,11 +89,13 @@ pub fn encode_state(state: &NodeState) -> Vec<u8> {
 
 const HAS_KEY: u8 = 1;
 const HAS_NAME: u8 = 2;
+const MODE_SHIFT: u8 = 2;
+const MODE_MASK: u8 = 3;
 
-fn put_identity(out: &mut Vec<u8>, identity: &Identity) {
+fn put_identity(out: &mut Vec<u8>, identity: &Identity, mode: Option<SyncMode>) {
     let key = if identity.key.is_some() { HAS_KEY } else { 0 };
     let name = if identity.certified.is_some() { HAS_NAME } else { 0 };
-    out.put_u8(key | name);
+    out.put_u8(key | name | mode.map_or(0, |mode| mode.code() + 1) << MODE_SHIFT);
     if let Some(key) = &identity.key {
         out.extend_from_slice(&key.0);
     }
@@ -106,7 +104,7 @@ fn put_identity(out: &mut Vec<u8>, identity: &Identity) {
     }
 }
 
-fn read_identity(fields: &mut Fields) -> Option<Identity> {
+fn read_identity(fields: &mut Fields) -> Option<(Identity, Option<SyncMode>)> {
     let flags = fields.u8()?;
     let mut identity = Identity::default();
     if flags & HAS_KEY != 0 {
@@ -115,7 +113,8 @@ fn read_identity(fields: &mut Fields) -> Option<Identity> {
     if flags & HAS_NAME != 0 {
         identity.certified = Some(fields.text()?);
     }
-    (flags & !(HAS_KEY | HAS_NAME) == 0).then_some(identity)
+    let mode = (flags >> MODE_SHIFT & MODE_MASK).checked_sub(1).and_then(SyncMode::of_code);
+    (flags & !(HAS_KEY | HAS_NAME | MODE_MASK << MODE_SHIFT) == 0).then_some((identity, mode))
 }
 
 /// Reads a state file.
@@ -153,14 +152,12 @@ fn read_body(fields: &mut Fields, version: u32) -> Option<NodeState> {
     let mut replicas = Vec::new();
     for _ in 0..fields.u32()? {
         let name = fields.text()?;
-        let mode = match fields.u8()? {
-            0 => SyncMode::Async,
-            1 => SyncMode::Sync,
-            2 => SyncMode::StrictSync,
-            _ => return None,
-        };
+        let mode = SyncMode::of_code(fields.u8()?)?;
         let (address, node) = (fields.text()?, NodeId(fields.u64()?));
-        let identity = if version == 1 { Identity::default() } else { read_identity(fields)? };
+        let (identity, no_mode) = if version == 1 { Default::default() } else { read_identity(fields)? };
+        if no_mode.is_some() {
+            return None;
+        }
         replicas.push(Registration { name, mode, address, node, identity });
     }
     let (mut cluster, mut members) = (None, Vec::new());
@@ -171,9 +168,9 @@ fn read_body(fields: &mut Fields, version: u32) -> Option<NodeState> {
             _ => return None,
         };
         for _ in 0..fields.u32()? {
-            let (node, identity) = (NodeId(fields.u64()?), read_identity(fields)?);
+            let (node, (identity, mode)) = (NodeId(fields.u64()?), read_identity(fields)?);
             let bolt = (0..fields.u32()?).map(|_| fields.text()).collect::<Option<Vec<String>>>()?;
-            members.push(Member { node, identity, bolt });
+            members.push(Member { node, identity, bolt, mode });
         }
     }
     fields.is_empty().then_some(NodeState { node, role, promised, promised_by, replicas, cluster, members })
@@ -210,6 +207,7 @@ mod tests {
                 node: NodeId(5),
                 identity: Identity::default(),
                 bolt: vec!["127.0.0.1:7687".to_owned()],
+                mode: None,
             }],
         }
     }
@@ -226,7 +224,10 @@ mod tests {
     #[test]
     fn what_was_written_is_read() {
         let replica = NodeState { role: Role::Replica { port: 10000 }, replicas: vec![], ..example() };
-        for state in [example(), replica] {
+        let mut modes = example();
+        let told = [SyncMode::Async, SyncMode::Sync, SyncMode::StrictSync].map(Some);
+        modes.members = told.map(|mode| Member { mode, ..example().members[0].clone() }).to_vec();
+        for state in [example(), replica, modes] {
             assert_eq!(decode_state(&encode_state(&state)), Ok(state));
         }
     }

@@ -95,11 +95,11 @@ impl Engine {
     /// Names everyone in the cluster. What this node's own connection proves, the others see themselves.
     fn members(&self) -> Vec<Member> {
         let bolt = self.config.bolt.clone();
-        let own = Member { node: self.state.node, identity: Identity::default(), bolt };
+        let own = Member { node: self.state.node, identity: Identity::default(), bolt, mode: None };
         let replica = |r: &Registration| {
             let link = self.links.iter().find(|link| link.registration.name == r.name);
             let bolt = link.map(|link| link.bolt.clone()).unwrap_or_default();
-            Member { node: r.node, identity: r.identity.clone(), bolt }
+            Member { node: r.node, identity: r.identity.clone(), bolt, mode: Some(r.mode) }
         };
         std::iter::once(own).chain(self.state.replicas.iter().map(replica)).collect()
     }

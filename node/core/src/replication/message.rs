@@ -26,7 +26,8 @@
 //!
 //! cluster: `u8` 1 and `u64`, or `u8` 0. addresses: `u32` count, then each a text. members: `u32` count, then
 //! each node, identity and addresses. identity: `u8`,
-//! bit 0 where a key fingerprint (32 bytes) follows, bit 1 where a certified name (text) follows. partial
+//! bit 0 where a key fingerprint (32 bytes) follows, bit 1 where a certified name (text) follows, of a member
+//! bits 2 and 3 its mode (0: none, 1 ASYNC, 2 SYNC, 3 STRICT_SYNC). partial
 //! snapshot: `u8` 1, position, chain `u64`, bytes of the whole file `u64`, its digest `u128`, bytes that are
 //! kept `u64`, or `u8` 0.
 //!
@@ -36,7 +37,7 @@
 
 use crate::types::{
     ClusterId, CommitRecord, Epoch, History, Identity, KeyPrint, Lsn, Member, NodeId, PartialSnapshot,
-    Position, SnapshotId,
+    Position, SnapshotId, SyncMode,
 };
 use bytes::{Buf, BufMut, Bytes};
 
@@ -195,6 +196,8 @@ const HISTORY_ENTRY_BYTES: usize = EPOCH_BYTES + 8;
 const MEMBER_BYTES_MIN: usize = 8 + 1 + 4;
 const HAS_KEY: u8 = 1;
 const HAS_NAME: u8 = 2;
+const MODE_SHIFT: u8 = 2;
+const MODE_MASK: u8 = 3;
 const RECORD_HEAD_BYTES: usize = EPOCH_BYTES + 8 + 8 + 4;
 
 impl Message {
@@ -380,11 +383,12 @@ fn put_position(out: &mut Vec<u8>, position: &Position) {
 
 fn put_members(out: &mut Vec<u8>, members: &[Member]) {
     put_len(out, members.len());
-    for Member { node, identity, bolt } in members {
+    for Member { node, identity, bolt, mode } in members {
         out.put_u64_le(node.0);
         let key = if identity.key.is_some() { HAS_KEY } else { 0 };
         let name = if identity.certified.is_some() { HAS_NAME } else { 0 };
-        out.put_u8(key | name);
+        let mode = mode.map_or(0, |mode| mode.code() + 1);
+        out.put_u8(key | name | mode << MODE_SHIFT);
         if let Some(key) = &identity.key {
             out.put_slice(&key.0);
         }
@@ -530,9 +534,11 @@ fn take_members(b: &mut Bytes) -> Result<Vec<Member>, DecodeError> {
     for _ in 0..count {
         let node = NodeId(take_u64(b)?);
         let flags = take_u8(b)?;
-        if flags & !(HAS_KEY | HAS_NAME) != 0 {
+        let mode = flags >> MODE_SHIFT & MODE_MASK;
+        if flags & !(HAS_KEY | HAS_NAME | MODE_MASK << MODE_SHIFT) != 0 {
             return Err(DecodeError::Invalid);
         }
+        let mode = mode.checked_sub(1).and_then(SyncMode::of_code);
         let mut identity = Identity::default();
         if flags & HAS_KEY != 0 {
             let mut key = [0; 32];
@@ -542,7 +548,7 @@ fn take_members(b: &mut Bytes) -> Result<Vec<Member>, DecodeError> {
         if flags & HAS_NAME != 0 {
             identity.certified = Some(take_text(b)?);
         }
-        members.push(Member { node, identity, bolt: take_texts(b)? });
+        members.push(Member { node, identity, bolt: take_texts(b)?, mode });
     }
     Ok(members)
 }
@@ -632,8 +638,14 @@ mod tests {
                 node: NodeId(1),
                 identity: Identity { key, certified: Some("main".into()) },
                 bolt: vec!["127.0.0.1:7687".into(), "main:7687".into()],
+                mode: None,
             },
-            Member { node: NodeId(2), identity: Identity::default(), bolt: Vec::new() },
+            Member {
+                node: NodeId(2),
+                identity: Identity::default(),
+                bolt: Vec::new(),
+                mode: Some(SyncMode::StrictSync),
+            },
         ];
         vec![
             Message::Hello {

@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_proven_member_may_name_the_cluster_otherwise_and_nobody_else() {
-        let member = |key: Identity| Member { node: NodeId(2), identity: key, bolt: Vec::new() };
+        let member = |key: Identity| Member { node: NodeId(2), identity: key, bolt: Vec::new(), mode: None };
         let state = |identity: Identity| NodeState {
             role: Role::Replica { port: 1 },
             cluster: Some(ClusterId(7)),

@@ -23,6 +23,25 @@ pub enum SyncMode {
 }
 
 impl SyncMode {
+    /// Returns the number that files and messages have for it.
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            SyncMode::Async => 0,
+            SyncMode::Sync => 1,
+            SyncMode::StrictSync => 2,
+        }
+    }
+
+    /// Returns the mode of that number.
+    pub(crate) fn of_code(code: u8) -> Option<SyncMode> {
+        match code {
+            0 => Some(SyncMode::Async),
+            1 => Some(SyncMode::Sync),
+            2 => Some(SyncMode::StrictSync),
+            _ => None,
+        }
+    }
+
     /// Returns the word of `SHOW REPLICAS`: "async", "sync" or "strict_sync".
     pub fn word(self) -> &'static str {
         match self {
@@ -89,6 +108,8 @@ pub struct Member {
     /// Where clients reach it, one address for each place they may be in (the host, the network of the
     /// cluster, ..), in the same order on every node.
     pub bolt: Vec<String>,
+    /// How MAIN waits for it; `None` for MAIN itself. Whoever replaces MAIN reckons with it what may be lost.
+    pub mode: Option<SyncMode>,
 }
 
 /// A replica as MAIN knows it.
@@ -135,6 +156,12 @@ impl NodeState {
             cluster: None,
             members: Vec::new(),
         }
+    }
+
+    /// Returns how its MAIN waits for this REPLICA, as that said last.
+    pub fn own_mode(&self) -> Option<SyncMode> {
+        let own = self.members.iter().find(|member| member.node == self.node);
+        own.and_then(|member| member.mode)
     }
 
     /// Returns the cluster that this node belongs to; as a MAIN it may be its own.
