@@ -359,10 +359,9 @@ fn choose(topology: &Topology, nodes: &Views, request: &Request) -> Result<(Stri
              asked, and {answer} answer"
         ),
         Loss::Unknown if has_positions => {
-            format!(
-                "`{name}` is {}, and no SYNC replica answers: what it lacks cannot be known",
-                instance.mode
-            )
+            // MAIN may have made it ASYNC since the file was written.
+            let mode = own.position.as_ref().and_then(|p| p.mode).unwrap_or(instance.mode);
+            format!("`{name}` is {mode}, and no SYNC replica answers: what it lacks cannot be known")
         }
         Loss::Unknown => {
             format!("`{name}` is {}, and this image cannot say which commits it has", instance.mode)

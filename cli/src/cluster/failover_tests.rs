@@ -376,5 +376,6 @@ fn a_replica_that_main_made_async_since_does_not_count_as_sync() {
         facts.position.as_mut().unwrap().mode = Some(Mode::Async);
         let error = decide(&wish.topology, &seen, &request(None, false)).unwrap_err();
         assert_eq!((error.exit(), error.problem().code), (Exit::Unsafe, Some("MG041")));
+        assert!(error.to_string().contains("`rep1` is ASYNC, and no SYNC replica answers"), "{error}");
     });
 }
