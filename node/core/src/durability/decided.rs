@@ -142,6 +142,20 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_note_of_a_newer_version_is_named_and_one_of_none_is_no_note() {
+        let of_version = |version: u8| {
+            let mut bytes = file(&[note(4, 9)]);
+            bytes[8] = version;
+            let sum = crc32fast::hash(&bytes[..32]);
+            bytes[32..36].copy_from_slice(&sum.to_le_bytes());
+            bytes
+        };
+        assert_eq!(decode_decided(&of_version(1)), Ok(Some(note(4, 9))));
+        assert_eq!(decode_decided(&of_version(2)), Err(DecidedError::Newer(2)));
+        assert_eq!(decode_decided(&of_version(0)), Err(DecidedError::Damaged));
+    }
+
     /// Files of this version exist: whoever changes these bytes must raise the version and go on
     /// reading them.
     #[test]

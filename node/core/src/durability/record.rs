@@ -266,6 +266,36 @@ mod tests {
     }
 
     #[test]
+    fn a_record_is_parsed_wherever_it_stands_and_not_before_it_is_whole() {
+        let mut out = Vec::new();
+        let mut starts = Vec::new();
+        for (number, payload) in [&b"hello"[..], b"", b"a longer one than before"].into_iter().enumerate() {
+            let mut logged = example();
+            logged.record.lsn = Lsn(7 + number as u64);
+            logged.record.payload = Bytes::copy_from_slice(payload);
+            starts.push((out.len(), logged.clone()));
+            let offset = 512 + out.len() as u64;
+            put_frame(&mut out, offset, &logged);
+        }
+        let all = Bytes::from(out.clone());
+        for (at, logged) in starts {
+            let whole = frame_bytes(logged.record.payload.len());
+            assert_eq!(parse_record(&all, at, 512), Parsed::Record(logged, whole));
+            for length in 0..whole {
+                let needed = if length < FRAME_HEADER_BYTES { FRAME_HEADER_BYTES } else { whole };
+                let parsed = parse_record(&all.slice(..at + length), at, 512);
+                assert_eq!(parsed, Parsed::Longer(needed), "{length} of {whole} bytes");
+            }
+            assert_eq!(parse_record(&all, at, 520), Parsed::Nothing, "at another place");
+            for byte in at..at + whole {
+                let mut bad = out.clone();
+                bad[byte] ^= 1;
+                assert_eq!(parse_record(&bad.into(), at, 512), Parsed::Nothing, "byte {}", byte - at);
+            }
+        }
+    }
+
+    #[test]
     fn every_length_is_padded_to_eight() {
         for length in 0..40 {
             let mut logged = example();

@@ -620,6 +620,38 @@ mod tests {
     }
 
     #[test]
+    fn what_follows_the_end_is_seen_at_once_and_at_the_finish() {
+        let bytes = example(&[b"vertices"]);
+        let mut decoder = SnapshotDecoder::default();
+        decoder.push(&bytes);
+        while decoder.next_part().unwrap() != Some(SnapshotPart::End) {}
+        assert_eq!((decoder.finish(), decoder.next_part()), (Ok(()), Ok(None)));
+        decoder.push(&[0]);
+        let damaged = SnapshotError::Damaged(bytes.len() as u64);
+        assert_eq!(decoder.finish(), Err(damaged.clone()));
+        assert_eq!(decoder.next_part(), Err(damaged));
+    }
+
+    #[test]
+    fn a_header_that_cannot_be_is_refused_before_it_is_waited_for() {
+        let shortest = SnapshotHeader { history: History::default(), ..header() };
+        let mut out = Vec::new();
+        SnapshotEncoder::new(&shortest, &mut out).finish(&mut out);
+        assert_eq!(read(&out, 64).map(|parts| parts.len()), Ok(2));
+        let length = u32::from_le_bytes(out[12..16].try_into().unwrap());
+        let longest = (HEADER_BYTES_MAX - 12) as u32;
+        for (length, is_possible) in
+            [(0, false), (length - 1, false), (length, true), (longest, true), (longest + 1, false)]
+        {
+            let mut decoder = SnapshotDecoder::default();
+            decoder.push(&out[..12]);
+            decoder.push(&length.to_le_bytes());
+            let expected = if is_possible { Ok(None) } else { Err(SnapshotError::Damaged(0)) };
+            assert_eq!(decoder.next_part(), expected, "a header of {length} bytes");
+        }
+    }
+
+    #[test]
     fn a_block_that_is_missing_or_moved_is_seen() {
         let bytes = example(&[b"one", b"two"]);
         let first = 12 + u32::from_le_bytes(bytes[12..16].try_into().unwrap()) as usize;
