@@ -112,6 +112,14 @@ enum AfterSave {
     Task,
 }
 
+/// A state file on its way to the disk.
+#[derive(Debug)]
+struct Saving {
+    id: u64,
+    then: Vec<AfterSave>,
+    state: NodeState,
+}
+
 /// One node's deciding part.
 #[derive(Debug)]
 pub struct Engine {
@@ -122,10 +130,13 @@ pub struct Engine {
     /// After a halt nothing happens any more.
     is_halted: bool,
 
-    /// As handed to the disk last; `saves` says whether it is synced.
+    /// As it will be once all that was asked for is saved; `saving` says whether it is synced.
     state: NodeState,
-    /// State files on their way to the disk.
-    saves: BTreeMap<u64, (AfterSave, NodeState)>,
+    /// The state file on its way to the disk. One at a time, so that what the disk holds is known where it
+    /// takes none.
+    saving: Option<Saving>,
+    /// What waits for the next one.
+    save_waits: Vec<AfterSave>,
     /// What the disk holds for sure.
     saved: NodeState,
     next_save: u64,
@@ -289,37 +300,40 @@ impl Engine {
     }
 
     fn on_state_saved(&mut self, id: u64, out: &mut Vec<Effect>) {
-        let Some((then, state)) = self.saves.remove(&id) else { return };
+        let Some(Saving { then, state, .. }) = self.saving.take_if(|saving| saving.id == id) else { return };
         self.saved = state;
-        match then {
-            AfterSave::Nothing => {}
-            AfterSave::Reign(epoch) => {
-                if let Reign::Saving { .. } = self.reign {
-                    self.reign = Reign::Begun(epoch);
+        for then in then {
+            match then {
+                AfterSave::Nothing => {}
+                AfterSave::Reign(epoch) => {
+                    if let Reign::Saving { .. } = self.reign {
+                        self.reign = Reign::Begun(epoch);
+                    }
                 }
+                AfterSave::Task => self.on_task_saved(out),
             }
-            AfterSave::Task => self.on_task_saved(out),
         }
+        self.save_next(out);
     }
 
     /// Goes back to the state that the disk holds, and refuses whatever needed another one.
     fn on_state_not_saved(&mut self, id: u64, error: &str, out: &mut Vec<Effect>) {
-        let Some((then, _)) = self.saves.remove(&id) else { return };
-        if !self.saves.is_empty() {
-            // A later file carries the same change and may have arrived.
-            return self.halt(format!("it is not known which state the disk holds: {error}"), out);
-        }
+        let Some(Saving { then, .. }) = self.saving.take_if(|saving| saving.id == id) else { return };
         self.state = self.saved.clone();
-        match then {
-            AfterSave::Nothing => self.leave_main(error, Some(RefusalReason::Full), out),
-            AfterSave::Reign(_) => {
-                if let Reign::Saving { before } = self.reign {
-                    self.last_reign = before;
+        // What waits was made of a state that will not be.
+        let waiting = std::mem::take(&mut self.save_waits);
+        for then in then.into_iter().chain(waiting) {
+            match then {
+                AfterSave::Nothing => self.leave_main(error, Some(RefusalReason::Full), out),
+                AfterSave::Reign(_) => {
+                    if let Reign::Saving { before } = self.reign {
+                        self.last_reign = before;
+                    }
+                    self.reign = Reign::NotBegun;
+                    self.refuse_waiting(&CommitError::NoSpace, out);
                 }
-                self.reign = Reign::NotBegun;
-                self.refuse_waiting(&CommitError::NoSpace, out);
+                AfterSave::Task => self.on_task_not_saved(error, out),
             }
-            AfterSave::Task => self.on_task_not_saved(error, out),
         }
     }
 
@@ -374,10 +388,21 @@ impl Engine {
         }
     }
 
+    /// Asks for the state as it is now to be saved. What is asked for while one file is on its way goes out
+    /// together, behind it.
     fn save(&mut self, then: AfterSave, out: &mut Vec<Effect>) {
+        self.save_waits.push(then);
+        self.save_next(out);
+    }
+
+    fn save_next(&mut self, out: &mut Vec<Effect>) {
+        if self.saving.is_some() || self.save_waits.is_empty() {
+            return;
+        }
         self.next_save += 1;
-        self.saves.insert(self.next_save, (then, self.state.clone()));
-        out.push(Effect::SaveState { id: self.next_save, state: self.state.clone() });
+        let (id, state) = (self.next_save, self.state.clone());
+        out.push(Effect::SaveState { id, state: state.clone() });
+        self.saving = Some(Saving { id, then: std::mem::take(&mut self.save_waits), state });
     }
 
     /// Sends a message that earlier protocols do not have, where the other side knows it.

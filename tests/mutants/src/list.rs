@@ -81,7 +81,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "a_promise_is_told_before_it_is_durable",
         breaks: "a promise to obey an epoch is on disk before it is told",
         file: "engine/follow.rs",
-        find: "if «!self.saves.is_empty()» || self.installing.is_some() || self.role == Role::Main",
+        find: "if «self.saving.is_some()» || self.installing.is_some() || self.role == Role::Main",
         with: "false",
     },
     // ---- roles ----

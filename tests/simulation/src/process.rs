@@ -484,9 +484,7 @@ impl World {
             Effect::Resolve { token, outcome } => self.resolved(node, token, &outcome)?,
             Effect::Answer { token, result } => self.answered(node, token, result)?,
             Effect::Halt { reason } => {
-                // Two states were on their way when the disk took no more: which one it holds is not sure.
-                let is_unsure = reason.starts_with("it is not known which state the disk holds");
-                if !n.must_halt && !is_unsure {
+                if !n.must_halt {
                     return Err(format!("node {node} halts: {reason}"));
                 }
                 self.note(|| format!("node {node} halts: {reason}"));

@@ -185,7 +185,7 @@ impl Engine {
 
     /// Sends the welcome and the acknowledgements that are due, once all they say is durable.
     pub(super) fn tell_main(&mut self, out: &mut Vec<Effect>) {
-        if !self.saves.is_empty() || self.installing.is_some() || self.role == Role::Main {
+        if self.saving.is_some() || self.installing.is_some() || self.role == Role::Main {
             return;
         }
         let (durable, applied) = (self.log.durable(), self.applied.lsn);

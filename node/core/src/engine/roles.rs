@@ -146,7 +146,7 @@ impl Engine {
                 return;
             }
         }
-        if !self.saves.is_empty() {
+        if self.saving.is_some() {
             return;
         }
         let Some(Task::Demote { port, stage, .. }) = &mut self.task else { return };
@@ -193,7 +193,7 @@ impl Engine {
             self.may_show = self.log.last();
             self.show_followed(out);
         }
-        if !self.saves.is_empty() || self.is_halted {
+        if self.saving.is_some() || self.is_halted {
             return;
         }
         let Some(Task::Promote { epoch, is_saving, .. }) = &mut self.task else { return };
@@ -258,7 +258,7 @@ impl Engine {
     }
 
     fn settle_rewind(&mut self, out: &mut Vec<Effect>) {
-        let is_settled = self.log.is_settled() && self.installing.is_none() && self.saves.is_empty();
+        let is_settled = self.log.is_settled() && self.installing.is_none() && self.saving.is_none();
         // One that holds more than the cut log must not appear after it.
         if !is_settled || self.is_writing_snapshot() {
             return;

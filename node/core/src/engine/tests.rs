@@ -791,3 +791,49 @@ fn a_main_that_is_replaced_while_it_registers_a_node_takes_no_epoch_above() {
     assert!(!main.engine.shared().is_writable());
     assert_eq!(main.engine.state.promised, crate::replication::fence_epoch(5));
 }
+
+#[test]
+fn a_full_disk_refuses_all_that_waits_to_be_saved_and_the_node_goes_on() {
+    let mut node = Node::main(1);
+    node.propose();
+    let fence = || Admin::Fence { epoch: 5, by: "operation".into() };
+    // The first state file, with the new incarnation, is still under way.
+    node.admin(fence());
+    let saves = |node: &Node| {
+        let saves = node.out.iter().filter_map(|e| match e {
+            Effect::SaveState { id, state } => Some((*id, state.promised.number)),
+            _ => None,
+        });
+        saves.collect::<Vec<_>>()
+    };
+    assert_eq!(saves(&node), [(1, 1)]);
+    node.step(Input::StateSaved { id: 1, result: Err("no room".into()) });
+    assert_eq!(saves(&node), [(1, 1)]);
+    assert!(node.out.iter().all(|e| !matches!(e, Effect::Halt { .. })));
+    assert_eq!(node.outcomes(), [Outcome::Failed(CommitError::Fenced)]);
+    assert_eq!(node.answers(), [Err(AdminError::NotPersisted("no room".into()))]);
+    // Nothing of it was kept: with room again, both work.
+    node.out.clear();
+    node.propose();
+    node.disk();
+    assert!(matches!(node.outcomes()[..], [Outcome::Committed { .. }]));
+    node.admin(fence()).disk();
+    assert_eq!(node.answers(), [Ok(AdminAnswer::Done)]);
+    assert!(!node.engine.is_writable());
+}
+
+#[test]
+fn what_is_asked_for_while_a_state_is_saved_goes_out_together_behind_it() {
+    let mut node = Node::main(1);
+    node.propose();
+    node.admin(Admin::Fence { epoch: 5, by: "operation".into() });
+    node.step(Input::StateSaved { id: 1, result: Ok(()) });
+    let promised = node.out.iter().filter_map(|e| match e {
+        Effect::SaveState { state, .. } => Some(state.promised.number),
+        _ => None,
+    });
+    assert_eq!(promised.collect::<Vec<_>>(), [1, 5]);
+    assert_eq!(node.answers(), []);
+    node.step(Input::StateSaved { id: 2, result: Ok(()) });
+    assert_eq!(node.answers(), [Ok(AdminAnswer::Done)]);
+}
