@@ -70,7 +70,7 @@ pub struct Recovered {
     pub history: History,
     /// The first record that the log still holds; `last + 1` where it holds none.
     pub wal_from: Lsn,
-    /// The node notes how far it may show its log, see [`Effect::NoteDecided`].
+    /// The node notes how far it may show its log, see [`Effect::NoteDecided`]; the note says so of `last`.
     pub is_noting: bool,
     /// Records that follow `last` in the log and are not decided.
     pub held: Vec<CommitRecord>,
@@ -110,6 +110,15 @@ enum AfterSave {
     Reign(Epoch),
     /// The task under way goes on.
     Task,
+}
+
+/// What the file `decided` says, see [`Effect::NoteDecided`].
+#[derive(Clone, Copy, Debug)]
+struct Noted {
+    /// A restart shows the log up to here.
+    written: Lsn,
+    /// A note that goes further is on its way.
+    is_asked: bool,
 }
 
 /// A state file on its way to the disk.
@@ -153,8 +162,8 @@ pub struct Engine {
     applied_chain: u64,
     /// The disk has room for further records.
     has_space: bool,
-    /// How far the log may be shown, as noted last; `None` where every record in it may be.
-    noted: Option<Lsn>,
+    /// How far the log may be shown; `None` where every record in it may be.
+    noted: Option<Noted>,
     /// In the log, not yet applied.
     pending: VecDeque<Pending>,
 
@@ -220,6 +229,7 @@ impl Engine {
             Input::StateSaved { id, result: Ok(()) } => self.on_state_saved(id, out),
             Input::StateSaved { id, result: Err(error) } => self.on_state_not_saved(id, &error, out),
             Input::WalSpace { enough } => self.has_space = enough,
+            Input::DecidedNoted { lsn } => self.on_decided_noted(lsn),
             Input::Listening { result } => self.on_listening(result, out),
             Input::PeerUp { peer, dialled, line } => self.on_peer_up(peer, dialled, line, out),
             Input::PeerDown { peer, reason } => self.on_peer_down(peer, &reason, out),
@@ -263,27 +273,37 @@ impl Engine {
             self.show_followed(out);
         }
         self.carry_on_tasks(out);
-        self.note_decided(out);
         self.tell_main(out);
         self.snapshot_if_due(out);
         self.refresh_shared();
-    }
-
-    /// Notes how far the log may be shown, where there are records that may not be.
-    fn note_decided(&mut self, out: &mut Vec<Effect>) {
-        let lsn = self.applied.lsn;
-        if self.noted.is_some_and(|noted| noted != lsn) {
-            self.noted = Some(lsn);
-            out.push(Effect::NoteDecided { lsn, is_first: false });
-        }
     }
 
     /// Begins to note, before the first record that is durable before it is decided.
     fn begin_noting(&mut self, out: &mut Vec<Effect>) {
         if self.noted.is_none() {
             let lsn = self.applied.lsn;
-            self.noted = Some(lsn);
+            self.noted = Some(Noted { written: lsn, is_asked: true });
             out.push(Effect::NoteDecided { lsn, is_first: true });
+        }
+    }
+
+    /// Returns whether a restart would show `lsn` too, as far as notes go; where it would not, asks for a note
+    /// up to `up_to`. Shown before it is noted, a record would be unseen again after a crash.
+    fn is_noted(&mut self, lsn: Lsn, up_to: Lsn, out: &mut Vec<Effect>) -> bool {
+        let Some(noted) = &mut self.noted else { return true };
+        if lsn <= noted.written {
+            return true;
+        }
+        if !noted.is_asked {
+            noted.is_asked = true;
+            out.push(Effect::NoteDecided { lsn: up_to, is_first: false });
+        }
+        false
+    }
+
+    fn on_decided_noted(&mut self, lsn: Lsn) {
+        if let Some(noted) = &mut self.noted {
+            *noted = Noted { written: noted.written.max(lsn), is_asked: false };
         }
     }
 

@@ -1,8 +1,11 @@
 //! The file `decided` on a real disk, see `mgnode_core::durability`.
+//!
+//! A note is written by whoever has the engine's turn, beside the writer of the log: it says what may be shown, and
+//! readers wait for it. Only the first one is synced, by the writer, before the first record that it could hold back.
 
 use super::DiskError;
-use super::directory::{Directory, sync_folder};
-use mgnode_core::durability::{DECIDED_SLOT_BYTES, Decided};
+use super::directory::{Directory, read_if_there, sync_folder};
+use mgnode_core::durability::{DECIDED_SLOT_BYTES, Decided, decode_decided};
 use mgnode_core::types::Lsn;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -18,6 +21,12 @@ impl Notes {
     /// Goes on after the newest note that recovery found.
     pub(super) fn after(found: Option<Decided>) -> Notes {
         Notes { next: found.map_or(0, |note| note.number + 1), file: None }
+    }
+
+    /// Goes on after the newest note of the file. A number is not used twice: torn, the second one with it would
+    /// leave the note before the first.
+    pub(super) fn open(directory: &Directory) -> Result<Notes, DiskError> {
+        read(directory).map(Notes::after)
     }
 
     /// Notes that the log may be shown up to `lsn`; with `sync`, for good.
@@ -40,4 +49,12 @@ impl Notes {
         }
         Ok(())
     }
+}
+
+/// Returns the newest note of the file.
+pub(super) fn read(directory: &Directory) -> Result<Option<Decided>, DiskError> {
+    let path = directory.decided();
+    let bytes = read_if_there(&path).map_err(|e| DiskError::from_io("read", &path, &e))?;
+    let note = bytes.map_or(Ok(None), |bytes| decode_decided(&bytes));
+    note.map_err(|e| DiskError::Unusable { path, reason: e.to_string() })
 }

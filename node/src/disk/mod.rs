@@ -45,7 +45,7 @@ pub use snapshots::SnapshotStore;
 use crate::config::Durability;
 use crate::driver::{DiskLane, Inputs};
 use decided::Notes;
-use mgnode_core::durability::{Decided, Found, OnDamage, encode_state};
+use mgnode_core::durability::{Found, OnDamage, encode_state};
 use mgnode_core::engine::{Input, PeerId, Recovered, SnapshotHeader, recover_node};
 use mgnode_core::storage::View;
 use mgnode_core::types::{CommitRecord, Lsn, Names, NodeId, NodeState, Position};
@@ -110,7 +110,7 @@ pub struct Ready {
     chain: u64,
     /// The segment that the log ends in, and where.
     live: Option<(PathBuf, u64)>,
-    decided: Option<Decided>,
+    notes: Notes,
 }
 
 /// Recovers a node from its directory and repairs what a crash left; a fresh one begins as `fresh`
@@ -147,12 +147,18 @@ impl Ready {
             last: Lsn::ZERO,
             chain: 0,
             live: None,
-            decided: None,
+            notes: Notes::after(None),
         })
     }
 
     fn repaired(directory: Directory, names: Arc<Names>, found: &Found) -> Result<Ready, DiskError> {
         repair(&directory, found)?;
+        let mut notes = Notes::after(found.decided);
+        // A snapshot may reach further than the note does, and may not be readable next time.
+        let shown = found.applied.position.lsn;
+        if found.decided.is_some_and(|note| note.lsn < shown) {
+            notes.write(&directory, shown, false)?;
+        }
         let directory = Arc::new(directory);
         Ok(Ready {
             partial: Arc::new(Partial::open(directory.clone())?),
@@ -162,7 +168,7 @@ impl Ready {
             last: found.last.lsn,
             chain: found.chain,
             live: found.live.as_ref().map(|(file, end)| (PathBuf::from(file), *end)),
-            decided: found.decided,
+            notes,
         })
     }
 }
@@ -176,7 +182,10 @@ fn repair(directory: &Directory, found: &Found) -> Result<(), DiskError> {
         );
         // Under a name that does not count it is in nobody's way and can be looked at.
         let path = Path::new(file);
-        directory::rename(path, &path.with_extension("snap.damaged"))?;
+        directory::rename(path, &path.with_extension(DAMAGED_SNAPSHOT))?;
+    }
+    if !found.damaged.is_empty() {
+        drop_old_damaged(directory)?;
     }
     let damage = found.tail.as_ref().and_then(|t| t.damage.as_ref());
     for file in &found.leftover {
@@ -205,6 +214,8 @@ fn repair(directory: &Directory, found: &Found) -> Result<(), DiskError> {
             // The copy is moved aside whole; the original is cut.
             let copy = path.with_extension("wal.damaged");
             std::fs::copy(path, &copy).map_err(|e| DiskError::from_io("copy", path, &e))?;
+            // Before the cut: after it there is no other one.
+            segment::sync(&copy)?;
             install::keep_aside(directory, &copy)?;
         }
         None => tracing::info!(
@@ -217,11 +228,32 @@ fn repair(directory: &Directory, found: &Found) -> Result<(), DiskError> {
     segment::wipe(path, tail.offset)
 }
 
+/// Ending of a snapshot that cannot be read.
+const DAMAGED_SNAPSHOT: &str = "snap.damaged";
+/// How many of them stay, to be looked at.
+const DAMAGED_SNAPSHOTS_KEPT: usize = 2;
+
+/// Removes damaged snapshots but for the newest ones.
+fn drop_old_damaged(directory: &Directory) -> Result<(), DiskError> {
+    let is_damaged = |path: &PathBuf| path.to_string_lossy().ends_with(DAMAGED_SNAPSHOT);
+    let mut damaged: Vec<PathBuf> =
+        directory::list(&directory.snapshots())?.into_iter().filter(is_damaged).collect();
+    // The LSN in their names has as many digits in each.
+    damaged.sort();
+    for path in &damaged[..damaged.len().saturating_sub(DAMAGED_SNAPSHOTS_KEPT)] {
+        tracing::info!(snapshot = %path.display(), "an older damaged snapshot is removed");
+        directory::remove(path)?;
+    }
+    directory::sync_folder(&directory.snapshots())
+}
+
 /// The way to the disk's threads.
 pub struct Disk {
+    directory: Arc<Directory>,
     line: Line,
     /// Records that go out with the next command.
     records: Records,
+    notes: Arc<Mutex<Notes>>,
     /// Dropped to end the reader.
     reads: Option<mpsc::Sender<reader::Request>>,
     snapshots: Arc<SnapshotStore>,
@@ -235,7 +267,7 @@ pub struct Disk {
 impl Disk {
     /// Starts the threads.
     pub fn start(ready: Ready, options: &DiskOptions, inputs: Inputs) -> Result<Disk, DiskError> {
-        let Ready { directory, names, partial, node, last, chain, live, decided } = ready;
+        let Ready { directory, names, partial, node, last, chain, live, notes } = ready;
         let (segments, live) = segments(&directory, live)?;
         let catalog: Catalog = Arc::new(Mutex::new(segments));
         let next_sequence = directory.segment_paths()?.last().map_or(1, |(n, _)| n + 1);
@@ -243,6 +275,7 @@ impl Disk {
             Some(_) => None,
             None => Some(segment::prepare(&directory, next_sequence, options.first_segment_bytes)?),
         };
+        let notes = Arc::new(Mutex::new(notes));
         let received = Received::default();
         let snapshots =
             Arc::new(SnapshotStore::new(directory.clone(), names.clone(), received.clone(), partial));
@@ -266,7 +299,7 @@ impl Disk {
             threads.push(spawn("mgnode-wal-read", move || reader::serve(catalog, requests, report))?);
         }
         let writer = Writer {
-            directory,
+            directory: directory.clone(),
             node,
             durability: options.durability,
             catalog,
@@ -276,7 +309,7 @@ impl Disk {
             inputs: inputs.clone(),
             log: Log::new(live, last, chain),
             has_failed: false,
-            notes: Notes::after(decided),
+            notes: notes.clone(),
             names,
         };
         let (line, end) = writer::line(writer);
@@ -284,7 +317,18 @@ impl Disk {
         let background = Vec::new();
         let stop_preparing = Some(stop_preparing);
         let (records, reads) = (Records::new(), Some(reads));
-        Ok(Disk { line, records, reads, snapshots, inputs, threads, stop_preparing, background })
+        Ok(Disk {
+            directory,
+            line,
+            records,
+            notes,
+            reads,
+            snapshots,
+            inputs,
+            threads,
+            stop_preparing,
+            background,
+        })
     }
 
     /// Returns what sends and takes in snapshots.
@@ -361,7 +405,18 @@ impl DiskLane for Disk {
     }
 
     fn note_decided(&mut self, lsn: Lsn, is_first: bool) {
-        self.ask(Command::NoteDecided { lsn, is_first });
+        if is_first {
+            return self.ask(Command::NoteDecided { lsn });
+        }
+        // Here: to wake a thread would take longer, and readers wait for it.
+        let input = match self.notes.lock().write(&self.directory, lsn, false) {
+            Ok(()) => Input::DecidedNoted { lsn },
+            Err(e) => {
+                tracing::error!("it can no longer be noted what may be shown: {e}");
+                Input::WalFailed { error: e.to_string() }
+            }
+        };
+        self.inputs.send(input);
     }
 
     fn rewind(&mut self, to: Position) {

@@ -8,7 +8,7 @@
 //!    `rewind` goes.
 
 use super::DiskError;
-use super::decided::Notes;
+use super::decided::{self, Notes};
 use super::directory::{self, Directory, read_if_there, remove, sync_folder};
 use super::file_source::FileSource;
 use super::install::keep_aside;
@@ -16,11 +16,10 @@ use super::segment;
 use super::threads::Threads;
 use bytes::Bytes;
 use mgnode_core::durability::{
-    Files, LoggedRecord, OnDamage, SEGMENT_HEADER_BYTES, Scanner, SegmentHeader, SnapshotSource,
-    decode_decided, put_frame,
+    Files, LoggedRecord, OnDamage, SEGMENT_HEADER_BYTES, Scanner, SegmentHeader, SnapshotSource, put_frame,
 };
 use mgnode_core::engine::{Recovered, recover_node};
-use mgnode_core::types::{Lsn, Names, NodeState, Position};
+use mgnode_core::types::{Lsn, Names, NodeId, NodeState, Position};
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -30,6 +29,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// What is left after a cut.
 pub(super) struct Rewound {
     pub(super) recovered: Recovered,
+    /// The chain hash at the log's end, which may be after the last record that may be shown.
+    pub(super) chain: u64,
     /// The segment that the log ends in now, and where; `None` where it ends with a snapshot.
     pub(super) live: Option<(PathBuf, u64)>,
 }
@@ -56,7 +57,7 @@ fn marker(directory: &Directory) -> PathBuf {
 pub(super) fn rewind(
     directory: &Directory,
     names: Arc<Names>,
-    node: mgnode_core::types::NodeId,
+    node: NodeId,
     to: Position,
 ) -> Result<Rewound, NotRewound> {
     let refused = |e: String| NotRewound::Refused(format!("the log cannot be cut back to {to}: {e}"));
@@ -65,22 +66,22 @@ pub(super) fn rewind(
             NodeState::fresh(node)
         })
         .map_err(|e| refused(e.to_string()))?;
-    if recovered.last != to {
+    let (last, chain) = found.as_ref().map_or((recovered.last, recovered.chain), |f| (f.last, f.chain));
+    if last != to {
         return Err(refused(format!(
-            "neither a snapshot nor the log reaches back that far (what is left ends at {}); empty the data \
-             directory and let the node catch up instead",
-            recovered.last
+            "neither a snapshot nor the log reaches back that far (what is left ends at {last}); empty the data \
+             directory and let the node catch up instead"
         )));
     }
-    keep_tail(directory, to, &recovered).map_err(|e| refused(e.to_string()))?;
+    keep_tail(directory, to, node, chain).map_err(|e| refused(e.to_string()))?;
     directory.replace(&marker(directory), to.to_string().as_bytes())?;
     complete(directory)?;
     let live = found.and_then(|found| found.live).map(|(file, end)| (PathBuf::from(file), end));
-    Ok(Rewound { recovered, live })
+    Ok(Rewound { recovered, chain, live })
 }
 
 /// Copies every record after `to` into a segment of its own.
-fn keep_tail(directory: &Directory, to: Position, base: &Recovered) -> Result<(), DiskError> {
+fn keep_tail(directory: &Directory, to: Position, node: NodeId, chain: u64) -> Result<(), DiskError> {
     let folder = directory.diverged()?;
     let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let path = (0..)
@@ -90,13 +91,7 @@ fn keep_tail(directory: &Directory, to: Position, base: &Recovered) -> Result<()
         })
         .find(|path| !path.exists())
         .expect("numbers do not end");
-    let header = SegmentHeader {
-        node: base.state.node,
-        sequence: 1,
-        first: to.lsn.next(),
-        chain: base.chain,
-        bytes: 0,
-    };
+    let header = SegmentHeader { node, sequence: 1, first: to.lsn.next(), chain, bytes: 0 };
     let fail = |e: std::io::Error| DiskError::from_io("write", &path, &e);
     let mut file = File::options().create_new(true).write(true).open(&path).map_err(fail)?;
     file.write_all(&header.encode()).map_err(fail)?;
@@ -128,13 +123,8 @@ pub(super) fn complete(directory: &Directory) -> Result<(), DiskError> {
         return Err(DiskError::Unusable { path: marker, reason: "it names no record".to_owned() });
     };
     // A later note would let records of the next branch pass for decided ones.
-    let path = directory.decided();
-    if let Some(bytes) = read_if_there(&path).map_err(|e| DiskError::from_io("read", &path, &e))? {
-        let unusable = |e: String| DiskError::Unusable { path: path.clone(), reason: e };
-        let found = decode_decided(&bytes).map_err(|e| unusable(e.to_string()))?;
-        if let Some(found) = found.filter(|found| found.lsn > to.lsn) {
-            Notes::after(Some(found)).write(directory, to.lsn, true)?;
-        }
+    if let Some(found) = decided::read(directory)?.filter(|found| found.lsn > to.lsn) {
+        Notes::after(Some(found)).write(directory, to.lsn, true)?;
     }
     for (_, segment) in directory.segment_paths()?.into_iter().rev() {
         cut(&segment, to.lsn)?;
@@ -198,7 +188,7 @@ impl Files for UpTo<'_> {
     }
 
     fn decided(&mut self) -> Result<Option<Vec<u8>>, String> {
-        Ok(None)
+        (&mut &*self.directory as &mut dyn Files).decided()
     }
 
     fn snapshots(&mut self) -> Result<Vec<String>, String> {

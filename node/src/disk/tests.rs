@@ -4,8 +4,8 @@ use super::*;
 use crate::driver::{Queue, queue};
 use bytes::Bytes;
 use mgnode_core::durability::{
-    Found, Rebuild, SegmentHeader, SnapshotEncoder, SnapshotIndex, SnapshotSource, Tail, Unreadable,
-    frame_bytes, read_snapshot, recover,
+    DECIDED_SLOT_BYTES, Found, Rebuild, SegmentHeader, SnapshotEncoder, SnapshotIndex, SnapshotSource, Tail,
+    Unreadable, decode_decided, frame_bytes, read_snapshot, recover,
 };
 use mgnode_core::types::{Epoch, History, Position, chain_next};
 use std::fs;
@@ -476,7 +476,7 @@ fn a_failed_write_is_told_once_and_nothing_is_said_to_be_durable_after() {
         inputs,
         log: Log::new(Some((segment, 64 << 10)), Lsn::ZERO, 0),
         has_failed: false,
-        notes: Notes::after(None),
+        notes: Arc::new(Mutex::new(Notes::after(None))),
         names: Arc::default(),
     };
     let (line, end) = writer::line(writer);
@@ -590,4 +590,79 @@ fn a_log_is_not_cut_where_nothing_reaches_back() {
     fill_with_nothing(&mut bench, 60);
     bench.stop();
     assert_eq!(last_of(&root), position(60));
+}
+
+fn noted(bench: &mut Bench, lsn: u64, is_first: bool) {
+    bench.disk.note_decided(Lsn(lsn), is_first);
+    match bench.queue.next_input() {
+        Some(Input::DecidedNoted { lsn: said }) => assert_eq!(said, Lsn(lsn)),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_note_of_what_may_be_shown_is_on_the_disk_when_it_is_answered_and_its_number_never_comes_twice() {
+    let root = TempDir::new().unwrap();
+    let (mut bench, ..) = Bench::open(&root, &small());
+    let note = || decode_decided(&fs::read(root.path().join("decided")).unwrap()).unwrap().expect("a note");
+    noted(&mut bench, 0, true);
+    fill_with_nothing(&mut bench, 50);
+    for lsn in [20, 45] {
+        noted(&mut bench, lsn, false);
+        assert_eq!(note().lsn, Lsn(lsn));
+    }
+    // What was cut off may not pass for decided, though the newest note tears and the one before counts.
+    bench.disk.rewind(position(30));
+    match bench.queue.next_input() {
+        Some(Input::Rewound { result: Ok(recovered) }) => {
+            (bench.last, bench.chain, bench.number) = (Lsn(30), recovered.chain, 2);
+        }
+        other => panic!("{other:?}"),
+    }
+    let cut = note();
+    assert_eq!((cut.number, cut.lsn), (3, Lsn(30)));
+    fill_with_nothing(&mut bench, 40);
+    noted(&mut bench, 31, false);
+    assert_eq!(note().number, 4);
+    bench.stop();
+    let mut bytes = fs::read(root.path().join("decided")).unwrap();
+    bytes[note().slot() * DECIDED_SLOT_BYTES] ^= 1;
+    assert_eq!(decode_decided(&bytes), Ok(Some(cut)));
+}
+
+#[test]
+fn undecided_records_stay_so_where_the_log_is_cut_back_to_one_of_them() {
+    let root = TempDir::new().unwrap();
+    let (mut bench, ..) = Bench::open(&root, &small());
+    noted(&mut bench, 0, true);
+    fill_with_nothing(&mut bench, 50);
+    noted(&mut bench, 20, false);
+    bench.disk.rewind(position(30));
+    let recovered = match bench.queue.next_input() {
+        Some(Input::Rewound { result: Ok(recovered) }) => recovered,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((recovered.last, recovered.held.len()), (position(20), 10));
+    bench.stop();
+    assert_eq!(last_of(&root), position(30));
+}
+
+#[test]
+fn damaged_snapshots_are_kept_to_be_looked_at_but_only_the_newest_two() {
+    let root = TempDir::new().unwrap();
+    let (mut bench, ..) = Bench::open(&root, &small());
+    fill_up(&mut bench, 40);
+    bench.stop();
+    let folder = root.path().join("snapshots");
+    for lsn in [7, 19, 31] {
+        fs::write(folder.join(format!("{lsn:020}.snap.damaged")), "damaged before").unwrap();
+    }
+    fs::write(folder.join(format!("{:020}.snap", 36)), "no snapshot at all").unwrap();
+    let (bench, found, _) = Bench::open(&root, &small());
+    bench.stop();
+    assert_eq!(found, expected(40), "the log served");
+    let mut left: Vec<_> =
+        fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    left.sort();
+    assert_eq!(left, [format!("{:020}.snap.damaged", 31), format!("{:020}.snap.damaged", 36)]);
 }

@@ -43,9 +43,9 @@ pub(super) enum Command {
     Install {
         header: SnapshotHeader,
     },
+    /// The first note, synced.
     NoteDecided {
         lsn: Lsn,
-        is_first: bool,
     },
     Rewind {
         to: Position,
@@ -86,7 +86,7 @@ pub(super) struct Writer {
     pub(super) log: Log,
     /// Nothing is tried again: what a failed write or sync left on the disk cannot be known.
     pub(super) has_failed: bool,
-    pub(super) notes: Notes,
+    pub(super) notes: Arc<Mutex<Notes>>,
     pub(super) names: Arc<Names>,
 }
 
@@ -281,8 +281,10 @@ impl Writer {
                 return Ok(());
             }
             // It speaks of records that are durable already, so it need not wait for those that are not.
-            Command::NoteDecided { lsn, is_first } => {
-                return self.notes.write(&self.directory, lsn, is_first);
+            Command::NoteDecided { lsn } => {
+                self.notes.lock().write(&self.directory, lsn, true)?;
+                self.inputs.send(Input::DecidedNoted { lsn });
+                return Ok(());
             }
             _ => {}
         }
@@ -462,10 +464,11 @@ impl Writer {
     fn rewind(&mut self, to: Position) -> Result<(), DiskError> {
         self.sync()?;
         let result = match rewind::rewind(&self.directory, self.names.clone(), self.node, to) {
-            Ok(Rewound { recovered, live }) => {
+            Ok(Rewound { recovered, chain, live }) => {
+                *self.notes.lock() = Notes::open(&self.directory)?;
                 let (segments, live) = super::segments(&self.directory, live)?;
                 *self.catalog.lock() = segments;
-                self.log = Log::new(live, to.lsn, recovered.chain);
+                self.log = Log::new(live, to.lsn, chain);
                 Ok(Box::new(recovered))
             }
             Err(NotRewound::Refused(reason)) => Err(reason),

@@ -27,7 +27,8 @@ pub trait DiskLane: Send {
     /// Makes the snapshot that was received last this node's own; answered by `SnapshotInstalled`.
     fn install_snapshot(&mut self, header: SnapshotHeader);
 
-    /// Notes how far the log may be shown; with `is_first`, synced before what follows.
+    /// Notes how far the log may be shown; with `is_first`, synced before what follows. Answered by
+    /// `DecidedNoted`, or `WalFailed`.
     fn note_decided(&mut self, lsn: Lsn, is_first: bool);
 
     /// Cuts the log back; answered by `Rewound`, or `WalFailed`.

@@ -209,7 +209,7 @@ impl Mailbox {
 /// have others of their kind to serve.
 fn is_long(request: &Request) -> bool {
     match request {
-        Request::Input(Input::WalSynced { .. }) => false,
+        Request::Input(Input::WalSynced { .. } | Input::DecidedNoted { .. }) => false,
         Request::Input(Input::Message { message, .. }) => match message {
             Message::Append { records, .. } | Message::Tail { records, .. } => {
                 records.iter().map(|record| record.payload.len()).sum::<usize>() > SHORT_BYTES_MAX

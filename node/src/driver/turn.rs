@@ -177,7 +177,9 @@ impl Turn {
                     disk.install_snapshot(header);
                 }
                 Effect::NoteDecided { lsn, is_first } => {
-                    sync.release(disk);
+                    if is_first {
+                        sync.release(disk);
+                    }
                     disk.note_decided(lsn, is_first);
                 }
                 Effect::Rewind { to } => {

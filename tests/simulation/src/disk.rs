@@ -62,7 +62,8 @@ pub(crate) enum Job {
     Install(SnapshotHeader),
     Drop(Lsn),
     Read(PeerId, Lsn, usize),
-    NoteDecided(Lsn, bool),
+    /// The first note, synced.
+    NoteDecided(Lsn),
     Rewind(Position),
     DropSnapshot(Lsn),
 }
@@ -75,7 +76,13 @@ struct Busy {
 }
 
 /// What is left after a cut, and where its log ends.
-type Rewound = (Box<Recovered>, Option<(String, u64)>);
+#[derive(Debug)]
+struct Rewound {
+    recovered: Box<Recovered>,
+    to: Position,
+    chain: u64,
+    live: Option<(String, u64)>,
+}
 
 #[derive(Debug)]
 enum Then {
@@ -85,7 +92,7 @@ enum Then {
     Rotated(Spare, Lsn),
     Installed(SnapshotHeader),
     Rewound(Result<Rewound, String>),
-    Nothing,
+    Noted(Lsn),
     Failed(String),
 }
 
@@ -169,8 +176,8 @@ pub(crate) struct Disk {
     pub(crate) is_read_only: bool,
     /// The next sync fails.
     pub(crate) must_fail: bool,
-    /// A sync failed: nothing is done any more. Whether a note was lost with that.
-    failed: Option<bool>,
+    /// A sync failed: nothing is done any more.
+    has_failed: bool,
 }
 
 /// What a step of the disk came to.
@@ -221,7 +228,7 @@ impl Disk {
             is_full: false,
             is_read_only: false,
             must_fail: false,
-            failed: None,
+            has_failed: false,
         }
     }
 
@@ -282,10 +289,19 @@ impl Disk {
         recovered.partial = self.partial;
         self.state = recovered.state.clone();
         self.node = self.state.node;
-        self.next_note = found.as_ref().and_then(|f| f.decided).map_or(0, |note| note.number + 1);
+        self.find_next_note();
         let (end, chain) = found.as_ref().map_or((Lsn::ZERO, 0), |f| (f.last.lsn, f.chain));
         self.open(end, chain, found.and_then(|f| f.live));
         Ok(recovered)
+    }
+
+    /// Takes up the numbers of notes after the newest one in the file.
+    fn find_next_note(&mut self) {
+        self.next_note = self.newest_note().map_or(0, |note| note.number + 1);
+    }
+
+    fn newest_note(&self) -> Option<Decided> {
+        self.files.find(DECIDED).and_then(|id| decode_decided(self.files.read(id)).ok()).flatten()
     }
 
     fn run_all(&mut self, ops: Vec<Op>, fuse: &mut Option<u64>) -> Result<(), NoStart> {
@@ -309,6 +325,10 @@ impl Disk {
     }
 
     fn repair(&self, found: &Found, ops: &mut Vec<Op>) {
+        let shown = found.applied.position.lsn;
+        if let Some(note) = found.decided.filter(|note| note.lsn < shown) {
+            self.note(Decided { number: note.number + 1, lsn: shown }, false, ops);
+        }
         for (file, _) in &found.damaged {
             ops.push(Op::Rename(file.clone(), format!("{file}.damaged")));
         }
@@ -383,14 +403,15 @@ impl Disk {
         let mut view = View { disk: self, up_to: Some(to.lsn) };
         let found = recover_node(&mut view, OnDamage::Refuse, self.names.clone(), &OneByOne, || state);
         let (recovered, found) = found.map_err(|e| e.to_string())?;
-        if recovered.last != to {
-            return Err(format!("what is left ends at {}", recovered.last));
+        let found = found.ok_or("there is no state file")?;
+        if found.last != to {
+            return Err(format!("what is left ends at {}", found.last));
         }
         let mut ops = Vec::new();
-        self.keep_tail(to, recovered.chain, &mut ops);
+        self.keep_tail(to, found.chain, &mut ops);
         self.replace(REWIND, to.to_string().into_bytes().into(), &mut ops);
         self.cut_to(to.lsn, &mut ops);
-        Ok((ops, (Box::new(recovered), found.and_then(|found| found.live))))
+        Ok((ops, Rewound { recovered: Box::new(recovered), to, chain: found.chain, live: found.live }))
     }
 
     /// Copies every record after `to` into a segment of its own.
@@ -424,8 +445,7 @@ impl Disk {
 
     fn cut_to(&self, to: Lsn, ops: &mut Vec<Op>) {
         // A later note would let records of the next branch pass for decided ones.
-        let note = self.files.find(DECIDED).and_then(|id| decode_decided(self.files.read(id)).ok()).flatten();
-        if let Some(note) = note.filter(|note| note.lsn > to) {
+        if let Some(note) = self.newest_note().filter(|note| note.lsn > to) {
             self.note(Decided { number: note.number + 1, lsn: to }, true, ops);
         }
         for (_, name) in self.segments().into_iter().rev() {
@@ -508,15 +528,17 @@ impl Disk {
 
     /// Takes a job. The lane is then to be begun.
     pub(crate) fn push(&mut self, job: Job) {
-        if let Some(has_note) = &mut self.failed {
-            *has_note |= matches!(job, Job::NoteDecided(..));
-        } else {
+        if !self.has_failed {
             self.queue.push_back(job);
         }
     }
 
-    fn has_note(&self) -> bool {
-        self.queue.iter().any(|job| matches!(job, Job::NoteDecided(..)))
+    /// Writes a note that is not the first, beside the queue and at once: it speaks of records that are durable.
+    pub(crate) fn note_now(&mut self, lsn: Lsn) {
+        let mut ops = Vec::new();
+        self.note(Decided { number: self.next_note, lsn }, false, &mut ops);
+        self.next_note += 1;
+        ops.into_iter().for_each(|op| self.run(op));
     }
 
     pub(crate) fn is_busy(&self) -> bool {
@@ -554,16 +576,11 @@ impl Disk {
                     self.write_pending();
                     self.busy = Some(self.sync_job(Then::Synced(lsn)));
                 }
-                // It speaks of records that are durable already.
-                Job::NoteDecided(lsn, is_first) => {
+                Job::NoteDecided(lsn) => {
                     let mut ops = Vec::new();
-                    self.note(Decided { number: self.next_note, lsn }, is_first, &mut ops);
+                    self.note(Decided { number: self.next_note, lsn }, true, &mut ops);
                     self.next_note += 1;
-                    if is_first {
-                        self.busy = Some(Busy { ops: ops.into(), then: Then::Nothing });
-                    } else {
-                        ops.into_iter().for_each(|op| self.run(op));
-                    }
+                    self.busy = Some(Busy { ops: ops.into(), then: Then::Noted(lsn) });
                 }
                 other => {
                     self.write_pending();
@@ -629,7 +646,7 @@ impl Disk {
                 };
                 self.busy = Some(Busy { ops: begun, then });
             }
-            Job::Write(..) | Job::Sync(_) | Job::NoteDecided(..) => unreachable!("begun elsewhere"),
+            Job::Write(..) | Job::Sync(_) | Job::NoteDecided(_) => unreachable!("begun elsewhere"),
         }
     }
 
@@ -771,7 +788,7 @@ impl Disk {
                 self.files.fail(id, rng);
             }
             progress.inputs.push(Input::WalFailed { error: "the sync failed".to_owned() });
-            self.failed = Some(self.has_note());
+            self.has_failed = true;
             self.queue.clear();
             return progress;
         }
@@ -807,15 +824,16 @@ impl Disk {
                 (self.log.last, self.log.synced, self.log.chain) = (lsn, lsn, header.chain);
                 progress.inputs.push(Input::SnapshotInstalled { lsn });
             }
-            Then::Nothing => {}
-            Then::Rewound(Ok((recovered, live))) => {
-                self.open(recovered.last.lsn, recovered.chain, live);
-                progress.rewound = Some(recovered.last);
+            Then::Noted(lsn) => progress.inputs.push(Input::DecidedNoted { lsn }),
+            Then::Rewound(Ok(Rewound { recovered, to, chain, live })) => {
+                self.find_next_note();
+                self.open(to.lsn, chain, live);
+                progress.rewound = Some(to);
                 progress.inputs.push(Input::Rewound { result: Ok(recovered) });
             }
             Then::Rewound(Err(why)) => progress.inputs.push(Input::Rewound { result: Err(why) }),
             Then::Failed(error) => {
-                self.failed = Some(self.has_note());
+                self.has_failed = true;
                 self.queue.clear();
                 progress.inputs.push(Input::WalFailed { error });
             }
@@ -1051,10 +1069,8 @@ impl Disk {
     // ---- its end ----
 
     /// The process dies. Of each job under way some part is done.
-    ///
-    /// Returns whether a note of what may be shown may have been lost with it.
-    pub(crate) fn kill(&mut self, is_power_cut: bool, rng: &mut Rng) -> bool {
-        let has_note = self.has_note() || self.failed.take() == Some(true);
+    pub(crate) fn kill(&mut self, is_power_cut: bool, rng: &mut Rng) {
+        self.has_failed = false;
         let mut begun: Vec<Vec<Op>> = Vec::new();
         if let Some(busy) = self.busy.take() {
             begun.push(busy.ops.into());
@@ -1083,7 +1099,6 @@ impl Disk {
         if is_power_cut {
             self.files.cut(rng);
         }
-        is_power_cut || has_note
     }
 }
 
@@ -1143,8 +1158,7 @@ impl durability::Files for View<'_> {
     }
 
     fn decided(&mut self) -> Result<Option<Vec<u8>>, String> {
-        let bytes = self.bytes(DECIDED).ok().filter(|_| self.up_to.is_none());
-        Ok(bytes.map(<[u8]>::to_vec))
+        Ok(self.bytes(DECIDED).ok().map(<[u8]>::to_vec))
     }
 
     fn snapshots(&mut self) -> Result<Vec<String>, String> {

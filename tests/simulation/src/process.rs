@@ -295,7 +295,8 @@ impl World {
     pub(crate) fn kill(&mut self, node: usize, is_power_cut: bool, down: u64) {
         let n = &mut self.nodes[node];
         let Some(process) = n.process.take() else { return };
-        n.lost_a_note |= n.disk.kill(is_power_cut, &mut self.rng);
+        n.disk.kill(is_power_cut, &mut self.rng);
+        n.lost_a_note |= is_power_cut;
         n.fuse = None;
         n.paused_until = 0;
         n.down_until = self.now + down;
@@ -382,12 +383,9 @@ impl World {
     }
 
     pub(crate) fn carry_out(&mut self, node: usize, effects: Vec<Effect>) -> Result<(), String> {
-        let mut effects = effects.into_iter();
-        while let Some(effect) = effects.next() {
+        for effect in effects {
             if let Some(fuse) = &mut self.nodes[node].fuse {
                 if *fuse == 0 {
-                    let is_note = |effect: &Effect| matches!(effect, Effect::NoteDecided { .. });
-                    self.nodes[node].lost_a_note |= is_note(&effect) || effects.any(|e| is_note(&e));
                     let (is_power, down) = (self.nodes[node].fuse_is_power, self.rng.range(5, 1_500) * MS);
                     self.kill(node, is_power, down);
                     return Ok(());
@@ -475,7 +473,11 @@ impl World {
                 process.tip = self.oracle.find(header.position).ok_or("23: unknown snapshot")?;
                 self.disk_job(node, Job::Install(header))?;
             }
-            Effect::NoteDecided { lsn, is_first } => self.disk_job(node, Job::NoteDecided(lsn, is_first))?,
+            Effect::NoteDecided { lsn, is_first: true } => self.disk_job(node, Job::NoteDecided(lsn))?,
+            Effect::NoteDecided { lsn, is_first: false } => {
+                n.disk.note_now(lsn);
+                self.after(0, Event::Input { node, boot, input: Input::DecidedNoted { lsn } });
+            }
             Effect::Rewind { to } => {
                 n.rewinding = Some(self.oracle.find(to).ok_or("20: a log is cut back to an unknown record")?);
                 self.disk_job(node, Job::Rewind(to))?;

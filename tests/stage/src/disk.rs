@@ -95,6 +95,11 @@ impl Disk {
         }
     }
 
+    /// What recovery shows, a snapshot's record maybe, is noted before anyone sees it.
+    pub(crate) fn note_recovered(&mut self, last: Lsn) {
+        self.decided = self.decided.map(|lsn| lsn.max(last));
+    }
+
     /// Cuts off what follows a record and keeps it aside.
     pub(crate) fn rewind(&mut self, to: Lsn) {
         let kept = self.log.partition_point(|(record, _)| record.lsn <= to);

@@ -139,6 +139,7 @@ impl<A: Audience> Stage<A> {
         // Recovery syncs what it keeps.
         n.disk.sync_all();
         let recovered = n.disk.recover(Arc::new(Names::default()));
+        n.disk.note_recovered(recovered.last.lsn);
         let face = Face { role: recovered.state.role, is_writable: false, published: recovered.last.lsn };
         let mut effects = Vec::new();
         let engine = Engine::start(self.now, self.config.clone(), recovered, &mut effects);
@@ -480,7 +481,10 @@ impl<A: Audience> Stage<A> {
                 let file = process.received.take().expect("it was received before");
                 process.jobs.push_back(Job::Install(file));
             }
-            Effect::NoteDecided { lsn, is_first } => n.disk.note_decided(lsn, is_first),
+            Effect::NoteDecided { lsn, is_first } => {
+                n.disk.note_decided(lsn, is_first);
+                self.errands.push_back((node, Input::DecidedNoted { lsn }));
+            }
             Effect::Rewind { to } => process.jobs.push_back(Job::Rewind(to)),
             Effect::DropWal { before } => process.jobs.push_back(Job::Drop(before)),
             Effect::Resolve { .. } | Effect::Answer { .. } => {}

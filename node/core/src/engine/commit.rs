@@ -179,8 +179,13 @@ impl Engine {
         let has_lease = self.has_lease();
         while let Some(head) = self.pending.front() {
             let (lsn, is_strict) = (head.position.lsn, head.is_strict);
-            let is_held = !self.is_forced && (!has_lease || self.is_held(lsn, is_strict));
+            // What is noted as decided stays so, whatever became of a link meanwhile.
+            let is_decided = self.noted.is_some_and(|noted| lsn <= noted.written);
+            let is_held = !is_decided && self.is_undecided(lsn, is_strict, has_lease);
             if lsn > self.log.durable() || is_held {
+                break;
+            }
+            if !is_decided && !self.is_noted(lsn, self.last_decided(lsn, has_lease), out) {
                 break;
             }
             let pending = self.pending.pop_front().expect("it has a head");
@@ -206,6 +211,25 @@ impl Engine {
         self.tell_what_may_be_shown(out);
         self.resolve_shown(out);
         self.resolve_doubtful(out);
+    }
+
+    /// Returns whether a record must not be shown yet, for what is not known of the others.
+    fn is_undecided(&self, lsn: Lsn, is_strict: bool, has_lease: bool) -> bool {
+        !self.is_forced && (!has_lease || self.is_held(lsn, is_strict))
+    }
+
+    /// Returns the last of the records from `head` on that are durable here and decided, so that one note serves
+    /// for all of them.
+    fn last_decided(&self, head: Lsn, has_lease: bool) -> Lsn {
+        if self.noted.is_none() {
+            return head;
+        }
+        let is_ready = |pending: &&Pending| {
+            let lsn = pending.position.lsn;
+            lsn <= self.log.durable() && !self.is_undecided(lsn, pending.is_strict, has_lease)
+        };
+        let decided = self.pending.iter().take_while(is_ready).last();
+        decided.map_or(head, |pending| pending.position.lsn)
     }
 
     /// Returns whether a record must not be shown yet, for what replicas have not confirmed.

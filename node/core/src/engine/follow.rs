@@ -173,7 +173,8 @@ impl Engine {
     pub(super) fn show_followed(&mut self, out: &mut Vec<Effect>) {
         while let Some(head) = self.pending.front() {
             let lsn = head.position.lsn;
-            if lsn > self.log.durable() || lsn > self.may_show || self.installing.is_some() {
+            let up_to = self.log.durable().min(self.may_show);
+            if lsn > up_to || self.installing.is_some() || !self.is_noted(lsn, up_to, out) {
                 return;
             }
             let pending = self.pending.pop_front().expect("it has a head");

@@ -31,6 +31,8 @@ pub enum Input {
     /// The room for further WAL ran out, or is back. Sent when it changes; at the start there is
     /// room. What was proposed before still fits into a reserve, new commits are refused.
     WalSpace { enough: bool },
+    /// Answers [`Effect::NoteDecided`]: a restart of this process will show the log up to there.
+    DecidedNoted { lsn: Lsn },
     /// Answers [`Effect::Listen`].
     Listening { result: Result<(), String> },
     /// A connection stands: one that was dialled, or one that was accepted. `line` is what its handshake
@@ -91,10 +93,11 @@ pub enum Effect {
     DropPartial,
     /// Makes the received snapshot this node's own and forgets the log before it. Disk lane.
     InstallSnapshot { header: SnapshotHeader },
-    /// Notes that the log may be shown up to `lsn` and not further. Disk lane.
+    /// Notes that the log may be shown up to `lsn` and not further; answered by [`Input::DecidedNoted`], or
+    /// `WalFailed`. One at a time.
     ///
-    /// The first note is synced before anything that follows it in the lane. Later ones are only written:
-    /// they survive the process, and an older one in their place is safe.
+    /// The first note is synced before anything that follows it in the disk lane. Later ones need not wait for
+    /// the lane and are only written: they survive the process, and an older one in their place is safe.
     NoteDecided { lsn: Lsn, is_first: bool },
     /// Keeps the part of the log after `to` aside, cuts it off, and rebuilds the graph. Disk lane.
     Rewind { to: Position },

@@ -331,11 +331,20 @@ impl Engine {
         if self.role != Role::Main {
             return out.push(Effect::Answer { token, result: Err(AdminError::NotMain) });
         }
-        let Some(index) = self.links.iter().position(|link| link.registration.name == name) else {
+        if self.links.iter().all(|link| link.registration.name != name) {
             return out.push(Effect::Answer { token, result: Err(AdminError::UnknownReplica) });
-        };
-        let link = self.links.remove(index);
-        if let Some(peer) = link.peer {
+        }
+        self.state.replicas.retain(|r| r.name != name);
+        self.save(AfterSave::Task, out);
+        self.task = Some(Task::Drop { token, name: name.to_owned() });
+    }
+
+    /// That it is dropped is durable: commits count on it no longer. Until then they did, since a full disk
+    /// keeps it registered.
+    pub(super) fn dropped(&mut self, token: Token, name: &str, out: &mut Vec<Effect>) {
+        if let Some(index) = self.links.iter().position(|link| link.registration.name == name)
+            && let Some(peer) = self.links.remove(index).peer
+        {
             self.send_if_known(peer, Message::Release, out);
             out.push(Effect::Hangup { peer, reason: "the replica is dropped".into() });
         }
@@ -346,10 +355,8 @@ impl Engine {
             }
             !is_dropped
         });
-        self.state.replicas.retain(|r| r.name != name);
         self.members_version += 1;
         self.tell_members(out);
-        self.save(AfterSave::Task, out);
-        self.task = Some(Task::Drop { token });
+        self.finish_task(token, out);
     }
 }

@@ -9,7 +9,7 @@
 
 use super::commit::Pending;
 use super::snapshot::Snapshots;
-use super::{Effect, Engine, EngineConfig, Recovered, Reign, Shared, shared};
+use super::{Effect, Engine, EngineConfig, Noted, Recovered, Reign, Shared, shared};
 use crate::replication::{LagTrack, Link, LinkState, Log, LogEnd, ReplicaFailureReason};
 use crate::storage::InFlight;
 use crate::types::{CommitRecord, Epoch, Lsn, Role, SyncMode, Time};
@@ -77,8 +77,7 @@ impl Engine {
             wal_from,
             applied: last,
             applied_chain: chain,
-            // Noted anew: a snapshot may reach further than the note does, and may not be readable next time.
-            noted: is_noting.then_some(Lsn::ZERO),
+            noted: is_noting.then_some(Noted { written: last.lsn, is_asked: false }),
             pending: VecDeque::new(),
             reign: Reign::NotBegun,
             last_reign: if state.promised.node == state.node { state.promised } else { Epoch::default() },
@@ -119,7 +118,7 @@ impl Engine {
     }
 
     /// Puts records that were in the log and not decided back into the queue.
-    fn take_up(&mut self, held: Vec<CommitRecord>, out: &mut Vec<Effect>) {
+    pub(super) fn take_up(&mut self, held: Vec<CommitRecord>, out: &mut Vec<Effect>) {
         for record in held {
             let changes = match self.graph.decode(&record.payload) {
                 Ok(changes) => changes,

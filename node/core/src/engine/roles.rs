@@ -37,6 +37,7 @@ pub(super) enum Task {
     Register(Candidate),
     Drop {
         token: Token,
+        name: String,
     },
     /// Asked for by an operator, or by the node itself.
     Rewind {
@@ -84,7 +85,7 @@ impl Engine {
         }
     }
 
-    fn finish_task(&mut self, token: Token, out: &mut Vec<Effect>) {
+    pub(super) fn finish_task(&mut self, token: Token, out: &mut Vec<Effect>) {
         self.task = None;
         out.push(Effect::Answer { token, result: Ok(AdminAnswer::Done) });
     }
@@ -192,6 +193,9 @@ impl Engine {
             }
             self.may_show = self.log.last();
             self.show_followed(out);
+            if !self.pending.is_empty() {
+                return;
+            }
         }
         if self.saving.is_some() || self.is_halted {
             return;
@@ -258,7 +262,9 @@ impl Engine {
     }
 
     fn settle_rewind(&mut self, out: &mut Vec<Effect>) {
-        let is_settled = self.log.is_settled() && self.installing.is_none() && self.saving.is_none();
+        let is_noting = self.noted.is_some_and(|noted| noted.is_asked);
+        let is_settled =
+            self.log.is_settled() && self.installing.is_none() && self.saving.is_none() && !is_noting;
         // One that holds more than the cut log must not appear after it.
         if !is_settled || self.is_writing_snapshot() {
             return;
@@ -274,13 +280,17 @@ impl Engine {
         let Some(Task::Rewind { token, .. }) = self.task.take() else { return };
         let result = match result {
             Ok(recovered) => {
-                let Recovered { graph, last, chain, ts, history, wal_from, snapshots, .. } = *recovered;
+                let Recovered { graph, last, chain, ts, history, wal_from, snapshots, held, .. } = *recovered;
                 self.snapshots.replace(snapshots);
                 self.graph = graph;
                 self.pending.clear();
                 (self.applied, self.applied_chain, self.wal_from) = (last, chain, wal_from);
                 self.may_show = last.lsn;
                 self.log.replace(LogEnd { last, chain, history }, ts);
+                if let Some(noted) = &mut self.noted {
+                    noted.written = last.lsn;
+                }
+                self.take_up(held, out);
                 Ok(AdminAnswer::Done)
             }
             Err(why) => Err(AdminError::Refused(why)),
@@ -318,7 +328,7 @@ impl Engine {
             }
             Some(Task::Fence { token, .. }) => self.task = Some(Task::Fence { token, is_saved: true }),
             Some(Task::Register(candidate)) => self.registered(candidate, out),
-            Some(Task::Drop { token }) => self.finish_task(token, out),
+            Some(Task::Drop { token, name }) => self.dropped(token, &name, out),
             other => self.task = other,
         }
     }
@@ -340,7 +350,7 @@ impl Engine {
                 self.reign = Reign::NotBegun;
                 token
             }
-            Some(Task::Fence { token, .. } | Task::Drop { token }) => token,
+            Some(Task::Fence { token, .. } | Task::Drop { token, .. }) => token,
             Some(Task::Register(candidate)) => candidate.hang_up(out),
             // It saves nothing.
             Some(task @ Task::Rewind { .. }) => {

@@ -26,7 +26,7 @@ fn main_with(snapshots: &[u64]) -> Node {
     start.snapshots = snapshots.iter().map(|lsn| file(*lsn)).collect();
     let mut out = Vec::new();
     let engine = Engine::start(Time(0), EngineConfig::default(), start, &mut out);
-    Node { engine, out: Vec::new(), token: 0 }
+    Node { engine, out: Vec::new(), token: 0, answers_notes: true }
 }
 
 fn replica_with(partial: Option<PartialSnapshot>) -> Node {

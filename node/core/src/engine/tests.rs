@@ -14,6 +14,7 @@ struct Node {
     engine: Engine,
     out: Vec<Effect>,
     token: u64,
+    answers_notes: bool,
 }
 
 fn recovered(node: u64) -> Recovered {
@@ -40,7 +41,7 @@ impl Node {
     fn with(node: u64, config: EngineConfig) -> Node {
         let mut out = Vec::new();
         let engine = Engine::start(Time(0), config, recovered(node), &mut out);
-        Node { engine, out, token: 0 }
+        Node { engine, out, token: 0, answers_notes: true }
     }
 
     fn replica(node: u64) -> Node {
@@ -48,19 +49,27 @@ impl Node {
         start.state.role = Role::Replica { port: PORT };
         let mut out = Vec::new();
         let engine = Engine::start(Time(0), EngineConfig::default(), start, &mut out);
-        Node { engine, out: Vec::new(), token: 0 }
+        Node { engine, out: Vec::new(), token: 0, answers_notes: true }
     }
 
     fn step(&mut self, input: Input) -> &mut Node {
         let now = self.engine.now;
         self.engine.step(now, input, &mut self.out);
-        self
+        self.answer_notes()
     }
 
     fn wait(&mut self, duration: std::time::Duration) -> &mut Node {
         let now = self.engine.now + duration;
         self.engine.step(now, Input::Tick, &mut self.out);
-        self
+        self.answer_notes()
+    }
+
+    /// Notes of what may be shown are answered at once, as the hands do, but for the first.
+    fn answer_notes(&mut self) -> &mut Node {
+        let note = self.out.iter().position(|e| matches!(e, Effect::NoteDecided { is_first: false, .. }));
+        let Some(at) = note.filter(|_| self.answers_notes) else { return self };
+        let Effect::NoteDecided { lsn, .. } = self.out.remove(at) else { unreachable!("looked at before") };
+        self.step(Input::DecidedNoted { lsn })
     }
 
     fn admin(&mut self, command: Admin) -> &mut Node {
@@ -83,13 +92,20 @@ impl Node {
     fn disk(&mut self) -> &mut Node {
         loop {
             let at = self.out.iter().position(|e| {
-                matches!(e, Effect::SaveState { .. } | Effect::SyncWal { .. } | Effect::Listen { .. })
+                matches!(
+                    e,
+                    Effect::SaveState { .. }
+                        | Effect::SyncWal { .. }
+                        | Effect::Listen { .. }
+                        | Effect::NoteDecided { is_first: true, .. }
+                )
             });
             let Some(at) = at else { return self };
             match self.out.remove(at) {
                 Effect::SaveState { id, .. } => self.step(Input::StateSaved { id, result: Ok(()) }),
                 Effect::SyncWal { lsn } => self.step(Input::WalSynced { lsn }),
                 Effect::Listen { .. } => self.step(Input::Listening { result: Ok(()) }),
+                Effect::NoteDecided { lsn, .. } => self.step(Input::DecidedNoted { lsn }),
                 _ => unreachable!("looked at before"),
             };
         }
@@ -411,7 +427,7 @@ fn a_restarted_main_takes_back_what_its_replica_kept() {
     start.state = main.engine.state.clone();
     let mut out = Vec::new();
     let engine = Engine::start(Time(0), EngineConfig::default(), start, &mut out);
-    let mut again = Node { engine, out, token: 0 };
+    let mut again = Node { engine, out, token: 0, answers_notes: true };
     assert!(!again.engine.shared().is_writable());
     let peer = dialled(&mut again);
     replica.step(Input::PeerUp { peer: PeerId(3), dialled: false, line: Line::default() });
@@ -537,9 +553,9 @@ fn a_restart_holds_back_what_was_not_decided() {
     main.step(Input::PeerDown { peer, reason: "gone".into() });
     let first =
         main.out.iter().position(|e| matches!(e, Effect::NoteDecided { lsn: Lsn::ZERO, is_first: true }));
-    main.disk();
     let write = main.out.iter().position(|e| matches!(e, Effect::WriteWal { .. }));
-    assert!(first.is_none_or(|first| write.is_none_or(|write| first < write)));
+    assert!(first.is_some() && first < write);
+    main.disk();
     let record = main.out.iter().find_map(|e| match e {
         Effect::WriteWal { record, .. } => Some(record.clone()),
         _ => None,
@@ -549,7 +565,7 @@ fn a_restart_holds_back_what_was_not_decided() {
     (start.is_noting, start.held) = (true, vec![record.expect("it was written")]);
     let mut out = Vec::new();
     let engine = Engine::start(Time(0), EngineConfig::default(), start, &mut out);
-    let mut again = Node { engine, out, token: 0 };
+    let mut again = Node { engine, out, token: 0, answers_notes: true };
     again.wait(3 * SECOND);
     assert_eq!(again.engine.graph.published(), Lsn::ZERO, "the replica may lack it");
     let position = again.engine.log.position();
@@ -701,7 +717,7 @@ fn a_main_that_must_hear_its_replicas_writes_as_soon_as_the_last_one_answered() 
     let mut out = Vec::new();
     let config = EngineConfig { confirm_required: true, ..EngineConfig::default() };
     let engine = Engine::start(Time(0), config, start, &mut out);
-    let mut again = Node { engine, out, token: 0 };
+    let mut again = Node { engine, out, token: 0, answers_notes: true };
     again.wait(10 * SECOND);
     again.propose();
     assert_eq!(again.outcomes(), [Outcome::Failed(CommitError::Unconfirmed)]);
@@ -836,4 +852,58 @@ fn what_is_asked_for_while_a_state_is_saved_goes_out_together_behind_it() {
     assert_eq!(node.answers(), []);
     node.step(Input::StateSaved { id: 2, result: Ok(()) });
     assert_eq!(node.answers(), [Ok(AdminAnswer::Done)]);
+}
+
+#[test]
+fn a_record_is_shown_only_once_it_is_noted_as_decided_on_main_and_on_its_replica() {
+    let (mut main, mut replica, peer) = pair(SyncMode::StrictSync);
+    (main.answers_notes, replica.answers_notes) = (false, false);
+    let shown = |node: &Node| node.engine.graph.published();
+    let noted = |node: &mut Node| {
+        node.out.retain(|e| !matches!(e, Effect::NoteDecided { is_first: true, .. }));
+        let at = node.out.iter().position(|e| matches!(e, Effect::NoteDecided { .. }))?;
+        let Effect::NoteDecided { lsn, .. } = node.out.remove(at) else { return None };
+        Some(lsn)
+    };
+    for _ in 0..3 {
+        main.propose();
+    }
+    main.disk();
+    talk(&mut main, peer, &mut replica);
+    replica.disk();
+    talk(&mut main, peer, &mut replica);
+    assert_eq!((noted(&mut main), noted(&mut main)), (Some(Lsn(1)), None), "one at a time");
+    assert_eq!((shown(&main), main.outcomes()), (Lsn::ZERO, vec![]));
+    main.step(Input::DecidedNoted { lsn: Lsn(1) });
+    assert_eq!(shown(&main), Lsn(1));
+    // What was decided meanwhile shares a note.
+    assert_eq!(noted(&mut main), Some(Lsn(3)));
+    main.step(Input::DecidedNoted { lsn: Lsn(3) });
+    assert_eq!(shown(&main), Lsn(3));
+    talk(&mut main, peer, &mut replica);
+    assert_eq!((noted(&mut replica), shown(&replica)), (Some(Lsn(1)), Lsn::ZERO));
+    replica.step(Input::DecidedNoted { lsn: Lsn(1) });
+    assert_eq!((noted(&mut replica), shown(&replica)), (Some(Lsn(3)), Lsn(1)));
+    replica.step(Input::DecidedNoted { lsn: Lsn(3) });
+    assert_eq!(shown(&replica), Lsn(3));
+    talk(&mut main, peer, &mut replica);
+    assert_eq!(main.outcomes().len(), 3);
+}
+
+#[test]
+fn a_replica_counts_until_it_is_durable_that_it_is_dropped() {
+    let (mut main, mut replica, peer) = pair(SyncMode::Sync);
+    main.admin(Admin::Drop { name: "r".into() });
+    main.propose();
+    let at = main.out.iter().position(|e| matches!(e, Effect::SaveState { .. }));
+    let save = main.out.remove(at.expect("the registration is to go"));
+    main.disk();
+    assert_eq!(main.outcomes(), [], "a full disk may keep it registered");
+    let Effect::SaveState { id, .. } = save else { unreachable!("looked at before") };
+    main.step(Input::StateSaved { id, result: Err("no room".into()) });
+    assert_eq!(main.answers(), [Err(AdminError::NotPersisted("no room".into()))]);
+    talk(&mut main, peer, &mut replica);
+    replica.disk();
+    talk(&mut main, peer, &mut replica);
+    assert!(matches!(main.outcomes()[..], [Outcome::Committed { .. }]), "its connection was not touched");
 }
