@@ -580,8 +580,9 @@ impl World {
                 Input::StateSaved { result, .. } => {
                     n.promised = n.disk.state.promised;
                     process.role = n.disk.state.role;
+                    // One that is dropped counted until now.
+                    process.regrouped_at = self.now;
                     if result.is_err() {
-                        process.regrouped_at = self.now;
                         process.registered = n.disk.state.replicas.clone();
                     }
                 }
