@@ -20,6 +20,7 @@
 //! cut M R                                 their connection ends
 //! kill M, cut power of M, start M         the process dies; what was not synced is lost too; it is back
 //! fill disk of R, free disk of R
+//! damage 3 in log of M                    that record cannot be read back any more
 //! newer record from M to R                what a MAIN of a later version might send
 //! with read_bytes_max 200                 a limit or a policy, for nodes that start after that
 //! with protocol 1                         what connections settle on from now on
@@ -141,6 +142,11 @@ impl Script {
             ["start", name] => {
                 let node = self.node(name)?;
                 self.stage.start(node);
+                Ok(())
+            }
+            ["damage", lsn, "in", "log", "of", name] => {
+                let node = self.node(name)?;
+                self.stage.damage(node, Lsn(parse(lsn)?));
                 Ok(())
             }
             ["fill", "disk", "of", name] => self.space(name, false),

@@ -232,13 +232,14 @@ impl Tale {
 
     fn report(&self, report: &StateReport) -> String {
         format!(
-            "{}; epoch {}, durable {}, shown {}, history {}{}",
+            "{}; epoch {}, durable {}, shown {}, history {}{}{}",
             self.state(&report.state),
             self.epoch(report.epoch),
             report.durable,
             report.applied,
             self.history(&report.history),
-            if report.confirmed { "" } else { ", not confirmed" }
+            if report.confirmed { "" } else { ", not confirmed" },
+            report.warnings.iter().map(|warning| format!("; warning: {warning}")).collect::<String>()
         )
     }
 

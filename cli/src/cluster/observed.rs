@@ -173,6 +173,8 @@ pub struct Position {
     pub node: String,
     /// How its MAIN waits for it, as that said last; `None` on a MAIN, and where nobody said so.
     pub mode: Option<Mode>,
+    /// What it says that an operator should know.
+    pub warnings: Vec<String>,
 }
 
 impl Position {
@@ -304,6 +306,12 @@ pub fn decode_state(rows: &Rows) -> Option<Position> {
         promised_by: text("promised_by"),
         node: text("node_id"),
         mode: Mode::parse(&text("mode")),
+        warnings: match cell("warnings") {
+            Some(Value::Array(warnings)) => {
+                warnings.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+            }
+            _ => Vec::new(),
+        },
     })
 }
 
@@ -352,6 +360,15 @@ mod tests {
     }
 
     #[test]
+    fn warnings_of_a_node_are_read_and_an_earlier_node_has_none() {
+        let fields = ["epoch", "durable_lsn", "applied_lsn", "warnings"];
+        let found = decode_state(&rows(&fields, json!(["1.a.1", 5, 5, ["the log cannot be read"]])));
+        assert_eq!(found.unwrap().warnings, ["the log cannot be read"]);
+        let earlier = decode_state(&rows(&fields[..3], json!(["1.a.1", 5, 5])));
+        assert!(earlier.unwrap().warnings.is_empty());
+    }
+
+    #[test]
     fn positions_of_a_later_reign_come_first() {
         let at = |epoch: &str, durable| Position {
             epoch: epoch.into(),
@@ -363,6 +380,7 @@ mod tests {
             promised_by: String::new(),
             node: String::new(),
             mode: None,
+            warnings: Vec::new(),
         };
         assert!(at("2.a.1", 5).order() > at("1.b.9", 50).order());
         assert!(at("1.a.2", 5).order() > at("1.a.1", 50).order());

@@ -114,6 +114,10 @@ pub(super) fn report(session: &Session, seen: &Observed) -> Report {
             _ => false,
         };
         let is_main = main.as_ref() == Some(&name);
+        let position = view.and_then(NodeView::facts).and_then(|facts| facts.position.as_ref());
+        for warning in position.into_iter().flat_map(|position| &position.warnings) {
+            findings.push((format!("{name}: {warning}"), session.command(&format!("logs {name}"))));
+        }
         if let Some(instance) = instance {
             find(
                 session,

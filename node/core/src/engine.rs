@@ -160,6 +160,8 @@ pub struct Engine {
     /// The last record that readers see, and the chain hash there.
     applied: Position,
     applied_chain: u64,
+    /// Where the log was found not to be readable. Recovery would refuse it; the graph in memory is right.
+    log_damage: Option<String>,
     /// The disk has room for further records.
     has_space: bool,
     /// How far the log may be shown; `None` where every record in it may be.
@@ -234,7 +236,7 @@ impl Engine {
             Input::PeerUp { peer, dialled, line } => self.on_peer_up(peer, dialled, line, out),
             Input::PeerDown { peer, reason } => self.on_peer_down(peer, &reason, out),
             Input::Message { peer, message } => self.on_message(peer, message, out),
-            Input::WalRead { peer, from, records } => self.on_wal_read(peer, from, records, out),
+            Input::WalRead { peer, from, result } => self.on_wal_read(peer, from, result, out),
             Input::SnapshotWritten { result } => self.on_snapshot_written(result, out),
             Input::SnapshotSent { peer, result } => self.on_snapshot_sent(peer, result, out),
             Input::PartialKept { partial } => self.partial = partial,
@@ -398,13 +400,16 @@ impl Engine {
         &mut self,
         peer: PeerId,
         from: Lsn,
-        records: Vec<(CommitRecord, u64)>,
+        result: Result<Vec<(CommitRecord, u64)>, String>,
         out: &mut Vec<Effect>,
     ) {
-        if let Some(index) = self.links.iter().position(|link| link.peer == Some(peer)) {
-            self.on_catch_up_read(index, from, records, out);
-        } else {
-            self.on_tail_read(peer, from, records, out);
+        if let Err(error) = &result {
+            self.log_damage = Some(format!("the log cannot be read from record {from} on: {error}"));
+        }
+        match self.links.iter().position(|link| link.peer == Some(peer)) {
+            Some(index) => self.on_catch_up_read(index, from, result.ok(), out),
+            // Nothing is proved by what cannot be read, so nothing is given.
+            None => self.on_tail_read(peer, from, result.unwrap_or_default(), out),
         }
     }
 

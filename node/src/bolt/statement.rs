@@ -89,6 +89,7 @@ pub(super) fn admin_fields(command: &Admin) -> Vec<String> {
             "node_id",
             "cluster_id",
             "mode",
+            "warnings",
         ],
         Admin::ShowLag => &[
             "name",
@@ -119,7 +120,7 @@ pub(super) fn admin_rows(answer: AdminAnswer) -> Vec<Vec<PackValue>> {
         AdminAnswer::Done => Vec::new(),
         AdminAnswer::Role(role) => vec![vec![role_word(role).into()]],
         AdminAnswer::Replicas(replicas) => replicas.into_iter().map(replica_row).collect(),
-        AdminAnswer::State(state) => vec![state_row(state)],
+        AdminAnswer::State(state) => vec![state_row(&state)],
         AdminAnswer::Lag(lags) => lags.into_iter().map(lag_row).collect(),
         AdminAnswer::Outcome(outcome) => {
             let word = match outcome {
@@ -178,7 +179,7 @@ fn replica_row(r: ReplicaStatus) -> Vec<PackValue> {
     ]
 }
 
-fn state_row(s: StateReport) -> Vec<PackValue> {
+fn state_row(s: &StateReport) -> Vec<PackValue> {
     let history: Vec<PackValue> =
         s.history.starts.iter().map(|(epoch, first)| format!("{epoch}:{first}").into()).collect();
     vec![
@@ -199,6 +200,7 @@ fn state_row(s: StateReport) -> Vec<PackValue> {
             _ => s.state.cluster_id().to_string().into(),
         },
         s.state.own_mode().map_or(PackValue::Null, |mode| mode.word().into()),
+        s.warnings.iter().map(|warning| warning.as_str().into()).collect::<Vec<PackValue>>().into(),
     ]
 }
 

@@ -21,12 +21,12 @@ pub(super) struct Request {
 /// Answers requests until their sender is gone.
 pub(super) fn serve(catalog: Catalog, requests: mpsc::Receiver<Request>, report: impl Fn(Input)) {
     for Request { peer, from, bytes_max } in requests {
-        let records = read(&catalog, from, bytes_max).unwrap_or_else(|e| {
-            tracing::error!(%from, "the log cannot be read back: {e}");
-            Vec::new()
+        let result = read(&catalog, from, bytes_max).map_err(|e| {
+            tracing::error!(%from, "the log cannot be read back; a replica that needs it is sent a snapshot: {e}");
+            e.to_string()
         });
         super::fail_point::reach("log-read-back");
-        report(Input::WalRead { peer, from, records });
+        report(Input::WalRead { peer, from, result });
     }
 }
 

@@ -53,12 +53,13 @@ fn marker(directory: &Directory) -> PathBuf {
     directory.root().join("rewind")
 }
 
-/// Cuts the log after `to`. Everything in it is synced and the writer holds no segment.
+/// Cuts the log, which ends with `end`, after `to`. Everything in it is synced and the writer holds no segment.
 pub(super) fn rewind(
     directory: &Directory,
     names: Arc<Names>,
     node: NodeId,
     to: Position,
+    end: Lsn,
 ) -> Result<Rewound, NotRewound> {
     let refused = |e: String| NotRewound::Refused(format!("the log cannot be cut back to {to}: {e}"));
     let (recovered, found) =
@@ -73,15 +74,32 @@ pub(super) fn rewind(
              directory and let the node catch up instead"
         )));
     }
-    keep_tail(directory, to, node, chain).map_err(|e| refused(e.to_string()))?;
+    let header = SegmentHeader { node, sequence: 1, first: to.lsn.next(), chain, bytes: 0 };
+    keep_tail(directory, to, end, &header).map_err(|e| refused(e.to_string()))?;
     directory.replace(&marker(directory), to.to_string().as_bytes())?;
     complete(directory)?;
     let live = found.and_then(|found| found.live).map(|(file, end)| (PathBuf::from(file), end));
     Ok(Rewound { recovered, chain, live })
 }
 
-/// Copies every record after `to` into a segment of its own.
-fn keep_tail(directory: &Directory, to: Position, node: NodeId, chain: u64) -> Result<(), DiskError> {
+/// Copies every record after `to` into a segment of its own. An error where one of them cannot be read: what
+/// cannot be kept is not cut off.
+fn keep_tail(directory: &Directory, to: Position, end: Lsn, header: &SegmentHeader) -> Result<(), DiskError> {
+    let mut tail = Vec::new();
+    for (_, segment) in directory.segment_paths()? {
+        let after = records(&segment)?.into_iter().map(|(logged, _)| logged);
+        tail.extend(after.filter(|logged| logged.record.lsn > to.lsn));
+    }
+    let is_whole = tail.iter().map(|logged| logged.record.lsn).eq((to.lsn.0 + 1..=end.0).map(Lsn));
+    if !is_whole {
+        let reason = format!(
+            "records {} to {end}, to be kept aside, cannot all be read; save the directory whole instead \
+             (`mgctl rejoin --wipe`)",
+            to.lsn.next()
+        );
+        return Err(DiskError::Unusable { path: directory.wal(), reason });
+    }
+
     let folder = directory.diverged()?;
     let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let path = (0..)
@@ -91,20 +109,15 @@ fn keep_tail(directory: &Directory, to: Position, node: NodeId, chain: u64) -> R
         })
         .find(|path| !path.exists())
         .expect("numbers do not end");
-    let header = SegmentHeader { node, sequence: 1, first: to.lsn.next(), chain, bytes: 0 };
     let fail = |e: std::io::Error| DiskError::from_io("write", &path, &e);
     let mut file = File::options().create_new(true).write(true).open(&path).map_err(fail)?;
     file.write_all(&header.encode()).map_err(fail)?;
     let (mut offset, mut frame) = (SEGMENT_HEADER_BYTES as u64, Vec::new());
-    for (_, segment) in directory.segment_paths()? {
-        for (logged, _) in records(&segment)? {
-            if logged.record.lsn > to.lsn {
-                frame.clear();
-                put_frame(&mut frame, offset, &logged);
-                file.write_all(&frame).map_err(fail)?;
-                offset += frame.len() as u64;
-            }
-        }
+    for logged in tail {
+        frame.clear();
+        put_frame(&mut frame, offset, &logged);
+        file.write_all(&frame).map_err(fail)?;
+        offset += frame.len() as u64;
     }
     file.sync_all().map_err(fail)?;
     sync_folder(&folder)?;

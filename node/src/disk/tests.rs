@@ -92,7 +92,9 @@ impl Bench {
 
     fn read(&mut self, from: u64, bytes_max: usize) -> Vec<u64> {
         self.disk.read_wal(PeerId(2), Lsn(from), bytes_max);
-        let Some(Input::WalRead { records, .. }) = self.queue.next_input() else { panic!("no answer") };
+        let Some(Input::WalRead { result: Ok(records), .. }) = self.queue.next_input() else {
+            panic!("no answer")
+        };
         records.iter().map(|(r, _)| r.lsn.0).collect()
     }
 
@@ -665,4 +667,51 @@ fn damaged_snapshots_are_kept_to_be_looked_at_but_only_the_newest_two() {
         fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     left.sort();
     assert_eq!(left, [format!("{:020}.snap.damaged", 31), format!("{:020}.snap.damaged", 36)]);
+}
+
+#[test]
+fn what_cannot_be_read_back_is_told_and_what_comes_before_it_is_given() {
+    let root = TempDir::new().unwrap();
+    let (mut bench, ..) = Bench::open(&root, &small());
+    fill_up(&mut bench, 40);
+    let path = root.path().join("wal/0000000000000001.wal");
+    let bytes = fs::read(&path).unwrap();
+    let mut scanner =
+        mgnode_core::durability::Scanner::new(bytes.clone().into()).unwrap().expect("it is used");
+    for _ in 1..10 {
+        scanner.next_record().unwrap();
+    }
+    let mut damaged = bytes;
+    let at = usize::try_from(scanner.offset()).unwrap() + 40;
+    damaged[at] ^= 1;
+    fs::write(&path, damaged).unwrap();
+    assert_eq!(bench.read(5, 1 << 20), (5..10).collect::<Vec<_>>());
+    bench.disk.read_wal(PeerId(2), Lsn(10), 1 << 20);
+    let Some(Input::WalRead { from: Lsn(10), result: Err(error), .. }) = bench.queue.next_input() else {
+        panic!("damage is not given out")
+    };
+    assert!(error.contains("0000000000000001.wal` is damaged at byte"), "{error}");
+    bench.stop();
+}
+
+#[test]
+fn a_log_is_not_cut_where_what_is_cut_off_cannot_be_kept() {
+    let root = TempDir::new().unwrap();
+    let (mut bench, ..) = Bench::open(&root, &small());
+    fill_with_nothing(&mut bench, 300);
+    let path = root.path().join("wal/0000000000000002.wal");
+    let whole = fs::read(&path).unwrap();
+    let mut damaged = whole.clone();
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 1;
+    fs::write(&path, damaged).unwrap();
+    bench.disk.rewind(position(30));
+    let error = match bench.queue.next_input() {
+        Some(Input::Rewound { result: Err(error) }) => error,
+        other => panic!("{other:?}"),
+    };
+    assert!(error.contains("records 31 to 300, to be kept aside, cannot all be read"), "{error}");
+    bench.stop();
+    fs::write(&path, whole).unwrap();
+    assert_eq!(last_of(&root), position(300));
 }

@@ -463,7 +463,7 @@ impl Writer {
     /// Cuts the log after `to` and goes on from there.
     fn rewind(&mut self, to: Position) -> Result<(), DiskError> {
         self.sync()?;
-        let result = match rewind::rewind(&self.directory, self.names.clone(), self.node, to) {
+        let result = match rewind::rewind(&self.directory, self.names.clone(), self.node, to, self.log.last) {
             Ok(Rewound { recovered, chain, live }) => {
                 *self.notes.lock() = Notes::open(&self.directory)?;
                 let (segments, live) = super::segments(&self.directory, live)?;

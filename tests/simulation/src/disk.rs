@@ -408,15 +408,16 @@ impl Disk {
             return Err(format!("what is left ends at {}", found.last));
         }
         let mut ops = Vec::new();
-        self.keep_tail(to, found.chain, &mut ops);
+        self.keep_tail(to, found.chain, &mut ops)?;
         self.replace(REWIND, to.to_string().into_bytes().into(), &mut ops);
         self.cut_to(to.lsn, &mut ops);
         Ok((ops, Rewound { recovered: Box::new(recovered), to, chain: found.chain, live: found.live }))
     }
 
     /// Copies every record after `to` into a segment of its own.
-    fn keep_tail(&self, to: Position, chain: u64, ops: &mut Vec<Op>) {
+    fn keep_tail(&self, to: Position, chain: u64, ops: &mut Vec<Op>) -> Result<(), String> {
         let (node, first) = (self.node, to.lsn.next());
+        let mut next = first;
         let header = SegmentHeader { node, sequence: 1, first, chain, bytes: 0 };
         let mut bytes = header.encode();
         for (_, name) in self.segments() {
@@ -424,14 +425,21 @@ impl Disk {
                 if logged.record.lsn > to.lsn {
                     let offset = bytes.len() as u64;
                     put_frame(&mut bytes, offset, &logged);
+                    if logged.record.lsn == next {
+                        next = next.next();
+                    }
                 }
             }
+        }
+        if next != self.log.last.next() {
+            return Err(format!("record {next}, to be kept aside, cannot be read"));
         }
         let name = self.free_aside(&format!("{}-{}.wal", to.epoch, to.lsn));
         ops.push(Op::Create(name.clone()));
         ops.push(Op::Write(name.clone(), 0, bytes.into()));
         ops.push(Op::Sync(name));
         ops.push(Op::SyncNames("diverged"));
+        Ok(())
     }
 
     fn rewind_completion(&self) -> Result<Vec<Op>, NoStart> {
@@ -629,8 +637,8 @@ impl Disk {
                 self.run(Op::SyncNames("snapshots"));
             }
             Job::Read(peer, from, bytes_max) => {
-                let records = self.read_back(from, bytes_max).unwrap_or_default();
-                progress.inputs.push(Input::WalRead { peer, from, records });
+                let result = self.read_back(from, bytes_max);
+                progress.inputs.push(Input::WalRead { peer, from, result });
             }
             Job::Rewind(to) => {
                 let mut begun = VecDeque::new();
@@ -857,7 +865,7 @@ impl Disk {
     }
 
     /// Reads records of one segment; an error where it does not say what was written.
-    fn read_back(&mut self, from: Lsn, bytes_max: usize) -> Result<Vec<(CommitRecord, u64)>, ()> {
+    fn read_back(&mut self, from: Lsn, bytes_max: usize) -> Result<Vec<(CommitRecord, u64)>, String> {
         let mut records: Vec<(CommitRecord, u64)> = Vec::new();
         let after = self.log.segments.partition_point(|s| s.first <= from);
         let Some(index) = after.checked_sub(1) else { return Ok(records) };
@@ -872,7 +880,7 @@ impl Disk {
         while offset < written {
             let Parsed::Record(logged, length) = parse_record(&bytes, offset - base, base as u64) else {
                 if records.is_empty() && whole[offset..written].iter().any(|b| *b != 0) {
-                    return Err(());
+                    return Err(format!("`{}` is damaged at byte {offset}", segment.name));
                 }
                 break;
             };

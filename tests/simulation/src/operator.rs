@@ -117,7 +117,7 @@ impl World {
 
     fn state(&mut self, node: usize) -> Result<Option<StateReport>, String> {
         Ok(match self.ask(node, Admin::ShowState)? {
-            Some(AdminAnswer::State(report)) => Some(report),
+            Some(AdminAnswer::State(report)) => Some(*report),
             _ => None,
         })
     }

@@ -43,6 +43,8 @@ pub struct Disk {
     /// How far the log may be shown, as noted, and as no power cut takes it.
     decided: Option<Lsn>,
     decided_synced: Option<Lsn>,
+    /// A record that cannot be read back.
+    damaged: Option<Lsn>,
     /// What rewinds cut off.
     pub aside: Vec<CommitRecord>,
 }
@@ -56,6 +58,7 @@ impl Disk {
             synced: 0,
             decided: None,
             decided_synced: None,
+            damaged: None,
             aside: Vec::new(),
         }
     }
@@ -121,19 +124,30 @@ impl Disk {
         self.synced = 0;
     }
 
+    /// Damages a record: reads end before it, and fail there.
+    pub(crate) fn damage(&mut self, lsn: Lsn) {
+        self.damaged = Some(lsn);
+    }
+
     /// Reads records from `from` on, at least one where there is one.
-    pub(crate) fn read(&self, from: Lsn, bytes_max: usize) -> Vec<(CommitRecord, u64)> {
+    pub(crate) fn read(&self, from: Lsn, bytes_max: usize) -> Result<Vec<(CommitRecord, u64)>, String> {
         let first = self.log.first().map_or(Lsn::ZERO, |(record, _)| record.lsn);
-        let Some(start) = from.0.checked_sub(first.0) else { return Vec::new() };
+        let Some(start) = from.0.checked_sub(first.0) else { return Ok(Vec::new()) };
         let (mut records, mut bytes) = (Vec::new(), 0);
         for (record, chain) in self.log.iter().skip(start as usize) {
+            if self.damaged == Some(record.lsn) {
+                if records.is_empty() {
+                    return Err(format!("record {} is damaged", record.lsn));
+                }
+                break;
+            }
             if !records.is_empty() && bytes + record.payload.len() > bytes_max {
                 break;
             }
             bytes += record.payload.len();
             records.push((record.clone(), *chain));
         }
-        records
+        Ok(records)
     }
 
     /// Rebuilds the graph, as a node does at its start.

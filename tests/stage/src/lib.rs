@@ -202,6 +202,11 @@ impl<A: Audience> Stage<A> {
         self.step(node, Input::Admin { token, command });
     }
 
+    /// Damages a record in the log of a node: it cannot be read back any more.
+    pub fn damage(&mut self, node: usize, lsn: Lsn) {
+        self.nodes[node].disk.damage(lsn);
+    }
+
     /// Tells a node that there is room on its disk, or none.
     pub fn set_space(&mut self, node: usize, enough: bool) {
         self.step(node, Input::WalSpace { enough });
@@ -251,7 +256,7 @@ impl<A: Audience> Stage<A> {
                 Input::Listening { result: Ok(()) }
             }
             Job::Read { peer, from, bytes_max } => {
-                Input::WalRead { peer, from, records: n.disk.read(from, bytes_max) }
+                Input::WalRead { peer, from, result: n.disk.read(from, bytes_max) }
             }
             Job::Snapshot(file) => {
                 let id = file.id;

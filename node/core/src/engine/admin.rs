@@ -20,7 +20,7 @@ impl Engine {
             Admin::ShowRole => Ok(AdminAnswer::Role(self.role)),
             Admin::ShowReplicas => self.on_main(|engine| AdminAnswer::Replicas(engine.replicas())),
             Admin::ShowLag => self.on_main(|engine| AdminAnswer::Lag(engine.lag_report())),
-            Admin::ShowState => Ok(AdminAnswer::State(self.state_report())),
+            Admin::ShowState => Ok(AdminAnswer::State(Box::new(self.state_report()))),
             Admin::TransactionOutcome { position } => Ok(AdminAnswer::Outcome(self.outcome_of(position))),
             Admin::ConfirmMain => self.on_main(|engine| {
                 engine.confirm = Confirm::Done;
@@ -91,6 +91,7 @@ impl Engine {
             chain: self.applied_chain,
             history: self.log.end().history.clone(),
             confirmed: self.confirm == Confirm::Done,
+            warnings: self.log_damage.iter().cloned().collect(),
         }
     }
 

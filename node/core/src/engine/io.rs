@@ -43,8 +43,9 @@ pub enum Input {
     /// A message came in. Messages of one lane of one peer come in the order they were sent.
     Message { peer: PeerId, message: Message },
     /// Answers [`Effect::ReadWal`]: records that follow each other, beginning at the LSN asked for,
-    /// each with the chain hash after it; empty where the log no longer, or not yet, holds it.
-    WalRead { peer: PeerId, from: Lsn, records: Vec<(CommitRecord, u64)> },
+    /// each with the chain hash after it; empty where the log no longer, or not yet, holds it. An error where
+    /// the log cannot be read there.
+    WalRead { peer: PeerId, from: Lsn, result: Result<Vec<(CommitRecord, u64)>, String> },
     /// Answers [`Effect::WriteSnapshot`]: the file is synced, was read back, and has its name.
     SnapshotWritten { result: Result<SnapshotId, String> },
     /// Answers [`Effect::SendSnapshot`]: the last byte was handed to the connection, or the file cannot
@@ -203,7 +204,7 @@ pub enum AdminAnswer {
     Done,
     Role(crate::types::Role),
     Replicas(Vec<ReplicaStatus>),
-    State(StateReport),
+    State(Box<StateReport>),
     Lag(Vec<LagReport>),
     Outcome(OutcomeReport),
     Snapshot { lsn: Lsn },
@@ -236,6 +237,8 @@ pub struct StateReport {
     pub history: History,
     /// False on a MAIN that has not yet asked its replicas since its start.
     pub confirmed: bool,
+    /// What an operator should know of this node, in words.
+    pub warnings: Vec<String>,
 }
 
 /// One row of `SHOW REPLICATION LAG`.

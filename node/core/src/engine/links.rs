@@ -287,6 +287,14 @@ impl Engine {
             let link = &mut self.links[index];
             let LinkState::CatchUp { is_reading, is_stuck } = &mut link.state else { return };
             let Some(peer) = link.peer else { return };
+            // The log is damaged there. What it said is in the graph: a snapshot leads over it, once the replica
+            // is done with what came before.
+            if link.is_unreadable {
+                if link.window.bytes() == 0 {
+                    self.bridge_by_snapshot(index, out);
+                }
+                return;
+            }
             if link.window.bytes() >= self.config.catch_up_window_bytes {
                 return;
             }
@@ -364,12 +372,16 @@ impl Engine {
         &mut self,
         index: usize,
         from: Lsn,
-        mut records: Vec<(CommitRecord, u64)>,
+        read: Option<Vec<(CommitRecord, u64)>>,
         out: &mut Vec<Effect>,
     ) {
         let link = &mut self.links[index];
         let LinkState::CatchUp { is_reading, is_stuck } = &mut link.state else { return };
         *is_reading = false;
+        let Some(mut records) = read else {
+            link.is_unreadable = true;
+            return self.pump(index, out);
+        };
         if records.is_empty() {
             if from < self.wal_from {
                 return self.bridge_by_snapshot(index, out);

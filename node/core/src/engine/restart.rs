@@ -69,6 +69,7 @@ impl Engine {
             saving: None,
             save_waits: Vec::new(),
             saved: state.clone(),
+            log_damage: None,
             has_space: true,
             next_save: 0,
             next_peer: 0,

@@ -211,6 +211,7 @@ impl Engine {
         let link = &mut self.links[index];
         let Some(peer) = link.peer else { return };
         link.state = LinkState::Snapshot { snapshot };
+        link.is_unreadable = false;
         link.unfinished = Some(snapshot);
         link.since = self.now;
         link.next = snapshot.lsn().next();
@@ -274,6 +275,7 @@ impl Engine {
         self.snapshots.files = vec![snapshot];
         self.snapshots.begun_at_bytes = self.log.bytes();
         self.partial = None;
+        self.log_damage = None;
         let end = LogEnd { last: header.position, chain: header.chain, history: header.history };
         self.log.replace(end, header.ts);
         if let Some(following) = self.following.as_mut().filter(|f| f.peer == peer) {

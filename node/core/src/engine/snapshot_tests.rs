@@ -39,7 +39,7 @@ fn replica_with(partial: Option<PartialSnapshot>) -> Node {
 fn read_nothing(main: &mut Node) {
     while let Some(at) = main.out.iter().position(|e| matches!(e, Effect::ReadWal { .. })) {
         let Effect::ReadWal { peer, from, .. } = main.out.remove(at) else { unreachable!("just seen") };
-        main.step(Input::WalRead { peer, from, records: Vec::new() });
+        main.step(Input::WalRead { peer, from, result: Ok(Vec::new()) });
     }
 }
 

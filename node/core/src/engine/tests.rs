@@ -439,7 +439,7 @@ fn a_restarted_main_takes_back_what_its_replica_kept() {
         if let Some(at) = replica.out.iter().position(|e| matches!(e, Effect::ReadWal { .. })) {
             replica.out.remove(at);
             let records = vec![replica.engine.log.recent_at(Lsn(1)).expect("it is new").clone()];
-            replica.step(Input::WalRead { peer: PeerId(3), from: Lsn(1), records });
+            replica.step(Input::WalRead { peer: PeerId(3), from: Lsn(1), result: Ok(records) });
         }
         for message in replica.sent() {
             again.step(Input::Message { peer, message });

@@ -70,6 +70,8 @@ pub struct Link {
     pub next_chain: u64,
     /// Whether the chain hash before `next` is yet to be proved against the log.
     pub is_unproved: bool,
+    /// This MAIN cannot read its own log at `next`.
+    pub is_unreadable: bool,
     /// Known to be durable and shown there.
     pub durable: Lsn,
     pub applied: Lsn,
@@ -111,6 +113,7 @@ impl Link {
             next: Lsn(1),
             next_chain: 0,
             is_unproved: false,
+            is_unreadable: false,
             durable: Lsn::ZERO,
             applied: Lsn::ZERO,
             may_show: Lsn::ZERO,
@@ -167,6 +170,7 @@ impl Link {
         self.next = end.last.lsn.next();
         self.next_chain = end.chain;
         self.is_unproved = true;
+        self.is_unreadable = false;
         self.durable = end.last.lsn;
         self.applied = Lsn::ZERO;
         self.may_show = Lsn::ZERO;
