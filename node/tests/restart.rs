@@ -204,6 +204,18 @@ async fn sender(root: &Path) -> (Node, Vec<u8>, SnapshotId) {
     (node, bytes, snapshot)
 }
 
+/// Cuts bytes as small as a network might.
+fn pieces(bytes: &[u8]) -> Vec<Bytes> {
+    let mut lengths = [1, 7, 0, 50].into_iter().cycle();
+    let (mut left, mut pieces) = (bytes, Vec::new());
+    while !left.is_empty() {
+        let (piece, rest) = left.split_at(lengths.next().unwrap().min(left.len()));
+        pieces.push(Bytes::copy_from_slice(piece));
+        left = rest;
+    }
+    pieces
+}
+
 fn names_in(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> =
         fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
@@ -219,14 +231,14 @@ async fn a_snapshot_goes_on_where_its_stream_was_cut_off() {
     let mut node = start(to.path());
     let third = bytes.len() / 3;
     let mut incoming = node.snapshots.receive(part(0)).unwrap();
-    incoming.write(&bytes[..third]).unwrap();
+    incoming.write(&pieces(&bytes[..third])).unwrap();
     let earlier = incoming;
     assert_eq!(node.snapshots.kept(), Some(PartialSnapshot { snapshot, bytes: third as u64 }));
     // What was not taken to be kept is overwritten.
     let mut incoming = node.snapshots.receive(part(third - 10)).unwrap();
-    incoming.write(&bytes[third - 10..2 * third]).unwrap();
+    incoming.write(&pieces(&bytes[third - 10..2 * third])).unwrap();
     let mut earlier = earlier;
-    assert!(earlier.write(&bytes[third..]).is_err(), "a later stream has taken it over");
+    assert!(earlier.write(&pieces(&bytes[third..])).is_err(), "a later stream has taken it over");
     assert!(incoming.load().is_err(), "it is not whole");
     assert!(node.snapshots.receive(part(2 * third + 1)).is_err(), "what comes before is not here");
     drop((earlier, incoming));
@@ -237,7 +249,7 @@ async fn a_snapshot_goes_on_where_its_stream_was_cut_off() {
     assert!(kept.snapshot == snapshot && kept.bytes > 0 && kept.bytes <= 2 * third as u64, "{kept:?}");
     let mut incoming = node.snapshots.receive(part(kept.bytes as usize)).unwrap();
     for piece in bytes[kept.bytes as usize..].chunks(100) {
-        incoming.write(piece).unwrap();
+        incoming.write(&pieces(piece)).unwrap();
     }
     let (id, header, graph) = incoming.load().unwrap();
     assert_eq!((id, header.position.lsn), (snapshot, Lsn(30)));
@@ -255,7 +267,7 @@ async fn of_a_part_with_wrong_bytes_only_what_is_before_them_is_kept() {
     let (main, bytes, snapshot) = sender(from.path()).await;
     let node = start(to.path());
     let mut incoming = node.snapshots.receive(SnapshotStream::Part { snapshot, offset: 0 }).unwrap();
-    incoming.write(&bytes[..bytes.len() - 5]).unwrap();
+    incoming.write(&pieces(&bytes[..bytes.len() - 5])).unwrap();
     drop(incoming);
     node.stop();
     // As a power cut may leave it.
@@ -277,10 +289,10 @@ async fn a_snapshot_of_protocol_1_comes_without_a_head() {
     let (main, bytes, snapshot) = sender(from.path()).await;
     let node = start(to.path());
     let mut incoming = node.snapshots.receive(SnapshotStream::Plain).unwrap();
-    incoming.write(&bytes[..50]).unwrap();
+    incoming.write(&pieces(&bytes[..50])).unwrap();
     assert_eq!(node.snapshots.kept(), None, "nobody knows what it is a part of");
     let mut incoming = node.snapshots.receive(SnapshotStream::Plain).unwrap();
-    incoming.write(&bytes).unwrap();
+    incoming.write(&pieces(&bytes)).unwrap();
     let (id, _, graph) = incoming.load().unwrap();
     assert_eq!(id, snapshot);
     assert_eq!(digest(&graph), digest(&main.handle.shared().graph()));
@@ -296,7 +308,7 @@ async fn nothing_is_kept_of_a_damaged_snapshot() {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     let mut incoming = node.snapshots.receive(SnapshotStream::Part { snapshot, offset: 0 }).unwrap();
-    incoming.write(&bytes).unwrap();
+    incoming.write(&pieces(&bytes)).unwrap();
     assert!(incoming.load().is_err());
     assert_eq!(node.snapshots.kept(), None);
     assert_eq!(names_in(&to.path().join("snapshots")), [""; 0]);
@@ -304,7 +316,7 @@ async fn nothing_is_kept_of_a_damaged_snapshot() {
     bytes[middle] ^= 1;
     let other = SnapshotId { digest: snapshot.digest ^ 1, ..snapshot };
     let mut incoming = node.snapshots.receive(SnapshotStream::Part { snapshot: other, offset: 0 }).unwrap();
-    incoming.write(&bytes).unwrap();
+    incoming.write(&pieces(&bytes)).unwrap();
     assert!(incoming.load().is_err());
     node.stop();
     main.stop();

@@ -10,6 +10,7 @@ use super::file_source::FileSource;
 use super::threads::Threads;
 use super::{DiskError, Received};
 use crate::quic::IncomingSnapshot;
+use bytes::Bytes;
 use mgnode_core::durability::{SnapshotDecoder, SnapshotHeader, SnapshotSource};
 use mgnode_core::engine::GraphBuilder;
 use mgnode_core::replication::SnapshotStream;
@@ -17,14 +18,17 @@ use mgnode_core::storage::Graph;
 use mgnode_core::types::{Names, PartialSnapshot, SnapshotId};
 use parking_lot::Mutex;
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, IoSlice, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 /// What was written is synced that often, so that a power cut leaves most of it.
-const SYNC_EVERY_BYTES: u64 = 64 << 20;
+const SYNC_EVERY_BYTES: u64 = 16 << 20;
+/// Most pieces that the system takes in one call.
+const PIECES_MAX: usize = 1024;
 
 /// Where the part lies, and how much of it there is.
 #[derive(Debug)]
@@ -172,11 +176,12 @@ impl Partial {
                 Held { stream: number, snapshot: None, bytes: 0 }
             }
         };
-        let file =
+        let mut file =
             OpenOptions::new().create(true).truncate(false).read(true).write(true).open(self.part())?;
         file.set_len(held.bytes)?;
-        let (partial, unsynced) = (self.clone(), 0);
-        Ok(Incoming { partial, stream: number, file, unsynced, names, received, header: None })
+        file.seek(SeekFrom::Start(held.bytes))?;
+        let partial = self.clone();
+        Ok(Incoming { partial, stream: number, file, unsynced: 0, sync: None, names, received, header: None })
     }
 }
 
@@ -184,8 +189,12 @@ impl Partial {
 pub(super) struct Incoming {
     partial: Arc<Partial>,
     stream: u64,
+    /// Written at its own place, which only this moves.
     file: File,
+    /// Bytes that no sync was begun for.
     unsynced: u64,
+    /// Beside the writing, which goes on.
+    sync: Option<JoinHandle<io::Result<()>>>,
     names: Arc<Names>,
     received: Received,
     /// Known once it is loaded.
@@ -200,6 +209,38 @@ impl Incoming {
             act(&mut held)
         } else {
             Err(io::Error::other("another stream has taken its place"))
+        }
+    }
+
+    /// Syncs what was written so far, on a thread of its own.
+    fn begin_sync(&mut self) -> io::Result<()> {
+        let (file, partial) = (self.file.try_clone()?, self.partial.clone());
+        let sync = move || {
+            let begun = Instant::now();
+            let synced = file.sync_all();
+            match &synced {
+                Ok(()) => {
+                    let ms = begun.elapsed().as_millis();
+                    tracing::debug!("what came of a snapshot so far was synced within {ms} ms");
+                }
+                Err(e) => {
+                    // What is in the file now cannot be known, whoever goes on writing it.
+                    tracing::error!("what came of a snapshot could not be synced: {e}");
+                    partial.drop_all().map_err(io::Error::other)?;
+                }
+            }
+            synced
+        };
+        self.sync = Some(std::thread::Builder::new().name("mgnode-snapshot-sync".to_owned()).spawn(sync)?);
+        Ok(())
+    }
+
+    /// Waits for the sync under way, where there is one.
+    fn end_sync(&mut self) -> io::Result<()> {
+        match self.sync.take().map(JoinHandle::join) {
+            None => Ok(()),
+            Some(Ok(synced)) => synced,
+            Some(Err(_)) => Err(io::Error::other("a sync ended in a panic")),
         }
     }
 
@@ -223,34 +264,40 @@ impl Incoming {
 }
 
 impl IncomingSnapshot for Incoming {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn write(&mut self, pieces: &[Bytes]) -> io::Result<()> {
+        let bytes: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
         let file = &self.file;
         self.with_held(|held| {
-            if held.snapshot.is_some_and(|snapshot| held.bytes + bytes.len() as u64 > snapshot.bytes) {
+            if held.snapshot.is_some_and(|snapshot| held.bytes + bytes > snapshot.bytes) {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "it is longer than was announced"));
             }
-            file.write_all_at(bytes, held.bytes)?;
+            write_all(file, pieces)?;
             super::fail_point::reach("snapshot-half-received");
-            held.bytes += bytes.len() as u64;
+            held.bytes += bytes;
             Ok(())
         })?;
-        self.unsynced += bytes.len() as u64;
-        if self.unsynced >= SYNC_EVERY_BYTES {
+        self.unsynced += bytes;
+        if self.unsynced >= SYNC_EVERY_BYTES && self.sync.as_ref().is_none_or(JoinHandle::is_finished) {
             self.unsynced = 0;
-            self.file.sync_data()?;
+            self.end_sync()?;
+            self.begin_sync()?;
         }
         Ok(())
     }
 
     fn load(&mut self) -> io::Result<(SnapshotId, SnapshotHeader, Arc<Graph>)> {
-        self.file.sync_all()?;
         let is_whole =
             |held: &mut Held| Ok(held.snapshot.is_none_or(|snapshot| held.bytes == snapshot.bytes));
         if !self.with_held(is_whole)? {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ended before all of it had come"));
         }
+        // Nothing of it counts before it is synced; reading it need not wait for that.
+        self.end_sync()?;
+        self.begin_sync()?;
         let begun = Instant::now();
-        match self.load_whole() {
+        let loaded = self.load_whole();
+        self.end_sync()?;
+        match loaded {
             Ok(loaded) => {
                 tracing::info!(
                     position = %loaded.0.position,
@@ -283,4 +330,22 @@ impl IncomingSnapshot for Incoming {
         self.received.put(header, path);
         Ok(())
     }
+}
+
+/// Writes pieces as they came, small ones, without a call for each.
+fn write_all(mut file: &File, pieces: &[Bytes]) -> io::Result<()> {
+    for pieces in pieces.chunks(PIECES_MAX) {
+        let mut slices: Vec<IoSlice> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+        let mut left = &mut slices[..];
+        IoSlice::advance_slices(&mut left, 0);
+        while !left.is_empty() {
+            match file.write_vectored(left) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => IoSlice::advance_slices(&mut left, count),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+    Ok(())
 }

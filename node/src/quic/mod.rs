@@ -40,6 +40,7 @@ mod tests;
 mod verify;
 
 use crate::driver::{Inputs, Transport};
+use bytes::Bytes;
 pub use credentials::{ClusterFiles, Credentials};
 use mgnode_core::durability::SnapshotSource;
 use mgnode_core::engine::{Input, PeerId, SnapshotHeader};
@@ -91,8 +92,8 @@ pub trait Snapshots: Send + Sync + 'static {
 
 /// A snapshot on its way in. Dropped unfinished, what came of it is kept.
 pub trait IncomingSnapshot: Send {
-    /// Adds the bytes that follow. Blocks.
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
+    /// Adds the bytes that follow, in pieces. Blocks.
+    fn write(&mut self, pieces: &[Bytes]) -> io::Result<()>;
 
     /// Checks the whole and loads it into a graph of its own. Where it is damaged nothing of it is kept.
     /// Blocks.

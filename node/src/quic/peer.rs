@@ -8,6 +8,7 @@ use super::{
     STRANGER_WINDOW, Shared,
 };
 use bytes::{Bytes, BytesMut};
+use futures_util::future::BoxFuture;
 use mgnode_core::engine::{Input, PeerId};
 use mgnode_core::replication::{FRAME_BYTES_MAX, Line, Message, PROTOCOL_RESUMES, SnapshotStream};
 use mgnode_core::types::SnapshotId;
@@ -21,6 +22,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 /// Bytes gathered into one write where several messages wait, or pieces of a snapshot came.
 const BATCH_BYTES: usize = 256 * 1024;
+/// Bytes of a snapshot that may wait for the disk; the other side stops where the windows are full too.
+const WAITING_BYTES_MAX: usize = 8 << 20;
 /// Most chunks of a snapshot taken from the connection at once.
 const BATCH_CHUNKS: usize = 64;
 /// What a listener says on the control lane once both lanes are open.
@@ -441,18 +444,18 @@ async fn send_snapshot(
 fn run<T: Send + 'static>(
     shared: &Shared,
     job: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> impl Future<Output = Result<T, String>> {
+) -> BoxFuture<'static, Result<T, String>> {
     let (done, result) = oneshot::channel();
     shared.platform.run(Box::new(move || {
         // Who waited for it may have gone with its connection.
         let _ = done.send(job());
     }));
-    async move {
+    Box::pin(async move {
         match result.await {
             Ok(result) => result.map_err(|e| e.to_string()),
             Err(_) => Err("the job ended without a result".to_owned()),
         }
-    }
+    })
 }
 
 /// Takes in snapshots, one after the other, and returns why no more come.
@@ -493,26 +496,26 @@ async fn receive_snapshot(shared: &Arc<Shared>, peer: PeerId, mut stream: RecvSt
     let mut bytes = (first.len() - head_bytes) as u64;
     let first = first.freeze().slice(head_bytes..);
     let snapshots = shared.snapshots.clone();
-    let mut incoming: Box<dyn IncomingSnapshot> = run(shared, move || {
+    let mut writing: Writing = run(shared, move || {
         let mut incoming = snapshots.receive(announced)?;
-        incoming.write(&first)?;
+        incoming.write(&[first])?;
         Ok(incoming)
-    })
-    .await?;
-    loop {
-        let (batch, is_whole) = read_batch(&mut stream).await?;
+    });
+    let mut incoming = loop {
+        // What comes is read while what came before is written: the other side need not wait for the disk.
+        let (batch, mut incoming, is_whole) = read_batch(&mut stream, writing).await?;
         bytes += batch.iter().map(|piece| piece.len() as u64).sum::<u64>();
-        if !batch.is_empty() {
-            incoming = run(shared, move || {
-                batch.iter().try_for_each(|piece| incoming.write(piece))?;
-                Ok(incoming)
-            })
-            .await?;
+        if batch.is_empty() {
+            break incoming;
         }
+        writing = run(shared, move || {
+            incoming.write(&batch)?;
+            Ok(incoming)
+        });
         if is_whole {
-            break;
+            break writing.await?;
         }
-    }
+    };
     tracing::info!(offset, bytes, "a snapshot has come in within {} ms", begun.elapsed().as_millis());
     shared.emit(Input::PartialKept { partial: shared.snapshots.kept() });
     let (incoming, (snapshot, header, graph)) =
@@ -525,18 +528,34 @@ async fn receive_snapshot(shared: &Arc<Shared>, peer: PeerId, mut stream: RecvSt
     Ok(())
 }
 
-/// Reads some chunks, and whether these were the last ones.
-async fn read_batch(stream: &mut RecvStream) -> Result<(Vec<Bytes>, bool), String> {
-    let (mut batch, mut bytes) = (Vec::new(), 0);
+/// The job that writes what came before, and gives the file back.
+type Writing = BoxFuture<'static, Result<Box<dyn IncomingSnapshot>, String>>;
+
+/// Reads until the job is done and a batch is there, but not more than may wait for the disk. Returns the
+/// chunks, what the job gave back, and whether these were the last ones.
+async fn read_batch(
+    stream: &mut RecvStream,
+    mut writing: Writing,
+) -> Result<(Vec<Bytes>, Box<dyn IncomingSnapshot>, bool), String> {
+    let (mut batch, mut bytes, mut is_whole) = (Vec::new(), 0, false);
     let mut chunks = [const { Bytes::new() }; BATCH_CHUNKS];
-    while bytes < BATCH_BYTES {
-        match stream.read_chunks(&mut chunks).await.map_err(|e| e.to_string())? {
-            None => return Ok((batch, true)),
-            Some(count) => {
-                bytes += chunks[..count].iter().map(Bytes::len).sum::<usize>();
-                batch.extend(chunks[..count].iter_mut().map(std::mem::take));
-            }
+    let mut written = None;
+    while !is_whole && (bytes < BATCH_BYTES || written.is_none() && bytes < WAITING_BYTES_MAX) {
+        tokio::select! {
+            biased;
+            result = &mut writing, if written.is_none() => written = Some(result?),
+            read = stream.read_chunks(&mut chunks) => match read.map_err(|e| e.to_string())? {
+                None => is_whole = true,
+                Some(count) => {
+                    bytes += chunks[..count].iter().map(Bytes::len).sum::<usize>();
+                    batch.extend(chunks[..count].iter_mut().map(std::mem::take));
+                }
+            },
         }
     }
-    Ok((batch, false))
+    let incoming = match written {
+        Some(incoming) => incoming,
+        None => writing.await?,
+    };
+    Ok((batch, incoming, is_whole))
 }

@@ -1,6 +1,7 @@
 //! What the tests of this room have in common.
 
 use super::{ClusterFiles, IncomingSnapshot, Snapshots};
+use bytes::Bytes;
 use mgnode_core::durability::SnapshotSource;
 use mgnode_core::engine::SnapshotHeader;
 use mgnode_core::replication::{LogEnd, Message, PROTOCOL, RefusalReason, SnapshotStream};
@@ -149,8 +150,8 @@ struct Incoming {
 }
 
 impl IncomingSnapshot for Incoming {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.bytes.extend_from_slice(bytes);
+    fn write(&mut self, pieces: &[Bytes]) -> io::Result<()> {
+        pieces.iter().for_each(|piece| self.bytes.extend_from_slice(piece));
         self.received.lock()[self.index].0 = self.bytes.len();
         Ok(())
     }

@@ -1,12 +1,11 @@
 //! How fast replicas that have nothing come to what MAIN has.
 //!
 //! From the log: a million small transactions, to one replica and to two at once. By a snapshot: a graph
-//! of 8 million elements, beside as many bytes over a bare QUIC stream in the same run, both ends in one
-//! process with the transport settings of a node. Everything is on one machine, so MAIN, replicas and
-//! floor share its processors; the last column says what both sides together spent.
+//! of 8 million elements, beside as many bytes over a bare QUIC stream and onto the disk in the same round.
+//! Everything is on one machine, so MAIN, replicas and floors share its processors; processors' time is what
+//! both sides together spent.
 
-use crate::processor::{self, Watch};
-use crate::{Samples, floor};
+use crate::{Samples, bulk, processor};
 use mg_tests::bolt::{Bolt, state};
 use mg_tests::node::Node;
 use mg_tests::{made, wait};
@@ -19,10 +18,8 @@ const VERTICES: u64 = 400_000;
 const EDGES: u64 = 7_600_000;
 const LIMIT: Duration = Duration::from_secs(600);
 
-pub(crate) fn run(rounds: usize) -> Result<(), Box<dyn Error>> {
+pub(crate) fn by_log(rounds: usize) -> Result<(), Box<dyn Error>> {
     let mut from_log = [Rates::default(), Rates::default()];
-    let (mut shipped, mut loaded, mut bare) = (Rates::default(), Samples::default(), Samples::default());
-    let mut snapshot_bytes = 0;
     for _ in 0..rounds {
         for (rates, replicas) in from_log.iter_mut().zip([1, 2]) {
             let dir = tempfile::tempdir()?;
@@ -30,14 +27,6 @@ pub(crate) fn run(rounds: usize) -> Result<(), Box<dyn Error>> {
             let (wall, processors, _) = catch_up(dir.path(), replicas, RECORDS)?;
             rates.add(wall, processors);
         }
-        let dir = tempfile::tempdir()?;
-        snapshot_bytes = made::snapshot(&dir.path().join("main/data"), 1, VERTICES, EDGES)?;
-        let watch = Watch::start()?;
-        floor::quic_bulk(snapshot_bytes)?;
-        bare.add_round(vec![watch.stop()?.0]);
-        let (_, processors, log) = catch_up(dir.path(), 1, 1000)?;
-        shipped.add(said(&log, "has come in within ")?, processors);
-        loaded.add_round(vec![said(&log, "checked and loaded in ")?]);
     }
     println!("| catch-up of a new replica | a second | by round | processors, both sides |");
     println!("|---|---|---|---|");
@@ -52,20 +41,58 @@ pub(crate) fn run(rounds: usize) -> Result<(), Box<dyn Error>> {
             rounds.join(" ")
         );
     }
-    let rate = |d: Duration| format!("{:.0} MB", snapshot_bytes as f64 / 1e6 / d.as_secs_f64().max(1e-3));
-    let rounds = |samples: &Samples| -> String {
-        samples.medians.iter().map(|d| rate(*d)).collect::<Vec<_>>().join(" ")
-    };
-    println!("| floor: {snapshot_bytes} bytes over bare QUIC | {} | {} | |", rate(bare.p50()), rounds(&bare));
+    Ok(())
+}
+
+pub(crate) fn by_snapshot(rounds: usize) -> Result<(), Box<dyn Error>> {
+    let [mut quic, mut disk, mut shipped, mut durable, mut loaded] =
+        std::array::from_fn(|_| Samples::default());
+    let (mut processors, mut ratios, mut durable_ratios) = (Samples::default(), Vec::new(), Vec::new());
+    let mut bytes = 0;
+    for _ in 0..rounds {
+        let dir = tempfile::tempdir()?;
+        bytes = made::snapshot(&dir.path().join("main/data"), 1, VERTICES, EDGES)?;
+        let floor = bulk::quic(bytes)?;
+        let disk_floor = bulk::disk(dir.path(), bytes)?;
+        let (_, spent, log) = catch_up(dir.path(), 1, 1000)?;
+        let transfer = said(&log, "has come in within ")?;
+        let synced = transfer + said(&log, "so far was synced within ")?;
+        ratios.push(floor.as_secs_f64() / transfer.as_secs_f64());
+        durable_ratios.push(floor.max(disk_floor).as_secs_f64() / synced.as_secs_f64());
+        quic.add_round(vec![floor]);
+        disk.add_round(vec![disk_floor]);
+        shipped.add_round(vec![transfer]);
+        durable.add_round(vec![synced]);
+        loaded.add_round(vec![said(&log, "checked and loaded in ")?]);
+        processors.add_round(vec![spent]);
+    }
+    let rate = |d: Duration| format!("{:.0}", bytes as f64 / 1e6 / d.as_secs_f64());
     println!(
-        "| snapshot of {} elements, transfer | {} | {} | {:.1} s with loading |",
-        VERTICES + EDGES,
-        rate(shipped.wall.p50()),
-        rounds(&shipped.wall),
-        shipped.processors.p50().as_secs_f64()
+        "a snapshot of {} elements, {bytes} bytes\n\n| | MB/s | by round |\n|---|---|---|",
+        VERTICES + EDGES
     );
-    let ratio = bare.p50().as_secs_f64() / shipped.wall.p50().as_secs_f64().max(1e-3);
-    println!("\nsnapshot shipping is {ratio:.2} of bare QUIC; it was loaded in {:.2?}", loaded.p50());
+    for (name, samples) in [
+        ("floor: over bare QUIC, nothing written", &quic),
+        ("floor: written to the disk, one sync", &disk),
+        ("snapshot, until all has come and is written", &shipped),
+        ("snapshot, until it is synced too", &durable),
+    ] {
+        let rounds: Vec<String> = samples.medians.iter().map(|d| rate(*d)).collect();
+        println!("| {name} | {} | {} |", rate(samples.p50()), rounds.join(" "));
+    }
+    let listed = |ratios: &[f64]| {
+        let mut sorted = ratios.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let each: Vec<String> = ratios.iter().map(|r| format!("{r:.2}")).collect();
+        format!("{:.2} (by round {})", sorted[sorted.len() / 2], each.join(" "))
+    };
+    println!("\nof bare QUIC: {}; wanted at least 0.6", listed(&ratios));
+    println!("synced, of the slower of bare QUIC and disk: {}", listed(&durable_ratios));
+    println!(
+        "loaded in {:.2?}; processors, both sides, with loading: {:.1?}",
+        loaded.p50(),
+        processors.p50()
+    );
     Ok(())
 }
 
@@ -87,8 +114,9 @@ impl Rates {
 fn catch_up(dir: &Path, replicas: usize, last: u64) -> Result<(Duration, Duration, String), Box<dyn Error>> {
     let last = i64::try_from(last)?;
     let main = Node::start(dir, "main", &["--log-level=INFO"]);
+    // It says at this level how long a sync took.
     let nodes: Vec<Node> =
-        (0..replicas).map(|i| Node::start(dir, &format!("replica{i}"), &["--log-level=INFO"])).collect();
+        (0..replicas).map(|i| Node::start(dir, &format!("replica{i}"), &["--log-level=DEBUG"])).collect();
     let mut bolts = Vec::new();
     for node in &nodes {
         let mut bolt = Bolt::connect(&node.bolt().to_string())?;

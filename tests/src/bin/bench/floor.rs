@@ -6,6 +6,7 @@
 
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{Endpoint, RecvStream, SendStream};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -56,7 +57,8 @@ impl Pair {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let mut far = Log::create(&dir.join("far"))?;
         let mut near_log = Log::create(&dir.join("near"))?;
-        let (server, mut client) = crypto()?;
+        let crypto = Crypto::make()?;
+        let (server, mut client) = (crypto.server()?, client(crypto.certificate.clone())?);
         // Between two rounds it lies idle for longer than a connection may.
         let mut transport = quinn::TransportConfig::default();
         transport.keep_alive_interval(Some(Duration::from_secs(5)));
@@ -203,70 +205,41 @@ pub(crate) fn tcp_round_trips(count: usize) -> std::io::Result<Vec<Duration>> {
     Ok(times)
 }
 
-/// Sends that many bytes over one QUIC stream in pieces of 256 KiB, as a node would send a snapshot,
-/// and waits until the other end has them all.
-pub(crate) fn quic_bulk(bytes: u64) -> Result<(), Box<dyn std::error::Error>> {
-    const PIECE: usize = 256 << 10;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let (server, client) = crypto()?;
-    let transport = || {
-        let mut config = quinn::TransportConfig::default();
-        config.stream_receive_window(quinn::VarInt::from_u32(16 << 20));
-        config.send_window(32 << 20);
-        Arc::new(config)
-    };
-    let (mut server, mut client) = (server, client);
-    server.transport_config(transport());
-    client.transport_config(transport());
-    let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let _guard = runtime.enter();
-    let listening = Endpoint::server(server, local)?;
-    let dialling = Endpoint::client(local)?;
-    let target = listening.local_addr()?;
-    let far = runtime.spawn(async move {
-        let incoming = listening.accept().await.ok_or("the endpoint ended")?;
-        let connection = incoming.await.map_err(|e| e.to_string())?;
-        let mut stream = connection.accept_uni().await.map_err(|e| e.to_string())?;
-        let mut taken = 0;
-        while let Some(chunk) = stream.read_chunk(PIECE, true).await.map_err(|e| e.to_string())? {
-            taken += chunk.bytes.len() as u64;
-        }
-        connection.close(quinn::VarInt::from_u32(0), b"");
-        Ok::<_, String>(taken)
-    });
-    let taken = runtime.block_on(async {
-        let connection = dialling.connect_with(client, target, "floor")?.await?;
-        let mut stream = connection.open_uni().await?;
-        let piece = bytes::Bytes::from(vec![0x5a; PIECE]);
-        let mut left = bytes;
-        while left > 0 {
-            let length = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
-            stream.write_chunk(piece.slice(..length)).await?;
-            left -= length as u64;
-        }
-        stream.finish()?;
-        Ok::<_, Box<dyn std::error::Error>>(far.await??)
-    })?;
-    if taken == bytes { Ok(()) } else { Err(format!("{taken} bytes came of {bytes}").into()) }
+/// A certificate and its key, for one end of a connection.
+pub(crate) struct Crypto {
+    pub(crate) certificate: CertificateDer<'static>,
+    key: PrivateKeyDer<'static>,
 }
 
-fn crypto() -> Result<(quinn::ServerConfig, quinn::ClientConfig), Box<dyn std::error::Error>> {
-    let made = rcgen::generate_simple_self_signed(["floor".to_owned()])?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+impl Crypto {
+    pub(crate) fn make() -> Result<Crypto, Box<dyn std::error::Error>> {
+        let made = rcgen::generate_simple_self_signed(["floor".to_owned()])?;
+        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()).into();
+        Ok(Crypto { certificate: made.cert.der().clone(), key })
+    }
+
+    pub(crate) fn server(&self) -> Result<quinn::ServerConfig, Box<dyn std::error::Error>> {
+        let server = rustls::ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .with_no_client_auth()
+            .with_single_cert(vec![self.certificate.clone()], self.key.clone_key())?;
+        Ok(quinn::ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(server)?)))
+    }
+}
+
+/// One who trusts that certificate.
+pub(crate) fn client(
+    trusted: CertificateDer<'static>,
+) -> Result<quinn::ClientConfig, Box<dyn std::error::Error>> {
     let mut roots = rustls::RootCertStore::empty();
-    roots.add(made.cert.der().clone())?;
-    let server = rustls::ServerConfig::builder_with_provider(provider.clone())
-        .with_protocol_versions(&[&rustls::version::TLS13])?
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![made.cert.der().clone()],
-            rustls::pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()).into(),
-        )?;
-    let client = rustls::ClientConfig::builder_with_provider(provider)
+    roots.add(trusted)?;
+    let client = rustls::ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let server = quinn::ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(server)?));
-    let client = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(client)?));
-    Ok((server, client))
+    Ok(quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(client)?)))
+}
+
+fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
 }

@@ -6,12 +6,14 @@
 //!                                                          the client of `commit` alone, for profiles
 //! cargo run --release -p mg-tests --bin bench -- up        mgctl up, beside Docker's own cost
 //! cargo run --release -p mg-tests --bin bench -- recovery  a node's start from snapshot and log
-//! cargo run --release -p mg-tests --bin bench -- catch-up  a new replica, by log and by snapshot
+//! cargo run --release -p mg-tests --bin bench -- catch-up  a new replica, by log
+//! cargo run --release -p mg-tests --bin bench -- snapshot  a new replica, by snapshot
 //! ```
 //!
 //! Rounds are interleaved, so that what else the machine does meets all alike; compare ratios, and
 //! only within one run.
 
+mod bulk;
 mod catch_up;
 mod commit;
 mod floor;
@@ -30,6 +32,9 @@ fn main() -> ExitCode {
     if what.as_deref() == Some("load") {
         return ended(load::run(&args.collect::<Vec<_>>()));
     }
+    if what.as_deref() == Some("far-end") {
+        return ended(bulk::far_end());
+    }
     let rounds = match args.next().map(|n| n.parse::<usize>()) {
         None => 3,
         Some(Ok(n)) if n > 0 => n,
@@ -42,10 +47,11 @@ fn main() -> ExitCode {
         Some("commit") => commit::run(rounds),
         Some("up") => up::run(rounds),
         Some("recovery") => recovery::run(rounds),
-        Some("catch-up") => catch_up::run(rounds),
+        Some("catch-up") => catch_up::by_log(rounds),
+        Some("snapshot") => catch_up::by_snapshot(rounds),
         _ => {
             eprintln!(
-                "usage: bench commit|up|recovery|catch-up [ROUNDS], or bench load HOST:PORT CLIENTS COMMITS"
+                "usage: bench commit|up|recovery|catch-up|snapshot [ROUNDS], or bench load HOST:PORT CLIENTS COMMITS"
             );
             return ExitCode::from(2);
         }
