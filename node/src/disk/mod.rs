@@ -26,6 +26,7 @@ mod directory;
 mod error;
 mod fail_point;
 mod file_source;
+mod gather;
 mod install;
 mod partial;
 mod reader;

@@ -7,6 +7,7 @@
 use super::decided::Notes;
 use super::directory::Directory;
 use super::fail_point;
+use super::gather::Gathering;
 use super::install;
 use super::rewind::{self, NotRewound, Rewound};
 use super::segment::{Catalog, Segment, Spare, prepare};
@@ -61,6 +62,9 @@ pub(super) type Records = Vec<(CommitRecord, u64)>;
 /// Commands taken together before they are synced; more wait for the next round.
 const BATCH_MAX: usize = 4096;
 
+/// So many bytes wait for no others that may share their sync.
+const GATHERED_BYTES_MAX: usize = 256 << 10;
+
 /// Most bytes that are written on a caller's thread.
 const INSTANT_BYTES_MAX: usize = 64 << 10;
 
@@ -104,6 +108,8 @@ pub(super) struct Log {
     unsynced: bool,
     unsynced_commits: u64,
     last_sync: Instant,
+    /// Records that someone waited for and the time that their sync took, since this was last looked at.
+    last_wait: Option<(usize, Duration)>,
     /// The highest record that someone waits for.
     asked: Option<Lsn>,
 }
@@ -121,6 +127,7 @@ impl Log {
             unsynced: false,
             unsynced_commits: 0,
             last_sync: Instant::now(),
+            last_wait: None,
             asked: None,
         }
     }
@@ -176,19 +183,70 @@ impl Line {
 impl LineEnd {
     /// Serves commands until told to stop.
     pub(super) fn serve(self) {
-        while let Some(first) = self.wait() {
-            let mut taken = 0;
-            let more = std::iter::from_fn(|| self.commands.try_recv().ok());
-            let batch = std::iter::once(first).chain(more).take(BATCH_MAX).inspect(|_| taken += 1);
+        let mut gathering = Gathering::default();
+        let mut batch = Vec::new();
+        loop {
+            let came_meanwhile = self.take_what_is_there(&mut batch);
+            if batch.is_empty() {
+                let Some(first) = self.wait() else { return };
+                batch.push(first);
+                self.take_what_is_there(&mut batch);
+            }
+            self.gather(&mut gathering, &mut batch, came_meanwhile);
+            let taken = batch.len();
             let mut place = self.writer.lock();
             let Some(writer) = place.as_mut() else { return };
-            if writer.carry_out_all(batch) {
+            writer.log.last_wait = None;
+            if writer.carry_out_all(batch.drain(..)) {
                 *place = None;
                 return;
+            }
+            if let Some((records, took)) = writer.log.last_wait {
+                gathering.synced(records, took);
             }
             drop(place);
             self.left.fetch_sub(taken, Ordering::AcqRel);
         }
+    }
+
+    /// Takes the commands that wait. Returns whether there were any.
+    fn take_what_is_there(&self, batch: &mut Vec<Command>) -> bool {
+        let before = batch.len();
+        batch.extend(std::iter::from_fn(|| self.commands.try_recv().ok()).take(BATCH_MAX - before));
+        batch.len() > before
+    }
+
+    /// Waits for those who may share the sync, where it is worth it.
+    fn gather(&self, gathering: &mut Gathering, batch: &mut Vec<Command>, came_meanwhile: bool) {
+        let (mut records, mut bytes) = (0, 0);
+        let mut count = |command: &Command| match command {
+            Command::Append { records: more, sync } => {
+                records += more.len();
+                bytes += more.iter().map(|(record, _)| record.payload.len()).sum::<usize>();
+                (sync.is_some() && bytes < GATHERED_BYTES_MAX).then_some(records)
+            }
+            Command::NoteDecided { is_first: false, .. } => Some(records),
+            _ => None,
+        };
+        let mut waiting = 0;
+        for command in &*batch {
+            let Some(records) = count(command) else { return };
+            waiting = records;
+        }
+        let Some(wait) = gathering.wait(waiting, came_meanwhile) else { return };
+        let until = Instant::now() + wait.time;
+        while waiting < wait.records && batch.len() < BATCH_MAX {
+            let left = until.saturating_duration_since(Instant::now());
+            let Ok(command) = self.commands.recv_timeout(left) else { break };
+            let counted = count(&command);
+            batch.push(command);
+            match counted {
+                Some(records) => waiting = records,
+                // Something that is not to wait.
+                None => return,
+            }
+        }
+        gathering.waited(wait, waiting);
     }
 
     /// Waits for a command, and meanwhile syncs on time.
@@ -389,7 +447,12 @@ impl Writer {
             }
         };
         if is_due {
+            let records = self.log.unsynced_commits;
+            let begun = Instant::now();
             self.sync()?;
+            if self.durability == Durability::Commit {
+                self.log.last_wait = Some((usize::try_from(records).unwrap_or(usize::MAX), begun.elapsed()));
+            }
         }
         if let Some(lsn) = self.log.asked.take() {
             self.inputs.send(Input::WalSynced { lsn });
