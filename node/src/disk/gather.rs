@@ -9,12 +9,14 @@ use std::time::Duration;
 
 /// A sync that takes less is not waited with.
 const SLOW: Duration = Duration::from_micros(500);
-/// Longest wait, as a part of what the last sync took.
-const PART: u32 = 4;
+/// Longest wait, in quarters of what the last sync took.
+const QUARTERS: u32 = 3;
+/// Longest wait for the next one of them, in the same. Where none comes, none is likely to come.
+const PAUSE_QUARTERS: u32 = 1;
 /// Longest wait of all.
-const WAIT_MAX: Duration = Duration::from_millis(2);
+const WAIT_MAX: Duration = Duration::from_millis(3);
 /// Most syncs that do not wait after waits that were in vain.
-const PASSES_MAX: u32 = 64;
+const PASSES_MAX: u32 = 16;
 
 /// What the last syncs tell about the next one.
 #[derive(Debug, Default)]
@@ -34,6 +36,8 @@ pub(super) struct Gathering {
 pub(super) struct Wait {
     pub(super) records: usize,
     pub(super) time: Duration,
+    /// How long for the next one.
+    pub(super) pause: Duration,
 }
 
 impl Gathering {
@@ -53,7 +57,8 @@ impl Gathering {
             self.passes -= 1;
             return None;
         }
-        Some(Wait { records, time: (self.took / PART).min(WAIT_MAX) })
+        let part = |quarters: u32| (self.took * quarters / 4).min(WAIT_MAX);
+        Some(Wait { records, time: part(QUARTERS), pause: part(PAUSE_QUARTERS) })
     }
 
     /// Takes note of what a wait brought.
@@ -80,11 +85,12 @@ mod tests {
         assert_eq!(gathering.wait(5, false), None);
         gathering.synced(32, SYNC);
         // Half of them were waiting while the disk was at work for the others.
-        assert_eq!(gathering.wait(32, true), Some(Wait { records: 64, time: SYNC / PART }));
+        let all = Wait { records: 64, time: SYNC * QUARTERS / 4, pause: SYNC * PAUSE_QUARTERS / 4 };
+        assert_eq!(gathering.wait(32, true), Some(all));
         gathering.synced(64, SYNC);
-        assert_eq!(gathering.wait(1, false), Some(Wait { records: 64, time: SYNC / PART }));
+        assert_eq!(gathering.wait(1, false), Some(all));
         gathering.synced(64, Duration::from_secs(1));
-        assert_eq!(gathering.wait(1, false), Some(Wait { records: 64, time: WAIT_MAX }));
+        assert_eq!(gathering.wait(1, false), Some(Wait { time: WAIT_MAX, pause: WAIT_MAX, ..all }));
     }
 
     #[test]
@@ -108,7 +114,7 @@ mod tests {
                 gathering.waited(wait, 1);
             }
         }
-        assert!((1..=25).contains(&waits), "{waits}");
+        assert!((50..=70).contains(&waits), "{waits}");
         // They come back with the clients.
         gathering.passes = 0;
         gathering.synced(64, SYNC);

@@ -237,7 +237,7 @@ impl LineEnd {
         let until = Instant::now() + wait.time;
         while waiting < wait.records && batch.len() < BATCH_MAX {
             let left = until.saturating_duration_since(Instant::now());
-            let Ok(command) = self.commands.recv_timeout(left) else { break };
+            let Ok(command) = self.commands.recv_timeout(left.min(wait.pause)) else { break };
             let counted = count(&command);
             batch.push(command);
             match counted {

@@ -130,9 +130,10 @@ impl Mailbox {
                     if waiting.has_long || turn.may_take_long() {
                         return self.ring(&mut waiting);
                     }
-                    std::mem::take(&mut waiting.requests)
+                    let has_any = !waiting.requests.is_empty();
+                    has_any.then(|| std::mem::replace(&mut waiting.requests, turn.room()))
                 };
-                if !requests.is_empty() {
+                if let Some(requests) = requests {
                     turn.serve(requests, false);
                 }
                 turn.wants_tick()
@@ -185,7 +186,7 @@ impl Mailbox {
         let requests = {
             let mut waiting = self.waiting.lock();
             waiting.has_long = false;
-            std::mem::take(&mut waiting.requests)
+            std::mem::replace(&mut waiting.requests, turn.room())
         };
         turn.serve(requests, Instant::now() >= until);
         let (is_done, wants_tick) = (turn.is_done(), turn.wants_tick());

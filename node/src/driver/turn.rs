@@ -22,6 +22,8 @@ pub(super) struct Turn {
     engine: Engine,
     origin: Instant,
     effects: Vec<Effect>,
+    /// The queue that was served last, empty.
+    room: VecDeque<Request>,
     bursts: Bursts,
     disk: Box<dyn DiskLane>,
     transport: Box<dyn Transport>,
@@ -64,6 +66,7 @@ impl Turn {
             engine,
             origin,
             effects,
+            room: VecDeque::new(),
             bursts: Bursts::default(),
             disk,
             transport,
@@ -103,9 +106,9 @@ impl Turn {
     }
 
     /// Steps through `requests`, and a tick where one is due, and carries out what comes of it.
-    pub(super) fn serve(&mut self, requests: VecDeque<Request>, tick: bool) {
+    pub(super) fn serve(&mut self, mut requests: VecDeque<Request>, tick: bool) {
         let _guard = NoHalfSteps;
-        for (count, request) in requests.into_iter().enumerate() {
+        for (count, request) in requests.drain(..).enumerate() {
             self.take(request);
             if count % BATCH_MAX == BATCH_MAX - 1 {
                 self.carry_out();
@@ -116,6 +119,13 @@ impl Turn {
         }
         self.carry_out();
         self.has_long &= self.engine.has_unapplied();
+        requests.shrink_to(BATCH_MAX);
+        self.room = requests;
+    }
+
+    /// Hands out an empty queue with room in it, for what comes while this is at work.
+    pub(super) fn room(&mut self) -> VecDeque<Request> {
+        std::mem::take(&mut self.room)
     }
 
     /// Closes transport and disk. Waits.

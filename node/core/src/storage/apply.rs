@@ -455,10 +455,10 @@ pub(super) fn block_of(properties: &[(PropertyKeyId, Value)]) -> Result<properti
         }
         super::codec::check_value(value).map_err(|e| format!("has a bad property: {e}"))?;
     }
-    let mut sorted: Vec<(PropertyKeyId, Value)> = properties.to_vec();
+    let mut sorted: Vec<&(PropertyKeyId, Value)> = properties.iter().collect();
     sorted.sort_by_key(|(key, _)| *key);
     if sorted.windows(2).any(|pair| pair[0].0 == pair[1].0) {
         return Err("has a property twice".to_owned());
     }
-    Ok(properties::block(&sorted))
+    Ok(properties::block(sorted))
 }

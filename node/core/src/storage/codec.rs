@@ -47,6 +47,8 @@ use std::sync::Arc;
 pub const NESTING_MAX: usize = 100;
 
 const VERSION: u8 = 1;
+/// Room for what most transactions write.
+const USUAL_BYTES: usize = 256;
 
 /// Bytes that are not an encoded list of changes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -71,8 +73,10 @@ pub enum ValueError {
 
 /// Says whether a property can hold the value.
 pub fn check_value(value: &Value) -> Result<(), ValueError> {
-    let mut waiting = vec![(value, 0)];
-    while let Some((value, depth)) = waiting.pop() {
+    // Most are of one piece, and need no list of what is still to be looked at.
+    let mut waiting = Vec::new();
+    let mut next = Some((value, 0));
+    while let Some((value, depth)) = next {
         match value {
             Value::Vertex(_) | Value::Edge(_) | Value::Path(_) => return Err(ValueError::RunTimeOnly),
             Value::List(_) | Value::Map(_) if depth == NESTING_MAX => return Err(ValueError::TooDeep),
@@ -80,6 +84,7 @@ pub fn check_value(value: &Value) -> Result<(), ValueError> {
             Value::Map(map) => waiting.extend(map.values().map(|v| (v, depth + 1))),
             _ => {}
         }
+        next = waiting.pop();
     }
     Ok(())
 }
@@ -87,6 +92,7 @@ pub fn check_value(value: &Value) -> Result<(), ValueError> {
 /// Encodes changes whose values have passed [`check_value`].
 pub(super) fn encode(names: &Names, changes: &[Change]) -> Result<Vec<u8>, ValueError> {
     let mut encoder = Encoder::default();
+    encoder.body.reserve(USUAL_BYTES);
     for change in changes {
         encoder.change(change)?;
     }

@@ -11,16 +11,24 @@ use std::ops::Range;
 /// The properties of one object.
 pub(super) type Block = Box<[u8]>;
 
+/// Room for what most objects have.
+const USUAL_BYTES: usize = 256;
+
 const WRITTEN_HERE: &str = "property blocks are written by this module";
 
 /// Makes a block of properties that rise by key.
-pub(super) fn block(properties: &[(PropertyKeyId, Value)]) -> Block {
-    let mut out = Vec::new();
+pub(super) fn block<'a>(properties: impl IntoIterator<Item = &'a (PropertyKeyId, Value)>) -> Block {
+    let mut properties = properties.into_iter().peekable();
+    if properties.peek().is_none() {
+        return Block::default();
+    }
+    // Copied to what it takes: a larger one cut down leaves a hole behind it.
+    let mut out = Vec::with_capacity(USUAL_BYTES);
     for (key, value) in properties {
         write_varint(&mut out, u64::from(key.0));
         write_value(&mut out, value);
     }
-    out.into_boxed_slice()
+    Block::from(out.as_slice())
 }
 
 /// Returns a value, Null where there is none.
