@@ -225,7 +225,6 @@ impl LineEnd {
                 bytes += more.iter().map(|(record, _)| record.payload.len()).sum::<usize>();
                 (sync.is_some() && bytes < GATHERED_BYTES_MAX).then_some(records)
             }
-            Command::NoteDecided { is_first: false, .. } => Some(records),
             _ => None,
         };
         let mut waiting = 0;
