@@ -2,7 +2,7 @@
 
 use crate::bolt::{BoltConfig, Listener};
 use crate::config::{Command, Config, ConfigError};
-use crate::disk::{self, Directory, Disk, DiskOptions, Opened};
+use crate::disk::{self, Directory, Disk, DiskOptions, Opened, Room};
 use crate::driver::{self, Driver, Handle};
 use crate::log;
 use crate::quic::{Credentials, Quic};
@@ -103,7 +103,8 @@ fn run(config: &Config) -> Result<(), String> {
     let driver =
         Driver::start((inputs, queue), engine_config(config), recovered, Box::new(disk), Box::new(quic))
             .map_err(|e| format!("cannot start the engine: {e}"))?;
-    let handle = driver.handle();
+    let room = Room::new(&config.data_directory, config.wal_segment_bytes);
+    let handle = driver.handle().with_room(room);
     let upkeep = Upkeep::start(&runtime, config, &handle);
 
     let served = runtime.block_on(serve(config, &handle, stop, begun));

@@ -21,6 +21,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         super::plain("an_async_replica_that_hangs_costs_nothing", hung_async),
         link("a_cut_link_degrades_and_heals", cut_link),
         disk("a_full_disk_refuses_writes_serves_reads_and_goes_on", full_disk),
+        disk("a_long_commit_on_a_nearly_full_disk_is_refused_and_a_replica_waits_for_room", long_commit),
         disk("a_read_only_directory_is_refused_by_name", read_only),
     ]
 }
@@ -223,6 +224,59 @@ fn full_disk(dir: &Path) {
     let found = connect(&node).value("MATCH (w:W) WITH w.id AS id ORDER BY id RETURN collect(id);");
     assert_eq!(found, PackValue::List(written));
     node.stop();
+}
+
+/// A commit much longer than a segment: MAIN refuses it before it has a place in the log, a REPLICA, where it
+/// has one already, waits for room and lives.
+fn long_commit(dir: &Path) {
+    let long = format!("UNWIND range(1, 4000) AS i CREATE (:L {{text: '{}'}});", "y".repeat(1000));
+    let flags = ["--storage-wal-file-size-kib=64", "--storage-snapshot-interval-sec=0"];
+    let node_on = |disk: &Disk, name: &str, more: &[&str]| {
+        let mut node = Node::new(dir, name, &[&flags, more].concat());
+        node.data = disk.root.join("data");
+        node.spawn();
+        node
+    };
+    let fill = |disk: &Disk, left: u64| {
+        let path = disk.root.join("filler");
+        let mut file = std::fs::File::create(&path).expect("there is room");
+        while disk.free() > left && std::io::Write::write_all(&mut file, &[1; 65536]).is_ok() {}
+        path
+    };
+    let count = |bolt: &mut Bolt| bolt.value("MATCH (l:L) RETURN count(l);");
+
+    let disk = Disk::make(dir, "small", 24).expect("it worked before");
+    let mut main = node_on(&disk, "alone", &[]);
+    let mut bolt = connect(&main);
+    let filler = fill(&disk, 2 << 20);
+    let refused = Told::from_answer(bolt.run(&long).map(|result| result.summary));
+    let Told::Failed { code, message } = refused else { panic!("{refused:?}") };
+    assert!(
+        code.contains("TransientError") && message.contains("no room left on the disk"),
+        "{code}: {message}"
+    );
+    assert!(matches!(write(&mut bolt, 1), Told::Ok { .. }), "a short one has room");
+    assert_eq!(count(&mut bolt), PackValue::Int(0));
+    std::fs::remove_file(&filler).expect("it is there");
+    run(&mut bolt, &long);
+    main.stop();
+
+    let disk = Disk::make(dir, "replica", 24).expect("it worked before");
+    let replica = node_on(&disk, "replica", &[]);
+    let mut main = Node::start(dir, "main", &["--replication-sync-timeout=1s"]);
+    run(&mut connect(&replica), TO_REPLICA);
+    let mut bolt = connect(&main);
+    run(&mut bolt, &format!("REGISTER REPLICA r SYNC TO \"{}\";", replica.replication()));
+    let filler = fill(&disk, 2 << 20);
+    let told = Told::from_answer(bolt.run(&long).map(|result| result.summary));
+    assert!(matches!(told, Told::Degraded { .. }), "it cannot be durable there: {told:?}");
+    assert_eq!(count(&mut connect(&replica)), PackValue::Int(0), "the replica lives, and shows what it has");
+    std::fs::remove_file(&filler).expect("it is there");
+    wait::until("the replica has it too", LIMIT, || match count(&mut connect(&replica)) {
+        PackValue::Int(4000) => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    main.stop();
 }
 
 fn read_only(dir: &Path) {

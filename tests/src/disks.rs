@@ -102,6 +102,12 @@ impl Disk {
         cut.expect("ext4 can be shut down");
     }
 
+    /// Returns the bytes that can still be written.
+    pub fn free(&self) -> u64 {
+        let disk = rustix::fs::statvfs(&self.root).expect("it is mounted");
+        disk.f_bavail * disk.f_frsize
+    }
+
     /// Makes it read-only, or writable again.
     pub fn set_read_only(&self, is_read_only: bool) {
         let how = if is_read_only { "remount,ro" } else { "remount,rw" };

@@ -21,6 +21,12 @@ pub enum DiskError {
 }
 
 impl DiskError {
+    /// Returns true where there was no room.
+    pub(super) fn is_full(&self) -> bool {
+        let is_full = |kind| matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        matches!(self, DiskError::Io { kind, .. } if is_full(*kind))
+    }
+
     pub(super) fn from_io(what: &'static str, path: &Path, e: &io::Error) -> DiskError {
         DiskError::Io { what, path: path.to_owned(), reason: e.to_string(), kind: e.kind() }
     }

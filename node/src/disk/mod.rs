@@ -31,6 +31,7 @@ mod install;
 mod partial;
 mod reader;
 mod rewind;
+mod room;
 mod segment;
 mod snapshots;
 mod threads;
@@ -41,6 +42,7 @@ mod tests;
 
 pub use directory::Directory;
 pub use error::DiskError;
+pub use room::Room;
 pub use snapshots::SnapshotStore;
 
 use crate::config::Durability;

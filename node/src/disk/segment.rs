@@ -189,8 +189,9 @@ pub(super) fn keep_prepared(
                 if enough {
                     tracing::error!("no room for the log, writes are refused: {e}");
                     enough = false;
-                    report(Input::WalSpace { enough });
                 }
+                // Again each time: a long record may have found room meanwhile.
+                report(Input::WalSpace { enough });
                 if !matches!(stopped.recv_timeout(RETRY), Err(mpsc::RecvTimeoutError::Timeout)) {
                     return;
                 }

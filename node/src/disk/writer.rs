@@ -68,6 +68,9 @@ const GATHERED_BYTES_MAX: usize = 256 << 10;
 /// Most bytes that are written on a caller's thread.
 const INSTANT_BYTES_MAX: usize = 64 << 10;
 
+/// How often a record that is too long for a full disk is tried again.
+const ROOM_RETRY: Duration = Duration::from_millis(200);
+
 /// The segment that is written to.
 struct Live {
     segment: Arc<Segment>,
@@ -401,7 +404,7 @@ impl Writer {
         if spare.bytes < needed {
             // One of its own for a record larger than a segment. Its place in the order is kept.
             super::directory::remove(&spare.path)?;
-            spare = prepare(&self.directory, spare.sequence, needed.next_multiple_of(4096))?;
+            spare = self.prepare_long(spare.sequence, needed.next_multiple_of(4096))?;
         }
         let header = SegmentHeader {
             node: self.node,
@@ -419,6 +422,42 @@ impl Writer {
         self.log.live = Some(Live { segment, bytes: spare.bytes, offset });
         self.log.unsynced = true;
         Ok(())
+    }
+
+    /// Prepares a segment that is longer than usual, and waits for room where the disk is full: the record has
+    /// its place in the log already, and replicas may have it.
+    fn prepare_long(&mut self, sequence: u64, bytes: u64) -> Result<Spare, DiskError> {
+        let mut is_told = false;
+        loop {
+            let error = match prepare(&self.directory, sequence, bytes) {
+                Ok(spare) => {
+                    if is_told {
+                        self.inputs.leave(Input::WalSpace { enough: true });
+                    }
+                    return Ok(spare);
+                }
+                Err(error) if error.is_full() => error,
+                Err(error) => return Err(error),
+            };
+            if !is_told {
+                tracing::error!(
+                    bytes,
+                    "no room for a long record, the log waits, writes are refused: {error}"
+                );
+            }
+            is_told = true;
+            // Left only: this thread holds what the engine's turn may ask for.
+            self.inputs.leave(Input::WalSpace { enough: false });
+            std::thread::sleep(ROOM_RETRY);
+            if self.first_spare.is_none() {
+                match self.spares.try_recv() {
+                    Ok(spare) => self.first_spare = Some(spare),
+                    Err(mpsc::TryRecvError::Empty) => {}
+                    // The node stops.
+                    Err(mpsc::TryRecvError::Disconnected) => return Err(error),
+                }
+            }
+        }
     }
 
     fn write_pending(&mut self) -> Result<(), DiskError> {

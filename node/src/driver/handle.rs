@@ -2,6 +2,7 @@
 
 use super::mailbox::SHORT_BYTES_MAX;
 use super::{Inputs, Request};
+use crate::disk::Room;
 use mgnode_core::engine::{Admin, AdminAnswer, AdminError, CommitError, Outcome, Shared};
 use mgnode_core::storage::Commit;
 use mgnode_core::types::{Change, Lsn, Position};
@@ -20,6 +21,8 @@ pub struct Handle {
     pub(super) shared: Arc<Shared>,
     /// The last LSN that readers see, for those who wait for one.
     pub(super) published: watch::Receiver<Lsn>,
+    /// `None`: every commit has room.
+    pub(super) room: Option<Room>,
 }
 
 /// Why a node does not have what a bookmark names.
@@ -34,6 +37,11 @@ pub enum BookmarkError {
 }
 
 impl Handle {
+    /// Returns this handle, which from now on refuses commits that the disk has no room for.
+    pub fn with_room(self, room: Room) -> Handle {
+        Handle { room: Some(room), ..self }
+    }
+
     /// Returns what can be looked at without the engine's turn.
     pub fn shared(&self) -> &Arc<Shared> {
         &self.shared
@@ -43,6 +51,9 @@ impl Handle {
     ///
     /// Where the node stops in between, what was not yet proposed has failed, and what was is in doubt.
     pub async fn commit(&self, commit: Commit) -> Outcome {
+        if self.room.as_ref().is_some_and(|room| !room.has(commit.payload.len())) {
+            return Outcome::Failed(CommitError::NoSpace);
+        }
         let (reply, answer) = oneshot::channel();
         let is_long = is_long(&commit);
         if !self.inputs.mailbox.put(Request::Commit { commit, reply, is_long }) {

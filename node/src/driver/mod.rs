@@ -59,7 +59,7 @@ impl Driver {
         transport: Box<dyn Transport>,
     ) -> std::io::Result<Driver> {
         let turn = Turn::new(config, recovered, disk, transport);
-        let handle = Handle { inputs, shared: turn.shared(), published: turn.watch_published() };
+        let handle = Handle { inputs, shared: turn.shared(), published: turn.watch_published(), room: None };
         queue.mailbox.open(turn);
         let thread =
             std::thread::Builder::new().name("engine".to_owned()).spawn(move || run(&queue.mailbox))?;
