@@ -8,6 +8,7 @@ mod certificates;
 mod chaos;
 mod clients;
 mod cluster;
+mod console;
 mod crash;
 mod damage;
 mod data;
@@ -89,6 +90,7 @@ fn main() -> ExitCode {
         cluster::tests(),
         operate::tests(),
         data::tests(),
+        console::tests(),
         certificates::tests(),
         overlay::tests(),
     ]

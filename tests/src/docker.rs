@@ -5,8 +5,9 @@ use bollard::models::{
     ContainerCreateBody, HostConfig, LocalNodeState, NetworkCreateRequest, PortBinding, SwarmInitRequest,
 };
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, DownloadFromContainerOptionsBuilder, LeaveSwarmOptionsBuilder,
-    LogsOptionsBuilder, RemoveContainerOptionsBuilder, RemoveImageOptions, TagImageOptions,
+    CreateContainerOptionsBuilder, DownloadFromContainerOptionsBuilder, ImportImageOptionsBuilder,
+    LeaveSwarmOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder, RemoveImageOptions,
+    TagImageOptions,
 };
 use futures_util::TryStreamExt;
 use std::collections::HashMap;
@@ -97,6 +98,20 @@ impl Engine {
         self.runtime
             .block_on(self.docker.tag_image(image, Some(options)))
             .unwrap_or_else(|e| panic!("tag {image} as {name}: {e}"));
+    }
+
+    /// `docker inspect`: the id of an image, or `None` where there is none of this name.
+    pub fn image_id(&self, name: &str) -> Option<String> {
+        self.runtime.block_on(self.docker.inspect_image(name)).ok().and_then(|i| i.id)
+    }
+
+    /// `docker load -i FILE`
+    pub fn load(&self, file: &std::path::Path) {
+        let bytes = std::fs::read(file).expect("the file can be read");
+        let body = bollard::body_full(bytes.into());
+        let options = ImportImageOptionsBuilder::default().quiet(true).build();
+        let answers = self.docker.import_image(options, body, None).try_collect::<Vec<_>>();
+        self.runtime.block_on(answers).unwrap_or_else(|e| panic!("load {}: {e}", file.display()));
     }
 
     /// `docker rmi NAME:TAG`; the image itself stays while another tag names it.

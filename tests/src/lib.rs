@@ -10,4 +10,5 @@ pub mod mgctl;
 pub mod node;
 pub mod paths;
 pub mod python;
+pub mod registry;
 pub mod wait;

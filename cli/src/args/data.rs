@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::common::{FileArg, FileFlag, TimeoutArg, VerboseFlag};
 
@@ -157,4 +157,52 @@ fn delimiter(text: &str) -> Result<u8, String> {
         [byte] if byte.is_ascii() && !b"\"\r\n".contains(byte) => Ok(*byte),
         _ => Err("one ASCII character, or \\t".to_owned()),
     }
+}
+
+/// `mgctl console`.
+#[derive(Args, Clone, Debug, Default)]
+#[command(
+    after_help = "A statement ends with a semicolon, and may have many lines. Tab completes keywords, labels, types and properties;\n\
+    :help lists what else there is. Off a terminal statements are read from standard input, up to the first that fails."
+)]
+pub struct Console {
+    /// Where to begin: `main`, `replica` (any), or the name of a node.
+    #[arg(value_name = "NODE", default_value = "main")]
+    pub on: String,
+    #[command(flatten)]
+    pub file: FileFlag,
+    #[command(flatten)]
+    pub verbose: VerboseFlag,
+    #[command(flatten)]
+    pub timeout: TimeoutArg,
+}
+
+/// For which reader `env` writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum EnvFormat {
+    /// `export NAME='value'`, for bash, zsh and their like.
+    #[default]
+    Sh,
+    /// `set -gx NAME 'value'`.
+    Fish,
+    /// `$env:NAME = 'value'`.
+    Powershell,
+    /// `NAME=value`, for `.env` files and `docker run --env-file`.
+    Dotenv,
+}
+
+/// `mgctl env`.
+#[derive(Args, Clone, Debug, Default)]
+#[command(
+    after_help = "eval \"$(mgctl env)\"; then drivers and scripts find BOLT_URI, NEO4J_URI, MG_HOST and MG_PORT of MAIN,\n\
+    MGCTL_MAIN, MGCTL_REPLICAS and MGCTL_REPLICA_URIS (with commas). After a promote: again."
+)]
+pub struct Env {
+    #[command(flatten)]
+    pub file: FileArg,
+    /// Whose syntax.
+    #[arg(long, value_enum, default_value_t, value_name = "SHELL")]
+    pub shell: EnvFormat,
+    #[command(flatten)]
+    pub verbose: VerboseFlag,
 }

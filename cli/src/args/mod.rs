@@ -7,6 +7,7 @@
 mod common;
 mod data;
 mod image;
+mod install;
 mod lifecycle;
 mod roles;
 mod scale;
@@ -14,8 +15,9 @@ mod see;
 mod trial;
 
 pub use common::{DryRunArg, FileArg, FileFlag, TimeoutArg, VerboseFlag};
-pub use data::{Backup, Dump, Import, Query, Restore, Uri, Verify};
+pub use data::{Backup, Console, Dump, Env, EnvFormat, Import, Query, Restore, Uri, Verify};
 pub use image::ImageCommand;
+pub use install::{Completions, Man, Schema, SchemaOf};
 pub use lifecycle::{Diff, Down, Init, Preset, Restart, Start, Stop, Up, Validate};
 pub use roles::{
     Demote, Failover, Promote, Register, Reinit, Rejoin, Repair, SetMode, Supervise, Unregister,
@@ -203,6 +205,8 @@ pub enum Command {
     Heal(Heal),
     /// Runs a Cypher query: the argument, a file, or standard input.
     Query(Query),
+    /// Asks for queries and answers them; off a terminal it reads them from standard input.
+    Console(Console),
     /// Compares the graphs of all nodes: one digest per node at one position.
     Verify(Verify),
     /// Writes the graph of the running cluster into a file, with a manifest and checksums.
@@ -223,8 +227,10 @@ pub enum Command {
     Diff(Diff),
     /// Addresses for drivers.
     Uri(Uri),
-    /// JSON Schema of the topology file, for editors.
-    Schema,
+    /// Addresses as variables of a shell.
+    Env(Env),
+    /// JSON Schema of the topology file, for editors, or of what verbs answer.
+    Schema(Schema),
     /// The node's image, for containers that are started by hand.
     Image {
         #[command(subcommand)]
@@ -232,7 +238,12 @@ pub enum Command {
     },
     /// What a code such as MG042 means, and what helps; without one all of them.
     Explain(Explain),
-    /// Versions of mgctl and of the engine.
+    /// Writes completions for a shell.
+    #[command(visible_alias = "completion")]
+    Completions(Completions),
+    /// Writes the manual, a page for each verb.
+    Man(Man),
+    /// Versions of mgctl, of its formats and of the engine.
     Version,
     /// Runs one node in the foreground (mgnode); all arguments are its own.
     #[command(disable_help_flag = true)]
@@ -290,8 +301,12 @@ impl Command {
             Command::Validate(_) => "validate",
             Command::Diff(_) => "diff",
             Command::Uri(_) => "uri",
-            Command::Schema => "schema",
+            Command::Schema(_) => "schema",
             Command::Image { .. } => "image",
+            Command::Console(_) => "console",
+            Command::Env(_) => "env",
+            Command::Completions(_) => "completions",
+            Command::Man(_) => "man",
             Command::Version => "version",
             Command::Node { .. } => "node",
         }
@@ -319,6 +334,8 @@ impl Command {
             Command::Chaos(a) => (a.file.file.as_ref(), a.verbose.verbose),
             Command::Heal(a) => (a.file.file.as_ref(), a.verbose.verbose),
             Command::Query(a) => (a.file.file.as_ref(), a.verbose.verbose),
+            Command::Console(a) => (a.file.file.as_ref(), a.verbose.verbose),
+            Command::Env(a) => (a.file.path(), a.verbose.verbose),
             Command::Verify(a) => (a.file.path(), a.verbose.verbose),
             Command::Backup(a) => (a.file.file.as_ref(), a.verbose.verbose),
             Command::Restore(a) => (a.file.file.as_ref(), a.verbose.verbose),
@@ -341,7 +358,8 @@ impl Command {
             Command::Doctor(a) => (a.file.path(), a.verbose.verbose),
             Command::Report(a) => (a.file.file.as_ref(), a.verbose.verbose),
             Command::Init(_) | Command::Ls | Command::Explain(_) => (None, 0),
-            Command::Schema | Command::Image { .. } | Command::Version | Command::Node { .. } => (None, 0),
+            Command::Completions(_) | Command::Man(_) => (None, 0),
+            Command::Schema(_) | Command::Image { .. } | Command::Version | Command::Node { .. } => (None, 0),
         }
     }
 }

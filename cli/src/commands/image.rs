@@ -1,23 +1,89 @@
-//! `mgctl image`: the node's image, for containers that are started by hand.
+//! `mgctl image`: the node's image, for containers that are started by hand, for other machines and for registries.
+
+use std::io::Write;
+use std::path::Path;
 
 use serde_json::json;
 
 use super::Context;
 use crate::args::ImageCommand;
 use crate::error::{CliError, Exit};
-use crate::runtime::docker::Docker;
+use crate::graph::archive::refuse_existing;
+use crate::runtime::docker::{Docker, image};
+use crate::ui::Ui;
 
 pub(super) async fn run(context: &Context, command: &ImageCommand) -> Result<Exit, CliError> {
-    match command {
-        ImageCommand::Load => {
-            let docker = Docker::connect(context.host.as_deref()).await?;
-            let step = context.ui.step("image", "built-in");
-            let done = docker.load_built_in().await?;
-            step.done(&done);
-            let image = docker.built_in().await?;
-            let data = json!({ "tag": image.tag, "id": image.id });
-            context.ui.result("Image", None, data, &[], |_| image.tag.clone());
-            Ok(Exit::Ok)
-        }
+    if let ImageCommand::Save { path } = command {
+        return save(context, path);
     }
+    let docker = Docker::connect(context.host.as_deref()).await?;
+    let step = context.ui.step("image", "built-in");
+    let done = docker.load_built_in().await?;
+    step.done(&done);
+    let image = docker.built_in().await?;
+    let name = match command {
+        ImageCommand::Tag { name } => {
+            let step = context.ui.step("tag", name);
+            let name = docker.tag_built_in(name).await?;
+            step.done(&name);
+            Some(name)
+        }
+        ImageCommand::Push { name } => {
+            let name = docker.tag_built_in(name).await?;
+            let step = context.ui.step("push", &name);
+            let pushed = docker.push(&name, &|detail| step.say(detail)).await;
+            match pushed {
+                Ok(digest) => step.done(&digest),
+                Err(error) => {
+                    step.failed(&error.problem().what);
+                    return Err(error);
+                }
+            }
+            Some(name)
+        }
+        ImageCommand::Load | ImageCommand::Save { .. } => None,
+    };
+    let tag = name.unwrap_or_else(|| image.tag.clone());
+    let data = json!({ "tag": tag, "id": image.id });
+    context.ui.result("Image", None, data, &[], |_| tag.clone());
+    Ok(Exit::Ok)
+}
+
+/// Writes the image as `docker save` does.
+fn save(context: &Context, path: &Path) -> Result<Exit, CliError> {
+    let made = image::of_this_executable().map_err(|error| {
+        CliError::new(Exit::Engine, format!("no image can be made of this executable: {error}")).code("MG062")
+    })?;
+    let unwritable = |error: std::io::Error| {
+        CliError::new(Exit::Other, format!("cannot write `{}`: {error}", path.display())).code("MG078")
+    };
+    let write = |out: &mut dyn Write| made.archive.iter().try_for_each(|piece| out.write_all(piece));
+    if path == Path::new("-") {
+        if !context.ui.is_for_people() {
+            return Err(CliError::new(Exit::Usage, "the image itself is the result: it has no envelope")
+                .help("name a file for it"));
+        }
+        let mut out = std::io::stdout().lock();
+        return match write(&mut out).and_then(|()| out.flush()) {
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(unwritable(error)),
+            _ => Ok(Exit::Ok),
+        };
+    }
+    refuse_existing(path)?;
+    let written = std::fs::File::create_new(path).and_then(|mut file| {
+        write(&mut file)?;
+        file.sync_all()
+    });
+    if let Err(error) = written {
+        // Half of an image is none. What cannot be removed is only in the way.
+        let _ = std::fs::remove_file(path);
+        return Err(unwritable(error));
+    }
+    let bytes: usize = made.archive.iter().map(|piece| piece.len()).sum();
+    let data = json!({ "tag": made.tag, "id": made.id, "file": path.display().to_string(), "bytes": bytes });
+    let text = |_: &Ui| {
+        format!("{}\nWrote {path} ({bytes} bytes); docker load -i {path}", made.tag, path = path.display())
+    };
+    context.ui.result("Image", None, data, &[], text);
+    Ok(Exit::Ok)
 }

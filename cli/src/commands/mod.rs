@@ -2,17 +2,20 @@
 
 mod backup;
 mod chaos;
+mod console;
 mod diff;
 mod doctor;
 mod down;
 mod drill;
 mod dump;
+mod env;
 mod explain;
 mod failover;
 mod history;
 mod image;
 mod import;
 mod init;
+mod install;
 mod lifecycle;
 mod load;
 mod logs;
@@ -109,7 +112,7 @@ pub fn started_as(argument: Option<&OsString>) -> String {
 pub async fn run(command: &Command, context: &Context) -> Result<Exit, CliError> {
     match command {
         Command::Validate(args) => validate::run(args, context),
-        Command::Schema => schema::run(context),
+        Command::Schema(args) => schema::run(context, args),
         Command::Version => version::run(context).await,
         Command::Up(args) => up::run(context, args).await,
         Command::Down(args) => down::run(context, args).await,
@@ -144,6 +147,10 @@ pub async fn run(command: &Command, context: &Context) -> Result<Exit, CliError>
         Command::Load(args) => load::run(context, args).await,
         Command::Chaos(args) => chaos::run(context, args).await,
         Command::Heal(args) => chaos::heal(context, args).await,
+        Command::Console(args) => console::run(context, args).await,
+        Command::Env(args) => env::run(context, args).await,
+        Command::Completions(args) => install::completions(context, args),
+        Command::Man(args) => install::man(context, args),
         Command::Query(args) => query::run(context, args).await,
         Command::Verify(args) => verify::run(context, args).await,
         Command::Backup(args) => backup::run(context, args).await,

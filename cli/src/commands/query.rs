@@ -15,7 +15,7 @@ use crate::query::{Client, Map, PackValue, QueryError, QueryResult, from_json, t
 use crate::ui::{Cell, Table, Ui};
 
 /// How long a query may take where nothing is said.
-const TIME_MAX: Duration = Duration::from_secs(600);
+pub(super) const TIME_MAX: Duration = Duration::from_secs(600);
 
 pub(super) async fn run(context: &Context, args: &Query) -> Result<Exit, CliError> {
     let text = read(args)?;
@@ -133,7 +133,7 @@ pub(super) fn targets(session: &Session, seen: &Observed, on: &str) -> Result<Ve
     }
 }
 
-fn failed(session: &Session, target: &Target, statement: &str, error: &QueryError) -> CliError {
+pub(super) fn failed(session: &Session, target: &Target, statement: &str, error: &QueryError) -> CliError {
     let text = error.server_message().map_or_else(|| error.to_string(), str::to_owned);
     let first = text.lines().next().unwrap_or("").to_owned();
     let mut problem = CliError::new(Exit::Other, first).code("MG067");
@@ -162,7 +162,7 @@ fn failed(session: &Session, target: &Target, statement: &str, error: &QueryErro
     problem
 }
 
-fn show(ui: &Ui, target: &Target, result: &QueryResult, took: Duration, named: bool) {
+pub(super) fn show(ui: &Ui, target: &Target, result: &QueryResult, took: Duration, named: bool) {
     if named {
         ui.print(&format!("{}:", target.instance));
     }
@@ -172,6 +172,10 @@ fn show(ui: &Ui, target: &Target, result: &QueryResult, took: Duration, named: b
             table.row(row.iter().map(|v| Cell::from(to_text(v))));
         }
         ui.print(&table.render(ui));
+    }
+    if ui.is_terminal() {
+        // What is said about the rows stands below them.
+        ui.flush();
     }
     for note in &result.summary.notifications {
         let severity = note.severity.to_lowercase();

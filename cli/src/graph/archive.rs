@@ -23,7 +23,8 @@ use super::digest::Digest;
 use crate::error::{CliError, Exit};
 
 const MARKER: &str = "mgctl-backup";
-const VERSION: u32 = 1;
+/// Version of the format that is written and read.
+pub const VERSION: u32 = 1;
 const MANIFEST: &str = "manifest.json";
 const CHECKSUM: &str = "manifest.json.sha256";
 

@@ -196,6 +196,11 @@ pub(super) fn translate(doing: &str, error: &Error) -> CliError {
         if matches!(error, Error::RequestTimeoutError) {
             return too_slow(doing, CALL_TIME_MAX);
         }
+        // Pulling, pushing and loading answer 200 and tell within the answer what went wrong.
+        if let Error::DockerStreamError { error } = error {
+            return CliError::new(Exit::Other, format!("the engine could not {doing}: {error}"))
+                .code("MG060");
+        }
         return CliError::new(Exit::Engine, format!("the engine could not {doing}: {}", reason(error)))
             .code("MG061")
             .note("the connection to it failed; what was done before stays")
@@ -288,6 +293,14 @@ mod tests {
         let error = found(None, &[], home.path(), &[]).unwrap_err();
         assert_eq!(error.exit(), Exit::Engine);
         assert!(error.to_string().contains("/var/run/docker.sock"));
+    }
+
+    #[test]
+    fn what_is_told_within_an_answer_is_no_lost_connection() {
+        let error = Error::DockerStreamError { error: "unauthorized".into() };
+        let error = translate("push image `x`", &error);
+        assert_eq!((error.problem().code, error.exit()), (Some("MG060"), Exit::Other));
+        assert!(error.to_string().contains("unauthorized") && !error.to_string().contains("connection"));
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod elf;
 mod engine;
 pub mod image;
 mod lock;
+mod registry;
 mod time;
 
 use super::ports::{self, Ports};

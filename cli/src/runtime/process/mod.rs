@@ -157,6 +157,11 @@ impl Processes {
         self.root.join(cluster).join(instance)
     }
 
+    /// Returns the folder of this user's state.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Returns where is written down what was done to a cluster.
     pub fn diary(&self, cluster: &str) -> PathBuf {
         self.root.join(cluster).join("events.jsonl")
