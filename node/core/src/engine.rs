@@ -194,7 +194,7 @@ pub struct Engine {
     shown: VecDeque<Shown>,
     /// No new commits: the role is about to change.
     is_closing: bool,
-    /// Pending records wait for no replica any more.
+    /// Pending records wait for no replica any more that they can do without.
     is_forced: bool,
     links: Vec<Link>,
     ready_waits: Vec<ReadyWait>,
@@ -301,6 +301,11 @@ impl Engine {
             out.push(Effect::NoteDecided { lsn: up_to, is_first: false });
         }
         false
+    }
+
+    /// Returns whether a note is on its way.
+    fn is_noting(&self) -> bool {
+        self.noted.is_some_and(|noted| noted.is_asked)
     }
 
     fn on_decided_noted(&mut self, lsn: Lsn) {

@@ -30,7 +30,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "a_commit_in_doubt_is_called_failed",
         breaks: "a record that is called failed is in no log that is or becomes MAIN's",
         file: "engine/commit.rs",
-        find: "out.push(Effect::Resolve { token, outcome: «Outcome::InDoubt { position, failed }» }); } } }",
+        find: "out.push(Effect::Resolve { token, outcome: «Outcome::InDoubt { position, failed }» }); }",
         with: "{ let _: (_, Vec<ReplicaFailure>) = (position, failed); Outcome::Failed(CommitError::NotMain) }",
     },
     Mutant {
@@ -152,7 +152,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "a_blocked_commit_waits_for_no_one",
         breaks: "with the policy block a commit waits until enough replicas confirmed it",
         file: "engine/commit.rs",
-        find: "SyncPolicy::Block | SyncPolicy::Reject => «confirmed < needed», } }",
+        find: "self.config.sync_policy != SyncPolicy::Degrade && «confirmed < needed»",
         with: "confirmed > needed",
     },
     Mutant {

@@ -104,6 +104,7 @@ impl Options {
             sync_min_acks: rng.pick(&[None, None, None, None, Some(1), Some(2)]),
             wait_in_doubt: rng.one_in(4),
             block_timeout: ms(rng.range(500, 4_000)),
+            blocked_bytes_max: 20_000,
             main_lease: rng.pick(&[None, None, None, None, None, Some(ms(400)), Some(ms(2_000))]),
             auto_rewind: rng.one_in(4),
             bolt: Vec::new(),

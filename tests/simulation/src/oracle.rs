@@ -212,7 +212,7 @@ impl Oracle {
         }
     }
 
-    /// The record can no longer be anything but committed: it was shown, or a role changed.
+    /// The record can no longer be anything but committed: it was shown, or a MAIN decided it.
     pub(crate) fn settle(&mut self, tip: Index) {
         let mut index = tip;
         while index != 0 {

@@ -420,7 +420,8 @@ impl World {
                 process.registered = state.replicas.clone();
                 process.regrouped_at = self.now;
                 let tip = process.tip;
-                if is_turn || is_fewer {
+                // A MAIN that becomes a REPLICA decides nothing.
+                if state.role == Role::Main && (is_turn || is_fewer) {
                     self.oracle.settle(tip);
                 }
                 self.disk_job(node, Job::Save(id, state))?;

@@ -3,8 +3,8 @@
 //! Three nodes: a MAIN and two replicas that are registered there and up to date. From then on
 //! whatever can happen next is tried, from every state that can be reached: a client commits, a disk
 //! does its next piece of work, the next message of a wire arrives, a dial is answered, a process dies
-//! with or without the power, a node starts, a connection ends, time passes, an operator fences and
-//! promotes. [`Bounds`] limit how often; within them nothing is left out. The engines are those that
+//! with or without the power, a node starts, a connection ends, time passes, an operator demotes,
+//! fences and promotes. [`Bounds`] limit how often; within them nothing is left out. The engines are those that
 //! mgnode links, so the model is the code.
 //!
 //! A state is everything that a later step can depend on: each engine's whole inside, each disk, what
@@ -48,6 +48,8 @@ pub struct Bounds {
     pub cuts: u8,
     /// Times that so much time passes that every patience ends.
     pub leaps: u8,
+    /// Whether the operator may demote MAIN.
+    pub demotes: bool,
     /// Whether the operator may fail over, to an epoch of its own.
     pub promotes: bool,
     /// Whether each piece of disk work and each message is a step of its own. Otherwise a disk does all
@@ -69,6 +71,8 @@ pub struct Report {
     pub depth: usize,
     /// States after a promotion.
     pub promoted: usize,
+    /// States after a demotion.
+    pub demoted: usize,
     /// States in which some client was told that its commit is in doubt.
     pub in_doubt: usize,
     /// States after which nothing more can happen.
@@ -94,6 +98,7 @@ enum Act {
     Start(usize),
     Cut(usize),
     Leap,
+    Demote,
     Fence(usize),
     Promote(usize),
 }
@@ -121,6 +126,7 @@ struct Witness {
 const FENCE: u64 = 100;
 const PROMOTE: u64 = 200;
 const SETUP: u64 = 300;
+const DEMOTE: u64 = 400;
 
 impl Audience for Witness {
     fn effect(&mut self, node: usize, effect: &Effect) {
@@ -179,6 +185,7 @@ struct Spent {
     power_cuts: u8,
     cuts: u8,
     leaps: u8,
+    is_demoted: bool,
     fences: [bool; 3],
     /// Whoever was asked to become MAIN.
     promoted: Option<usize>,
@@ -256,6 +263,9 @@ impl Table {
         if spent.leaps < bounds.leaps {
             acts.push(Act::Leap);
         }
+        if bounds.demotes && !spent.is_demoted && stage.is_running(MAIN) {
+            acts.push(Act::Demote);
+        }
         if bounds.promotes && spent.promoted.is_none() {
             self.operator(&mut acts);
         }
@@ -315,6 +325,10 @@ impl Table {
             Act::Leap => {
                 spent.leaps += 1;
                 stage.leap(LEAP);
+            }
+            Act::Demote => {
+                spent.is_demoted = true;
+                stage.ask(MAIN, Token(DEMOTE), Admin::SetRoleReplica { port: PORT });
             }
             Act::Fence(node) => {
                 spent.fences[node] = true;
@@ -475,6 +489,7 @@ pub fn check(bounds: Bounds, threads: usize) -> Result<Report, String> {
                             }
                             part.states += 1;
                             part.promoted += usize::from(table.stage.audience.done.contains(&PROMOTE));
+                            part.demoted += usize::from(table.stage.audience.done.contains(&DEMOTE));
                             part.in_doubt += usize::from(!table.stage.audience.doubtful.is_empty());
                             let path: Vec<_> = path.iter().chain([act]).copied().collect();
                             let acts = table.possible();
@@ -491,6 +506,7 @@ pub fn check(bounds: Bounds, threads: usize) -> Result<Report, String> {
                     all.1.states += part.states;
                     all.1.steps += part.steps;
                     all.1.promoted += part.promoted;
+                    all.1.demoted += part.demoted;
                     all.1.in_doubt += part.in_doubt;
                     all.1.ends += part.ends;
                     all.2 = all.2.take().or(broken);

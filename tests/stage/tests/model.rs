@@ -12,6 +12,7 @@ const STRICT: Bounds = Bounds {
     power_cuts: 0,
     cuts: 0,
     leaps: 0,
+    demotes: false,
     promotes: true,
     is_fine: false,
     states_max: 300_000,
@@ -21,12 +22,21 @@ fn run(name: &str, bounds: Bounds) {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let report = check(bounds, threads).unwrap_or_else(|broken| panic!("{name}: {broken}"));
     let summary = format!(
-        "model, {name}: {} states, {} steps, {} deep; {} after a promotion, {} with a commit in doubt, {} ends\n",
-        report.states, report.steps, report.depth, report.promoted, report.in_doubt, report.ends
+        "model, {name}: {} states, {} steps, {} deep; {} after a promotion, {} after a demotion, {} with a commit in \
+         doubt, {} ends\n",
+        report.states,
+        report.steps,
+        report.depth,
+        report.promoted,
+        report.demoted,
+        report.in_doubt,
+        report.ends
     );
     // Past the test harness, which would swallow it where all is well.
     std::io::stderr().write_all(summary.as_bytes()).expect("stderr takes text");
-    assert!(report.promoted > 0 && report.ends > 0, "nothing was tried");
+    assert!(report.promoted > 0 || !bounds.promotes, "nothing was tried");
+    assert!(report.demoted > 0 || !bounds.demotes, "nothing was tried");
+    assert!(report.ends > 0, "nothing was tried");
 }
 
 #[test]
@@ -42,6 +52,12 @@ fn three_records_in_two_epochs_sync() {
 #[test]
 fn a_power_cut_at_any_moment() {
     run("2 records and a power cut, STRICT_SYNC", Bounds { commits: 1, power_cuts: 1, ..STRICT });
+}
+
+#[test]
+fn a_demotion_that_waits_or_cannot() {
+    let bounds = Bounds { leaps: 1, demotes: true, promotes: false, ..STRICT };
+    run("2 records and a demotion, STRICT_SYNC", bounds);
 }
 
 #[test]

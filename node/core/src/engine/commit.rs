@@ -16,6 +16,8 @@ pub(super) struct Pending {
     pub(super) ts: u64,
     pub(super) chain: u64,
     pub(super) changes: Vec<Change>,
+    /// [`Log::bytes`](crate::replication::Log::bytes) before it.
+    pub(super) begins_at: u64,
     /// The client that waits for it.
     pub(super) token: Option<Token>,
     /// No one may show it before every STRICT_SYNC replica has it durable.
@@ -101,7 +103,13 @@ impl Engine {
         if !missing.is_empty() {
             return Err(CommitError::ReplicasMissing(missing));
         }
-        if self.config.sync_policy == SyncPolicy::Reject {
+        let is_refused_without = match self.config.sync_policy {
+            SyncPolicy::Degrade => false,
+            // What waits is kept in memory.
+            SyncPolicy::Block => self.pending_bytes() >= self.config.blocked_bytes_max,
+            SyncPolicy::Reject => true,
+        };
+        if is_refused_without {
             let missing = self.missing(SyncMode::Sync);
             let all = self.links.iter().filter(|link| link.registration.mode == SyncMode::Sync).count();
             let needed = self.config.sync_min_acks.map_or(all, |k| k.min(all));
@@ -110,6 +118,11 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// Returns the bytes of the records that are in the log and not shown.
+    fn pending_bytes(&self) -> u64 {
+        self.pending.front().map_or(0, |head| self.log.bytes() - head.begins_at)
     }
 
     fn missing(&self, mode: SyncMode) -> Vec<ReplicaFailure> {
@@ -156,6 +169,7 @@ impl Engine {
         out: &mut Vec<Effect>,
     ) {
         let (prev, prev_chain) = (self.log.last(), self.log.chain());
+        let begins_at = self.log.bytes();
         let chain = self.log.append(&record);
         out.push(Effect::WriteWal { record: record.clone(), chain });
         if self.role == Role::Main {
@@ -167,6 +181,7 @@ impl Engine {
             ts: record.ts,
             chain,
             changes,
+            begins_at,
             token,
             is_strict: self.has_strict_links(),
             since: self.now,
@@ -189,8 +204,8 @@ impl Engine {
                 break;
             }
             let pending = self.pending.pop_front().expect("it has a head");
-            // Only a forced step gets here without every STRICT_SYNC replica, or without a lease.
-            let is_sure = has_lease && !(is_strict && self.links.iter().any(|link| link.holds_up(lsn)));
+            // Only a forced step gets here without a lease.
+            let is_sure = has_lease;
             if !self.apply(&pending, out) {
                 return;
             }
@@ -215,7 +230,10 @@ impl Engine {
 
     /// Returns whether a record must not be shown yet, for what is not known of the others.
     fn is_undecided(&self, lsn: Lsn, is_strict: bool, has_lease: bool) -> bool {
-        !self.is_forced && (!has_lease || self.is_held(lsn, is_strict))
+        if self.is_forced {
+            return self.lacks_replicas(lsn, is_strict);
+        }
+        !has_lease || self.is_held(lsn, is_strict)
     }
 
     /// Returns the last of the records from `head` on that are durable here and decided, so that one note serves
@@ -234,15 +252,18 @@ impl Engine {
 
     /// Returns whether a record must not be shown yet, for what replicas have not confirmed.
     fn is_held(&self, lsn: Lsn, is_strict: bool) -> bool {
+        // With `Degrade` whoever can still confirm it is waited for, up to the time-out that sets it aside.
+        let (confirmed, possible, needed) = self.confirmations(lsn);
+        self.lacks_replicas(lsn, is_strict) || confirmed < needed && possible > 0
+    }
+
+    /// Returns whether a record lacks a replica without which it is not committed, however long that takes.
+    fn lacks_replicas(&self, lsn: Lsn, is_strict: bool) -> bool {
         if is_strict && self.links.iter().any(|link| link.holds_up(lsn)) {
             return true;
         }
-        let (confirmed, possible, needed) = self.confirmations(lsn);
-        match self.config.sync_policy {
-            // Whoever can still confirm it is waited for, up to the time-out that sets it aside.
-            SyncPolicy::Degrade => confirmed < needed && possible > 0,
-            SyncPolicy::Block | SyncPolicy::Reject => confirmed < needed,
-        }
+        let (confirmed, _, needed) = self.confirmations(lsn);
+        self.config.sync_policy != SyncPolicy::Degrade && confirmed < needed
     }
 
     /// Returns how many SYNC replicas have confirmed a record, how many more are up to date and may do so,
@@ -336,22 +357,32 @@ impl Engine {
             }
         }
         for index in doubtful {
-            let position = self.pending[index].position;
-            // A STRICT_SYNC replica shows a record only after this MAIN does: that it is durable there is all that
-            // can be asked of it.
-            let lacks = |link: &&Link| {
-                link.holds_up(position.lsn) || (link.counts_for(position.lsn) && link.applied < position.lsn)
-            };
-            let failed = self
-                .links
-                .iter()
-                .filter(lacks)
-                .map(|link| self.failure(&link.registration.name, link.registration.mode, link.absence))
-                .collect();
-            if let Some(token) = self.pending[index].token.take() {
-                out.push(Effect::Resolve { token, outcome: Outcome::InDoubt { position, failed } });
-            }
+            self.call_doubtful(index, out);
         }
+    }
+
+    /// Tells every client that still waits that its record is in doubt.
+    pub(super) fn call_pending_doubtful(&mut self, out: &mut Vec<Effect>) {
+        for index in 0..self.pending.len() {
+            self.call_doubtful(index, out);
+        }
+    }
+
+    fn call_doubtful(&mut self, index: usize, out: &mut Vec<Effect>) {
+        let Some(token) = self.pending[index].token.take() else { return };
+        let position = self.pending[index].position;
+        // A STRICT_SYNC replica shows a record only after this MAIN does: that it is durable there is all that
+        // can be asked of it.
+        let lacks = |link: &&Link| {
+            link.holds_up(position.lsn) || (link.counts_for(position.lsn) && link.applied < position.lsn)
+        };
+        let failed = self
+            .links
+            .iter()
+            .filter(lacks)
+            .map(|link| self.failure(&link.registration.name, link.registration.mode, link.absence))
+            .collect();
+        out.push(Effect::Resolve { token, outcome: Outcome::InDoubt { position, failed } });
     }
 
     fn is_doubtful(&self, pending: &Pending, has_lease: bool) -> bool {

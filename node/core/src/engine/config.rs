@@ -8,7 +8,8 @@ pub enum SyncPolicy {
     /// It commits all the same and is told as degraded.
     Degrade,
     /// It waits, unseen by readers of MAIN, until enough replicas are back; its client is told that it is
-    /// in doubt when [`EngineConfig::block_timeout`] is over.
+    /// in doubt when [`EngineConfig::block_timeout`] is over. Where [`EngineConfig::blocked_bytes_max`] wait
+    /// already, it is refused before it is written.
     Block,
     /// It is refused before it is written. One whose replicas vanish after that is in doubt, and waits
     /// as with `Block`.
@@ -28,6 +29,8 @@ pub struct EngineConfig {
     pub wait_in_doubt: bool,
     /// How long a commit that waits for replicas to come back holds up its client.
     pub block_timeout: Duration,
+    /// Bytes of records that may wait for replicas to come back.
+    pub blocked_bytes_max: u64,
     /// A MAIN that has not heard from a majority of its cluster (itself counted) for that long takes no
     /// writes and says yes to none. `None`: no lease.
     pub main_lease: Option<Duration>,
@@ -75,6 +78,7 @@ impl Default for EngineConfig {
             sync_min_acks: None,
             wait_in_doubt: false,
             block_timeout: Duration::from_secs(30),
+            blocked_bytes_max: 64 << 20,
             main_lease: None,
             auto_rewind: false,
             bolt: Vec::new(),

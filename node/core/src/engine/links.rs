@@ -31,10 +31,23 @@ impl Engine {
                     continue;
                 }
                 LinkState::CatchUp { is_stuck, .. } => *is_stuck = false,
-                LinkState::Fetching { .. }
-                | LinkState::SnapshotDue
-                | LinkState::Snapshot { .. }
-                | LinkState::Live => {}
+                // Commits wait for what it gives back, so it may not keep them for ever; and what was not given
+                // back before the reign began no longer can be.
+                LinkState::Fetching { .. } => {
+                    if self.reign != Reign::NotBegun {
+                        self.lose_link(
+                            index,
+                            "this MAIN began to write before it had given back its end",
+                            out,
+                        );
+                        continue;
+                    }
+                    if self.now - link.since >= self.config.sync_timeout {
+                        self.lose_link(index, "it does not give back the end of its log", out);
+                        continue;
+                    }
+                }
+                LinkState::SnapshotDue | LinkState::Snapshot { .. } | LinkState::Live => {}
             }
             if link.heard.is_none_or(|heard| self.now - heard >= self.config.liveness_timeout) {
                 self.lose_link(index, "it gives no sign of life", out);
@@ -467,7 +480,7 @@ impl Engine {
     ) {
         let LinkState::Fetching { end } = &self.links[index].state else { return };
         let end = end.clone();
-        if self.reign != Reign::NotBegun || self.role != Role::Main {
+        if self.reign != Reign::NotBegun || self.role != Role::Main || self.is_closing {
             return;
         }
         let is_empty = records.is_empty();
@@ -493,6 +506,7 @@ impl Engine {
                 _ => self.stream_from(index, &end, out),
             };
         }
+        self.links[index].since = self.now;
         if let Some(peer) = self.links[index].peer {
             let from = self.log.last().next();
             out.push(Effect::Send { peer, message: Message::Fetch { from } });

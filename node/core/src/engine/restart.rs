@@ -128,10 +128,12 @@ impl Engine {
                     return self.halt(why, out);
                 }
             };
+            let begins_at = self.log.bytes();
             let chain = self.log.append(&record);
             self.log.synced(record.lsn);
             let (position, ts, since) = (record.position(), record.ts, self.now);
-            let pending = Pending { position, ts, chain, changes, token: None, is_strict: true, since };
+            let pending =
+                Pending { position, ts, chain, changes, begins_at, token: None, is_strict: true, since };
             self.pending.push_back(pending);
             // A transaction that began before may have been given ids that these records use.
             self.oldest_read = record.lsn;

@@ -2,8 +2,11 @@
 //!
 //! To REPLICA: the port is opened first, since that may fail and then nothing has changed. From then
 //! on no commit is taken. Those in the log are given time to reach every replica that is up to date,
-//! so that the successor has them; after [`EngineConfig::sync_timeout`](super::EngineConfig) they are
-//! told as they stand. A record in the log stays there: none of them is ever called failed.
+//! so that the successor has them; after [`sync_timeout`](super::EngineConfig), or
+//! [`register_wait`](super::EngineConfig) where that is shorter, they are told as they stand. A record in the
+//! log stays there: none of them is ever called failed. One that is not decided (STRICT_SYNC, or with a policy
+//! other than `degrade`) stays unseen, too: its client is told that it is in doubt, and the next MAIN, which
+//! may be this node, decides it.
 //!
 //! To MAIN: the node stops following, syncs and shows all it has (an undecided STRICT_SYNC tail too:
 //! no one was told that it failed, and someone may have been told that it did not), and takes an
@@ -14,7 +17,8 @@ use super::{
     Admin, AdminAnswer, AdminError, AfterSave, CommitError, Effect, Engine, Recovered, Reign, Token,
     restart::Confirm,
 };
-use crate::replication::{LagTrack, Link, LogEnd, RefusalReason, fence_epoch, promotion_epoch};
+use crate::replication::{LagTrack, LogEnd, RefusalReason, fence_epoch, promotion_epoch};
+use crate::storage::InFlight;
 use crate::types::{Epoch, Lsn, Position, Role, Time};
 
 /// The command under way.
@@ -143,9 +147,11 @@ impl Engine {
             }
             self.is_forced = true;
             self.publish_ready(out);
-            if !self.pending.is_empty() || !self.log.is_settled() {
+            if !self.log.is_settled() || self.is_noting() {
                 return;
             }
+            // What is not decided stays unseen until the next MAIN says what became of it.
+            self.call_pending_doubtful(out);
         }
         if self.saving.is_some() {
             return;
@@ -157,6 +163,11 @@ impl Engine {
         // The first MAIN that greets it takes it in.
         self.state.cluster = None;
         self.state.members.clear();
+        self.save(AfterSave::Task, out);
+    }
+
+    /// Ends all that a MAIN does for its replicas.
+    fn leave_replicas(&mut self, out: &mut Vec<Effect>) {
         for link in std::mem::take(&mut self.links) {
             if let Some(peer) = link.peer {
                 out.push(Effect::Hangup { peer, reason: "this MAIN becomes a REPLICA".into() });
@@ -165,7 +176,6 @@ impl Engine {
         for wait in std::mem::take(&mut self.ready_waits) {
             out.push(wait.refused());
         }
-        self.save(AfterSave::Task, out);
     }
 
     fn start_promotion(&mut self, token: Token, asked: Option<u64>, out: &mut Vec<Effect>) {
@@ -262,9 +272,8 @@ impl Engine {
     }
 
     fn settle_rewind(&mut self, out: &mut Vec<Effect>) {
-        let is_noting = self.noted.is_some_and(|noted| noted.is_asked);
         let is_settled =
-            self.log.is_settled() && self.installing.is_none() && self.saving.is_none() && !is_noting;
+            self.log.is_settled() && self.installing.is_none() && self.saving.is_none() && !self.is_noting();
         // One that holds more than the cut log must not appear after it.
         if !is_settled || self.is_writing_snapshot() {
             return;
@@ -284,6 +293,7 @@ impl Engine {
                 self.snapshots.replace(snapshots);
                 self.graph = graph;
                 self.pending.clear();
+                self.in_flight = InFlight::default();
                 (self.applied, self.applied_chain, self.wal_from) = (last, chain, wal_from);
                 self.may_show = last.lsn;
                 self.log.replace(LogEnd { last, chain, history }, ts);
@@ -303,6 +313,7 @@ impl Engine {
     pub(super) fn on_task_saved(&mut self, out: &mut Vec<Effect>) {
         match self.task.take() {
             Some(Task::Demote { token, port, stage: Demotion::Saving }) => {
+                self.leave_replicas(out);
                 self.role = Role::Replica { port };
                 self.reign = Reign::NotBegun;
                 self.confirm = Confirm::Done;
@@ -333,7 +344,7 @@ impl Engine {
         }
     }
 
-    /// The disk kept the old state, so the command has not happened.
+    /// The disk kept the old state, so the command has not happened, and no replica was let go for it.
     pub(super) fn on_task_not_saved(&mut self, error: &str, out: &mut Vec<Effect>) {
         let token = match self.task.take() {
             Some(Task::Demote { token, .. }) => {
@@ -359,14 +370,6 @@ impl Engine {
             }
             None => return,
         };
-        let (now, end) = (self.now, self.log.last());
-        for registration in &self.state.replicas {
-            if self.links.iter().all(|link| link.registration.name != registration.name) {
-                self.links.push(Link::new(registration.clone(), end, now));
-            }
-        }
-        let order = &self.state.replicas;
-        self.links.sort_by_key(|link| order.iter().position(|r| r.name == link.registration.name));
         let result = Err(AdminError::NotPersisted(error.to_owned()));
         out.push(Effect::Answer { token, result });
     }

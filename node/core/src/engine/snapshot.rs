@@ -268,6 +268,7 @@ impl Engine {
         assert_eq!(header.position.lsn, lsn, "one snapshot is installed at a time");
         self.graph = graph;
         self.pending.clear();
+        self.in_flight.remove_up_to(lsn);
         self.applied = header.position;
         self.applied_chain = header.chain;
         self.may_show = self.may_show.max(lsn);

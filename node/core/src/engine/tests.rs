@@ -907,3 +907,85 @@ fn a_replica_counts_until_it_is_durable_that_it_is_dropped() {
     talk(&mut main, peer, &mut replica);
     assert!(matches!(main.outcomes()[..], [Outcome::Committed { .. }]), "its connection was not touched");
 }
+
+#[test]
+fn a_demotion_that_cannot_wait_leaves_open_what_is_not_decided() {
+    let config = EngineConfig { sync_policy: SyncPolicy::Block, ..EngineConfig::default() };
+    for (mode, config) in [(SyncMode::StrictSync, EngineConfig::default()), (SyncMode::Sync, config)] {
+        let (mut main, _, peer) = pair_with(mode, config);
+        main.propose();
+        main.disk().admin(Admin::SetRoleReplica { port: PORT }).disk();
+        main.wait(2 * SECOND);
+        assert!(matches!(main.outcomes()[..], [Outcome::InDoubt { .. }]), "{mode:?}");
+        // The disk keeps the old role: the node goes on as MAIN, and its replica still counts.
+        let at = main.out.iter().position(|e| matches!(e, Effect::SaveState { .. }));
+        let Effect::SaveState { id, .. } = main.out.remove(at.expect("the role is saved")) else {
+            unreachable!("looked at before")
+        };
+        main.step(Input::StateSaved { id, result: Err("no room".into()) });
+        assert_eq!(main.answers(), [Err(AdminError::NotPersisted("no room".into()))]);
+        assert_eq!(main.engine.graph.published(), Lsn::ZERO, "{mode:?}");
+        main.step(Input::Message { peer, message: Message::Ack { durable: Lsn(1), applied: Lsn(1) } });
+        assert_eq!(main.engine.graph.published(), Lsn(1), "{mode:?}");
+    }
+}
+
+#[test]
+fn blocked_commits_are_refused_once_enough_of_them_wait() {
+    let config =
+        EngineConfig { sync_policy: SyncPolicy::Block, blocked_bytes_max: 1, ..EngineConfig::default() };
+    let (mut main, _, peer) = pair_with(SyncMode::Sync, config);
+    main.propose();
+    main.propose();
+    assert_eq!(main.disk().outcomes(), [], "its replica is there");
+    main.step(Input::PeerDown { peer, reason: "gone".into() });
+    main.out.clear();
+    main.propose();
+    assert!(matches!(main.outcomes()[..], [Outcome::Failed(CommitError::ReplicasMissing(_))]));
+    assert!(!main.out.iter().any(|e| matches!(e, Effect::WriteWal { .. })));
+}
+
+/// A restarted MAIN that lost its only record, and waits for its replica to give it back.
+fn fetching() -> (Node, PeerId) {
+    let (mut main, mut replica, peer) = pair(SyncMode::Sync);
+    main.propose();
+    main.disk();
+    talk(&mut main, peer, &mut replica);
+    let mut start = recovered(1);
+    start.state = main.engine.state.clone();
+    let mut out = Vec::new();
+    let engine = Engine::start(Time(0), EngineConfig::default(), start, &mut out);
+    let mut again = Node { engine, out, token: 0, answers_notes: true };
+    let peer = dialled(&mut again);
+    replica.step(Input::PeerUp { peer: PeerId(3), dialled: false, line: Line::default() });
+    again.step(Input::PeerUp { peer, dialled: true, line: Line::default() });
+    for message in again.sent() {
+        replica.step(Input::Message { peer: PeerId(3), message }).disk();
+    }
+    for message in replica.sent() {
+        again.step(Input::Message { peer, message });
+    }
+    assert_eq!(again.sent(), [Message::Fetch { from: Lsn(1) }]);
+    (again, peer)
+}
+
+#[test]
+fn a_replica_that_gives_nothing_back_does_not_hold_up_its_main_for_ever() {
+    let (mut main, peer) = fetching();
+    for _ in 0..9 {
+        main.wait(SECOND).step(Input::Message { peer, message: Message::Pong { sequence: 0 } });
+        assert!(!main.engine.shared().is_writable(), "what it gives back may have been told OK");
+    }
+    main.wait(SECOND);
+    assert!(main.out.iter().any(|e| matches!(e, Effect::Hangup { peer: p, .. } if *p == peer)));
+    assert!(main.engine.shared().is_writable());
+}
+
+#[test]
+fn a_replica_that_gives_back_what_is_no_longer_wanted_is_greeted_anew() {
+    let (mut main, peer) = fetching();
+    main.admin(Admin::SetRoleMain { epoch: Some(5) }).disk();
+    assert_eq!(main.answers(), [Ok(AdminAnswer::Done)]);
+    main.wait(SECOND / 20);
+    assert!(main.out.iter().any(|e| matches!(e, Effect::Hangup { peer: p, .. } if *p == peer)));
+}
