@@ -224,6 +224,7 @@ impl Engine {
         self.now = self.now.max(now);
         match input {
             Input::Tick => self.on_tick(out),
+            Input::Stop => return self.on_stop(out),
             Input::Propose { token, commit } => self.on_propose(token, commit, out),
             Input::Admin { token, command } => self.on_admin(token, command, out),
             Input::WalSynced { lsn } => self.on_wal_synced(lsn),

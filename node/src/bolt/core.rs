@@ -3,7 +3,7 @@
 use crate::driver::{BookmarkError, Handle};
 use mgnode_core::engine::{Admin, AdminAnswer, AdminError, Outcome, Route};
 use mgnode_core::storage::{Commit, Graph};
-use mgnode_core::types::{Position, Role};
+use mgnode_core::types::{Lsn, Position, Role};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,9 @@ pub trait Core: Clone + Send + Sync + 'static {
 
     /// Returns the nodes that clients may be sent to, this one among them.
     fn routes(&self) -> Vec<Route>;
+
+    /// Returns the name of a record that readers of a graph see, unless the node has gone over to another graph.
+    fn position_of(&self, graph: &Arc<Graph>, lsn: Lsn) -> Option<Position>;
 
     /// Commits a transaction and returns how that ended.
     fn commit(&self, commit: Commit) -> impl Future<Output = Outcome> + Send;
@@ -43,6 +46,10 @@ impl Core for Handle {
 
     fn routes(&self) -> Vec<Route> {
         self.shared().routes()
+    }
+
+    fn position_of(&self, graph: &Arc<Graph>, lsn: Lsn) -> Option<Position> {
+        self.shared().position_of(graph, lsn)
     }
 
     fn commit(&self, commit: Commit) -> impl Future<Output = Outcome> + Send {

@@ -322,10 +322,11 @@ impl<C: Core> Session<C> {
 
     async fn wait_for_bookmarks(&self, bookmarks: &[String]) -> Result<(), Stop> {
         let limit = self.services.config.bookmark_timeout;
+        let until = Instant::now() + limit;
         for bookmark in bookmarks {
             let position: Position = bookmark.parse().map_err(|()| Failure::bad_bookmark(bookmark))?;
             let waited = tokio::select! {
-                waited = self.services.core.wait_for(position, limit) => waited,
+                waited = self.services.core.wait_for(position, until.saturating_duration_since(Instant::now())) => waited,
                 reason = self.interrupt.wait() => return Err(stopped(reason).into()),
             };
             waited.map_err(|error| match error {
@@ -649,18 +650,24 @@ impl<C: Core> Session<C> {
         self.finish_transaction(false).await
     }
 
-    /// Ends the transaction; what was written is committed. Returns the bookmark and the warnings.
+    /// Ends the transaction; what was written is committed. Returns the bookmark and the warnings. That of a
+    /// transaction without a write names what it has seen, so that a client never reads an older state after it.
     async fn finish_transaction(&mut self, in_place: bool) -> Result<(Map, Vec<Notification>), Stop> {
         let Some(open) = self.transaction.take() else {
             return Err(Failure::client("No current transaction to commit.").into());
         };
+        let bookmark = |position: Position| Map::new().with("bookmark", position.to_string());
+        let (graph, read) = (open.tx.graph().clone(), open.tx.read_lsn());
+        let seen = || {
+            let position = self.services.core.position_of(&graph, read);
+            Ok((position.map_or_else(Map::new, bookmark), Vec::new()))
+        };
         if open.tx.is_read_only() {
-            return Ok((Map::new(), Vec::new()));
+            return seen();
         }
         let finish = || open.tx.finish().map_err(statement::write_failure);
         let commit = if in_place { guarded(finish) } else { aside(finish) }?;
-        let Some(commit) = commit else { return Ok((Map::new(), Vec::new())) };
-        let bookmark = |position: Position| Map::new().with("bookmark", position.to_string());
+        let Some(commit) = commit else { return seen() };
         match self.services.core.commit(commit).await {
             Outcome::Committed { position } => Ok((bookmark(position), Vec::new())),
             Outcome::Degraded { position, failed } => {

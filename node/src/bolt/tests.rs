@@ -36,6 +36,8 @@ struct FakeState {
     admin: Mutex<Result<AdminAnswer, AdminError>>,
     routes: Mutex<Vec<engine::Route>>,
     asked: Mutex<Vec<Admin>>,
+    /// How long each bookmark could be waited for.
+    waits: Mutex<Vec<Duration>>,
 }
 
 impl Core for Fake {
@@ -45,6 +47,10 @@ impl Core for Fake {
 
     fn role(&self) -> Role {
         *self.0.role.lock()
+    }
+
+    fn position_of(&self, _: &Arc<Graph>, lsn: Lsn) -> Option<Position> {
+        (lsn > Lsn::ZERO).then(|| Position { lsn, ..position() })
     }
 
     async fn commit(&self, commit: Commit) -> Outcome {
@@ -70,6 +76,8 @@ impl Core for Fake {
     }
 
     async fn wait_for(&self, position: Position, limit: Duration) -> Result<(), BookmarkError> {
+        self.0.waits.lock().push(limit);
+        tokio::time::sleep(Duration::from_millis(1)).await;
         if position.epoch != self::position().epoch {
             return Err(BookmarkError::Lost);
         }
@@ -119,6 +127,7 @@ fn start_with(config: BoltConfig) -> Server {
         admin: Mutex::new(Ok(AdminAnswer::Done)),
         routes: Mutex::default(),
         asked: Mutex::default(),
+        waits: Mutex::default(),
     }));
     let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
@@ -570,6 +579,37 @@ async fn bookmarks_are_waited_for_and_checked() {
         assert!(message.contains(word), "{message}");
         client.reset().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_bookmarks_share_one_patience() {
+    let server = start();
+    let mut client = Client::connect(&server).await;
+    let bookmark = client.run("CREATE (:A)").await.metadata().get("bookmark").unwrap().clone();
+    let bookmarks = vec![bookmark.as_str().unwrap().to_owned(); 3];
+    client
+        .ask(Request::Begin(TransactionExtra { bookmarks, ..TransactionExtra::default() }))
+        .await
+        .metadata();
+    let waits = server.fake.0.waits.lock().clone();
+    assert!(waits.len() == 3 && waits[0] > waits[1] && waits[1] > waits[2], "{waits:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_without_a_write_gives_a_bookmark_of_what_it_has_seen() {
+    let server = start();
+    let mut client = Client::connect(&server).await;
+    assert_eq!(client.run("RETURN 1").await.metadata().get("bookmark"), None, "there is nothing to see");
+    let mut other = Client::connect(&server).await;
+    other.run("CREATE (:A)").await.metadata();
+    let first = Some(&"3.00000000000000aa.1:1".into());
+    assert_eq!(client.run("MATCH (n) RETURN n").await.metadata().get("bookmark"), first);
+    // It matches nothing, so it writes nothing.
+    assert_eq!(client.run("MATCH (n:B) SET n.x = 1").await.metadata().get("bookmark"), first);
+    client.ask(Request::Begin(TransactionExtra::default())).await.metadata();
+    client.run("MATCH (n) RETURN n").await.metadata();
+    other.run("CREATE (:A)").await.metadata();
+    assert_eq!(client.ask(Request::Commit).await.metadata().get("bookmark"), first, "it saw no more");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -49,7 +49,7 @@ impl Handle {
 
     /// Commits a transaction and returns how that ended.
     ///
-    /// Where the node stops in between, what was not yet proposed has failed, and what was is in doubt.
+    /// Where the node stops in between, what is not in the log has failed, and what is there is in doubt.
     pub async fn commit(&self, commit: Commit) -> Outcome {
         if self.room.as_ref().is_some_and(|room| !room.has(commit.payload.len())) {
             return Outcome::Failed(CommitError::NoSpace);
@@ -66,6 +66,7 @@ impl Handle {
             tokio::task::yield_now().await;
         }
         self.inputs.serve();
+        // An engine that ends without a word has a defect, and nobody knows then what was written.
         answer.await.unwrap_or(Outcome::InDoubt { position: Position::default(), failed: Vec::new() })
     }
 

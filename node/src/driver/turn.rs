@@ -128,8 +128,10 @@ impl Turn {
         std::mem::take(&mut self.room)
     }
 
-    /// Closes transport and disk. Waits.
+    /// Tells who still waits for a commit how it stands, then closes transport and disk. Waits.
     pub(super) fn stop(&mut self) {
+        self.step(Input::Stop);
+        self.carry_out();
         self.transport.stop();
         self.disk.stop();
     }

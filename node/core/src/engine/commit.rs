@@ -77,6 +77,15 @@ impl Engine {
         self.save(AfterSave::Reign(self.state.promised), out);
     }
 
+    /// Tells every client how its commit stands, with its position where it is in the log, and ends.
+    pub(super) fn on_stop(&mut self, out: &mut Vec<Effect>) {
+        self.refuse_waiting(&CommitError::Stopping, out);
+        self.is_forced = true;
+        self.resolve_shown(out);
+        self.call_pending_doubtful(out);
+        self.is_halted = true;
+    }
+
     pub(super) fn refuse_waiting(&mut self, error: &CommitError, out: &mut Vec<Effect>) {
         for (token, _) in std::mem::take(&mut self.waiting) {
             out.push(Effect::Resolve { token, outcome: Outcome::Failed(error.clone()) });

@@ -17,6 +17,8 @@ pub struct Token(pub u64);
 pub enum Input {
     /// Time went by. Given at least every 50 ms.
     Tick,
+    /// The node stops: whoever waits is told how it stands. The last input.
+    Stop,
     /// A transaction wants to commit.
     Propose { token: Token, commit: Commit },
     /// An operator's query.

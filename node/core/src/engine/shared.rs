@@ -79,6 +79,14 @@ impl Shared {
         self.inner.read().epoch
     }
 
+    /// Returns the name of a record that readers of `graph` see; `None` where there is none, or where this node has
+    /// gone over to another graph, whose record of that number may be another one.
+    pub fn position_of(&self, graph: &Arc<Graph>, lsn: Lsn) -> Option<Position> {
+        let face = self.inner.read();
+        let epoch = face.history.epoch_of(lsn).filter(|_| Arc::ptr_eq(&face.graph, graph))?;
+        Some(Position { epoch, lsn })
+    }
+
     /// Returns whether the log holds the record named by a bookmark: `Some(true)` where it does,
     /// `Some(false)` where another record stands in its place, `None` where the log is not that far, or
     /// has not yet met the MAIN that wrote it.

@@ -989,3 +989,22 @@ fn a_replica_that_gives_back_what_is_no_longer_wanted_is_greeted_anew() {
     main.wait(SECOND / 20);
     assert!(main.out.iter().any(|e| matches!(e, Effect::Hangup { peer: p, .. } if *p == peer)));
 }
+
+#[test]
+fn a_node_that_stops_says_where_to_look_for_each_commit_that_waits() {
+    let (mut main, _, _) = pair(SyncMode::StrictSync);
+    main.propose();
+    main.propose();
+    main.out.clear();
+    main.step(Input::Stop);
+    let outcomes = main.outcomes();
+    let [Outcome::InDoubt { position: first, .. }, Outcome::InDoubt { position: second, .. }] = outcomes[..]
+    else {
+        panic!("{outcomes:?}")
+    };
+    assert_eq!((first.lsn, second, second.epoch), (Lsn(1), main.engine.log.position(), first.epoch));
+    let mut fresh = Node::main(1);
+    fresh.propose();
+    fresh.step(Input::Stop);
+    assert_eq!(fresh.outcomes(), [Outcome::Failed(CommitError::Stopping)], "its epoch was still being saved");
+}
