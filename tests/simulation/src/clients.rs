@@ -105,7 +105,7 @@ impl World {
 
     /// A client is told how its commit ended. (2, 7, 22)
     pub(crate) fn resolved(&mut self, node: usize, token: Token, outcome: &Outcome) -> Result<(), String> {
-        let (proposal, told) = self.oracle.told(token.0, outcome)?;
+        let (proposal, told) = self.oracle.told(token.0, outcome, self.nodes[node].promised)?;
         let client = &mut self.clients[proposal.client];
         if client.waits_for.is_some_and(|(t, _)| t == token.0) {
             client.waits_for = None;
@@ -140,7 +140,9 @@ impl World {
         };
         // Nothing but this node's own disk decides where every replica is ASYNC.
         let has_lease = self.options.config.main_lease.is_some();
-        let is_alone = !has_lease && process.registered.iter().all(|r| r.mode == SyncMode::Async);
+        // One that is being dropped is waited for until the disk has that.
+        let mut replicas = process.registered.iter().chain(&n.disk.state.replicas);
+        let is_alone = !has_lease && replicas.all(|r| r.mode == SyncMode::Async);
         let is_settled = process.regrouped_at.max(n.resumed_at) < n.synced_at;
         if is_alone && is_settled && n.synced_at < self.now {
             let late = self.now - n.synced_at;
@@ -155,7 +157,7 @@ impl World {
         let main: NodeId = self.nodes[self.operator.main].id;
         let is_meant = self.operator.means(node) && position.epoch.number >= self.operator.number;
         if keepers.contains(&main) || is_meant {
-            self.oracle.yes.push(Yes { index, keepers });
+            self.oracle.yes.push(Yes { index, keepers, is_excused: false });
             self.clients[proposal.client].bookmark = Some(position);
         }
         Ok(())
@@ -178,7 +180,7 @@ impl World {
                 || replica.process.as_ref().is_none_or(|p| p.shared.graph().published() >= position.lsn);
             if self.oracle.holds(replica.synced, index) && is_shown {
                 keepers.insert(r.node);
-            } else {
+            } else if !(replica.has_told(&self.oracle, index) && is_shown) {
                 lacking.push(r.name.as_str());
             }
         }

@@ -33,9 +33,31 @@ const PART_ID: &str = "snapshots/incoming.id";
 const REWIND: &str = "rewind";
 const MARKED: &str = "snapshots/install.snap";
 
+/// When a record that is told durable is synced, as `--durability` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// Before it is told.
+    Commit,
+    /// At most so many nanoseconds after it was written.
+    Interval(u64),
+    /// With every so many of them, or when a segment is full.
+    Os { sync_every_commits: Option<u64> },
+}
+
+impl Durability {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Durability::Commit => "commit",
+            Durability::Interval(_) => "interval",
+            Durability::Os { .. } => "os",
+        }
+    }
+}
+
 /// How a disk is used; from the seed.
 #[derive(Clone, Debug)]
 pub(crate) struct DiskOptions {
+    pub(crate) durability: Durability,
     pub(crate) first_segment_bytes: usize,
     pub(crate) segment_bytes: usize,
 }
@@ -66,6 +88,8 @@ pub(crate) enum Job {
     NoteDecided(Lsn),
     Rewind(Position),
     DropSnapshot(Lsn),
+    /// The interval is over.
+    Flush,
 }
 
 /// A job that takes time, and what it will tell.
@@ -87,6 +111,9 @@ struct Rewound {
 #[derive(Debug)]
 enum Then {
     Synced(Lsn),
+    /// Told durable, and not synced: less than that was asked for.
+    Written(Lsn),
+    Flushed,
     Saved(u64, Result<(), String>),
     /// The log goes on in this spare.
     Rotated(Spare, Lsn),
@@ -125,6 +152,8 @@ struct Log {
     last: Lsn,
     chain: u64,
     synced: Lsn,
+    synced_at: u64,
+    unsynced_commits: u64,
     pending: Vec<u8>,
     pending_at: usize,
     segments: Vec<Segment>,
@@ -178,12 +207,16 @@ pub(crate) struct Disk {
     pub(crate) must_fail: bool,
     /// A sync failed: nothing is done any more.
     has_failed: bool,
+    /// The end of an interval is on its way.
+    has_alarm: bool,
 }
 
 /// What a step of the disk came to.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     pub(crate) inputs: Vec<Input>,
+    /// Everything up to there is told durable.
+    pub(crate) told: Option<Lsn>,
     /// Everything up to there is synced.
     pub(crate) synced: Option<Lsn>,
     /// Log that was let go: the last record before what is kept, and the newest snapshot then.
@@ -229,6 +262,7 @@ impl Disk {
             is_read_only: false,
             must_fail: false,
             has_failed: false,
+            has_alarm: false,
         }
     }
 
@@ -269,6 +303,7 @@ impl Disk {
         (self.spare, self.preparing, self.received) = (None, None, None);
         self.next_sequence = 1;
         self.has_space = true;
+        self.has_alarm = false;
         let temporary = self.files.list("").into_iter().filter(|n| n.ends_with(".tmp"));
         self.run_all(temporary.map(Op::Remove).chain([Op::SyncNames("")]).collect(), fuse)?;
         // A folder is synced before what it names is believed.
@@ -554,7 +589,7 @@ impl Disk {
     }
 
     /// Works off what takes no time, up to a job that does. Returns how long that takes.
-    pub(crate) fn begin(&mut self, rng: &mut Rng, progress: &mut Progress) -> Option<u64> {
+    pub(crate) fn begin(&mut self, now: u64, rng: &mut Rng, progress: &mut Progress) -> Option<u64> {
         while self.busy.is_none() {
             let Some(job) = self.queue.pop_front() else {
                 self.write_pending();
@@ -582,7 +617,11 @@ impl Disk {
                         }
                     }
                     self.write_pending();
-                    self.busy = Some(self.sync_job(Then::Synced(lsn)));
+                    self.busy = Some(if self.must_sync(now) {
+                        self.sync_job(Then::Synced(lsn))
+                    } else {
+                        Busy { ops: VecDeque::new(), then: Then::Written(lsn) }
+                    });
                 }
                 Job::NoteDecided(lsn) => {
                     let mut ops = Vec::new();
@@ -597,8 +636,42 @@ impl Disk {
             }
         }
         let busy = self.busy.as_ref()?;
-        let factor = if let Then::Installed(_) = busy.then { 2 } else { 1 };
-        Some(rng.delay(50, self.slowness_us * factor))
+        let longest = match busy.then {
+            // Nothing waits for the platter.
+            Then::Written(_) => 200,
+            Then::Installed(_) => self.slowness_us * 2,
+            // It reads everything anew.
+            Then::Rewound(_) => self.slowness_us * 20,
+            _ => self.slowness_us,
+        };
+        Some(rng.delay(50, longest.max(51)))
+    }
+
+    /// Whether what is written now is synced before it is told.
+    fn must_sync(&self, now: u64) -> bool {
+        match self.options.durability {
+            Durability::Commit => true,
+            Durability::Interval(every) => now - self.log.synced_at >= every,
+            Durability::Os { sync_every_commits } => {
+                sync_every_commits.is_some_and(|n| self.log.unsynced_commits >= n)
+            }
+        }
+    }
+
+    /// Returns in what time [`Job::Flush`] must come, where something waits for it and it is not on its way.
+    pub(crate) fn flush_in(&mut self) -> Option<u64> {
+        let Durability::Interval(every) = self.options.durability else { return None };
+        if self.has_alarm || self.has_failed || self.log.unsynced_commits == 0 {
+            return None;
+        }
+        self.has_alarm = true;
+        Some(every)
+    }
+
+    /// The interval is over.
+    pub(crate) fn flush(&mut self) {
+        self.has_alarm = false;
+        self.push(Job::Flush);
     }
 
     fn begin_other(&mut self, job: Job, rng: &mut Rng, progress: &mut Progress) {
@@ -654,6 +727,7 @@ impl Disk {
                 };
                 self.busy = Some(Busy { ops: begun, then });
             }
+            Job::Flush => self.busy = Some(self.sync_job(Then::Flushed)),
             Job::Write(..) | Job::Sync(_) | Job::NoteDecided(_) => unreachable!("begun elsewhere"),
         }
     }
@@ -697,6 +771,7 @@ impl Disk {
         }
         log.last = record.lsn;
         log.chain = chain;
+        log.unsynced_commits += 1;
         let segment = log.segments.last_mut().expect("it is live");
         segment.marks.insert(record.lsn, live.offset);
         let logged = LoggedRecord { record, chain, synced: log.synced };
@@ -787,10 +862,10 @@ impl Disk {
     }
 
     /// Ends the job under way.
-    pub(crate) fn finish(&mut self, rng: &mut Rng) -> Progress {
+    pub(crate) fn finish(&mut self, now: u64, rng: &mut Rng) -> Progress {
         let mut progress = Progress::default();
         let Some(Busy { ops, then }) = self.busy.take() else { return progress };
-        let is_wal = matches!(then, Then::Synced(_) | Then::Rotated(..));
+        let is_wal = matches!(then, Then::Synced(_) | Then::Flushed | Then::Rotated(..));
         if is_wal && (std::mem::take(&mut self.must_fail) || self.is_read_only) {
             if let Some(id) = self.log.segments.last().and_then(|s| self.files.find(&s.name)) {
                 self.files.fail(id, rng);
@@ -806,9 +881,17 @@ impl Disk {
         }
         match then {
             Then::Synced(lsn) => {
-                self.log.synced = last;
-                progress.synced = Some(last);
+                self.synced_up_to(last, now);
+                (progress.told, progress.synced) = (Some(last), Some(last));
                 progress.inputs.push(Input::WalSynced { lsn });
+            }
+            Then::Written(lsn) => {
+                progress.told = Some(last);
+                progress.inputs.push(Input::WalSynced { lsn });
+            }
+            Then::Flushed => {
+                self.synced_up_to(last, now);
+                progress.synced = Some(last);
             }
             Then::Saved(id, result) => {
                 progress.inputs.push(Input::StateSaved { id, result });
@@ -818,8 +901,8 @@ impl Disk {
                 }
             }
             Then::Rotated(spare, first) => {
-                self.log.synced = last;
-                progress.synced = Some(last);
+                self.synced_up_to(last, now);
+                (progress.told, progress.synced) = (Some(last), Some(last));
                 let offset = SEGMENT_HEADER_BYTES;
                 self.log.live = Some(Live { bytes: spare.bytes, offset });
                 let (name, marks) = (spare.name, BTreeMap::new());
@@ -829,7 +912,8 @@ impl Disk {
                 let lsn = header.position.lsn;
                 self.log.live = None;
                 self.log.segments.clear();
-                (self.log.last, self.log.synced, self.log.chain) = (lsn, lsn, header.chain);
+                (self.log.last, self.log.chain) = (lsn, header.chain);
+                self.synced_up_to(lsn, now);
                 progress.inputs.push(Input::SnapshotInstalled { lsn });
             }
             Then::Noted(lsn) => progress.inputs.push(Input::DecidedNoted { lsn }),
@@ -847,6 +931,10 @@ impl Disk {
             }
         }
         progress
+    }
+
+    fn synced_up_to(&mut self, lsn: Lsn, now: u64) {
+        (self.log.synced, self.log.synced_at, self.log.unsynced_commits) = (lsn, now, 0);
     }
 
     fn drop_before(&mut self, before: Lsn) -> Option<(Lsn, Lsn)> {

@@ -75,6 +75,7 @@ impl World {
                 let (is_power, down) = (rng.one_in(2), rng.range(3, 8) * SECOND);
                 self.kill(main, is_power, down);
             }
+            18 if rng.one_in(4) => self.nodes[node].greets_foreign = true,
             18 => {
                 if let Some(conn) =
                     self.nodes[node].process.as_ref().and_then(|p| p.conns.values().next().copied())
@@ -190,6 +191,7 @@ impl World {
             let n = &mut self.nodes[node];
             n.undo_damage();
             n.set_clock(now, 0, 1_000);
+            n.greets_foreign = false;
             // A stopped one goes on when its time is over: what waits for it keeps its order.
             n.down_until = 0;
             n.fuse = None;

@@ -233,13 +233,22 @@ impl Files {
         (from < to).then(|| (from, seen[from..to].to_vec()))
     }
 
-    /// Puts a sector back as it was.
-    pub(crate) fn restore(&mut self, id: FileId, from: usize, bytes: &[u8]) {
+    /// Puts those bytes of a sector back that are still `after`, in every version of it: what was written
+    /// there since stays.
+    pub(crate) fn restore(&mut self, id: FileId, from: usize, before: &[u8], after: &[u8]) {
         let Some(file) = self.files.get_mut(&id) else { return };
-        for image in [&mut file.seen, &mut file.synced] {
-            if let Some(place) = image.get_mut(from..from + bytes.len()) {
-                place.copy_from_slice(bytes);
+        let mend = |place: &mut [u8]| {
+            for ((byte, before), after) in place.iter_mut().zip(before).zip(after) {
+                if *byte == *after {
+                    *byte = *before;
+                }
             }
+        };
+        for image in [&mut file.seen, &mut file.synced] {
+            mend(image.get_mut(from..).unwrap_or_default());
+        }
+        for version in file.dirty.get_mut(&(from / SECTOR)).into_iter().flatten() {
+            mend(version);
         }
     }
 

@@ -8,7 +8,7 @@
 use crate::world::{Event, MS, SECOND, World};
 use bytes::Bytes;
 use mgnode_core::engine::{Input, PeerId};
-use mgnode_core::replication::{Lane, Line, Message};
+use mgnode_core::replication::{Lane, Line, Message, PROTOCOL};
 use mgnode_core::types::{Epoch, Identity, KeyPrint, NodeId, SnapshotId};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -32,6 +32,8 @@ pub(crate) struct Conn {
     protocol: u16,
     /// The next records that it carries are of a version that the receiver does not know.
     pub(crate) is_newer: bool,
+    /// Its greeting is in a protocol that the receiver does not speak.
+    is_foreign: bool,
 }
 
 impl World {
@@ -83,6 +85,7 @@ impl World {
                 detour_us,
                 protocol,
                 is_newer: false,
+                is_foreign: false,
             },
         );
         // Each proves a key of its own, and the older of two versions is spoken.
@@ -104,6 +107,10 @@ impl World {
         }
         if let Some(process) = self.nodes[node].process.as_mut() {
             process.conns.insert(peer, conn);
+        }
+        let is_foreign = std::mem::take(&mut self.nodes[node].greets_foreign);
+        if let Some(c) = self.conns.get_mut(&conn) {
+            c.is_foreign = is_foreign;
         }
         let input = Input::PeerUp { peer, dialled: true, line: near };
         self.after(10_000, Event::Input { node, boot, input });
@@ -165,7 +172,13 @@ impl World {
                     unknown = Some(record.lsn);
                 }
             }
-            Message::Hello { epoch, .. } => c.epoch[to] = c.epoch[to].max(*epoch),
+            Message::Hello { epoch, protocol, .. } => {
+                if c.is_foreign {
+                    *protocol = PROTOCOL + 2;
+                } else {
+                    c.epoch[to] = c.epoch[to].max(*epoch);
+                }
+            }
             Message::Tail { records, .. } if !records.is_empty() => self.coverage.count("tail fetches"),
             Message::Refused { reason, .. } => self.coverage.count(&format!("refused: {reason:?}")),
             _ => {}

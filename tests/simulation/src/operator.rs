@@ -7,7 +7,7 @@ use crate::oracle::Fence;
 use crate::rng::Rng;
 use crate::world::{ADMIN_TOKENS, Event, MS, PORT, SECOND, World};
 use mgnode_core::engine::{Admin, AdminAnswer, AdminError, Effect, Input, StateReport, Token};
-use mgnode_core::types::{Lsn, NodeId, Position, Role, SyncMode};
+use mgnode_core::types::{History, Lsn, NodeId, Position, Role, SyncMode};
 use std::collections::BTreeSet;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +90,28 @@ impl Operator {
             Intent::Switch { to } | Intent::Force { to, .. } => node == *to,
             Intent::Failover { fenced, .. } => fenced.contains(&node),
         }
+    }
+}
+
+impl World {
+    /// A promotion is given up that may have happened: another MAIN goes on, and what was committed there is
+    /// owed by nobody.
+    fn take_back(&mut self, nodes: &BTreeSet<usize>, number: u64) {
+        let ids: BTreeSet<NodeId> = nodes.iter().map(|node| self.nodes[*node].id).collect();
+        self.oracle.excuse(|epoch| epoch.number >= number && ids.contains(&epoch.node));
+    }
+
+    /// Whether a demotion has waited so long for replicas that commits are told and shown as they stand.
+    pub(crate) fn is_forced_down(&self, node: usize) -> bool {
+        let config = &self.options.config;
+        let patience = config.sync_timeout.min(config.register_wait).as_nanos();
+        // Clocks are a tenth fast at most.
+        let is_over = |o: &Outstanding| u128::from(self.now - o.since) * 11 / 10 >= patience;
+        let drains = |(part, _, stage): &(&str, String, &str)| {
+            *part == "task" && matches!(*stage, "demotion: draining" | "demotion: saving")
+        };
+        self.nodes[node].stages.iter().any(drains)
+            && self.operator.outstanding.as_ref().is_some_and(|o| o.node == node && is_over(o))
     }
 }
 
@@ -433,6 +455,7 @@ impl World {
             self.order(to, Admin::SetRoleMain { epoch: Some(number) }, What::Promote);
         } else if old.durable >= new.durable || self.now - self.operator.stuck_since > 15 * SECOND {
             self.count("switchovers given up");
+            self.take_back(&BTreeSet::from([to]), number);
             self.operator.intent = Intent::Stable;
         }
         Ok(())
@@ -533,6 +556,7 @@ impl World {
         }
         if self.now - since > 6 * SECOND {
             self.count("forced promotions given up");
+            self.take_back(&BTreeSet::from([to]), number);
             self.operator.intent = Intent::Stable;
             return Ok(());
         }
@@ -555,6 +579,7 @@ impl World {
         let is_late = self.now - since > 6 * SECOND;
         if is_late || !is_complete && self.is_calm && !is_lost {
             self.count("failovers given up");
+            self.take_back(&fenced, number);
             if is_lost {
                 return self.take_the_best();
             }
@@ -588,19 +613,33 @@ impl World {
         // What only this one confirmed may be nowhere else but at the old MAIN, which is waited for.
         if keepers.iter().any(|node| self.nodes[*node].refuses) && !is_lost {
             self.count("failovers given up");
+            self.take_back(&fenced, number);
             self.operator.main_gone_since = None;
             self.operator.intent = Intent::Stable;
             return Ok(());
         }
-        let mut best = None;
+        let mut reports = Vec::new();
         for node in fenced {
             if self.nodes[node].refuses {
                 continue;
             }
             let Some(report) = self.state(node)? else { return Ok(()) };
             let end = report.history.starts.last().map(|(epoch, _)| *epoch);
-            best = best.max(Some((end, report.durable, node)));
+            reports.push((end, report.durable, node, report.history));
         }
+        let of_keepers = reports.iter().filter(|(.., node, _)| keepers.contains(node));
+        let Some((_, durable, _, history)) = of_keepers.max_by_key(|(end, durable, ..)| (end, durable))
+        else {
+            return Ok(());
+        };
+        // One that was made MAIN to release it, and took commits then, may have the highest epoch of all, and not
+        // what the others have.
+        let goes_on = |theirs: &&(_, Lsn, usize, History)| {
+            history.common_end(*durable, &theirs.3, theirs.1) == *durable
+        };
+        let best =
+            reports.iter().filter(goes_on).max_by_key(|(end, durable, node, _)| (*end, *durable, *node));
+        let best = best.map(|(end, durable, node, _)| (*end, *durable, *node));
         if let Some((_, _, node)) = best {
             self.order(node, Admin::SetRoleMain { epoch: Some(number) }, What::Promote);
         }

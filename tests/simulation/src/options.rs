@@ -1,7 +1,7 @@
 //! What a run is made of; all of it comes from the seed.
 
 use crate::clients::Kind;
-use crate::disk::DiskOptions;
+use crate::disk::{DiskOptions, Durability};
 use crate::rng::Rng;
 use crate::world::{MS, SECOND};
 use mgnode_core::engine::{EngineConfig, SyncPolicy};
@@ -117,19 +117,29 @@ impl Options {
                 _ => Kind::Closed { patience: rng.pick(&[500, 2_000, 20_000]) * MS },
             })
             .collect();
-        let disk = DiskOptions {
+        let mut disk = DiskOptions {
+            durability: Durability::Commit,
             first_segment_bytes: rng.pick(&[1 << 10, 4 << 10, 64 << 10]),
             segment_bytes: rng.pick(&[1 << 10, 4 << 10, 16 << 10, 128 << 10]),
+        };
+        let chaos = rng.range(24, 50) * SECOND;
+        let client_pause_us = rng.pick(&[15_000, 50_000, 150_000, 300_000]);
+        let fault_every = rng.pick(&[200, 500, 1_500, 4_000]) * MS;
+        let wire_us = rng.pick(&[100, 700, 4_000]);
+        disk.durability = match rng.below(8) {
+            0 => Durability::Interval(rng.range(5, 500) * MS),
+            1 => Durability::Os { sync_every_commits: rng.pick(&[None, Some(2), Some(20)]) },
+            _ => Durability::Commit,
         };
         Options {
             seed,
             tweaks: tweaks.clone(),
             modes,
-            chaos: rng.range(24, 50) * SECOND,
+            chaos,
             clients,
-            client_pause_us: rng.pick(&[15_000, 50_000, 150_000, 300_000]),
-            fault_every: rng.pick(&[200, 500, 1_500, 4_000]) * MS,
-            wire_us: rng.pick(&[100, 700, 4_000]),
+            client_pause_us,
+            fault_every,
+            wire_us,
             disk,
             config,
         }

@@ -6,8 +6,8 @@
 use bytes::Bytes;
 use mgnode_core::engine::{Outcome, OutcomeReport};
 use mgnode_core::storage::Graph;
-use mgnode_core::types::{CommitRecord, Lsn, Names, NodeId, Position, chain_next};
-use std::collections::{BTreeMap, BTreeSet};
+use mgnode_core::types::{CommitRecord, Epoch, Lsn, Names, NodeId, Position, chain_next};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 /// A record in the tree; 0 is the root, before the first record.
@@ -49,6 +49,9 @@ pub(crate) struct Yes {
     pub(crate) index: Index,
     /// Replicas that confirmed it: it survives the loss of the MAIN that said it on each of them.
     pub(crate) keepers: BTreeSet<NodeId>,
+    /// It may be lost: a power cut took it from its MAIN, which was asked for less than to sync it, or the
+    /// promotion of its MAIN was given up.
+    pub(crate) is_excused: bool,
 }
 
 /// A completed fence set.
@@ -66,13 +69,15 @@ pub(crate) struct Fence {
 pub(crate) struct Oracle {
     tree: Vec<Node>,
     by_position: BTreeMap<Position, Index>,
-    by_payload: BTreeMap<Bytes, Index>,
+    by_payload: HashMap<Bytes, Index>,
     pub(crate) proposals: BTreeMap<u64, Proposal>,
-    failed: BTreeSet<Bytes>,
+    failed: HashSet<Bytes>,
     pub(crate) yes: Vec<Yes>,
     pub(crate) doubtful: Vec<Position>,
     /// Commits of which a MAIN said that they did not happen.
     denied: BTreeSet<Index>,
+    /// Where a MAIN's log ended before a power cut took what it had told and not synced.
+    lost_tails: Vec<Index>,
     /// Everyone that may acknowledge to a MAIN has promised a higher epoch.
     pub(crate) fences: Vec<Fence>,
     digests: BTreeMap<Index, u64>,
@@ -94,12 +99,13 @@ impl Oracle {
         Oracle {
             tree: vec![root],
             by_position: BTreeMap::new(),
-            by_payload: BTreeMap::new(),
+            by_payload: HashMap::new(),
             proposals: BTreeMap::new(),
-            failed: BTreeSet::new(),
+            failed: HashSet::new(),
             yes: Vec::new(),
             doubtful: Vec::new(),
             denied: BTreeSet::new(),
+            lost_tails: Vec::new(),
             longest: 0,
             fences: Vec::new(),
             digests: BTreeMap::new(),
@@ -225,11 +231,12 @@ impl Oracle {
         self.tree[index].must = None;
     }
 
-    /// A client was told. (2, 3, 10)
+    /// A client was told by a node that promised that epoch. (2, 3, 10)
     pub(crate) fn told(
         &mut self,
         token: u64,
         outcome: &Outcome,
+        promised: Epoch,
     ) -> Result<(Proposal, Option<Index>), String> {
         let proposal = self.proposals.remove(&token).ok_or("a client is told twice, or without asking")?;
         let position = match outcome {
@@ -250,6 +257,10 @@ impl Oracle {
         }
         for fence in &self.fences {
             if fence.main != position.epoch.node || fence.number <= position.epoch.number {
+                continue;
+            }
+            // It was made MAIN again since, by a higher number, and what waited in its log counts from there.
+            if promised.node == fence.main && promised.number > fence.number {
                 continue;
             }
             let (number, at) = (fence.number, fence.at);
@@ -308,7 +319,7 @@ impl Oracle {
         for yes in std::mem::take(&mut self.yes) {
             if self.holds(tip, yes.index) {
                 kept.push(yes);
-            } else if must_survive(&yes) {
+            } else if !yes.is_excused && must_survive(&yes) {
                 return Err(format!("9: {} was told committed and is lost", self.position(yes.index)));
             } else {
                 lost += 1;
@@ -322,14 +333,40 @@ impl Oracle {
         }
     }
 
+    /// A node that need not sync every commit told what ends at `told`, and has what ends at `tip` after a
+    /// power cut. It keeps nothing for anyone beyond that; where it is the MAIN, or wrote it as one, nobody need
+    /// have it.
+    pub(crate) fn lose(&mut self, node: NodeId, tip: Index, told: Index, is_main: bool) {
+        for mut yes in std::mem::take(&mut self.yes) {
+            if !self.holds(tip, yes.index) && self.holds(told, yes.index) {
+                yes.keepers.remove(&node);
+                yes.is_excused |= is_main || self.position(yes.index).epoch.node == node;
+            }
+            self.yes.push(yes);
+        }
+        if is_main || self.position(told).epoch.node == node {
+            self.lost_tails.push(told);
+        }
+    }
+
+    /// Commits of these reigns may be lost.
+    pub(crate) fn excuse(&mut self, of: impl Fn(Epoch) -> bool) {
+        for index in 0..self.yes.len() {
+            let epoch = self.position(self.yes[index].index).epoch;
+            self.yes[index].is_excused |= of(epoch);
+        }
+    }
+
     /// A MAIN said how a commit ended.
     pub(crate) fn answered(&mut self, index: Index, said: OutcomeReport) {
         match said {
             OutcomeReport::Committed => {
                 if self.yes.iter().all(|yes| yes.index != index) {
-                    self.yes.push(Yes { index, keepers: BTreeSet::new() });
+                    self.yes.push(Yes { index, keepers: BTreeSet::new(), is_excused: false });
                 }
             }
+            // A replica may give back what a power cut took.
+            OutcomeReport::NotCommitted if self.lost_tails.iter().any(|t| self.holds(*t, index)) => {}
             OutcomeReport::NotCommitted => {
                 self.denied.insert(index);
             }

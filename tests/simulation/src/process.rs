@@ -3,7 +3,7 @@
 //! It dies between any two effects, inside recovery too, by kill or by power cut; it is stopped for a
 //! while; its clock runs fast, slow, or leaps; its disk is slow, full, read-only, or damaged.
 
-use crate::disk::{Disk, Job, NoStart, Progress};
+use crate::disk::{Disk, Durability, Job, NoStart, Progress};
 use crate::files::FileId;
 use crate::options::Options;
 use crate::oracle::{Index, Must, Oracle};
@@ -52,6 +52,7 @@ struct Damage {
     file: FileId,
     from: usize,
     before: Vec<u8>,
+    after: Vec<u8>,
 }
 
 pub(crate) struct Node {
@@ -77,7 +78,14 @@ pub(crate) struct Node {
     /// A sync failed: the engine must halt, and tell nobody anything any more.
     must_halt: bool,
     pub(crate) published: Index,
+    /// What it told durable.
     pub(crate) synced: Index,
+    /// What it has synced: less, where it is asked for less than to sync every commit.
+    on_platter: Index,
+    /// The power went, or a sync failed, where what was told need not be synced.
+    may_lack: bool,
+    /// What it had told when it lost the end of that.
+    lost: Vec<Index>,
     /// When what is synced was.
     pub(crate) synced_at: u64,
     pub(crate) promised: Epoch,
@@ -91,6 +99,8 @@ pub(crate) struct Node {
     pub(crate) shown_once: Lsn,
     /// The newest protocol that this life of it speaks.
     pub(crate) protocol: u16,
+    /// The next connection that it dials is greeted in a protocol of a far newer version.
+    pub(crate) greets_foreign: bool,
     /// The last that its engine said of its parts.
     pub(crate) stages: Vec<(&'static str, String, &'static str)>,
 }
@@ -117,6 +127,9 @@ impl Node {
             must_halt: false,
             published: 0,
             synced: 0,
+            on_platter: 0,
+            may_lack: false,
+            lost: Vec::new(),
             synced_at: 0,
             promised: Epoch::default(),
             rewinding: None,
@@ -124,8 +137,14 @@ impl Node {
             lost_a_note: false,
             shown_once: Lsn::ZERO,
             protocol: PROTOCOL,
+            greets_foreign: false,
             stages: Vec::new(),
         }
+    }
+
+    /// Whether it told that it has a record durable, maybe before a power cut that took it.
+    pub(crate) fn has_told(&self, oracle: &Oracle, index: Index) -> bool {
+        oracle.holds(self.synced, index) || self.lost.iter().any(|told| oracle.holds(*told, index))
     }
 
     fn time(&self, now: u64) -> Time {
@@ -145,21 +164,23 @@ impl Node {
     pub(crate) fn damage(&mut self, rng: &mut Rng) -> Option<&'static str> {
         let (file, byte, may_lose) = self.disk.weak_spot(rng)?;
         let (from, before) = self.disk.files.sector(file, byte)?;
-        self.damage = Some(Damage { file, from, before });
-        if may_lose && rng.one_in(3) {
+        let what = if may_lose && rng.one_in(3) {
             self.disk.files.lose_sector(file, byte);
-            Some("lost writes")
+            "lost writes"
         } else {
             self.disk.files.flip(file, byte, rng.below(8) as u32);
-            Some("flipped bits")
-        }
+            "flipped bits"
+        };
+        let (_, after) = self.disk.files.sector(file, byte)?;
+        self.damage = Some(Damage { file, from, before, after });
+        Some(what)
     }
 
     /// Puts back what was damaged: other copies of it are about to go, and a disk is never the only one
     /// to fail with them.
     pub(crate) fn undo_damage(&mut self) {
-        if let Some(Damage { file, from, before }) = self.damage.take_if(|_| !self.refuses) {
-            self.disk.files.restore(file, from, &before);
+        if let Some(Damage { file, from, before, after }) = self.damage.take_if(|_| !self.refuses) {
+            self.disk.files.restore(file, from, &before, &after);
         }
     }
 }
@@ -176,6 +197,7 @@ impl World {
             Err(NoStart::Died) => {
                 if n.fuse_is_power {
                     n.lost_a_note = true;
+                    n.may_lack = true;
                     n.disk.files.cut(&mut self.rng);
                 }
                 self.note(|| format!("node {node} dies in recovery"));
@@ -214,8 +236,14 @@ impl World {
         let (shown, tip) = (find(last)?, find(end)?);
         if n.rewinding.take().is_some_and(|to| to == tip) {
             let lsn = self.oracle.position(n.published).lsn.min(self.oracle.position(shown).lsn);
+            n.lost.push(n.synced);
             (n.synced, n.published) = (tip, self.oracle.at(shown, lsn));
+            n.on_platter = tip;
         }
+        if std::mem::take(&mut n.may_lack) && self.options.disk.durability != Durability::Commit {
+            self.lose_tail(node, tip, recovered.state.role)?;
+        }
+        let n = &mut self.nodes[node];
         for (rule, must) in [("18: synced", n.synced), ("14: shown", n.published)] {
             if !self.oracle.holds(tip, must) {
                 let must = self.oracle.position(must);
@@ -263,7 +291,8 @@ impl World {
         let n = &mut self.nodes[node];
         n.protocol = if older { PROTOCOL_MIN } else { PROTOCOL };
         n.promised = recovered.state.promised;
-        n.synced = tip;
+        // Recovery syncs what it found before anyone hears of it.
+        (n.synced, n.on_platter) = (tip, tip);
         n.must_halt = false;
         let registered = recovered.state.replicas.clone();
         let registered_at = registered.iter().map(|r| (r.name.clone(), last.lsn)).collect();
@@ -292,11 +321,38 @@ impl World {
         self.check(node)
     }
 
+    /// With less than a sync for every commit, a power cut takes the end of what was told; never what was
+    /// synced, and nothing from the middle.
+    fn lose_tail(&mut self, node: usize, tip: Index, role: Role) -> Result<(), String> {
+        let n = &mut self.nodes[node];
+        if self.oracle.holds(tip, n.synced) {
+            return Ok(());
+        }
+        for (what, of, part) in [("synced", tip, n.on_platter), ("told", n.synced, tip)] {
+            if !self.oracle.holds(of, part) {
+                let (tip, part) = (self.oracle.position(tip), self.oracle.position(part));
+                return Err(format!("18: node {node} recovers to {tip}, and had {what} {part}"));
+            }
+        }
+        n.shown_once = n.shown_once.max(self.oracle.position(n.published).lsn);
+        if !self.oracle.holds(tip, n.published) {
+            n.published = tip;
+        }
+        n.lost.push(n.synced);
+        // One that was just promoted is the MAIN before the operator has seen it.
+        let is_main = role == Role::Main || node == self.operator.main;
+        self.oracle.lose(n.id, tip, n.synced, is_main);
+        n.synced = tip;
+        self.count("tails lost with the power");
+        Ok(())
+    }
+
     pub(crate) fn kill(&mut self, node: usize, is_power_cut: bool, down: u64) {
         let n = &mut self.nodes[node];
         let Some(process) = n.process.take() else { return };
         n.disk.kill(is_power_cut, &mut self.rng);
         n.lost_a_note |= is_power_cut;
+        n.may_lack |= is_power_cut;
         n.fuse = None;
         n.paused_until = 0;
         n.down_until = self.now + down;
@@ -325,12 +381,14 @@ impl World {
         self.kill(node, false, 50 * MS);
         let id = NodeId(self.rng.next());
         let n = &mut self.nodes[node];
+        n.lost.push(n.synced);
+        self.emptied.push((n.id, std::mem::take(&mut n.lost)));
         n.id = id;
         n.disk = Disk::new(NodeState::fresh(id), self.options.disk.clone());
         n.damage = None;
         n.refuses = false;
         n.published = 0;
-        n.synced = 0;
+        (n.synced, n.on_platter, n.may_lack) = (0, 0, false);
         n.promised = Epoch::default();
         n.rewinding = None;
         n.cut_off.clear();
@@ -353,6 +411,7 @@ impl World {
             && let Some(to) = n.rewinding.take()
         {
             self.oracle.between(to, process.tip, &mut n.cut_off);
+            n.shown_once = n.shown_once.max(self.oracle.position(n.published).lsn);
             let shown = self.oracle.position(n.published).lsn.min(self.oracle.position(to).lsn);
             (n.published, process.tip) = (self.oracle.at(to, shown), to);
             check_aside(&self.oracle, n)?;
@@ -362,11 +421,12 @@ impl World {
         if let Some(to) = rewound {
             self.note(|| format!("node {node} is cut back to {to}"));
         }
-        let Some(process) = &mut self.nodes[node].process else { return Ok(()) };
+        let n = &mut self.nodes[node];
+        let Some(process) = &mut n.process else { return Ok(()) };
         if let Input::StateSaved { .. } = input {
             // From here on the engine counts the replicas that this file names.
             let end = self.oracle.position(process.tip).lsn;
-            let registered = &process.registered;
+            let registered = &n.disk.state.replicas;
             process.registered_at.retain(|name, _| registered.iter().any(|r| r.name == *name));
             for registration in registered {
                 process.registered_at.entry(registration.name.clone()).or_insert(end);
@@ -511,10 +571,14 @@ impl World {
         let Some(boot) = n.process.as_ref().map(|p| p.boot) else { return Ok(()) };
         if !n.disk.is_busy() {
             let mut progress = Progress::default();
-            if let Some(delay) = n.disk.begin(&mut self.rng, &mut progress) {
+            if let Some(delay) = n.disk.begin(self.now, &mut self.rng, &mut progress) {
                 self.after(delay, Event::Disk { node, boot });
             }
             self.hand_in(node, boot, progress)?;
+        }
+        let n = &mut self.nodes[node];
+        if let Some(delay) = n.disk.flush_in() {
+            self.after(delay, Event::Flush { node, boot });
         }
         let n = &mut self.nodes[node];
         if n.disk.must_prepare() {
@@ -546,6 +610,14 @@ impl World {
         Ok(())
     }
 
+    pub(crate) fn flush(&mut self, node: usize, boot: u64) -> Result<(), String> {
+        if !self.is_alive(node, boot) {
+            return Ok(());
+        }
+        self.nodes[node].disk.flush();
+        self.disk_begin(node)
+    }
+
     pub(crate) fn segment_prepared(&mut self, node: usize, boot: u64) -> Result<(), String> {
         if !self.is_alive(node, boot) {
             return Ok(());
@@ -564,16 +636,20 @@ impl World {
             return Ok(());
         }
         let n = &mut self.nodes[node];
-        let progress = n.disk.finish(&mut self.rng);
+        let progress = n.disk.finish(self.now, &mut self.rng);
         let Some(process) = n.process.as_mut() else { return Ok(()) };
-        if let Some(lsn) = progress.synced
-            && lsn > Lsn::ZERO
-        {
+        if let Some(lsn) = progress.told.filter(|lsn| *lsn > Lsn::ZERO) {
             n.synced = self.oracle.at(process.tip, lsn);
             n.synced_at = self.now;
         }
+        if let Some(lsn) = progress.synced {
+            n.on_platter = self.oracle.at(process.tip, lsn);
+        }
         if let Some(to) = progress.rewound {
+            // A MAIN may be about to hear that it had what goes.
+            n.lost.push(n.synced);
             n.synced = self.oracle.find(to).ok_or("20: a log is cut back to an unknown record")?;
+            n.on_platter = n.synced;
         }
         for input in &progress.inputs {
             match input {
@@ -587,7 +663,9 @@ impl World {
                         process.registered = n.disk.state.replicas.clone();
                     }
                 }
-                Input::SnapshotInstalled { .. } => n.synced = process.tip,
+                Input::SnapshotInstalled { .. } => (n.synced, n.on_platter) = (process.tip, process.tip),
+                // What a sync that failed has left behind is not known.
+                Input::WalFailed { .. } => n.may_lack = true,
                 _ => {}
             }
         }

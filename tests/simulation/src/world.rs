@@ -9,13 +9,13 @@ use crate::coverage::Coverage;
 use crate::net::Conn;
 use crate::operator::Operator;
 use crate::options::Options;
-use crate::oracle::Oracle;
+use crate::oracle::{Index, Oracle};
 use crate::process::Node;
 use crate::rng::Rng;
 use bytes::Bytes;
 use mgnode_core::engine::{Input, PeerId};
 use mgnode_core::replication::Lane;
-use mgnode_core::types::{Position, SnapshotId};
+use mgnode_core::types::{NodeId, Position, SnapshotId};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 
@@ -32,6 +32,7 @@ pub(crate) enum Event {
     Input { node: usize, boot: u64, input: Input },
     Disk { node: usize, boot: u64 },
     Prepare { node: usize, boot: u64 },
+    Flush { node: usize, boot: u64 },
     SnapshotWritten { node: usize, boot: u64, number: u64 },
     SnapshotArrives { conn: u64, snapshot: SnapshotId, bytes: Bytes, from: u64, upto: u64 },
     Tick { node: usize, boot: u64 },
@@ -91,6 +92,8 @@ pub(crate) struct World {
     pub(crate) fault_rng: Rng,
     pub(crate) options: Options,
     pub(crate) nodes: Vec<Node>,
+    /// Nodes that were emptied, and what they had told durable.
+    pub(crate) emptied: Vec<(NodeId, Vec<Index>)>,
     pub(crate) conns: BTreeMap<u64, Conn>,
     pub(crate) next_conn: u64,
     /// Directions in which nothing arrives.
@@ -123,6 +126,7 @@ impl World {
             fault_rng: Rng::new(options.seed ^ 0xfa),
             rng,
             nodes,
+            emptied: Vec::new(),
             conns: BTreeMap::new(),
             next_conn: 0,
             blocked: BTreeSet::new(),
@@ -190,6 +194,7 @@ impl World {
     pub(crate) fn begin(&mut self) -> Result<(), String> {
         let options = self.options.clone();
         self.note(|| format!("{options:?}"));
+        self.count(&format!("runs with --durability={}", options.disk.durability.word()));
         for node in 0..self.nodes.len() {
             self.start(node)?;
         }
@@ -256,6 +261,7 @@ impl World {
             }
             Event::Disk { node, boot } => self.disk_done(node, boot),
             Event::Prepare { node, boot } => self.segment_prepared(node, boot),
+            Event::Flush { node, boot } => self.flush(node, boot),
             Event::SnapshotWritten { node, boot, number } => self.snapshot_written(node, boot, number),
             Event::SnapshotArrives { conn, snapshot, bytes, from, upto } => {
                 self.snapshot_arrives(conn, snapshot, bytes, from, upto)

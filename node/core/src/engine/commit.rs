@@ -462,6 +462,10 @@ impl Engine {
     ) {
         let apply_to = if self.has_strict_links() { self.applied.lsn } else { record.lsn };
         let epoch = self.reign_epoch();
+        let is_sync = |link: &&Link| link.registration.mode == SyncMode::Sync;
+        let all = self.links.iter().filter(is_sync).count();
+        let needed = self.config.sync_min_acks.map_or(all, |k| k.min(all));
+        let mut ready = self.links.iter().filter(is_sync).filter(|link| link.is_ready()).count();
         for link in &mut self.links {
             if link.state != crate::replication::LinkState::Live || link.registration.mode == SyncMode::Async
             {
@@ -473,11 +477,14 @@ impl Engine {
             let is_waited_for = link.is_ready()
                 && match link.registration.mode {
                     SyncMode::Async => false,
-                    SyncMode::Sync => self.config.sync_min_acks.is_none(),
+                    SyncMode::Sync => ready <= needed,
                     SyncMode::StrictSync => true,
                 };
             if link.window.bytes() > self.config.live_bytes_max && !is_waited_for {
                 link.state = crate::replication::LinkState::CatchUp { is_reading: false, is_stuck: false };
+                if link.is_ready() && link.registration.mode == SyncMode::Sync {
+                    ready -= 1;
+                }
                 link.set_aside(record.lsn, ReplicaFailureReason::NotInSync);
                 continue;
             }

@@ -4,7 +4,7 @@ use mg_simulation::{SEEDS, Tweaks, missing, number, regressions, run_seeds, shri
 use std::process::ExitCode;
 
 const USAGE: &str = "\
-simulate [--seeds N] [--from N]   N seeds (160) from the first one on (1), and all that once failed
+simulate [--seeds N] [--from N]   N seeds (2000) from the first one on (1), and all that once failed
 simulate --seed N                 one seed
   --trace          prints the events
   --skip A,B-C     leaves out these faults and whims of the operator
