@@ -141,7 +141,7 @@ impl World {
         // Nothing but this node's own disk decides where every replica is ASYNC.
         let has_lease = self.options.config.main_lease.is_some();
         // One that is being dropped is waited for until the disk has that.
-        let mut replicas = process.registered.iter().chain(&n.disk.state.replicas);
+        let mut replicas = process.registered.iter().chain(&process.counted);
         let is_alone = !has_lease && replicas.all(|r| r.mode == SyncMode::Async);
         let is_settled = process.regrouped_at.max(n.resumed_at) < n.synced_at;
         if is_alone && is_settled && n.synced_at < self.now {
@@ -169,7 +169,7 @@ impl World {
         let mut keepers = BTreeSet::new();
         let mut asked = 0;
         let mut lacking = Vec::new();
-        for r in &process.registered {
+        for r in &process.counted {
             let since = process.registered_at.get(&r.name).copied().unwrap_or(Lsn(u64::MAX));
             if r.mode == SyncMode::Async || since >= position.lsn {
                 continue;
@@ -184,7 +184,7 @@ impl World {
                 lacking.push(r.name.as_str());
             }
         }
-        let is_strict = process.registered.iter().any(|r| r.mode == SyncMode::StrictSync);
+        let is_strict = process.counted.iter().any(|r| r.mode == SyncMode::StrictSync);
         let needed = self.options.config.sync_min_acks.filter(|_| !is_strict).map_or(asked, |k| k.min(asked));
         if asked - lacking.len() < needed {
             return Err(format!("7: {position} was told OK and is not durable and shown on {lacking:?}"));

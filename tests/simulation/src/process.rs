@@ -31,6 +31,8 @@ pub(crate) struct Process {
     pub(crate) tip: Index,
     /// Registrations as the engine last handed them to the disk.
     pub(crate) registered: Vec<Registration>,
+    /// Those that it counts: as it last heard that the disk has them.
+    pub(crate) counted: Vec<Registration>,
     pub(crate) registered_at: BTreeMap<String, Lsn>,
     /// When `registered` last became another list.
     pub(crate) regrouped_at: u64,
@@ -309,6 +311,7 @@ impl World {
             conns: BTreeMap::new(),
             next_accepted: 1,
             tip,
+            counted: registered.clone(),
             registered,
             registered_at,
             regrouped_at: self.now,
@@ -427,6 +430,7 @@ impl World {
             // From here on the engine counts the replicas that this file names.
             let end = self.oracle.position(process.tip).lsn;
             let registered = &n.disk.state.replicas;
+            process.counted.clone_from(registered);
             process.registered_at.retain(|name, _| registered.iter().any(|r| r.name == *name));
             for registration in registered {
                 process.registered_at.entry(registration.name.clone()).or_insert(end);

@@ -576,6 +576,28 @@ fn a_restart_holds_back_what_was_not_decided() {
 }
 
 #[test]
+fn as_many_replicas_as_must_confirm_are_not_set_aside() {
+    let config = EngineConfig {
+        live_bytes_max: 0,
+        sync_min_acks: Some(1),
+        sync_policy: SyncPolicy::Reject,
+        ..EngineConfig::default()
+    };
+    let (mut main, mut replica, peer) = pair_with(SyncMode::Sync, config);
+    main.propose();
+    main.disk();
+    main.propose();
+    main.propose();
+    main.disk();
+    talk(&mut main, peer, &mut replica);
+    let outcomes = main.outcomes();
+    assert!(matches!(
+        outcomes[..],
+        [Outcome::Committed { .. }, Outcome::Committed { .. }, Outcome::Committed { .. }]
+    ));
+}
+
+#[test]
 fn a_rewound_replica_asks_the_disk_for_the_common_part() {
     let (mut main, mut replica, peer) = pair(SyncMode::Sync);
     main.propose();
