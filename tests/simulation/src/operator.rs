@@ -580,6 +580,9 @@ impl World {
         if is_late || !is_complete && self.is_calm && !is_lost {
             self.count("failovers given up");
             self.take_back(&fenced, number);
+            for fence in self.oracle.fences.iter_mut().filter(|fence| fence.number <= number) {
+                fence.is_given_up = true;
+            }
             if is_lost {
                 return self.take_the_best();
             }
@@ -608,7 +611,9 @@ impl World {
                 .filter(|_| has_majority)
                 .map(|lease| now + u64::try_from(lease.as_nanos()).unwrap_or(u64::MAX) / 8 * 9);
             let main = self.nodes[old].id;
-            self.oracle.fences.push(Fence { number, main, at: now, lease_over });
+            let holders = fenced.iter().map(|node| self.nodes[*node].id).collect();
+            let is_given_up = false;
+            self.oracle.fences.push(Fence { number, main, at: now, lease_over, holders, is_given_up });
         }
         // What only this one confirmed may be nowhere else but at the old MAIN, which is waited for.
         if keepers.iter().any(|node| self.nodes[*node].refuses) && !is_lost {

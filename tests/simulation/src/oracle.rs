@@ -63,6 +63,10 @@ pub(crate) struct Fence {
     pub(crate) at: u64,
     /// When its lease must be over, where it has one and a majority is in the set.
     pub(crate) lease_over: Option<u64>,
+    /// Who promised.
+    pub(crate) holders: BTreeSet<NodeId>,
+    /// The operator went back to the old MAIN. It is fenced as long as the holders keep their promises.
+    pub(crate) is_given_up: bool,
 }
 
 #[derive(Debug)]

@@ -384,6 +384,8 @@ impl World {
         self.kill(node, false, 50 * MS);
         let id = NodeId(self.rng.next());
         let n = &mut self.nodes[node];
+        // Its promise goes with its disk, and nobody goes on with what it was made for.
+        self.oracle.fences.retain(|fence| !(fence.is_given_up && fence.holders.contains(&n.id)));
         n.lost.push(n.synced);
         self.emptied.push((n.id, std::mem::take(&mut n.lost)));
         n.id = id;
