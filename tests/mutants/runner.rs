@@ -19,6 +19,7 @@ fn model() {
         power_cuts: 0,
         cuts: 0,
         leaps: 0,
+        demotes: false,
         promotes: true,
         is_fine: false,
         states_max: 100_000,
