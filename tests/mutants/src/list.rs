@@ -142,13 +142,6 @@ pub const MUTANTS: &[Mutant] = &[
         with: "Ok((offset, Some(Tail { file, offset, damage: Some(reason) })))",
     },
     Mutant {
-        name: "undecided_records_are_shown_after_a_restart",
-        breaks: "a STRICT_SYNC record is invisible before every STRICT_SYNC replica has it durable",
-        file: "durability/recovery.rs",
-        find: "if «self.found.decided.is_some_and(|decided| record.lsn > decided.lsn)» {",
-        with: "false",
-    },
-    Mutant {
         name: "a_blocked_commit_waits_for_no_one",
         breaks: "with the policy block a commit waits until enough replicas confirmed it",
         file: "engine/commit.rs",

@@ -882,10 +882,20 @@ impl Runtime for Docker {
     }
 
     async fn last_lines(&self, cluster: &str, instance: &str, lines: usize) -> Vec<String> {
-        let stream = self.log_lines(cluster, instance, false, Some(lines as u64));
-        let read = stream.filter_map(|line| async { line.ok() }).collect();
-        // They only illustrate another error: without them it is told all the same.
-        tokio::time::timeout(Duration::from_secs(2), read).await.unwrap_or_default()
+        // They only illustrate another error: without them it is told all the same. A container between two
+        // starts may give none, or not end; what came counts.
+        let until = tokio::time::Instant::now() + Duration::from_secs(5);
+        let mut found = Vec::new();
+        while found.is_empty() && tokio::time::Instant::now() < until {
+            let mut stream = std::pin::pin!(self.log_lines(cluster, instance, false, Some(lines as u64)));
+            while let Ok(Some(line)) = tokio::time::timeout_at(until, stream.next()).await {
+                found.extend(line.ok());
+            }
+            if found.is_empty() {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        }
+        found
     }
 }
 
