@@ -358,7 +358,14 @@ fn supervise(python: &Path, cluster: &Cluster, engine: Option<&Engine>) {
             assert!(status.expect("kill can be started").success());
         }
     }
+    let mut is_rewound = false;
     wait::until("another node is MAIN, and all follow", LIMIT, || {
+        // What it had begun to commit when it was frozen, and told nobody, is its operator's to decide.
+        if !is_rewound && said().iter().any(|s| s.contains("rep1 is not back: replica `rep1` holds commits"))
+        {
+            is_rewound =
+                user.run(&["-f", &cluster.file, "rejoin", "rep1", "--rewind", "--yes"]).status.success();
+        }
         is_well(cluster).map_err(|e| format!("{e}{:?}", said()))?;
         match role(cluster, 1) {
             PackValue::String(word) if word == "replica" => Ok(()),

@@ -268,16 +268,22 @@ impl Guardian<'_> {
             Err(_) => return,
         };
         for name in names {
-            let wish = session.wish(Options::default());
-            let shown = Shown::new(session);
-            let work = async {
-                let seen = session.look().await?;
-                let main = session.main(&seen)?.instance;
-                let plan = cluster::repair::rejoin(&session.topology, &seen, &name, &main, None, false)?;
-                execute(&session.execution(&wish, &shown, self.interrupt.clone()), &plan).await
+            // Two guardians come at the same moment, and the cluster may refuse both.
+            const TRIES: u32 = 8;
+            let mut tries = 1;
+            let rejoined = loop {
+                match self.rejoin_one(&name).await {
+                    Err(error) if error.exit() == Exit::Conflict && tries < TRIES => {
+                        let of_this_one = u64::from(std::process::id() % 7) * 50;
+                        tokio::time::sleep(Duration::from_millis(300 + of_this_one)).await;
+                        tries += 1;
+                    }
+                    result => break result,
+                }
             };
-            match session.locked(failover::TIME_MAX, work).await {
-                Ok(()) => self.say(&format!("{name} is a REPLICA and follows")),
+            match rejoined {
+                Ok(true) => self.say(&format!("{name} is a REPLICA and follows")),
+                Ok(false) => {}
                 Err(error) => {
                     self.say(&format!("{name} is not back: {}", error.problem().what));
                     for help in &error.problem().help {
@@ -286,6 +292,26 @@ impl Guardian<'_> {
                 }
             }
         }
+    }
+}
+
+impl Guardian<'_> {
+    /// Brings one fenced node back; false where another mgctl has done so meanwhile.
+    async fn rejoin_one(&self, name: &str) -> Result<bool, CliError> {
+        let session = self.session;
+        let wish = session.wish(Options::default());
+        let shown = Shown::new(session);
+        let work = async {
+            let seen = session.look().await?;
+            if !seen.existing.machines.get(name).is_some_and(|m| m.is_fenced) {
+                return Ok(false);
+            }
+            let main = session.main(&seen)?.instance;
+            let plan = cluster::repair::rejoin(&session.topology, &seen, name, &main, None, false)?;
+            execute(&session.execution(&wish, &shown, self.interrupt.clone()), &plan).await?;
+            Ok(true)
+        };
+        session.locked(failover::TIME_MAX, work).await
     }
 }
 
