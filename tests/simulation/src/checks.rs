@@ -87,9 +87,6 @@ impl World {
             return Err(format!("14: node {node} shows {lsn} on another branch than {before_lsn}"));
         }
         let id = n.id;
-        if self.is_forced_down(node) {
-            self.oracle.settle(tip);
-        }
         for (record, must) in self.oracle.must_between(tip, before_lsn, lsn) {
             if !must.is_everywhere && self.oracle.position(record).epoch.node != id {
                 continue;

@@ -100,19 +100,6 @@ impl World {
         let ids: BTreeSet<NodeId> = nodes.iter().map(|node| self.nodes[*node].id).collect();
         self.oracle.excuse(|epoch| epoch.number >= number && ids.contains(&epoch.node));
     }
-
-    /// Whether a demotion has waited so long for replicas that commits are told and shown as they stand.
-    pub(crate) fn is_forced_down(&self, node: usize) -> bool {
-        let config = &self.options.config;
-        let patience = config.sync_timeout.min(config.register_wait).as_nanos();
-        // Clocks are a tenth fast at most.
-        let is_over = |o: &Outstanding| u128::from(self.now - o.since) * 11 / 10 >= patience;
-        let drains = |(part, _, stage): &(&str, String, &str)| {
-            *part == "task" && matches!(*stage, "demotion: draining" | "demotion: saving")
-        };
-        self.nodes[node].stages.iter().any(drains)
-            && self.operator.outstanding.as_ref().is_some_and(|o| o.node == node && is_over(o))
-    }
 }
 
 /// How a node came to be MAIN.
