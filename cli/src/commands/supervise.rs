@@ -293,9 +293,7 @@ impl Guardian<'_> {
             }
         }
     }
-}
 
-impl Guardian<'_> {
     /// Brings one fenced node back; false where another mgctl has done so meanwhile.
     async fn rejoin_one(&self, name: &str) -> Result<bool, CliError> {
         let session = self.session;
