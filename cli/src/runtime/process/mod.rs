@@ -82,7 +82,7 @@ pub fn enter_session() {
     let _ = rustix::process::setsid();
     if let Some(me) = Identity::of(std::process::id()) {
         // The parent writes the same once it knows; this one is for a parent that died in between.
-        let _ = fs::write(path, me.to_text());
+        let _ = replace(Path::new(&path), OWN, &me.to_text());
     }
 }
 
@@ -491,7 +491,7 @@ impl Processes {
                 .thing(machine.name)
                 .help("`mgctl down` stops it first"));
         }
-        for name in ["spec", "command", "pid", "fenced", "log", "log.1"] {
+        for name in ["spec", "command", "pid", "pid.own", "fenced", "log", "log.1"] {
             remove_file(&folder.join(name))?;
         }
         remove_folder(&folder.join("tls"))?;
@@ -657,10 +657,19 @@ fn read_text(path: &Path) -> Result<Option<String>, CliError> {
     }
 }
 
+/// Ending of what a node has written of its `pid` and not yet named so: its parent may write the same.
+const OWN: &str = "own";
+
 /// Replaces a file as a whole, so that a reader sees the old or the new one.
 fn write_text(path: &Path, text: &str) -> Result<(), CliError> {
-    let beside = path.with_extension("new");
-    fs::write(&beside, text).and_then(|()| fs::rename(&beside, path)).map_err(|e| failed("write", path, &e))
+    replace(path, "new", text).map_err(|e| failed("write", path, &e))
+}
+
+/// Writes a file with another ending, then gives it its name. Who writes the same file needs an ending of its own.
+fn replace(path: &Path, ending: &str, text: &str) -> io::Result<()> {
+    let beside = path.with_extension(ending);
+    fs::write(&beside, text)?;
+    fs::rename(&beside, path)
 }
 
 fn make_folder(path: &Path) -> Result<(), CliError> {
@@ -744,4 +753,28 @@ fn port_taken(topology: &Topology, instance: &Instance, port: u16) -> CliError {
     .at(instance.place.clone())
     .thing(format!("Bolt of `{}`", instance.name))
     .help(format!("set instances.{}.ports.bolt to a free port, or `ports.strategy: auto`", instance.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A node and the mgctl that started it both write its identity, while others look.
+    #[test]
+    fn an_identity_that_two_write_at_once_is_always_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pid");
+        let me = Identity::of(std::process::id()).unwrap();
+        write_text(&path, &me.to_text()).unwrap();
+        std::thread::scope(|scope| {
+            let parent = scope.spawn(|| (0..2000).try_for_each(|_| write_text(&path, &me.to_text())));
+            let node = scope.spawn(|| (0..2000).try_for_each(|_| replace(&path, OWN, &me.to_text())));
+            while !(parent.is_finished() && node.is_finished()) {
+                let text = read_text(&path).unwrap().expect("it has its name");
+                assert_eq!(Identity::parse(&text).as_ref(), Some(&me));
+            }
+            parent.join().unwrap().unwrap();
+            node.join().unwrap().unwrap();
+        });
+    }
 }
