@@ -346,7 +346,19 @@ fn supervise(python: &Path, cluster: &Cluster, engine: Option<&Engine>) {
 
     kill(cluster, engine, "main");
     writer.wait_for(300, Some(&bolts[1]));
+    // What it had begun to commit when it ended, and told nobody, is its operator's to decide.
+    let mut rewound: Vec<&str> = Vec::new();
+    let mut decide = |name: &'static str| {
+        let is_open = format!("{name} is not back: replica `{name}` holds commits");
+        if !rewound.contains(&name)
+            && said().iter().any(|s| s.contains(&is_open))
+            && user.run(&["-f", &cluster.file, "rejoin", name, "--rewind", "--yes"]).status.success()
+        {
+            rewound.push(name);
+        }
+    };
     wait::until("the old MAIN is back as a REPLICA", LIMIT, || {
+        decide("main");
         is_well(cluster).map_err(|e| format!("{e}{:?}", said()))
     });
     assert_eq!((role(cluster, 0), role(cluster, 1)), (PackValue::from("replica"), PackValue::from("main")));
@@ -358,14 +370,8 @@ fn supervise(python: &Path, cluster: &Cluster, engine: Option<&Engine>) {
             assert!(status.expect("kill can be started").success());
         }
     }
-    let mut is_rewound = false;
     wait::until("another node is MAIN, and all follow", LIMIT, || {
-        // What it had begun to commit when it was frozen, and told nobody, is its operator's to decide.
-        if !is_rewound && said().iter().any(|s| s.contains("rep1 is not back: replica `rep1` holds commits"))
-        {
-            is_rewound =
-                user.run(&["-f", &cluster.file, "rejoin", "rep1", "--rewind", "--yes"]).status.success();
-        }
+        decide("rep1");
         is_well(cluster).map_err(|e| format!("{e}{:?}", said()))?;
         match role(cluster, 1) {
             PackValue::String(word) if word == "replica" => Ok(()),
