@@ -345,7 +345,10 @@ fn supervise(python: &Path, cluster: &Cluster, engine: Option<&Engine>) {
     writer.wait_for(300, Some(&bolts[0]));
 
     kill(cluster, engine, "main");
-    writer.wait_for(300, Some(&bolts[1]));
+    wait::until("writes go on at rep1", LIMIT, || match writer.acknowledged(Some(&bolts[1])) {
+        300.. => Ok(()),
+        count => Err(format!("{count} acknowledged there: {:?}", said())),
+    });
     // What it had begun to commit when it ended, and told nobody, is its operator's to decide.
     let mut rewound: Vec<&str> = Vec::new();
     let mut decide = |name: &'static str| {
