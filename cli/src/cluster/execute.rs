@@ -8,7 +8,7 @@ use super::plan::{
     Action, Host, Plan, Step, StepId, drop_query, fence_query, main_query, register_query, replica_query,
 };
 use super::reconcile::{Wish, diverged, reconcile};
-use super::rewind::Branch;
+use super::rewind::{Branch, Parting};
 use super::{NodeError, Nodes, ReplicaRow, Rows, Runtime, Target};
 use crate::error::{CliError, Exit};
 use crate::topology::{Mode, Role, Topology};
@@ -373,7 +373,7 @@ impl<R: Runtime, N: Nodes, P: Progress> Execution<'_, R, N, P> {
                     .code("MG068")
             })?);
         }
-        let Some((common, surplus)) = branches[0].parts_from(&branches[1]) else {
+        let Parting { at: Some(common), own: surplus, .. } = branches[0].parting(&branches[1]) else {
             // Nothing in common: the registration says so, and nothing is cut.
             return Ok("has no record in common".into());
         };

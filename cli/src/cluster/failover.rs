@@ -3,7 +3,7 @@
 //! ```text
 //! fence    every node that answers promises an epoch to this operation     the old MAIN's commits are OK no more
 //! kill     whatever may be the old MAIN is ended and stays so              it answers nobody any more
-//! choose   the nodes are asked again: whoever has most is the candidate
+//! choose   the nodes are asked again: whoever holds all that the others hold is the candidate
 //! promote  the candidate becomes MAIN in that epoch                        writes go on
 //! register the others at the new MAIN
 //! ready    all of them are 0 behind
@@ -16,15 +16,16 @@
 //! every one of them had it; what an ASYNC replica lacks cannot be known once MAIN is gone, and needs a word
 //! of the operator. Memgraph's own image knows no fences and no positions: there the kill alone fences.
 
+pub use super::candidate::Loss;
+use super::candidate::{self, Views, facts, refuse};
 use super::execute::{Execution, Progress, ask_all};
 use super::observed::{MachineState, NodeFacts, NodeView, Observed, Position};
 use super::plan::{Action, Plan, Step, StepId};
 use super::promote::register;
 use super::{Nodes, Runtime};
 use crate::error::{CliError, Exit, Problem};
-use crate::topology::{Instance, Mode, Role, Topology};
+use crate::topology::{Instance, Role, Topology};
 use futures_util::future::join_all;
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// What every operation's name begins with.
@@ -33,7 +34,7 @@ pub const OPERATION: &str = "mgctl failover ";
 /// What is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Request {
-    /// Who is to be MAIN; else whoever has most.
+    /// Who is to be MAIN; else whoever holds what all the others hold.
     pub candidate: Option<String>,
     /// Accepts that commits may be lost.
     pub force: bool,
@@ -41,62 +42,6 @@ pub struct Request {
     pub kill_main: bool,
     /// Name of this operation, should it be a new one.
     pub operation: String,
-}
-
-/// What a failover loses of what MAIN had acknowledged.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Loss {
-    /// Nothing that was acknowledged OK: these SYNC replicas have no more than the candidate, and one of them at
-    /// least had each such commit.
-    Covered { by: Vec<String> },
-    /// So many commits: MAIN itself could be asked.
-    Known(u64),
-    /// Other nodes have so many commits that the candidate lacks.
-    Behind { node: String, commits: u64 },
-    /// Nobody can tell: where `sync_min_acks` of the SYNC replicas confirm a commit, so many must be asked that
-    /// one of them had it.
-    TooFew { answer: usize, needed: usize },
-    /// Nobody can tell.
-    Unknown,
-    /// The run that promoted has told it.
-    Told,
-}
-
-impl std::fmt::Display for Loss {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Loss::Covered { .. } => f.write_str("0 commits that were acknowledged OK"),
-            Loss::Known(commits) => write!(f, "{commits} commits"),
-            Loss::Behind { node, commits } => write!(f, "at least {commits} commits, which `{node}` has"),
-            Loss::TooFew { answer, needed } => {
-                write!(f, "not known: {answer} of the {needed} SYNC replicas answer that must be asked")
-            }
-            Loss::Unknown => f.write_str("not known: no SYNC replica answers, and MAIN cannot be asked"),
-            Loss::Told => f.write_str("as the run said that promoted it"),
-        }
-    }
-}
-
-impl Loss {
-    /// Returns how many commits are lost, where that is known.
-    pub fn commits(&self) -> Option<u64> {
-        match self {
-            Loss::Covered { .. } => Some(0),
-            Loss::Known(commits) => Some(*commits),
-            Loss::Behind { .. } | Loss::TooFew { .. } | Loss::Unknown | Loss::Told => None,
-        }
-    }
-
-    /// Returns what is not certain about it, in a sentence.
-    pub fn caveat(&self) -> Option<String> {
-        match self {
-            Loss::Covered { by } => Some(format!(
-                "SYNC: {}; commits that MAIN acknowledged with a warning while one was away may be missing",
-                by.join(", ")
-            )),
-            _ => None,
-        }
-    }
 }
 
 /// What is to be done.
@@ -145,16 +90,6 @@ pub struct FailedOver {
     pub redundant_after: Duration,
     /// What is not as it should be although MAIN moved.
     pub left: Vec<Problem>,
-}
-
-type Views = BTreeMap<String, NodeView>;
-
-fn facts<'a>(nodes: &'a Views, name: &str) -> Option<&'a NodeFacts> {
-    nodes.get(name).and_then(NodeView::facts)
-}
-
-fn refuse(topology: &Topology, what: impl Into<String>) -> CliError {
-    CliError::new(Exit::Unsafe, what).code("MG047").thing(format!("cluster `{}`", topology.name))
 }
 
 /// Decides whether a failover may begin, and how. Pure.
@@ -249,7 +184,8 @@ pub fn decide(topology: &Topology, seen: &Observed, request: &Request) -> Result
     }
     let answering: Vec<&NodeFacts> = of_role(Role::Replica).map(|(_, f)| f).collect();
     let has_positions = !answering.is_empty() && answering.iter().all(|f| f.position.is_some());
-    let (candidate, loss) = choose(topology, nodes, request)?;
+    let (candidate, loss) = candidate::pick(topology, nodes, request)?;
+    candidate::accept(topology, nodes, request, &candidate, &loss)?;
 
     let highest =
         nodes.values().filter_map(|v| v.facts()?.position.as_ref()).map(Position::highest).max().unwrap_or(0);
@@ -281,121 +217,6 @@ fn begun(nodes: &Views) -> Option<(u64, String)> {
         .filter(|p| p.is_fenced() && p.promised_by.starts_with(OPERATION))
         .map(|p| (p.promised_number(), p.promised_by.clone()))
         .max()
-}
-
-/// Chooses who becomes MAIN, and says what that costs. Refuses what costs more than was accepted. Pure.
-fn choose(topology: &Topology, nodes: &Views, request: &Request) -> Result<(String, Loss), CliError> {
-    let replicas: Vec<(&Instance, &NodeFacts)> = topology
-        .instances
-        .iter()
-        .filter_map(|i| Some((i, facts(nodes, &i.name)?)))
-        .filter(|(_, f)| f.role == Role::Replica)
-        .collect();
-    if replicas.is_empty() {
-        return Err(CliError::new(Exit::Degraded, "no REPLICA answers: there is nobody to be MAIN")
-            .code("MG044")
-            .thing(format!("cluster `{}`", topology.name))
-            .help("bring one back: mgctl up"));
-    }
-    let has_positions = replicas.iter().all(|(_, f)| f.position.is_some());
-    let order = |f: &NodeFacts| f.position.as_ref().map(Position::order);
-    let best = replicas.iter().map(|(_, f)| order(f)).max().flatten();
-    // The file says how it should be, MAIN said how it was: only who is SYNC by both had every commit.
-    let is_sync = |(i, f): &(&Instance, &NodeFacts)| {
-        i.mode != Mode::Async && f.position.as_ref().and_then(|p| p.mode) != Some(Mode::Async)
-    };
-    let chosen = match &request.candidate {
-        Some(name) => replicas.iter().find(|(i, _)| i.name == *name).copied().ok_or_else(|| {
-            refuse(topology, format!("`{name}` cannot be MAIN: it does not answer as a REPLICA"))
-                .help("let the best one be chosen: mgctl failover")
-        })?,
-        None => {
-            let eligible = replicas.iter().filter(|(i, _)| i.priority > 0);
-            let rank = |r: &(&Instance, &NodeFacts)| (order(r.1), is_sync(r), r.0.priority);
-            // Of equals the first of the file.
-            eligible.copied().rev().max_by_key(rank).ok_or_else(|| {
-                refuse(topology, "every node that answers has priority 0: none is chosen by itself")
-                    .help(format!("name one: mgctl failover {}", replicas[0].0.name))
-            })?
-        }
-    };
-    let (instance, own) = chosen;
-    let name = &instance.name;
-
-    // A MAIN that still answers says itself what would be lost.
-    let of_main =
-        topology.instances.iter().filter_map(|i| facts(nodes, &i.name)).find(|f| f.role == Role::Main);
-    let known = of_main.and_then(|f| f.position.as_ref()).zip(own.position.as_ref());
-    let ahead = replicas.iter().find(|(_, f)| order(f) == best && order(f) > order(own));
-    let needed = sync_to_ask(topology, nodes);
-    let names = |r: &(&Instance, &NodeFacts)| r.0.name.clone();
-    let by: Vec<String> = match has_positions {
-        true => replicas.iter().filter(|r| is_sync(r) && order(r.1) <= order(own)).map(names).collect(),
-        false => std::iter::once(&chosen).filter(|r| is_sync(r)).map(names).collect(),
-    };
-    let loss = match (known, ahead, by.len()) {
-        (Some((main, own)), _, _) if main.order().0 >= own.order().0 => {
-            Loss::Known(main.durable.saturating_sub(own.durable))
-        }
-        (_, Some((other, theirs)), _) => {
-            let of = |f: &NodeFacts| f.position.as_ref().map_or(0, |p| p.durable);
-            Loss::Behind { node: other.name.clone(), commits: of(theirs).saturating_sub(of(own)).max(1) }
-        }
-        (_, None, 0) => Loss::Unknown,
-        (_, None, answer) if answer < needed => Loss::TooFew { answer, needed },
-        (_, None, _) => Loss::Covered { by },
-    };
-    if request.force {
-        return Ok((name.clone(), loss));
-    }
-    let unsafe_because = match &loss {
-        Loss::Covered { .. } | Loss::Told => return Ok((name.clone(), loss)),
-        Loss::Known(_) if request.kill_main => return Ok((name.clone(), loss)),
-        Loss::Known(0) => return Ok((name.clone(), loss)),
-        Loss::Known(commits) => format!("{commits} commits are on MAIN only"),
-        Loss::Behind { node, commits } => format!("`{node}` has {commits} commits that `{name}` lacks"),
-        Loss::TooFew { answer, needed } => format!(
-            "`sync_min_acks` lets MAIN say OK before every SYNC replica has a commit: {needed} of them must be \
-             asked, and {answer} answer"
-        ),
-        Loss::Unknown if has_positions => {
-            // MAIN may have made it ASYNC since the file was written.
-            let mode = own.position.as_ref().and_then(|p| p.mode).unwrap_or(instance.mode);
-            format!("`{name}` is {mode}, and no SYNC replica answers: what it lacks cannot be known")
-        }
-        Loss::Unknown => {
-            format!("`{name}` is {}, and this image cannot say which commits it has", instance.mode)
-        }
-    };
-    let mut error = refuse(topology, format!("`{name}` cannot be promoted without a loss"))
-        .code("MG041")
-        .note(unsafe_because)
-        .note("nobody was promoted");
-    if let Loss::Behind { node, .. } = &loss {
-        error = error.help(format!("promote the one that has more: mgctl failover {node}"));
-    }
-    Err(error
-        .help("bring the old MAIN back: mgctl up")
-        .help(format!("accept the loss: mgctl failover {name} --force")))
-}
-
-/// How many SYNC replicas must be asked so that one of them at least had every commit that MAIN called OK: of N
-/// that it waited for k of, N - k + 1.
-fn sync_to_ask(topology: &Topology, nodes: &Views) -> usize {
-    let flag = |i: &Instance| i.flags.get("replication-sync-min-acks")?.parse::<usize>().ok();
-    let Some(min_acks) = topology.instances.iter().filter_map(flag).min() else { return 1 };
-    if topology.instances.iter().any(|i| i.mode == Mode::StrictSync) {
-        return 1;
-    }
-    let sync = topology.instances.iter().filter(|i| i.mode == Mode::Sync).count();
-    // MAIN is none of its replicas. Where it may be one of several nodes, the larger number is safe.
-    let may_be_main: Vec<&Instance> = topology
-        .instances
-        .iter()
-        .filter(|i| facts(nodes, &i.name).is_none_or(|f| f.role == Role::Main))
-        .collect();
-    let is_sync = !may_be_main.is_empty() && may_be_main.iter().all(|i| i.mode == Mode::Sync);
-    (sync - usize::from(is_sync) + 1).saturating_sub(min_acks.max(1)).max(1)
 }
 
 impl Failover {
@@ -538,13 +359,17 @@ async fn promote<R: Runtime, N: Nodes, P: Progress>(
     let topology = &run.wish.topology;
     let existing = run.runtime.observe(&topology.name, None).await?;
     let nodes = ask_all(run.nodes, existing.machines.iter()).await;
-    // What MAIN said it had was told before; it is gone now.
-    let (candidate, loss) = choose(topology, &nodes, &failover.request)
-        .map_err(|error| error.note("the old MAIN is fenced and does not run: no node is MAIN now"))?;
-    if !(matches!(failover.loss, Loss::Known(_)) && candidate == failover.candidate) {
-        failover.loss = loss;
-    }
-    failover.candidate = candidate;
+    let chosen = candidate::pick(topology, &nodes, &failover.request).and_then(|(candidate, loss)| {
+        // What MAIN said it had was told before, and accepted; it is gone now.
+        let is_told = candidate == failover.candidate && failover.loss.includes(&loss);
+        if !is_told {
+            candidate::accept(topology, &nodes, &failover.request, &candidate, &loss)?;
+            failover.loss = loss;
+        }
+        Ok(candidate)
+    });
+    failover.candidate =
+        chosen.map_err(|error| error.note("the old MAIN is fenced and does not run: no node is MAIN now"))?;
     failover.plan.steps.retain(|s| !s.id.starts_with("register:") && !s.id.starts_with("ready:"));
     let mut plan = std::mem::take(&mut failover.plan);
     if let Some(step) = plan.steps.iter_mut().find(|s| s.id == "promote") {

@@ -379,3 +379,63 @@ fn a_replica_that_main_made_async_since_does_not_count_as_sync() {
         assert!(error.to_string().contains("`rep1` is ASYNC, and no SYNC replica answers"), "{error}");
     });
 }
+
+#[test]
+fn a_node_that_was_main_for_a_moment_is_not_promoted_over_what_the_sync_replica_holds() {
+    let (wish, fake) = quickstart();
+    run(async {
+        fake.write("on all");
+        fake.stop("main");
+        fake.write_alone("rep1", "acknowledged OK by MAIN and rep1");
+        fake.make_main("rep2");
+        fake.write_alone("rep2", "of a reign that nobody followed");
+        fake.make_replica("rep2");
+        fake.take_sent();
+        for candidate in [None, Some("rep1"), Some("rep2")] {
+            let error = fail_over(&wish, &fake, &request(candidate, false)).await.unwrap_err();
+            assert_eq!((error.exit(), error.problem().code), (Exit::Unsafe, Some("MG049")), "{error}");
+            let said = error.to_string();
+            assert!(
+                said.contains("which `rep1` has on a branch of its own: mgctl failover rep2 --force"),
+                "{said}"
+            );
+            assert!(
+                said.contains("which `rep2` has on a branch of its own: mgctl failover rep1 --force"),
+                "{said}"
+            );
+        }
+        let error = switch(&wish, &fake, "rep2").await.unwrap_err();
+        assert!(error.to_string().contains("may be it"), "{error}");
+        assert_eq!(
+            (fake.take_sent(), fake.fenced()),
+            (vec![], vec![]),
+            "it was refused, and something was done"
+        );
+
+        let done = fail_over(&wish, &fake, &request(Some("rep1"), true)).await.unwrap();
+        let Loss::Parted { node, parting } = &done.loss else { panic!("{:?}", done.loss) };
+        assert_eq!((node.as_str(), parting.theirs, parting.own), ("rep2", 1, 1));
+        assert!(done.left.iter().any(|p| p.code == Some("MG042")), "{:?}", done.left);
+        assert_eq!(fake.writers(), ["rep1"]);
+    });
+}
+
+#[test]
+fn where_no_node_is_main_nobody_becomes_it_over_another_branch() {
+    let (wish, fake) = quickstart();
+    run(async {
+        fake.write("on all");
+        fake.write_alone("rep1", "of one branch");
+        fake.make_replica("main");
+        fake.make_main("rep2");
+        fake.write_alone("rep2", "of another branch");
+        fake.make_replica("rep2");
+        fake.take_sent();
+        let error = up(&wish, &fake).await.unwrap_err();
+        assert_eq!((error.exit(), error.problem().code), (Exit::Unsafe, Some("MG049")), "{error}");
+        let error = switch(&wish, &fake, "rep2").await.unwrap_err();
+        assert_eq!((error.exit(), error.problem().code), (Exit::Unsafe, Some("MG049")), "{error}");
+        assert!(error.to_string().contains("`rep1` 1 commit that `rep2` lacks"), "{error}");
+        assert!(fake.mains().is_empty() && fake.take_sent().is_empty());
+    });
+}

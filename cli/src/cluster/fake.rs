@@ -175,6 +175,14 @@ impl Fake {
         disk.promised = disk.epoch;
     }
 
+    /// Makes a node a REPLICA behind everybody's back, at the port of the topology.
+    pub(super) fn make_replica(&self, instance: &str) {
+        let port = self.topology.instance(instance).expect("it is in the topology").replication_port;
+        let mut world = self.world.borrow_mut();
+        let disk = self.disk_of(&mut world, instance);
+        (disk.role, disk.port, disk.replicas) = (Role::Replica, port, Vec::new());
+    }
+
     /// Registers something at a MAIN behind everybody's back.
     pub(super) fn register_at(&self, main: &str, name: &str, address: &str) {
         let mut world = self.world.borrow_mut();
@@ -268,6 +276,11 @@ fn replica_at(world: &World, topology: &Topology, address: &str) -> Option<Strin
     })?;
     let disk = &world.disks[&topology.instance(found.0)?.volume];
     (disk.role == Role::Replica && disk.port.to_string() == port).then(|| found.0.clone())
+}
+
+fn history(log: &[(u64, String)]) -> Vec<String> {
+    let begins = |i: &usize| *i == 0 || log[i - 1].0 != log[*i].0;
+    (0..log.len()).filter(begins).map(|i| format!("{}.n.1:{}", log[i].0, i + 1)).collect()
 }
 
 fn is_prefix(short: &[(u64, String)], long: &[(u64, String)]) -> bool {
@@ -505,6 +518,7 @@ impl Fake {
                     json!(chain),
                     json!(true),
                     json!(name),
+                    json!(history(&disk.log)),
                 ];
                 let fields = [
                     "epoch",
@@ -515,6 +529,7 @@ impl Fake {
                     "chain",
                     "confirmed",
                     "node_id",
+                    "history",
                 ];
                 rows(&fields, vec![row])
             }

@@ -17,6 +17,7 @@
 //!   undone by `up`.
 //! - What is not mgctl's own, by its labels, is never touched.
 
+mod candidate;
 mod execute;
 pub mod failover;
 mod observed;

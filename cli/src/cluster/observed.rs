@@ -1,6 +1,7 @@
 //! What exists: what the runtime sees, and what the nodes say of themselves.
 
 use super::Rows;
+use super::rewind::{Branch, Parting};
 use super::spec::Spec;
 use crate::topology::{Mode, Role, Subnet};
 use serde_json::Value;
@@ -163,6 +164,8 @@ pub struct Position {
     pub applied: u64,
     /// Hash over all records up to `applied`: equal means that the logs are equal.
     pub chain: String,
+    /// Each epoch that wrote a part of its log, and its first LSN, rising; empty where it does not tell.
+    pub history: Vec<(String, u64)>,
     /// False on a MAIN that has not yet asked its replicas since its start.
     pub is_confirmed: bool,
     /// The epoch that it has promised to obey, as `number.node.incarnation`; a fence has no node.
@@ -194,7 +197,21 @@ impl Position {
         self.promised_number().max(self.order().0)
     }
 
-    /// Returns what two positions are compared by: a higher reign first, then a longer log.
+    /// Returns where the logs of two nodes part: by their histories, and by the hash where both have applied as
+    /// much.
+    pub fn parting(&self, other: &Position) -> Parting {
+        let branch = |p: &Position| Branch { end: p.durable, starts: p.history.clone() };
+        let parting = branch(self).parting(&branch(other));
+        let agree_up_to = self.durable - parting.own;
+        let are_level = self.applied == other.applied && self.applied <= agree_up_to;
+        if are_level && self.chain != other.chain {
+            return Parting { at: None, own: self.durable, theirs: other.durable };
+        }
+        parting
+    }
+
+    /// Returns what two positions are ranked by: a higher reign first, then a longer log. Who comes first need
+    /// not hold what the other holds: that is what [`parting`](Position::parting) tells.
     ///
     /// Epochs are compared as written in `number.node.incarnation`, number before incarnation. Two nodes
     /// of one number and different names never both wrote records: a number is given out once.
@@ -301,6 +318,7 @@ pub fn decode_state(rows: &Rows) -> Option<Position> {
         durable: number("durable_lsn")?,
         applied: number("applied_lsn")?,
         chain: text("chain"),
+        history: Branch::decode(rows).map(|branch| branch.starts).unwrap_or_default(),
         is_confirmed: cell("confirmed").and_then(Value::as_bool).unwrap_or(true),
         promised: text("promised"),
         promised_by: text("promised_by"),
@@ -369,12 +387,27 @@ mod tests {
     }
 
     #[test]
+    fn logs_of_one_history_and_different_hashes_have_parted() {
+        let fields = ["epoch", "durable_lsn", "applied_lsn", "chain", "history"];
+        let at = |durable: u64, applied: u64, chain: &str| {
+            let row = json!(["1.a.1", durable, applied, chain, ["1.a.1:1"]]);
+            decode_state(&rows(&fields, row)).unwrap()
+        };
+        assert!(at(5, 5, "x").parting(&at(5, 5, "x")).covers());
+        assert!(at(6, 5, "x").parting(&at(5, 5, "x")).covers());
+        let parted = at(6, 5, "x").parting(&at(5, 5, "y"));
+        assert_eq!(parted, Parting { at: None, own: 6, theirs: 5 });
+        assert!(at(6, 6, "x").parting(&at(5, 5, "y")).covers(), "hashes of different places say nothing");
+    }
+
+    #[test]
     fn positions_of_a_later_reign_come_first() {
         let at = |epoch: &str, durable| Position {
             epoch: epoch.into(),
             durable,
             applied: durable,
             chain: String::new(),
+            history: Vec::new(),
             is_confirmed: true,
             promised: String::new(),
             promised_by: String::new(),

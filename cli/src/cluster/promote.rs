@@ -19,6 +19,7 @@
 //! candidate that may be MAIN and does not say so was ended; the candidate again, by a failover, where the old
 //! MAIN is gone.
 
+use super::candidate;
 use super::execute::{Execution, Progress, ask_all, ask_role, node_failed};
 use super::failover;
 use super::observed::{NodeFacts, NodeView, Observed, Position, decode_state};
@@ -115,15 +116,24 @@ pub fn decide(topology: &Topology, seen: &Observed, candidate: &str) -> Result<D
                 return Err(refuse(format!("no node answers as MAIN, and {} may be it", silent.join(", ")))
                     .help("bring it back first: mgctl up"));
             }
-            let order = |f: &NodeFacts| f.position.as_ref().map(Position::order);
-            let ahead =
-                topology.instances.iter().find(|i| facts(&i.name).is_some_and(|f| order(f) > order(own)));
-            if let Some(ahead) = ahead {
-                return Err(refuse(format!(
-                    "no node is MAIN, and `{}` has commits that `{candidate}` lacks",
-                    ahead.name
-                ))
-                .help(format!("promote that one: mgctl promote {}", ahead.name)));
+            let lacking = topology.instances.iter().find_map(|i| {
+                let parting = candidate::parting(own, facts(&i.name)?)?;
+                (!parting.covers()).then_some((i, parting))
+            });
+            match lacking {
+                Some((other, parting)) if parting.is_fork() => {
+                    return Err(refuse(parting.describe(candidate, &other.name))
+                        .code("MG049")
+                        .help("choose one of them: mgctl failover NAME --force"));
+                }
+                Some((ahead, _)) => {
+                    return Err(refuse(format!(
+                        "no node is MAIN, and `{}` has commits that `{candidate}` lacks",
+                        ahead.name
+                    ))
+                    .help(format!("promote that one: mgctl promote {}", ahead.name)));
+                }
+                None => {}
             }
         }
     }
@@ -537,11 +547,9 @@ impl<R: Runtime, N: Nodes, P: Progress> Execution<'_, R, N, P> {
         loop {
             let own = self.position(candidate).await?;
             if own.durable >= last.durable && own.applied >= last.applied {
-                if own.applied == last.applied && own.chain != last.chain {
-                    return Err(format!(
-                        "`{candidate}` and `{old}` hold different commits up to {}",
-                        own.applied
-                    ));
+                let parting = own.parting(&last);
+                if !parting.covers() {
+                    return Err(parting.describe(candidate, old));
                 }
                 return Ok(format!("both at {}", own.durable));
             }

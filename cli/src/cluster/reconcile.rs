@@ -12,6 +12,7 @@
 //! Where a sleeping or silent node could be the MAIN, the plan brings it up and ends with
 //! [`Action::AskNodes`]; the next plan knows.
 
+use super::candidate::parting;
 use super::failover::OPERATION;
 use super::observed::{Existing, MachineState, NodeFacts, NodeView, Observed, Position};
 use super::plan::{Action, Host, Plan, StepId};
@@ -202,7 +203,7 @@ pub fn find_main(topology: &Topology, seen: &Observed) -> MainFound {
         }
         [(main, _)] => return MainFound::Is(main.name.clone()),
         [] => {}
-        several => return MainFound::Refused(two_mains(&names(several))),
+        several => return MainFound::Refused(two_mains(&names(several), partings(several))),
     }
     if mains.is_empty() && begun.is_some() {
         return MainFound::Refused(begun_failover(topology, None));
@@ -226,7 +227,7 @@ pub fn find_main(topology: &Topology, seen: &Observed) -> MainFound {
             if first.is_some() && several.iter().all(|(_, f)| reign(f) == first) {
                 return MainFound::Is(foremost(several, declared));
             }
-            return MainFound::Refused(two_mains(&names(several)));
+            return MainFound::Refused(two_mains(&names(several), partings(several)));
         }
     }
 
@@ -253,7 +254,18 @@ pub fn find_main(topology: &Topology, seen: &Observed) -> MainFound {
     }
     // A switch that was broken off between its two halves: nobody writes.
     if followers.iter().all(|(_, f)| f.position.is_some()) {
-        return MainFound::Becomes(foremost(&followers, declared));
+        let best = foremost(&followers, declared);
+        return match partings(&followers).into_iter().next() {
+            Some(parting) => MainFound::Refused(
+                CliError::new(Exit::Unsafe, "no node is MAIN, and the logs of the replicas have parted")
+                    .code("MG049")
+                    .thing(format!("cluster `{}`", topology.name))
+                    .note(parting)
+                    .note("nobody was promoted")
+                    .help("choose one of them: mgctl failover NAME --force"),
+            ),
+            None => MainFound::Becomes(best),
+        };
     }
     MainFound::Refused(
         CliError::new(
@@ -281,6 +293,18 @@ fn foremost(nodes: &[(&Instance, &NodeFacts)], declared: &str) -> String {
     equals.find(|name| *name == declared).unwrap_or(first).clone()
 }
 
+/// Where the logs of any two of the nodes have parted, in words.
+fn partings(nodes: &[(&Instance, &NodeFacts)]) -> Vec<String> {
+    let pairs =
+        nodes.iter().enumerate().flat_map(|(i, one)| nodes[i + 1..].iter().map(move |other| (one, other)));
+    pairs
+        .filter_map(|(one, other)| {
+            let parting = parting(one.1, other.1)?;
+            parting.is_fork().then(|| parting.describe(&one.0.name, &other.0.name))
+        })
+        .collect()
+}
+
 fn begun_failover(topology: &Topology, main: Option<&str>) -> CliError {
     let what = "a failover was begun and not finished: the replicas have let MAIN go";
     let error = CliError::new(Exit::Unsafe, what)
@@ -295,9 +319,12 @@ fn begun_failover(topology: &Topology, main: Option<&str>) -> CliError {
     }
 }
 
-fn two_mains(names: &str) -> CliError {
-    CliError::new(Exit::Unsafe, format!("several nodes are MAIN and hold data: {names}"))
-        .code("MG043")
+fn two_mains(names: &str, partings: Vec<String>) -> CliError {
+    let error =
+        CliError::new(Exit::Unsafe, format!("several nodes are MAIN and hold data: {names}")).code("MG043");
+    partings
+        .into_iter()
+        .fold(error, CliError::note)
         .note("mgctl does not choose whose writes count; nothing was changed")
         .help("say whose writes count: mgctl repair --main NAME")
 }

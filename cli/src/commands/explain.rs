@@ -170,6 +170,11 @@ const CODES: &[(&str, &str, &str)] = &[
         "A write that was acknowledged OK is missing, or stands twice, or one that was refused is there. That must not happen: run `mgctl verify`, keep the logs, and report it.",
     ),
     (
+        "MG049",
+        "the logs of nodes have parted",
+        "Each holds commits that the other lacks, so whichever is MAIN, some are given up: it is said which node holds how many. `failover NAME --force` chooses; the other follows again after `rejoin NAME --rewind`, which cuts its branch and keeps it in `diverged/` of its data directory.",
+    ),
+    (
         "MG051",
         "the replica is registered already (server error 1)",
         "`unregister` removes it; `set-mode` changes its mode.",
