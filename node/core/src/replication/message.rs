@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | 1 | Hello | protocol `u16`, node, to node (0: anyone), epoch, log end; from 2 on: cluster, members |
 //! | 2 | Welcome | protocol `u16`, node, promised epoch, log end; from 2 on: partial snapshot, addresses |
-//! | 3 | Refused | reason `u8`, promised epoch, log end, text |
+//! | 3 | Refused | node, reason `u8`, promised epoch, log end, text |
 //! | 4 | Append | epoch, prev `u64`, chain at prev `u64`, apply to `u64`, records |
 //! | 5 | Ack | durable `u64`, applied `u64` |
 //! | 6 | Publish | apply to `u64` |
