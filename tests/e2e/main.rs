@@ -21,6 +21,7 @@ mod outcomes;
 mod overlay;
 mod phases;
 mod refusals;
+mod turns;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use std::process::ExitCode;
@@ -83,6 +84,7 @@ fn main() -> ExitCode {
         outcomes::tests(),
         faults::tests(),
         phases::tests(),
+        turns::tests(),
         chaos::tests(),
         clients::tests(),
         crash::tests(),

@@ -23,6 +23,8 @@ enum Who {
 enum How {
     /// Commits, from the first one after its start.
     Writes,
+    /// The same, and nothing was ever written before.
+    FirstWrites,
     /// Commits of 100 kB each, so that segments fill.
     LargeWrites,
     Snapshot,
@@ -64,21 +66,50 @@ const PHASES: &[(&str, Who, How)] = &[
     ("install-cleared", Who::Replica, How::CatchUpBySnapshot),
 ];
 
+/// With a STRICT_SYNC replica: a record is durable everywhere, it is noted that it is decided, it is shown.
+const STRICT_PHASES: &[(&str, Who, How)] = &[
+    ("commit-written:3", Who::Main, How::Writes),
+    ("commit-written:3", Who::Replica, How::Writes),
+    ("commit-synced:3", Who::Main, How::Writes),
+    ("commit-synced:3", Who::Replica, How::Writes),
+    ("decided-due", Who::Main, How::FirstWrites),
+    ("decided-written", Who::Main, How::FirstWrites),
+    ("decided-written", Who::Replica, How::FirstWrites),
+    ("decided-synced", Who::Main, How::FirstWrites),
+    ("decided-synced", Who::Replica, How::FirstWrites),
+    ("decided-due:3", Who::Main, How::Writes),
+    ("decided-due:3", Who::Replica, How::Writes),
+    ("decided-written:3", Who::Main, How::Writes),
+    ("decided-written:3", Who::Replica, How::Writes),
+];
+
 pub(crate) fn tests() -> Vec<Trial> {
-    let test = |(place, who, how): &(&'static str, Who, How)| {
-        let (place, who, how) = (*place, *who, *how);
-        let of = if who == Who::Main { "main" } else { "a_replica" };
-        let by = if how == How::CatchUpByLog { "_in_catch_up" } else { "" };
-        let name = place.split(':').next().expect("a split gives one part").replace('-', "_");
-        Trial::ignorable_test(format!("kill_9_of_{of}_at_{name}{by}"), move || {
-            if !cfg!(debug_assertions) {
-                return Ok(Completion::ignored_with("the places are only in builds with debug assertions"));
-            }
-            dies(place, who, how);
-            Ok(Completion::Completed)
-        })
+    let all = |mode: &'static str, phases: &'static [(&'static str, Who, How)]| {
+        phases.iter().map(move |(place, who, how)| (mode, *place, *who, *how))
     };
-    PHASES.iter().map(test).collect()
+    let test = |(mode, place, who, how): (&'static str, &'static str, Who, How)| {
+        let of = if who == Who::Main { "main" } else { "a_replica" };
+        let by = match how {
+            How::CatchUpByLog => "_in_catch_up",
+            How::FirstWrites => "_of_the_first_commit",
+            _ => "",
+        };
+        let with = if mode == "STRICT_SYNC" { "_with_strict_sync" } else { "" };
+        let name = place.split(':').next().expect("a split gives one part").replace('-', "_");
+        at_place(format!("kill_9_of_{of}_at_{name}{by}{with}"), move || dies(mode, place, who, how))
+    };
+    all("SYNC", PHASES).chain(all("STRICT_SYNC", STRICT_PHASES)).map(test).collect()
+}
+
+/// A test that needs a place in the code of a node.
+pub(crate) fn at_place(name: String, test: impl FnOnce() + Send + 'static) -> Trial {
+    Trial::ignorable_test(name, move || {
+        if !cfg!(debug_assertions) {
+            return Ok(Completion::ignored_with("the places are only in builds with debug assertions"));
+        }
+        test();
+        Ok(Completion::Completed)
+    })
 }
 
 fn connect(node: &Node) -> Bolt {
@@ -101,12 +132,12 @@ fn tear(node: &Node) {
     panic!("no segment is in use");
 }
 
-fn dies(place: &str, who: Who, how: How) {
+fn dies(mode: &str, place: &str, who: Who, how: How) {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let flags = ["--storage-wal-file-size-kib=64", "--storage-snapshot-interval-sec=0"];
     let mut nodes = ["main", "replica"].map(|name| Node::start(dir.path(), name, &flags));
     connect(&nodes[1]).run("SET REPLICATION ROLE TO REPLICA WITH PORT 10000;").expect("it becomes REPLICA");
-    let register = format!("REGISTER REPLICA r SYNC TO \"{}\";", nodes[1].replication());
+    let register = format!("REGISTER REPLICA r {mode} TO \"{}\";", nodes[1].replication());
     connect(&nodes[0]).run(&register).expect("it registers");
     let target = usize::from(who == Who::Replica);
     let main = nodes[0].bolt().to_string();
@@ -119,17 +150,19 @@ fn dies(place: &str, who: Who, how: How) {
             n => Err(format!("{n} so far")),
         });
     };
-    write(1, 10);
+    if how != How::FirstWrites {
+        write(1, 10);
+    }
     writers.pause();
 
     match how {
-        How::Writes | How::LargeWrites | How::Snapshot => {
+        How::Writes | How::FirstWrites | How::LargeWrites | How::Snapshot => {
             nodes[target].stop();
             nodes[target].die_at(Some(place));
             nodes[target].spawn();
             wait::until("the replica is ready", LIMIT, || all_ready(&main, 1));
             match how {
-                How::Writes => writers.write_to(&main, 2),
+                How::Writes | How::FirstWrites => writers.write_to(&main, 2),
                 How::Snapshot => {
                     // It dies before it answers.
                     let _ = connect(&nodes[target]).run("CREATE SNAPSHOT;");
@@ -196,6 +229,8 @@ fn dies(place: &str, who: Who, how: How) {
     writers.pause();
     writers.stop();
     wait::until("the replica is ready", LIMIT, || all_ready(&main, 1));
+    let untrue = book.compare_outcomes("main", &mut connect(&nodes[0])).expect("it answers");
+    assert_eq!(untrue, [], "{place}");
     let mut ends = Vec::new();
     for (name, node) in ["main", "replica"].iter().zip(&nodes) {
         let mut bolt = connect(node);

@@ -51,6 +51,16 @@ impl Bolt {
         })
     }
 
+    /// Begins a transaction, to which the following queries belong.
+    pub fn begin(&mut self) -> Result<(), QueryError> {
+        self.runtime.block_on(self.client.begin()).map(drop)
+    }
+
+    /// Commits the transaction that was begun.
+    pub fn commit(&mut self) -> Result<Summary, QueryError> {
+        self.runtime.block_on(self.client.commit())
+    }
+
     /// Runs a query that gives one value.
     pub fn value(&mut self, query: &str) -> PackValue {
         let result = self.run(query).unwrap_or_else(|e| panic!("{query}: {e}"));

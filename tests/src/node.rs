@@ -22,6 +22,8 @@ pub struct Node {
     pub data: PathBuf,
     flags: Vec<String>,
     dies_at: Option<String>,
+    fails_at: Option<String>,
+    protocol_max: Option<u16>,
     child: Option<Child>,
 }
 
@@ -48,7 +50,8 @@ impl Node {
         std::fs::create_dir_all(&dir).expect("the test's folder can be written");
         let data = dir.join("data");
         let flags = flags.iter().map(|s| (*s).to_owned()).collect();
-        Node { ip: next_ip(), dir, data, flags, dies_at: None, child: None }
+        let (dies_at, fails_at, protocol_max) = (None, None, None);
+        Node { ip: next_ip(), dir, data, flags, dies_at, fails_at, protocol_max, child: None }
     }
 
     /// Starts it again where it was, after [`kill`](Node::kill) or [`stop`](Node::stop).
@@ -70,6 +73,8 @@ impl Node {
             .arg(format!("--data-directory={}", self.data.display()))
             .args(&self.flags)
             .envs(self.dies_at.iter().map(|place| ("MGNODE_DIE_AT", place)))
+            .envs(self.fails_at.iter().map(|place| ("MGNODE_FAIL_AT", place)))
+            .envs(self.protocol_max.iter().map(|n| ("MGNODE_PROTOCOL_MAX", n.to_string())))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -141,6 +146,25 @@ impl Node {
             status.signal() == Some(9) && !said.is_empty(),
             "the node ended with {status}, not at {place}"
         );
+    }
+
+    /// Lets a call to the disk fail at a place of its code, `NAME` or `NAME:n`, in its next lives; `None`: no
+    /// more.
+    pub fn fail_at(&mut self, place: Option<&str>) {
+        self.fails_at = place.map(str::to_owned);
+    }
+
+    /// Makes it an older node in its next lives, which speaks no newer replication protocol; `None`: no more.
+    pub fn limit_protocol(&mut self, newest: Option<u16>) {
+        self.protocol_max = newest;
+    }
+
+    /// Waits until it has ended by its own decision, and returns the last line of its log about that.
+    pub fn wait_halted(&mut self) -> String {
+        let status = self.wait_end("the node ends by itself", START_LIMIT);
+        let said = self.log_lines("the node stops at once");
+        assert_eq!(status.code(), Some(1), "the node ended with {status}: {said:?}");
+        said.last().expect("it says why").clone()
     }
 
     /// Sends it a signal, such as `STOP`.

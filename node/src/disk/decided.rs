@@ -5,6 +5,7 @@
 
 use super::DiskError;
 use super::directory::{Directory, read_if_there, sync_folder};
+use super::fail_point;
 use mgnode_core::durability::{DECIDED_SLOT_BYTES, Decided, decode_decided};
 use mgnode_core::types::Lsn;
 use std::fs::{File, OpenOptions};
@@ -41,11 +42,14 @@ impl Notes {
                 empty.insert(file.map_err(fail)?)
             }
         };
+        fail_point::reach("decided-due");
         file.write_all_at(&note.encode(), (note.slot() * DECIDED_SLOT_BYTES) as u64).map_err(fail)?;
+        fail_point::reach("decided-written");
         self.next += 1;
         if sync {
             file.sync_data().map_err(fail)?;
             sync_folder(directory.root())?;
+            fail_point::reach("decided-synced");
         }
         Ok(())
     }

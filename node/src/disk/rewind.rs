@@ -10,6 +10,7 @@
 use super::DiskError;
 use super::decided::{self, Notes};
 use super::directory::{self, Directory, read_if_there, remove, sync_folder};
+use super::fail_point;
 use super::file_source::FileSource;
 use super::install::keep_aside;
 use super::segment;
@@ -76,7 +77,9 @@ pub(super) fn rewind(
     }
     let header = SegmentHeader { node, sequence: 1, first: to.lsn.next(), chain, bytes: 0 };
     keep_tail(directory, to, end, &header).map_err(|e| refused(e.to_string()))?;
+    fail_point::reach("rewind-kept");
     directory.replace(&marker(directory), to.to_string().as_bytes())?;
+    fail_point::reach("rewind-marked");
     complete(directory)?;
     let live = found.and_then(|found| found.live).map(|(file, end)| (PathBuf::from(file), end));
     Ok(Rewound { recovered, chain, live })
@@ -141,6 +144,7 @@ pub(super) fn complete(directory: &Directory) -> Result<(), DiskError> {
     }
     for (_, segment) in directory.segment_paths()?.into_iter().rev() {
         cut(&segment, to.lsn)?;
+        fail_point::reach("rewind-half-cut");
     }
     sync_folder(&directory.wal())?;
     for (lsn, snapshot) in directory.snapshot_paths()? {
@@ -149,7 +153,9 @@ pub(super) fn complete(directory: &Directory) -> Result<(), DiskError> {
         }
     }
     sync_folder(&directory.snapshots())?;
+    fail_point::reach("rewind-cut");
     remove(&marker)?;
+    fail_point::reach("rewind-done");
     sync_folder(directory.root())
 }
 

@@ -504,7 +504,7 @@ impl Writer {
         if let Some(live) = &log.live
             && log.unsynced
         {
-            let synced = live.segment.file.sync_data();
+            let synced = fail_point::pass("commit-sync").and_then(|()| live.segment.file.sync_data());
             synced.map_err(|e| DiskError::from_io("sync", &live.segment.path, &e))?;
             fail_point::reach("commit-synced");
         }
