@@ -20,6 +20,7 @@ mod operate;
 mod outcomes;
 mod overlay;
 mod phases;
+mod policies;
 mod refusals;
 mod turns;
 
@@ -85,6 +86,7 @@ fn main() -> ExitCode {
         faults::tests(),
         phases::tests(),
         turns::tests(),
+        policies::tests(),
         chaos::tests(),
         clients::tests(),
         crash::tests(),
