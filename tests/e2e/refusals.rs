@@ -1,6 +1,7 @@
 //! What bad input to the replication queries gets: Memgraph's texts and numbers, the reason in words,
 //! and nothing left behind.
 
+use crate::turns::{self, Parted};
 use libtest_mimic::Trial;
 use mg_tests::bolt::{Bolt, all_ready, replicas, state};
 use mg_tests::node::Node;
@@ -29,6 +30,9 @@ pub(crate) fn tests() -> Vec<Trial> {
         super::plain("bad_replication_queries_are_refused_in_words_and_leave_nothing", refused),
         super::plain("a_registration_that_cannot_be_written_down_is_error_4", not_persisted),
         super::plain("an_ipv6_replica_is_registered_in_brackets", ipv6),
+        super::plain("a_node_with_commits_of_its_own_is_error_3_until_they_are_gone", diverged),
+        super::plain("a_copy_of_main_that_answers_at_an_address_is_no_replica_of_it", itself),
+        super::plain("a_transaction_that_is_open_when_its_main_is_demoted_cannot_commit", demoted),
     ]
 }
 
@@ -194,6 +198,13 @@ fn refused() {
         "REGISTER REPLICA n SYNC TO \"127.0.0.1\";",
         "DROP REPLICA r;",
         "SHOW REPLICAS;",
+        "SHOW REPLICATION STATE;",
+        "SHOW REPLICATION LAG;",
+        "FENCE REPLICATION EPOCH 9 BY \"a test\";",
+        "CONFIRM REPLICATION ROLE MAIN;",
+        "SET REPLICATION ROLE TO MAIN WITH EPOCH 9;",
+        "REWIND REPLICATION TO \"1.00000000000000aa.1:1\";",
+        "SHOW TRANSACTION OUTCOME \"1.00000000000000aa.1:1\";",
     ] {
         for node in [main, replica] {
             match connect(node).transaction(&[query]) {
@@ -277,4 +288,70 @@ fn ipv6() {
     run(&mut connect(&main), "CREATE (:A);");
     assert_eq!(replicas(&mut connect(&main)).expect("it answers")[0].address, format!("[::1]:{port}"));
     assert_eq!(connect(&replica).value("MATCH (a:A) RETURN count(a);"), PackValue::Int(1));
+}
+
+fn diverged() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let Parted { mut old, new, common_lsn, .. } = turns::parted(dir.path(), &[]);
+    let register = format!("REGISTER REPLICA r SYNC TO \"{}\";", old.replication());
+    let before = picture(&[&old, &new]);
+    let reason = format!("it has 14 commits after {common_lsn} that this MAIN does not have");
+    for _ in 0..2 {
+        check("MAIN", &mut connect(&new), &[Row(&register, number("r", 3), &reason)]);
+        assert_eq!(picture(&[&old, &new]), before);
+    }
+    assert_eq!(turns::ids(&old), turns::list((1..=2).chain(10..24)), "nothing is cut");
+    old.stop();
+    old.wipe();
+    old.spawn();
+    run(&mut connect(&old), TO_REPLICA);
+    run(&mut connect(&new), &register);
+    wait::until("the replica is ready", LIMIT, || all_ready(&new.bolt().to_string(), 1));
+    assert_eq!(turns::ids(&old), turns::list([1, 2, 30]));
+}
+
+fn itself() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let mut main = Node::start(dir.path(), "main", &[]);
+    run(&mut connect(&main), "CREATE (:A);");
+    let mut copy = Node::new(dir.path(), "copy", &[]);
+    main.stop();
+    for folder in ["", "wal", "snapshots"] {
+        std::fs::create_dir_all(copy.data.join(folder)).expect("it can be made");
+        for entry in std::fs::read_dir(main.data.join(folder)).expect("the folder is there") {
+            let path = entry.expect("it can be read").path();
+            if path.is_file() {
+                let name = path.file_name().expect("a file has a name");
+                std::fs::copy(&path, copy.data.join(folder).join(name)).expect("it can be copied");
+            }
+        }
+    }
+    main.spawn();
+    copy.spawn();
+    run(&mut connect(&copy), TO_REPLICA);
+    let before = picture(&[&main, &copy]);
+    let register = format!("REGISTER REPLICA me SYNC TO \"{}\";", copy.replication());
+    let row = [Row(&register, number("me", 5), "this node itself answers there")];
+    check("MAIN", &mut connect(&main), &row);
+    assert_eq!(picture(&[&main, &copy]), before);
+}
+
+fn demoted() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let main = Node::start(dir.path(), "main", &[]);
+    run(&mut connect(&main), "CREATE (:A);");
+    let mut open = connect(&main);
+    open.begin().expect("a transaction begins");
+    run(&mut open, "CREATE (:A);");
+    run(&mut connect(&main), TO_REPLICA);
+    match open.commit() {
+        Err(QueryError::Server { code, message, position }) => {
+            let expected = (CLIENT, "Cannot commit because instance is not main anymore.", None);
+            assert_eq!((code.as_str(), message.as_str(), position), expected);
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(connect(&main).value("MATCH (a:A) RETURN count(a);"), PackValue::Int(1));
+    run(&mut connect(&main), "SET REPLICATION ROLE TO MAIN;");
+    assert_eq!(connect(&main).value("MATCH (a:A) RETURN count(a);"), PackValue::Int(1));
 }
