@@ -4,11 +4,17 @@
 //! is harmless, and the node has every record that it had. Most of it happens in this process, on the
 //! files of a real node and with the recovery that the node starts with; some of it with the node.
 
+use crate::phases::at_place;
 use libtest_mimic::Trial;
-use mg_tests::bolt::{Bolt, State, state};
+use mg_tests::bolt::{Bolt, State, all_ready, state};
 use mg_tests::chaos::Dice;
+use mg_tests::chaos::LIMIT;
 use mg_tests::node::Node;
-use mgnode_core::durability::{Files, OnDamage, RecoveryError, Scanner, SnapshotSource};
+use mg_tests::{made, wait};
+use mgbolt::PackValue;
+use mgnode_core::durability::{
+    DECIDED_SLOT_BYTES, Files, OnDamage, RecoveryError, Scanner, SnapshotSource, decode_decided,
+};
 use mgnode_core::engine::recover_node;
 use mgnode_core::types::{Names, NodeId, NodeState, OneByOne};
 use std::collections::BTreeMap;
@@ -21,6 +27,11 @@ pub(crate) fn tests() -> Vec<Trial> {
         super::plain("a_log_cut_off_in_its_last_three_records_is_found", cut_off),
         super::plain("a_damaged_directory_stops_the_start_with_file_and_place_and_is_left_alone", stopped),
         super::plain("foreign_and_newer_files_are_refused_by_name", foreign),
+        super::plain(
+            "a_flipped_bit_in_the_notes_of_what_was_decided_is_found_or_holds_records_back",
+            flipped_notes,
+        ),
+        at_place("a_flipped_bit_in_a_part_of_a_snapshot_is_not_built_upon".to_owned(), flipped_part),
     ]
 }
 
@@ -352,4 +363,144 @@ fn foreign() {
     std::fs::write(&path, &bytes).expect("it can be written");
     let said = refusal_of(&node);
     assert!(said.contains("newer version") && said.contains(&newest), "{said}");
+}
+
+/// Starts a MAIN with a replica, which is REPLICA of nobody yet.
+fn pair(dir: &Path, flags: &[&str]) -> [Node; 2] {
+    let nodes = ["main", "replica"].map(|name| Node::start(dir, name, flags));
+    run(&nodes[1], "SET REPLICATION ROLE TO REPLICA WITH PORT 10000;");
+    nodes
+}
+
+fn run(node: &Node, query: &str) {
+    let mut bolt = Bolt::connect(&node.bolt().to_string()).expect("the node answers");
+    bolt.run(query).unwrap_or_else(|e| panic!("{query}: {e}"));
+}
+
+fn value(node: &Node, query: &str) -> PackValue {
+    Bolt::connect(&node.bolt().to_string()).expect("the node answers").value(query)
+}
+
+fn flipped_notes() {
+    const COUNT: &str = "MATCH (a:A) RETURN count(a);";
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let [mut main, replica] = pair(dir.path(), &["--storage-snapshot-interval-sec=0"]);
+    run(&main, &format!("REGISTER REPLICA r STRICT_SYNC TO \"{}\";", replica.replication()));
+    for _ in 0..20 {
+        run(&main, "CREATE (:A);");
+    }
+    main.stop();
+    let files = Memory::read(&main.data);
+    let notes = files.decided.clone().expect("there are notes");
+    let newest = decode_decided(&notes).expect("they are sound").expect("there are notes");
+    let recovered = |notes: Vec<u8>| {
+        let damaged = Memory { decided: Some(notes), ..files.clone() };
+        let (names, fresh) = (Arc::new(Names::default()), || NodeState::fresh(NodeId(0)));
+        let (recovered, found) = recover_node(&mut &damaged, OnDamage::Refuse, names, &OneByOne, fresh)?;
+        let found = found.expect("there is a log");
+        let shown = recovered.last.lsn.0;
+        assert_eq!(shown + found.held.len() as u64, found.last.lsn.0, "shown or held back, and nothing lost");
+        Ok::<_, RecoveryError>((shown, found.last, found.chain))
+    };
+    let (shown, last, chain) = recovered(notes.clone()).expect("nothing is damaged yet");
+    assert_eq!((shown, shown), (last.lsn.0, newest.lsn.0));
+    let (mut held_back, mut harmless) = (0, 0);
+    // What is summed up in a slot, and the sum; the rest is zeroes.
+    let in_use = |bit: &usize| bit / 8 % DECIDED_SLOT_BYTES < 36;
+    for bit in (0..notes.len() * 8).filter(in_use) {
+        let mut damaged = notes.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        let found = recovered(damaged).unwrap_or_else(|e| panic!("bit {bit}: the other note is whole: {e}"));
+        assert_eq!((found.1, found.2), (last, chain), "bit {bit}");
+        assert!(found.0 <= shown, "bit {bit}: {} is shown, and {shown} is decided", found.0);
+        if found.0 < shown { held_back += 1 } else { harmless += 1 }
+    }
+    assert_eq!(
+        (held_back, harmless),
+        (36 * 8, 36 * 8),
+        "each bit of the newest note, and no other, is missed"
+    );
+    println!("{held_back} flipped bits leave the note before, {harmless} change nothing");
+
+    // Held back is not lost: the replica, which has them, decides them again.
+    let path = main.data.join("decided");
+    let mut damaged = notes.clone();
+    damaged[newest.slot() * DECIDED_SLOT_BYTES + 24] ^= 1;
+    std::fs::write(&path, &damaged).expect("it can be written");
+    main.spawn();
+    wait::until("the replica is ready", LIMIT, || all_ready(&main.bolt().to_string(), 1));
+    run(&main, "CREATE (:A);");
+    assert_eq!([&main, &replica].map(|node| value(node, COUNT)), [PackValue::Int(21), PackValue::Int(21)]);
+    main.stop();
+
+    // Both damaged, or of a newer version: told by name, nothing is changed.
+    let mut both = notes.clone();
+    (both[20], both[DECIDED_SLOT_BYTES + 20]) = (99, 99);
+    let mut newer = notes.clone();
+    for slot in newer.chunks_mut(DECIDED_SLOT_BYTES) {
+        slot[8] = 99;
+        let sum = crc32fast::hash(&slot[..32]).to_le_bytes();
+        slot[32..36].copy_from_slice(&sum);
+    }
+    for (bytes, words) in [(both, "damaged"), (newer, "newer version of mgnode")] {
+        std::fs::write(&path, bytes).expect("it can be written");
+        let said = refusal_of(&main);
+        assert!(said.contains("the file `decided` cannot be used") && said.contains(words), "{said}");
+    }
+}
+
+fn flipped_part() {
+    const SUMS: &str = "MATCH (u:User) RETURN toString(count(u)) + ' ' + toString(sum(u.id)) + ' ' + \
+                        toString(sum(u.age)) + ' ' + toString(sum(u.completion_percentage));";
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    made::snapshot(&dir.path().join("main/data"), 0xA1, 60_000, 300_000).expect("it can be written");
+    let [main, mut replica] = pair(dir.path(), &["--log-level=INFO"]);
+    replica.stop();
+    replica.die_at(Some("snapshot-half-received:4"));
+    replica.spawn();
+    run(&main, &format!("REGISTER REPLICA r ASYNC TO \"{}\";", replica.replication()));
+    replica.wait_dead();
+    replica.die_at(None);
+    let saved = bytes_below(&replica.data);
+    let part = replica.data.join("snapshots/incoming.part");
+    let id = replica.data.join("snapshots/incoming.id");
+    assert!(saved[&part].len() > 100_000, "{} bytes have come", saved[&part].len());
+    let mut dice = Dice::new(None);
+    let seed = dice.seed();
+    for n in 0..4 {
+        let damaged = if n % 3 == 2 { &id } else { &part };
+        let bit = usize::try_from(dice.below(saved[damaged].len() as u64 * 8)).expect("it is in memory");
+        let what = format!("bit {bit} of {} (seed {seed})", damaged.display());
+        replica.wipe();
+        for (path, bytes) in &saved {
+            let mut bytes = bytes.clone();
+            if path == damaged {
+                bytes[bit / 8] ^= 1 << (bit % 8);
+            }
+            std::fs::create_dir_all(path.parent().expect("it is in a folder")).expect("it can be made");
+            std::fs::write(path, bytes).expect("it can be written");
+        }
+        let kept = |replica: &Node| replica.log_lines("a part of a snapshot is kept from before");
+        let before = kept(&replica).len();
+        replica.spawn();
+        // Only blocks before the flipped bit are built upon.
+        if let Some(line) = kept(&replica).get(before)
+            && damaged == &part
+        {
+            let bytes = line.rsplit_once("bytes=").and_then(|(_, n)| n.trim().parse::<usize>().ok());
+            assert!(bytes.is_some_and(|bytes| bytes <= bit / 8), "{what}: {line}");
+        }
+        // What MAIN says may be of its last life.
+        wait::until(&what, LIMIT, || match value(&replica, "MATCH (u:User) RETURN count(u);") {
+            PackValue::Int(60_000) => Ok(()),
+            other => Err(format!("{other:?}")),
+        });
+        let found = [&main, &replica].map(|node| {
+            let mut bolt = Bolt::connect(&node.bolt().to_string()).expect("the node answers");
+            let edges = bolt.value("MATCH ()-[e:Friend]->() RETURN count(e);");
+            (bolt.value(SUMS), edges, state(&mut bolt).expect("the node answers").chain)
+        });
+        assert_eq!(found[0], found[1], "{what}");
+        replica.stop();
+    }
 }
