@@ -23,6 +23,7 @@ mod phases;
 mod policies;
 mod refusals;
 mod turns;
+mod upgrade;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use std::process::ExitCode;
@@ -87,6 +88,7 @@ fn main() -> ExitCode {
         phases::tests(),
         turns::tests(),
         policies::tests(),
+        upgrade::tests(),
         chaos::tests(),
         clients::tests(),
         crash::tests(),

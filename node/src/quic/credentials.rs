@@ -43,6 +43,8 @@ use std::time::SystemTime;
 
 /// The protocol's name on the wire, without its version.
 const ALPN: &str = "mg-repl/";
+/// The protocol in which a MAIN showed no certificate.
+const WITHOUT_CERTIFICATE: u16 = 1;
 /// Ends the names in cluster certificates.
 const SUFFIX: &str = ".mgctl";
 /// The name in a certificate that a node makes for itself; it says nothing.
@@ -138,7 +140,7 @@ impl Credentials {
         let leaf = shown.as_deref().and_then(|chain| chain.first());
         let identity = match (&self.kind, leaf) {
             (Kind::Own(_), Some(leaf)) => identity_of(leaf, None)?,
-            // A node of protocol 1 has none; the handshake lets it pass only here.
+            // A MAIN of protocol 1 has none; the handshake lets it pass only here.
             (Kind::Own(_), None) => Identity::default(),
             (Kind::Cluster { .. }, Some(leaf)) => identity_of(leaf, Some(&self.current().name))?,
             (Kind::Cluster { .. }, None) => return Err("it showed no certificate".to_owned()),
@@ -177,9 +179,11 @@ impl Credentials {
             .dangerous();
         let (config, name) = match &self.kind {
             Kind::Own(leaf) => {
-                let config = builder
-                    .with_custom_certificate_verifier(Arc::new(AnyKey::new(&self.provider)))
-                    .with_client_auth_cert(leaf.chain.clone(), leaf.key.clone_key());
+                let builder = builder.with_custom_certificate_verifier(Arc::new(AnyKey::new(&self.provider)));
+                let config = match newest() {
+                    WITHOUT_CERTIFICATE => Ok(builder.with_no_client_auth()),
+                    _ => builder.with_client_auth_cert(leaf.chain.clone(), leaf.key.clone_key()),
+                };
                 (config, OWN_NAME.to_owned())
             }
             Kind::Cluster { .. } => {
@@ -272,7 +276,27 @@ impl Cluster {
 /// Names every protocol that this node speaks, the newest first; the handshake takes the first that both
 /// sides know, or fails.
 fn alpn() -> Vec<Vec<u8>> {
-    (PROTOCOL_MIN..=PROTOCOL).rev().map(|version| format!("{ALPN}{version}").into_bytes()).collect()
+    (PROTOCOL_MIN..=newest()).rev().map(|version| format!("{ALPN}{version}").into_bytes()).collect()
+}
+
+/// Returns the newest protocol that this node speaks. In a build with debug assertions a test of a rolling
+/// upgrade may ask for an older node, with `MGNODE_PROTOCOL_MAX=1` in the environment.
+#[cfg(debug_assertions)]
+fn newest() -> u16 {
+    static NEWEST: std::sync::OnceLock<u16> = std::sync::OnceLock::new();
+    *NEWEST.get_or_init(|| match std::env::var("MGNODE_PROTOCOL_MAX") {
+        Ok(text) => {
+            text.parse().ok().filter(|n| (PROTOCOL_MIN..=PROTOCOL).contains(n)).unwrap_or_else(|| {
+                panic!("`MGNODE_PROTOCOL_MAX={text}`: a number from {PROTOCOL_MIN} to {PROTOCOL}")
+            })
+        }
+        Err(_) => PROTOCOL,
+    })
+}
+
+#[cfg(not(debug_assertions))]
+fn newest() -> u16 {
+    PROTOCOL
 }
 
 fn provider() -> Arc<CryptoProvider> {
