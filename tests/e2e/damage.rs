@@ -6,7 +6,7 @@
 
 use crate::phases::at_place;
 use libtest_mimic::Trial;
-use mg_tests::bolt::{Bolt, State, all_ready, state};
+use mg_tests::bolt::{Bolt, State, all_ready, register, state};
 use mg_tests::chaos::Dice;
 use mg_tests::chaos::LIMIT;
 use mg_tests::node::Node;
@@ -372,20 +372,23 @@ fn pair(dir: &Path, flags: &[&str]) -> [Node; 2] {
     nodes
 }
 
+fn bolt(node: &Node) -> Bolt {
+    Bolt::connect(&node.bolt().to_string()).expect("the node answers")
+}
+
 fn run(node: &Node, query: &str) {
-    let mut bolt = Bolt::connect(&node.bolt().to_string()).expect("the node answers");
-    bolt.run(query).unwrap_or_else(|e| panic!("{query}: {e}"));
+    bolt(node).run(query).unwrap_or_else(|e| panic!("{query}: {e}"));
 }
 
 fn value(node: &Node, query: &str) -> PackValue {
-    Bolt::connect(&node.bolt().to_string()).expect("the node answers").value(query)
+    bolt(node).value(query)
 }
 
 fn flipped_notes() {
     const COUNT: &str = "MATCH (a:A) RETURN count(a);";
     let dir = tempfile::tempdir().expect("a temporary folder");
     let [mut main, replica] = pair(dir.path(), &["--storage-snapshot-interval-sec=0"]);
-    run(&main, &format!("REGISTER REPLICA r STRICT_SYNC TO \"{}\";", replica.replication()));
+    register(&mut bolt(&main), "r", "STRICT_SYNC", &replica.replication());
     for _ in 0..20 {
         run(&main, "CREATE (:A);");
     }
@@ -496,7 +499,7 @@ fn flipped_part() {
             other => Err(format!("{other:?}")),
         });
         let found = [&main, &replica].map(|node| {
-            let mut bolt = Bolt::connect(&node.bolt().to_string()).expect("the node answers");
+            let mut bolt = bolt(node);
             let edges = bolt.value("MATCH ()-[e:Friend]->() RETURN count(e);");
             (bolt.value(SUMS), edges, state(&mut bolt).expect("the node answers").chain)
         });

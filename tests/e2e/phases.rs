@@ -2,7 +2,7 @@
 //! code, proves that it was there, starts again, and has all that was acknowledged.
 
 use libtest_mimic::{Completion, Trial};
-use mg_tests::bolt::{Bolt, all_ready, state};
+use mg_tests::bolt::{Bolt, all_ready, register, state};
 use mg_tests::chaos::LIMIT;
 use mg_tests::chaos::book::{Book, Rounds};
 use mg_tests::chaos::writers::Writers;
@@ -137,8 +137,7 @@ fn dies(mode: &str, place: &str, who: Who, how: How) {
     let flags = ["--storage-wal-file-size-kib=64", "--storage-snapshot-interval-sec=0"];
     let mut nodes = ["main", "replica"].map(|name| Node::start(dir.path(), name, &flags));
     connect(&nodes[1]).run("SET REPLICATION ROLE TO REPLICA WITH PORT 10000;").expect("it becomes REPLICA");
-    let register = format!("REGISTER REPLICA r {mode} TO \"{}\";", nodes[1].replication());
-    connect(&nodes[0]).run(&register).expect("it registers");
+    register(&mut connect(&nodes[0]), "r", mode, &nodes[1].replication());
     let target = usize::from(who == Who::Replica);
     let main = nodes[0].bolt().to_string();
     let book = Arc::new(Book::of_one_main());

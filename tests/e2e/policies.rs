@@ -2,7 +2,7 @@
 
 use crate::turns::{Parted, check_kept, ids, list, parted, tail_after};
 use libtest_mimic::Trial;
-use mg_tests::bolt::{Bolt, all_ready, replicas, state};
+use mg_tests::bolt::{Bolt, all_ready, register, replicas, state};
 use mg_tests::chaos::book::Told;
 use mg_tests::node::Node;
 use mg_tests::wait;
@@ -45,7 +45,7 @@ fn cluster<const N: usize>(dir: &Path, modes: [&str; N], flags: &[&str]) -> (Nod
     let nodes = modes.map(|mode| {
         let node = Node::start(dir, &format!("replica{count}"), &[]);
         run(&node, TO_REPLICA);
-        run(&main, &format!("REGISTER REPLICA r{count} {mode} TO \"{}\";", node.replication()));
+        register(&mut connect(&main), &format!("r{count}"), mode, &node.replication());
         count += 1;
         node
     });
@@ -387,11 +387,10 @@ fn auto_rewind() {
     let tail = tail_after(&old.data, common_lsn);
     let register = format!("REGISTER REPLICA r SYNC TO \"{}\";", old.replication());
     // The first one tells it that it diverged; it is refused until the rest is out of the way.
-    let first = connect(&new).run(&register);
-    assert!(
-        matches!(&first, Err(QueryError::Server { message, .. }) if message.contains("Error: 3")),
-        "{first:?}"
-    );
+    wait::until("it is told that it diverged", LIMIT, || match connect(&new).run(&register) {
+        Err(QueryError::Server { message, .. }) if message.contains("Error: 3") => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
     wait::until("it can be registered", LIMIT, || connect(&new).run(&register).map(drop));
     wait_ready(&new, 1);
     assert_eq!(ids(&old), list([1, 2, 30]));

@@ -3,7 +3,7 @@
 
 use crate::phases::at_place;
 use libtest_mimic::Trial;
-use mg_tests::bolt::{Bolt, State, all_ready, state};
+use mg_tests::bolt::{self, Bolt, State, all_ready, state};
 use mg_tests::chaos::LIMIT;
 use mg_tests::chaos::book::{Book, Rounds, Told};
 use mg_tests::chaos::writers::Writers;
@@ -62,7 +62,7 @@ fn run(node: &Node, query: &str) {
 }
 
 fn register(main: &Node, replica: &Node) {
-    run(main, &format!("REGISTER REPLICA r SYNC TO \"{}\";", replica.replication()));
+    bolt::register(&mut connect(main), "r", "SYNC", &replica.replication());
 }
 
 fn state_of(node: &Node) -> State {

@@ -3,7 +3,7 @@
 
 use crate::phases::at_place;
 use libtest_mimic::Trial;
-use mg_tests::bolt::{Bolt, all_ready, state};
+use mg_tests::bolt::{Bolt, all_ready, register, state};
 use mg_tests::chaos::LIMIT;
 use mg_tests::chaos::book::{Book, Rounds};
 use mg_tests::chaos::writers::Writers;
@@ -41,7 +41,7 @@ fn node(dir: &std::path::Path, name: &str, protocol: Option<u16>) -> Node {
 fn add(main: &Node, replica: &mut Node, name: &str, mode: &str) {
     replica.spawn();
     run(replica, "SET REPLICATION ROLE TO REPLICA WITH PORT 10000;");
-    run(main, &format!("REGISTER REPLICA {name} {mode} TO \"{}\";", replica.replication()));
+    register(&mut connect(main), name, mode, &replica.replication());
 }
 
 fn wait_ready(main: &Node, count: usize) {

@@ -1,5 +1,6 @@
 //! Questions to a node, for tests that are not asynchronous themselves.
 
+use crate::wait;
 use mgbolt::{Map, PackValue};
 use mgctl::query::{Client, QueryError, QueryResult, Summary};
 use std::time::Duration;
@@ -187,6 +188,16 @@ fn replica(row: &[PackValue]) -> Replica {
         status: text(&entry(&data, "status")),
         behind,
     }
+}
+
+/// Registers a replica at `host:port`. One whose answer is late, since its machine is busy, is asked again.
+pub fn register(main: &mut Bolt, name: &str, mode: &str, address: &str) {
+    let query = format!("REGISTER REPLICA {name} {mode} TO \"{address}\";");
+    wait::until(&query, LIMIT, || match main.run(&query) {
+        Ok(_) => Ok(()),
+        Err(QueryError::Server { message, .. }) if message.contains("did not answer") => Err(message),
+        Err(e) => panic!("{query}: {e}"),
+    });
 }
 
 /// Says why not, until every replica of this MAIN is ready and 0 behind.
