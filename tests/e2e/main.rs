@@ -3,6 +3,7 @@
 //! Engine and Python are looked for when the tests run. A test that cannot run on this machine is
 //! ignored with its reason; where an engine answers, its tests run, and what does not work fails.
 
+mod broken_disks;
 mod catch_up;
 mod certificates;
 mod chaos;
@@ -85,6 +86,7 @@ fn main() -> ExitCode {
         refusals::tests(),
         outcomes::tests(),
         faults::tests(),
+        broken_disks::tests(),
         phases::tests(),
         turns::tests(),
         policies::tests(),

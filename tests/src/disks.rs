@@ -114,6 +114,11 @@ impl Disk {
         run("mount", &["-o", how, text(&self.root)]).expect("a mounted file system can be remounted");
     }
 
+    /// Lets the system find an error on it while files are open: from now on nobody can write to it.
+    pub fn turn_read_only(&self) {
+        run("mount", &["-o", "remount,abort", text(&self.root)]).expect("ext4 can be aborted");
+    }
+
     /// Unmounts it. Nobody may have a file open there.
     pub fn unmount(&mut self) -> Result<(), String> {
         let Some(device) = self.device.take() else { return Ok(()) };
