@@ -5,6 +5,7 @@ pub mod config;
 pub mod disk;
 pub mod driver;
 mod log;
+pub(crate) mod memory;
 pub mod quic;
 mod start;
 

@@ -5,6 +5,7 @@ use crate::config::{Command, Config, ConfigError};
 use crate::disk::{self, Directory, Disk, DiskOptions, Opened, Room};
 use crate::driver::{self, Driver, Handle};
 use crate::log;
+use crate::memory::{self, MemoryRoom, MemoryWatch};
 use crate::quic::{Credentials, Quic};
 use mgnode_core::durability::OnDamage;
 use mgnode_core::engine::{Admin, EngineConfig, Shared};
@@ -92,7 +93,14 @@ fn run(config: &Config) -> Result<(), String> {
 
     let (inputs, queue) = driver::queue();
     let Opened { recovered, ready } = opened;
-    let disk = Disk::start(ready, &disk_options(config), inputs.clone()).map_err(|e| e.to_string())?;
+    let memory = MemoryRoom::new(config.memory_max.unwrap_or_else(memory::default_limit));
+    let options = DiskOptions { memory: memory.clone(), ..disk_options(config) };
+    let disk = Disk::start(ready, &options, inputs.clone()).map_err(|e| e.to_string())?;
+    let watched = {
+        let inputs = inputs.clone();
+        MemoryWatch::start(&memory, move |input| inputs.send(input))
+            .map_err(|e| format!("cannot start threads: {e}"))?
+    };
     let quic = Quic::new(
         runtime.handle().clone(),
         config.replication_address,
@@ -109,7 +117,7 @@ fn run(config: &Config) -> Result<(), String> {
 
     let served = runtime.block_on(serve(config, &handle, stop, begun));
 
-    drop(upkeep);
+    drop((upkeep, watched));
     if served.is_ok() && config.snapshot_on_exit {
         match runtime.block_on(handle.admin(Admin::CreateSnapshot)) {
             Ok(_) => tracing::info!("a snapshot was taken"),

@@ -33,7 +33,12 @@ impl Node {
 }
 
 fn options(durability: Durability) -> DiskOptions {
-    DiskOptions { durability, first_segment_bytes: 8 << 10, segment_bytes: 64 << 10 }
+    DiskOptions {
+        durability,
+        first_segment_bytes: 8 << 10,
+        segment_bytes: 64 << 10,
+        ..DiskOptions::default()
+    }
 }
 
 fn start(root: &Path) -> Node {

@@ -16,6 +16,7 @@ mod data;
 mod faults;
 mod formats;
 mod guide;
+mod memory;
 mod nodes;
 mod operate;
 mod outcomes;
@@ -80,6 +81,7 @@ fn main() -> ExitCode {
     args.test_threads.get_or_insert(2);
     let tests = [
         guide::tests(),
+        memory::tests(),
         nodes::tests(),
         formats::tests(),
         damage::tests(),

@@ -20,6 +20,7 @@
 //! cut M R                                 their connection ends
 //! kill M, cut power of M, start M         the process dies; what was not synced is lost too; it is back
 //! fill disk of R, free disk of R
+//! fill memory of R, free memory of R
 //! damage 3 in log of M                    that record cannot be read back any more
 //! newer record from M to R                what a MAIN of a later version might send
 //! with read_bytes_max 200                 a limit or a policy, for nodes that start after that
@@ -151,6 +152,8 @@ impl Script {
             }
             ["fill", "disk", "of", name] => self.space(name, false),
             ["free", "disk", "of", name] => self.space(name, true),
+            ["fill", "memory", "of", name] => self.memory(name, false),
+            ["free", "memory", "of", name] => self.memory(name, true),
             ["newer", "record", "from", main, "to", name] => {
                 let wire = self.wire(main, name)?;
                 self.stage.send_unreadable_record(wire);
@@ -266,6 +269,12 @@ impl Script {
     fn space(&mut self, name: &str, enough: bool) -> Result<(), String> {
         let node = self.node(name)?;
         self.stage.set_space(node, enough);
+        Ok(())
+    }
+
+    fn memory(&mut self, name: &str, enough: bool) -> Result<(), String> {
+        let node = self.node(name)?;
+        self.stage.set_memory(node, enough);
         Ok(())
     }
 

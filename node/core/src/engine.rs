@@ -164,6 +164,10 @@ pub struct Engine {
     log_damage: Option<String>,
     /// The disk has room for further records.
     has_space: bool,
+    /// The graph may grow.
+    has_memory: bool,
+    /// A record of MAIN's was refused since it may not.
+    has_refused_growth: bool,
     /// How far the log may be shown; `None` where every record in it may be.
     noted: Option<Noted>,
     /// In the log, not yet applied.
@@ -232,6 +236,10 @@ impl Engine {
             Input::StateSaved { id, result: Ok(()) } => self.on_state_saved(id, out),
             Input::StateSaved { id, result: Err(error) } => self.on_state_not_saved(id, &error, out),
             Input::WalSpace { enough } => self.has_space = enough,
+            Input::Memory { enough } => {
+                self.has_memory = enough;
+                self.has_refused_growth &= !enough;
+            }
             Input::DecidedNoted { lsn } => self.on_decided_noted(lsn),
             Input::Listening { result } => self.on_listening(result, out),
             Input::PeerUp { peer, dialled, line } => self.on_peer_up(peer, dialled, line, out),

@@ -24,7 +24,6 @@ mod connection;
 mod core;
 mod interrupt;
 mod listener;
-mod memory;
 mod result;
 mod session;
 mod statement;
@@ -77,7 +76,7 @@ impl BoltConfig {
             sync_failure_report: config.sync_failure_report,
             query_timeout: config.query_timeout,
             query_memory_max: config.query_memory_max,
-            query_memory: Arc::new(MemoryPool::new(memory::of_machine() / QUERIES_SHARE)),
+            query_memory: Arc::new(MemoryPool::new(crate::memory::of_machine() / QUERIES_SHARE)),
             bookmark_timeout: Duration::from_secs(30),
         }
     }

@@ -154,6 +154,10 @@ pub(super) fn commit_failure(error: CommitError) -> Failure {
         CommitError::NoSpace => Failure::transient(
             "There is no room left on the disk of this node, so nothing was written. Free some and retry.",
         ),
+        CommitError::NoMemory => Failure::client(
+            "Memory limit exceeded: this node holds as much as it may (`--memory-limit`), so nothing was written. What \
+             only deletes is still taken; else restart it with more memory, its replicas too.",
+        ),
         CommitError::TooLarge { bytes, bytes_max } => Failure::client(format!(
             "The transaction was not committed: its changes take {bytes} bytes, and one transaction may take \
              {bytes_max}. Split it into smaller ones."

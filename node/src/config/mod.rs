@@ -100,6 +100,8 @@ pub struct Config {
     pub query_timeout: Option<Duration>,
     /// Bytes that one query may hold. `None`: no limit.
     pub query_memory_max: Option<usize>,
+    /// Bytes that the process may hold before it refuses to grow; `None`: nine tenths of what it can have.
+    pub memory_max: Option<u64>,
     pub log_level: LogLevel,
     /// Beside or instead of standard error.
     pub log_file: Option<PathBuf>,
@@ -201,6 +203,10 @@ impl Config {
             query_timeout: match raw.number("query-execution-timeout-sec")? {
                 0 => None,
                 n => Some(Duration::from_secs(n)),
+            },
+            memory_max: match raw.count("memory-limit")? {
+                0 => None,
+                mib => Some((mib as u64).saturating_mul(1 << 20)),
             },
             query_memory_max: match raw.count("query-memory-limit")? {
                 0 => None,

@@ -47,6 +47,7 @@ pub use snapshots::SnapshotStore;
 
 use crate::config::Durability;
 use crate::driver::{DiskLane, Inputs};
+use crate::memory::MemoryRoom;
 use decided::Notes;
 use mgnode_core::durability::{Found, OnDamage, encode_state};
 use mgnode_core::engine::{Input, PeerId, Recovered, SnapshotHeader, recover_node};
@@ -69,11 +70,18 @@ pub struct DiskOptions {
     pub first_segment_bytes: u64,
     /// Size of each further one.
     pub segment_bytes: u64,
+    /// Memory for snapshots that come in.
+    pub memory: MemoryRoom,
 }
 
 impl Default for DiskOptions {
     fn default() -> Self {
-        DiskOptions { durability: Durability::Commit, first_segment_bytes: 1 << 20, segment_bytes: 20 << 20 }
+        DiskOptions {
+            durability: Durability::Commit,
+            first_segment_bytes: 1 << 20,
+            segment_bytes: 20 << 20,
+            memory: MemoryRoom::default(),
+        }
     }
 }
 
@@ -280,8 +288,14 @@ impl Disk {
         };
         let notes = Arc::new(Mutex::new(notes));
         let received = Received::default();
-        let snapshots =
-            Arc::new(SnapshotStore::new(directory.clone(), names.clone(), received.clone(), partial));
+        let snapshots = SnapshotStore::new(
+            directory.clone(),
+            names.clone(),
+            received.clone(),
+            partial,
+            options.memory.clone(),
+        );
+        let snapshots = Arc::new(snapshots);
         let (spares_in, spares) = mpsc::sync_channel(0);
         let (stop_preparing, stopped) = mpsc::channel();
         let (reads, requests) = mpsc::channel();

@@ -9,6 +9,7 @@ use super::directory::{Directory, rename, replace, sync_folder};
 use super::file_source::FileSource;
 use super::threads::Threads;
 use super::{DiskError, Received};
+use crate::memory::MemoryRoom;
 use crate::quic::IncomingSnapshot;
 use bytes::Bytes;
 use mgnode_core::durability::{SnapshotDecoder, SnapshotHeader, SnapshotSource};
@@ -151,6 +152,7 @@ impl Partial {
         stream: SnapshotStream,
         names: Arc<Names>,
         received: Received,
+        memory: MemoryRoom,
     ) -> io::Result<Incoming> {
         let mut held = self.held.lock();
         let number = held.stream + 1;
@@ -181,7 +183,8 @@ impl Partial {
         file.set_len(held.bytes)?;
         file.seek(SeekFrom::Start(held.bytes))?;
         let partial = self.clone();
-        Ok(Incoming { partial, stream: number, file, unsynced: 0, sync: None, names, received, header: None })
+        let (unsynced, sync, header) = (0, None, None);
+        Ok(Incoming { partial, stream: number, file, unsynced, sync, names, received, memory, header })
     }
 }
 
@@ -197,6 +200,8 @@ pub(super) struct Incoming {
     sync: Option<JoinHandle<io::Result<()>>>,
     names: Arc<Names>,
     received: Received,
+    /// For the graph of it, beside the one that is there.
+    memory: MemoryRoom,
     /// Known once it is loaded.
     header: Option<SnapshotHeader>,
 }
@@ -291,6 +296,8 @@ impl IncomingSnapshot for Incoming {
         if !self.with_held(is_whole)? {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ended before all of it had come"));
         }
+        // What came stays: with more memory, or less of an own graph, it is loaded as it is.
+        self.memory.check_snapshot(self.file.metadata()?.len())?;
         // Nothing of it counts before it is synced; reading it need not wait for that.
         self.end_sync()?;
         self.begin_sync()?;

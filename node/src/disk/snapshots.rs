@@ -5,6 +5,7 @@ use super::fail_point;
 use super::file_source::FileSource;
 use super::partial::Partial;
 use super::{DiskError, Received};
+use crate::memory::MemoryRoom;
 use crate::quic::{IncomingSnapshot, Snapshots};
 use mgnode_core::durability::{SnapshotEncoder, SnapshotIndex, SnapshotSource, read_snapshot};
 use mgnode_core::engine::SnapshotHeader;
@@ -25,6 +26,7 @@ pub struct SnapshotStore {
     codec: Graph,
     pub(super) received: Received,
     partial: Arc<Partial>,
+    memory: MemoryRoom,
     next_temporary: AtomicU64,
 }
 
@@ -34,9 +36,18 @@ impl SnapshotStore {
         names: Arc<Names>,
         received: Received,
         partial: Arc<Partial>,
+        memory: MemoryRoom,
     ) -> Self {
         let codec = Graph::new(names.clone());
-        SnapshotStore { directory, names, codec, received, partial, next_temporary: AtomicU64::new(0) }
+        SnapshotStore {
+            directory,
+            names,
+            codec,
+            received,
+            partial,
+            memory,
+            next_temporary: AtomicU64::new(0),
+        }
     }
 
     fn temporary(&self) -> PathBuf {
@@ -122,7 +133,8 @@ impl Snapshots for SnapshotStore {
     }
 
     fn receive(&self, stream: SnapshotStream) -> io::Result<Box<dyn IncomingSnapshot>> {
-        Ok(Box::new(self.partial.receive(stream, self.names.clone(), self.received.clone())?))
+        let (names, received) = (self.names.clone(), self.received.clone());
+        Ok(Box::new(self.partial.receive(stream, names, received, self.memory.clone())?))
     }
 
     fn kept(&self) -> Option<PartialSnapshot> {

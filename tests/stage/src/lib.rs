@@ -212,6 +212,11 @@ impl<A: Audience> Stage<A> {
         self.step(node, Input::WalSpace { enough });
     }
 
+    /// Tells a node that its graph may grow, or not.
+    pub fn set_memory(&mut self, node: usize, enough: bool) {
+        self.step(node, Input::Memory { enough });
+    }
+
     /// Lets time pass for everyone at once, with one tick.
     pub fn leap(&mut self, duration: Duration) {
         self.now = self.now + duration;

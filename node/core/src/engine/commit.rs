@@ -146,6 +146,8 @@ impl Engine {
         };
         let refusal = if commit.payload.len() > RECORD_BYTES_MAX {
             Some(CommitError::TooLarge { bytes: commit.payload.len(), bytes_max: RECORD_BYTES_MAX })
+        } else if !self.has_memory && commit.changes.iter().any(Change::grows) {
+            Some(CommitError::NoMemory)
         } else if commit.read < self.oldest_read {
             Some(CommitError::Conflict)
         } else {

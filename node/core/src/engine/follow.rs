@@ -5,7 +5,9 @@ use super::{AfterSave, Effect, Engine, PeerId};
 use crate::replication::{
     Following, Greeting, Message, PROTOCOL, Refusal, RefusalReason, check_append, check_hello,
 };
-use crate::types::{CommitRecord, Epoch, Lsn, Member, Role};
+use crate::types::{Change, CommitRecord, Epoch, Lsn, Member, Role};
+
+const AT_MEMORY_LIMIT: &str = "the replica is at its memory limit";
 
 impl Engine {
     pub(super) fn on_main_message(&mut self, peer: PeerId, message: Message, out: &mut Vec<Effect>) {
@@ -56,6 +58,10 @@ impl Engine {
         if !self.has_space {
             let text = "the disk of the replica is full".to_owned();
             return self.turn_away(peer, Refusal { reason: RefusalReason::Full, text }, out);
+        }
+        if self.has_refused_growth {
+            let refusal = Refusal { reason: RefusalReason::Full, text: AT_MEMORY_LIMIT.to_owned() };
+            return self.turn_away(peer, refusal, out);
         }
         if matches!(self.task, Some(Task::Rewind { .. })) {
             let text = "the replica is cutting its log back".to_owned();
@@ -147,6 +153,12 @@ impl Engine {
                     break;
                 }
             };
+            if !self.has_memory && changes.iter().any(Change::grows) {
+                // What follows it in the log waits for it, so there is no use in a greeting before there is memory.
+                self.has_refused_growth = true;
+                self.leave_main(AT_MEMORY_LIMIT, Some(RefusalReason::Full), out);
+                break;
+            }
             if !self.log.accepts(&record) || record.epoch > epoch {
                 let why = format!("record {} does not follow {}", record.position(), self.log.position());
                 self.leave_main(&why, Some(RefusalReason::Mismatch), out);

@@ -33,6 +33,9 @@ pub enum Input {
     /// The room for further WAL ran out, or is back. Sent when it changes; at the start there is
     /// room. What was proposed before still fits into a reserve, new commits are refused.
     WalSpace { enough: bool },
+    /// The memory for a larger graph ran out, or is back. Sent when it changes; at the start there is some. What
+    /// makes the graph grow is refused, from clients and from a MAIN.
+    Memory { enough: bool },
     /// Answers [`Effect::NoteDecided`]: a restart of this process will show the log up to there.
     DecidedNoted { lsn: Lsn },
     /// Answers [`Effect::Listen`].
@@ -161,6 +164,8 @@ pub enum CommitError {
     NoLease,
     /// No room on disk; nothing was written. A retry can help.
     NoSpace,
+    /// The commit would make the graph grow, and the node holds as much memory as it may; nothing was written.
+    NoMemory,
     /// The changes of one commit are too many for one record.
     TooLarge { bytes: usize, bytes_max: usize },
     /// The changes do not fit the graph: a defect, reported rather than logged.

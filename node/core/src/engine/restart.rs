@@ -71,6 +71,8 @@ impl Engine {
             saved: state.clone(),
             log_damage: None,
             has_space: true,
+            has_memory: true,
+            has_refused_growth: false,
             next_save: 0,
             next_peer: 0,
             role: state.role,

@@ -1030,3 +1030,29 @@ fn a_node_that_stops_says_where_to_look_for_each_commit_that_waits() {
     fresh.step(Input::Stop);
     assert_eq!(fresh.outcomes(), [Outcome::Failed(CommitError::Stopping)], "its epoch was still being saved");
 }
+
+#[test]
+fn what_only_deletes_is_taken_at_the_memory_limit() {
+    let (mut main, mut replica, peer) = pair(SyncMode::Sync);
+    main.propose();
+    main.disk();
+    talk(&mut main, peer, &mut replica);
+    assert!(matches!(main.outcomes()[..], [Outcome::Committed { .. }]));
+    for node in [&mut main, &mut replica] {
+        node.step(Input::Memory { enough: false });
+    }
+
+    main.propose();
+    assert_eq!(main.outcomes(), [Outcome::Failed(CommitError::NoMemory)]);
+    let graph = main.engine.graph.clone();
+    let mut tx = graph.begin(true);
+    let mut vertices = Vec::new();
+    tx.scan_vertices(None, 2, &mut vertices);
+    tx.delete_vertex(vertices[0]).expect("it has no edges");
+    let commit = tx.finish().expect("nothing is wrong with it").expect("it writes");
+    main.step(Input::Propose { token: Token(99), commit });
+    main.disk();
+    talk(&mut main, peer, &mut replica);
+    assert!(matches!(main.outcomes()[..], [Outcome::Committed { .. }]), "the replica took it too");
+    assert_eq!(replica.engine.graph.counts().vertices, 0);
+}

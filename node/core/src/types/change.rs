@@ -37,6 +37,27 @@ pub enum Change {
     DropConstraint(ConstraintSpec),
 }
 
+impl Change {
+    /// Returns true if the graph may need more memory with this change than without.
+    pub fn grows(&self) -> bool {
+        match self {
+            Change::CreateVertex { .. }
+            | Change::AddLabel { .. }
+            | Change::CreateEdge { .. }
+            | Change::CreateIndex(_)
+            | Change::CreateConstraint(_) => true,
+            Change::SetVertexProperty { value, .. } | Change::SetEdgeProperty { value, .. } => {
+                *value != Value::Null
+            }
+            Change::DeleteVertex { .. }
+            | Change::RemoveLabel { .. }
+            | Change::DeleteEdge { .. }
+            | Change::DropIndex(_)
+            | Change::DropConstraint(_) => false,
+        }
+    }
+}
+
 /// Which index is meant. Later kinds (edge types, points) become further variants.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum IndexSpec {
