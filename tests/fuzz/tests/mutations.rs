@@ -1,0 +1,82 @@
+//! Every target on its corpus and on seeded mutations of it.
+//!
+//! `FUZZ_COUNT=1000000 FUZZ_SEED=7 cargo test -p mg-fuzz --release` runs more, or others.
+
+use mg_fuzz::{Mutator, TARGETS, Target};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+const COUNT: u64 = 10_000;
+const SEED: u64 = 1;
+
+/// As the threads of a node that run queries: see `mgnode`'s start.
+const STACK_BYTES: usize = 16 << 20;
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name)
+        .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number: {text}")))
+}
+
+fn try_on(target: &Target, input: &[u8], which: &str) {
+    if catch_unwind(AssertUnwindSafe(|| (target.run)(input))).is_err() {
+        let hex: String = input.iter().map(|byte| format!("{byte:02x}")).collect();
+        panic!("{} fails on {which}: {:?}\nas bytes: {hex}", target.name, String::from_utf8_lossy(input));
+    }
+}
+
+fn run(target: &'static Target) {
+    let (count, seed) = (number("FUZZ_COUNT", COUNT), number("FUZZ_SEED", SEED));
+    for (n, input) in (target.corpus)().iter().enumerate() {
+        try_on(target, input, &format!("input {n} of its corpus"));
+    }
+    let mut mutator = Mutator::new((target.corpus)(), seed);
+    for n in 0..count {
+        let input = mutator.next_input();
+        try_on(target, &input, &format!("mutation {n} of seed {seed}"));
+    }
+}
+
+/// Runs the targets whose names begin so, each on a thread with the stack of a query's.
+fn run_all(prefix: &str) {
+    let chosen: Vec<&'static Target> =
+        TARGETS.iter().filter(|target| target.name.starts_with(prefix)).collect();
+    assert!(!chosen.is_empty(), "a target begins with {prefix}");
+    for target in chosen {
+        let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(move || run(target));
+        if let Err(panic) = thread.expect("a thread can be started").join() {
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+#[test]
+fn cypher() {
+    run_all("cypher");
+}
+
+#[test]
+fn bolt() {
+    run_all("bolt");
+}
+
+#[test]
+fn replication() {
+    run_all("replication");
+    run_all("snapshot_stream");
+}
+
+#[test]
+fn log_and_changes() {
+    run_all("wal");
+    run_all("changes");
+}
+
+#[test]
+fn snapshots() {
+    run_all("snapshot");
+}
+
+#[test]
+fn small_files() {
+    run_all("state");
+    run_all("decided");
+}
