@@ -1,7 +1,7 @@
 //! Nodes that hang, links that are cut, disks that are full or read-only.
 
 use libtest_mimic::{Completion, Trial};
-use mg_tests::bolt::{Bolt, all_ready, replicas, state};
+use mg_tests::bolt::{Bolt, all_ready, register, replicas, state};
 use mg_tests::chaos::book::Told;
 use mg_tests::disks::{self, Disk};
 use mg_tests::node::Node;
@@ -19,6 +19,7 @@ pub(crate) fn tests() -> Vec<Trial> {
     vec![
         super::plain("a_main_that_hangs_through_its_own_failover_acknowledges_nothing_after", hung_main),
         super::plain("an_async_replica_that_hangs_costs_nothing", hung_async),
+        super::plain("an_async_replica_that_hangs_costs_no_memory", hung_async_memory),
         link("a_cut_link_degrades_and_heals", cut_link),
         disk("a_full_disk_refuses_writes_serves_reads_and_goes_on", full_disk),
         disk("a_long_commit_on_a_nearly_full_disk_is_refused_and_a_replica_waits_for_room", long_commit),
@@ -37,7 +38,7 @@ fn disk(name: &str, test: fn(&Path)) -> Trial {
 }
 
 /// A test that drops packets.
-fn link(name: &str, test: fn()) -> Trial {
+pub(crate) fn link(name: &str, test: fn()) -> Trial {
     Trial::ignorable_test(name, move || match Cut::new(IpAddr::from([127, 77, 255, 255]), true) {
         Ok(cut) => {
             drop(cut);
@@ -125,13 +126,52 @@ fn hung_async() {
     assert_eq!(connect(&hung).value("MATCH (w:W) RETURN count(w);"), PackValue::Int(50));
 }
 
+/// Returns how many MiB of memory a node has in use.
+fn resident(node: &Node) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", node.pid())).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    kib.expect("the system says how much") >> 10
+}
+
+/// One vertex is written over and over, so that the graph stays small and the log does not.
+fn hung_async_memory() {
+    const MIB: i64 = 300;
+    const MORE_MAX: u64 = 150;
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let [main, hung] =
+        ["main", "hung"].map(|name| Node::start(dir.path(), name, &["--storage-gc-cycle-sec=1"]));
+    run(&mut connect(&hung), TO_REPLICA);
+    let mut bolt = connect(&main);
+    register(&mut bolt, "r", "ASYNC", &hung.replication());
+    run(&mut bolt, "CREATE (:Large {n: 0});");
+    let before = resident(&main);
+    hung.signal("STOP");
+    for n in 1..=MIB {
+        let letter = char::from(b'a' + u8::try_from(n % 26).expect("it is small"));
+        let text = letter.to_string().repeat(1 << 20);
+        let parameters = mgbolt::Map::new().with("text", text).with("n", n);
+        bolt.run_with("MATCH (l:Large) SET l.text = $text, l.n = $n;", parameters).expect("it is written");
+    }
+    // Old versions go with the next sweep; what is kept for the replica would stay.
+    let more =
+        wait::until("old versions are swept", LIMIT, || match resident(&main).saturating_sub(before) {
+            more if more <= MORE_MAX => Ok(more),
+            more => Err(format!("{more} MiB more than before")),
+        });
+    println!("{more} MiB of memory more, {MIB} MiB that a stopped replica did not take");
+    hung.signal("CONT");
+    wait::until("it is ready", LIMIT, || all_ready(&main.bolt().to_string(), 1));
+    assert_eq!(connect(&hung).value("MATCH (l:Large) RETURN l.n;"), PackValue::Int(MIB));
+}
+
 /// Packets from, or to, the replication port of a node are dropped as long as this lives.
-struct Cut {
+pub(crate) struct Cut {
     rule: Vec<String>,
 }
 
 impl Cut {
-    fn new(ip: IpAddr, to_it: bool) -> Result<Cut, String> {
+    pub(crate) fn new(ip: IpAddr, to_it: bool) -> Result<Cut, String> {
         let (address, port) = if to_it { ("-d", "--dport") } else { ("-s", "--sport") };
         let rule = ["INPUT", "-p", "udp", address, &ip.to_string(), port, "10000", "-j", "DROP"];
         let cut = Cut { rule: rule.iter().map(|s| (*s).to_owned()).collect() };

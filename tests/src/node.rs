@@ -22,6 +22,7 @@ pub struct Node {
     pub data: PathBuf,
     flags: Vec<String>,
     dies_at: Option<String>,
+    stops_at: Option<String>,
     fails_at: Option<String>,
     protocol_max: Option<u16>,
     child: Option<Child>,
@@ -50,8 +51,8 @@ impl Node {
         std::fs::create_dir_all(&dir).expect("the test's folder can be written");
         let data = dir.join("data");
         let flags = flags.iter().map(|s| (*s).to_owned()).collect();
-        let (dies_at, fails_at, protocol_max) = (None, None, None);
-        Node { ip: next_ip(), dir, data, flags, dies_at, fails_at, protocol_max, child: None }
+        let (dies_at, stops_at, fails_at, protocol_max) = (None, None, None, None);
+        Node { ip: next_ip(), dir, data, flags, dies_at, stops_at, fails_at, protocol_max, child: None }
     }
 
     /// Starts it again where it was, after [`kill`](Node::kill) or [`stop`](Node::stop).
@@ -73,6 +74,7 @@ impl Node {
             .arg(format!("--data-directory={}", self.data.display()))
             .args(&self.flags)
             .envs(self.dies_at.iter().map(|place| ("MGNODE_DIE_AT", place)))
+            .envs(self.stops_at.iter().map(|place| ("MGNODE_STOP_AT", place)))
             .envs(self.fails_at.iter().map(|place| ("MGNODE_FAIL_AT", place)))
             .envs(self.protocol_max.iter().map(|n| ("MGNODE_PROTOCOL_MAX", n.to_string())))
             .stdin(Stdio::null())
@@ -146,6 +148,22 @@ impl Node {
             status.signal() == Some(9) && !said.is_empty(),
             "the node ended with {status}, not at {place}"
         );
+    }
+
+    /// Lets it stand still at a place of its code, `NAME` or `NAME:n`, in its next lives; `None`: no more.
+    pub fn stop_at(&mut self, place: Option<&str>) {
+        self.stops_at = place.map(str::to_owned);
+    }
+
+    /// Waits until it stands still. `CONT` lets it go on.
+    pub fn wait_stopped(&self) {
+        let path = format!("/proc/{}/stat", self.pid());
+        wait::until("the node stands still", START_LIMIT, || {
+            let stat = std::fs::read_to_string(&path).map_err(|e| e.to_string())?;
+            // The state follows the name, which is in brackets.
+            let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+            if state == Some('T') { Ok(()) } else { Err(format!("its state is {state:?}")) }
+        });
     }
 
     /// Lets a call to the disk fail at a place of its code, `NAME` or `NAME:n`, in its next lives; `None`: no

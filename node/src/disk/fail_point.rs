@@ -1,7 +1,8 @@
-//! Places where a test lets the process die, or the disk fail.
+//! Places where a test lets the process die or stand still, or the disk fail.
 //!
 //! With `MGNODE_DIE_AT=PLACE` or `PLACE:n` in the environment the process kills itself, as `kill -9` does,
-//! when it comes to that place for the n-th time, and says so on standard error. With `MGNODE_FAIL_AT` the
+//! when it comes to that place for the n-th time, and says so on standard error. With `MGNODE_STOP_AT` it
+//! stops there, as with SIGSTOP, until SIGCONT. With `MGNODE_FAIL_AT` the
 //! call at that place gets an I/O error in its n-th turn, and in no other: a system that has told of a failed
 //! sync once calls the next one good, whatever became of the pages. Only builds with debug assertions look;
 //! in others nothing of this is there.
@@ -37,14 +38,20 @@ mod asked {
     }
 }
 
-/// Dies here, if that is what was asked for.
+/// Dies or stands still here, if that is what was asked for.
 #[cfg(debug_assertions)]
 pub(super) fn reach(place: &str) {
     static DIE: asked::Asked = asked::Asked::by("MGNODE_DIE_AT");
+    static STOP: asked::Asked = asked::Asked::by("MGNODE_STOP_AT");
+    let signal = |signal| rustix::process::kill_process(rustix::process::getpid(), signal);
     if DIE.is_now(place) {
         eprintln!("dies at `{place}`");
-        let killed = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+        let killed = signal(rustix::process::Signal::KILL);
         unreachable!("a process may kill itself: {killed:?}");
+    }
+    if STOP.is_now(place) {
+        eprintln!("stands still at `{place}`");
+        signal(rustix::process::Signal::STOP).expect("a process may stop itself");
     }
 }
 
