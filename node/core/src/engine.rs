@@ -215,7 +215,8 @@ pub struct Engine {
     partial: Option<PartialSnapshot>,
 
     task: Option<Task>,
-    tasks_waiting: VecDeque<(Token, Admin)>,
+    /// Commands whose turn has not come, and when they are given up.
+    tasks_waiting: VecDeque<(Token, Admin, Time)>,
     snapshots: Snapshots,
 }
 

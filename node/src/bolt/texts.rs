@@ -413,6 +413,11 @@ mod tests {
                 .starts_with("Couldn't register replica r1. Error: 5.")
         );
         assert_eq!(text(AdminError::NotMain), "Replica can't register another replica!");
+        assert_eq!(
+            text(AdminError::Busy),
+            "Couldn't register replica r1. Error: 6. Another role or registration query is under way; please try \
+             again later."
+        );
         let drop = Admin::Drop { name: "x".into() };
         assert!(
             admin_failure(&drop, AdminError::UnknownReplica)

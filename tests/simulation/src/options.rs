@@ -88,6 +88,7 @@ impl Options {
             confirm_required: rng.one_in(12),
             register_timeout: ms(1_000),
             register_wait: ms(1_000),
+            turn_wait: ms(1_500),
             redial_min: ms(20),
             redial_max: ms(500),
             catch_up_window_bytes: rng.pick(&[600, 4_000, 100_000]),

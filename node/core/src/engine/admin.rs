@@ -15,7 +15,10 @@ impl Engine {
             | Admin::Register { .. }
             | Admin::Drop { .. }
             | Admin::Rewind { .. }
-            | Admin::Fence { .. } => return self.tasks_waiting.push_back((token, command)),
+            | Admin::Fence { .. } => {
+                let until = self.now + self.config.turn_wait;
+                return self.tasks_waiting.push_back((token, command, until));
+            }
             Admin::CreateSnapshot => return self.create_snapshot(token, out),
             Admin::ShowRole => Ok(AdminAnswer::Role(self.role)),
             Admin::ShowReplicas => self.on_main(|engine| AdminAnswer::Replicas(engine.replicas())),

@@ -51,6 +51,8 @@ pub struct EngineConfig {
     pub register_timeout: Duration,
     /// How long a registration waits for the replica to catch up before it is answered anyway.
     pub register_wait: Duration,
+    /// How long a role or registration command waits for the one under way before it is refused.
+    pub turn_wait: Duration,
     /// First and longest pause between two dials of one replica.
     pub redial_min: Duration,
     pub redial_max: Duration,
@@ -88,6 +90,7 @@ impl Default for EngineConfig {
             confirm_required: false,
             register_timeout: Duration::from_secs(2),
             register_wait: Duration::from_secs(2),
+            turn_wait: Duration::from_millis(2_500),
             redial_min: Duration::from_millis(100),
             redial_max: Duration::from_secs(1),
             catch_up_window_bytes: 8 << 20,

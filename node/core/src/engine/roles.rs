@@ -1,4 +1,6 @@
-//! Commands that change what a node is: role, fence, registrations. One at a time, in order.
+//! Commands that change what a node is: role, fence, registrations. One at a time, in order. One whose turn does not
+//! come within [`turn_wait`](super::EngineConfig), a little longer than a silent address holds a registration up, is
+//! refused, and nothing of it has begun.
 //!
 //! To REPLICA: the port is opened first, since that may fail and then nothing has changed. From then
 //! on no commit is taken. Those in the log are given time to reach every replica that is up to date,
@@ -82,10 +84,19 @@ impl Engine {
                 _ => {}
             }
             if self.task.is_some() {
-                return;
+                return self.refuse_late_tasks(out);
             }
-            let Some((token, command)) = self.tasks_waiting.pop_front() else { return };
+            let Some((token, command, _)) = self.tasks_waiting.pop_front() else { return };
             self.start_task(token, command, out);
+        }
+    }
+
+    fn refuse_late_tasks(&mut self, out: &mut Vec<Effect>) {
+        while let Some(&(token, _, until)) = self.tasks_waiting.front()
+            && until <= self.now
+        {
+            self.tasks_waiting.pop_front();
+            out.push(Effect::Answer { token, result: Err(AdminError::Busy) });
         }
     }
 

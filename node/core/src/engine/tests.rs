@@ -861,6 +861,28 @@ fn a_full_disk_refuses_all_that_waits_to_be_saved_and_the_node_goes_on() {
 }
 
 #[test]
+fn a_command_whose_turn_does_not_come_is_refused_and_nothing_of_it_is_kept() {
+    let mut node = Node::main(1);
+    let turn_wait = node.engine.config.turn_wait;
+    let moment = std::time::Duration::from_millis(1);
+    node.admin(Admin::SetRoleMain { epoch: Some(7) });
+    node.admin(Admin::SetRoleReplica { port: PORT });
+    node.wait(turn_wait - moment);
+    node.admin(Admin::Fence { epoch: 9, by: "operation".into() });
+    assert_eq!(node.answers(), []);
+    node.wait(moment);
+    assert_eq!(node.answers(), [Err(AdminError::Busy)]);
+    // The other one's time is not over, and its turn comes.
+    node.disk();
+    assert_eq!(node.answers(), [Ok(AdminAnswer::Done), Ok(AdminAnswer::Done)]);
+    assert_eq!((node.engine.role, node.engine.state.role), (Role::Main, Role::Main));
+    assert_eq!(node.engine.state.promised.number, 9);
+    node.admin(Admin::SetRoleReplica { port: PORT }).disk();
+    assert_eq!(node.answers(), [Ok(AdminAnswer::Done)]);
+    assert!(matches!(node.engine.role, Role::Replica { .. }));
+}
+
+#[test]
 fn what_is_asked_for_while_a_state_is_saved_goes_out_together_behind_it() {
     let mut node = Node::main(1);
     node.propose();
