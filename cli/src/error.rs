@@ -325,6 +325,14 @@ impl CliError {
         self.map(|p| p.help(help))
     }
 
+    /// Takes back every next step that names `part`: what it speaks of is gone.
+    pub fn without_help(mut self, part: &str) -> CliError {
+        for problem in &mut self.problems {
+            problem.help.retain(|help| !help.contains(part));
+        }
+        self
+    }
+
     fn map(mut self, change: impl FnOnce(Problem) -> Problem) -> CliError {
         let first = self.problems.remove(0);
         self.problems.insert(0, change(first));

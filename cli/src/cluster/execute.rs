@@ -391,14 +391,16 @@ impl<R: Runtime, N: Nodes, P: Progress> Execution<'_, R, N, P> {
             CliError::new(Exit::Degraded, format!("`{instance}` does not run: {}", machine.state))
                 .code("MG070")
                 .thing(machine.name.clone());
-        for line in self.runtime.last_lines(&self.wish.topology.name, instance, 20).await {
-            error = error.note(line);
-        }
+        let lines = self.runtime.last_lines(&self.wish.topology.name, instance, 20).await;
+        let has_lines = !lines.is_empty();
+        error = error.note(if has_lines { "its last lines:" } else { "its log has no line to show" });
+        error = lines.into_iter().fold(error, CliError::note);
         match machine.state {
             MachineState::Exited { out_of_memory: true, .. } => {
                 error.help(format!("raise instances.{instance}.memory, then `mgctl up` again"))
             }
-            _ => error.help(format!("its last lines are above, all of them: mgctl logs {instance}")),
+            _ if has_lines => error.help(format!("all of them: mgctl logs {instance}")),
+            _ => error.help("see `mgctl status`"),
         }
     }
 
@@ -463,9 +465,9 @@ impl<R: Runtime, N: Nodes, P: Progress> Execution<'_, R, N, P> {
                 for line in self.runtime.last_lines(cluster, instance, 5).await {
                     error = error.note(line);
                 }
-                return Err(
-                    error.help(format!("see `mgctl logs {instance}`, or wait longer with --wait-timeout"))
-                );
+                return Err(error
+                    .help(format!("see `mgctl logs {instance}`"))
+                    .help("or wait longer with --wait-timeout"));
             }
             tokio::time::sleep(POLL).await;
         }

@@ -67,6 +67,8 @@ struct World {
     /// Queries at which a node falls silent: (part of the text, whether it takes effect).
     hanging: Vec<(String, bool)>,
     foreign: Vec<Foreign>,
+    /// What a machine logged.
+    logs: BTreeMap<String, Vec<String>>,
     /// Commits that slip in just before the next demotion and reach nobody.
     slipping: usize,
 }
@@ -143,6 +145,10 @@ impl Fake {
             machine.address = Some(address);
             machine.state = MachineState::Running;
         }
+    }
+
+    pub(super) fn log(&self, instance: &str, lines: Vec<String>) {
+        self.world.borrow_mut().logs.insert(instance.into(), lines);
     }
 
     pub(super) fn stop(&self, instance: &str) {
@@ -409,8 +415,8 @@ impl Runtime for Fake {
         Ok("done".into())
     }
 
-    async fn last_lines(&self, _: &str, _: &str, _: usize) -> Vec<String> {
-        vec!["its last words".into()]
+    async fn last_lines(&self, _: &str, instance: &str, _: usize) -> Vec<String> {
+        self.world.borrow().logs.get(instance).cloned().unwrap_or_default()
     }
 }
 

@@ -46,7 +46,7 @@ pub use observed::{
     Subnetwork, decode_replicas, decode_state,
 };
 pub use plan::{Action, Host, Plan, Step, StepId};
-pub use reconcile::{InitStatement, MainFound, Options, Wish, find_main, reconcile, split_statements};
+pub use reconcile::{InitStatement, MainFound, Options, Wish, find_main, reconcile};
 pub use spec::{Drift, Spec, container_name, rebuild};
 pub use teardown::{Rollback, rollback, teardown};
 

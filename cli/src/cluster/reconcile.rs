@@ -52,75 +52,8 @@ pub struct Options {
 pub struct InitStatement {
     /// Its text, without the semicolon.
     pub text: String,
-    /// True for indexes and constraints, which cannot be part of a transaction.
+    /// True for what cannot be part of a transaction: indexes, constraints.
     pub is_schema: bool,
-}
-
-/// Splits Cypher text at its semicolons, and leaves out comments and what is empty.
-pub fn split_statements(text: &str) -> Vec<InitStatement> {
-    let mut found = Vec::new();
-    let mut current = String::new();
-    let mut quote: Option<char> = None;
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        match quote {
-            Some(q) => {
-                current.push(c);
-                if c == '\\' && q != '`' {
-                    current.extend(chars.next());
-                } else if c == q {
-                    quote = None;
-                }
-            }
-            None => match c {
-                '"' | '\'' | '`' => {
-                    quote = Some(c);
-                    current.push(c);
-                }
-                '/' if chars.peek() == Some(&'/') => {
-                    for skipped in chars.by_ref() {
-                        if skipped == '\n' {
-                            break;
-                        }
-                    }
-                    current.push('\n');
-                }
-                '/' if chars.peek() == Some(&'*') => {
-                    chars.next();
-                    let mut star = false;
-                    for skipped in chars.by_ref() {
-                        if star && skipped == '/' {
-                            break;
-                        }
-                        star = skipped == '*';
-                    }
-                    current.push(' ');
-                }
-                ';' => finish(&mut current, &mut found),
-                other => current.push(other),
-            },
-        }
-    }
-    finish(&mut current, &mut found);
-    found
-}
-
-fn finish(current: &mut String, found: &mut Vec<InitStatement>) {
-    let text = std::mem::take(current).trim().to_owned();
-    if text.is_empty() {
-        return;
-    }
-    let words: Vec<String> = text.split_whitespace().take(3).map(str::to_ascii_uppercase).collect();
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let is_schema = matches!(
-        words.as_slice(),
-        [
-            "CREATE" | "DROP",
-            "INDEX" | "CONSTRAINT" | "EDGE" | "POINT" | "TEXT" | "VECTOR" | "UNIQUE" | "GLOBAL",
-            ..
-        ]
-    );
-    found.push(InitStatement { text, is_schema });
 }
 
 /// Who is MAIN.
@@ -766,21 +699,4 @@ pub(super) fn diverged(topology: &Topology, instance: &Instance, main: &str) -> 
         "look at what it has: mgctl query --on {0} 'MATCH (n) RETURN count(n)'\nto cut it back and keep the rest aside: mgctl rejoin {0} --rewind\nto give up its data and copy MAIN's: mgctl rejoin {0} --wipe",
         instance.name
     ))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn statements_end_at_semicolons_that_are_not_in_text_or_comments() {
-        let found = split_statements(
-            "// people; not a statement\nCREATE (:P {name: 'a;b', `x;y`: \"c\\\";\"});\n\n/* ; */ CREATE INDEX ON :P(name);\n;",
-        );
-        let texts: Vec<(&str, bool)> = found.iter().map(|s| (s.text.as_str(), s.is_schema)).collect();
-        assert_eq!(
-            texts,
-            [("CREATE (:P {name: 'a;b', `x;y`: \"c\\\";\"})", false), ("CREATE INDEX ON :P(name)", true),]
-        );
-    }
 }

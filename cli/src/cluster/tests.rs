@@ -4,6 +4,7 @@ use super::fake::Fake;
 use super::promote::{Decision, Switched, decide};
 use super::*;
 use crate::error::Exit;
+use crate::graph::statements;
 use crate::topology::{Addressing, Image, Mode, Role, Topology, load};
 use proptest::prelude::*;
 use std::path::Path;
@@ -19,7 +20,10 @@ pub(super) fn topology(file: &str) -> Topology {
 pub(super) fn wish(topology: &Topology) -> Wish {
     let mut init = Vec::new();
     for path in &topology.init.cypher {
-        init.extend(split_statements(&std::fs::read_to_string(path).unwrap()));
+        let text = std::fs::read_to_string(path).unwrap();
+        let found = statements::split(&text).unwrap_or_else(|e| panic!("{}: {e:?}", path.display()));
+        let of = |text: String| InitStatement { is_schema: statements::is_alone(&text), text };
+        init.extend(found.into_iter().map(|s| of(s.text)));
     }
     Wish { topology: topology.clone(), init, options: Options::default(), anew: None }
 }
@@ -513,4 +517,26 @@ fn a_first_up_is_taken_back_but_not_what_was_there_nor_what_may_hold_data() {
         let (steps, kept) = undone(&nothing, &seen, &["main"]).unwrap();
         assert_eq!((volumes(&steps), kept), (all, 0), "the silent one never answered");
     });
+}
+
+#[test]
+fn a_node_that_ended_is_told_with_its_last_lines_where_it_has_some() {
+    for (lines, says, not) in [
+        (vec!["its last words".to_owned()], "all of them: mgctl logs main", "no line to show"),
+        (Vec::new(), "its log has no line to show", "mgctl logs main"),
+    ] {
+        let wish = wish(&topology("quickstart.yaml"));
+        let fake = Fake::new(&wish.topology);
+        run(async {
+            up(&wish, &fake).await.unwrap();
+            fake.stop("main");
+            fake.log("main", lines);
+            let step = Action::AwaitBolt("main".into());
+            let error = execution(&wish, &fake).do_step(&step).await.unwrap_err();
+            assert_eq!(error.problem().code, Some("MG070"), "{error}");
+            assert!(error.to_string().contains(says) && !error.to_string().contains(not), "{error}");
+            let gone = error.without_help("mgctl logs ");
+            assert!(!gone.to_string().contains("mgctl logs"), "{gone}");
+        });
+    }
 }

@@ -218,7 +218,8 @@ async fn feed_cypher(
     Ok(feeder.done())
 }
 
-fn unsplit(name: &Arc<str>, error: SplitError) -> CliError {
+/// The error of a text that cannot be split into statements.
+pub(super) fn unsplit(name: &Arc<str>, error: SplitError) -> CliError {
     match error {
         SplitError::Read(error) => {
             CliError::new(Exit::Usage, format!("cannot read `{name}`: {error}")).code("MG001")

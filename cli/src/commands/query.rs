@@ -7,10 +7,12 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::Context;
+use super::import::unsplit;
 use super::session::{Session, mains};
 use crate::args::Query;
-use crate::cluster::{Observed, Target, split_statements};
+use crate::cluster::{Observed, Target};
 use crate::error::{CliError, Exit};
+use crate::graph::statements;
 use crate::query::{Client, Map, PackValue, QueryError, QueryResult, from_json, to_json, to_text};
 use crate::ui::{Cell, Table, Ui};
 
@@ -18,8 +20,9 @@ use crate::ui::{Cell, Table, Ui};
 pub(super) const TIME_MAX: Duration = Duration::from_secs(600);
 
 pub(super) async fn run(context: &Context, args: &Query) -> Result<Exit, CliError> {
-    let text = read(args)?;
-    let statements: Vec<String> = split_statements(&text).into_iter().map(|s| s.text).collect();
+    let (name, text) = read(args)?;
+    let statements = statements::split(&text).map_err(|error| unsplit(&name.into(), error))?;
+    let statements: Vec<String> = statements.into_iter().map(|s| s.text).collect();
     if statements.is_empty() {
         return Err(CliError::new(Exit::Usage, "there is no query")
             .help(format!("{} query 'MATCH (n) RETURN count(n)'", context.program)));
@@ -67,19 +70,22 @@ pub(super) async fn run(context: &Context, args: &Query) -> Result<Exit, CliErro
     Ok(if same { Exit::Ok } else { Exit::Degraded })
 }
 
-fn read(args: &Query) -> Result<String, CliError> {
+/// Returns the text, and where it is from.
+fn read(args: &Query) -> Result<(String, String), CliError> {
     let unreadable = |name: &str, error: std::io::Error| {
         CliError::new(Exit::Usage, format!("cannot read the query from {name}: {error}")).code("MG001")
     };
     match (&args.cypher, &args.input) {
-        (Some(text), _) if text != "-" => Ok(text.clone()),
+        (Some(text), _) if text != "-" => Ok(("the command line".to_owned(), text.clone())),
         (_, Some(path)) if path.as_os_str() != "-" => {
-            std::fs::read_to_string(path).map_err(|e| unreadable(&format!("`{}`", path.display()), e))
+            let name = path.display().to_string();
+            let text = std::fs::read_to_string(path).map_err(|e| unreadable(&format!("`{name}`"), e))?;
+            Ok((name, text))
         }
         _ => {
             let mut text = String::new();
             std::io::stdin().lock().read_to_string(&mut text).map_err(|e| unreadable("standard input", e))?;
-            Ok(text)
+            Ok(("standard input".to_owned(), text))
         }
     }
 }

@@ -4,13 +4,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use super::import::unsplit;
 use super::session::{Session, Shown, mains, on_ctrl_c};
 use super::{Context, diff, promote, status, verify};
 use crate::args::Up;
-use crate::cluster::{
-    self, Existing, InitStatement, Interrupt, NodeView, Observed, Options, Runtime, Wish, split_statements,
-};
+use crate::cluster::{self, Existing, InitStatement, Interrupt, NodeView, Observed, Options, Runtime, Wish};
 use crate::error::{CliError, Exit};
+use crate::graph::statements;
 use crate::topology::{OnFailure, Topology, Until};
 use crate::ui::Ui;
 
@@ -148,6 +148,8 @@ async fn take_back(
     {
         return failed(error, more);
     }
+    // With the machines their logs are gone.
+    let error = error.without_help("mgctl logs ");
     match rollback.kept.is_empty() {
         true => error.note("what this first `up` made was taken back; --keep-on-failure leaves it"),
         false => error.note(format!(
@@ -159,7 +161,7 @@ async fn take_back(
 
 /// Reads the init files; each error names the file.
 pub(super) fn read_init(topology: &Topology) -> Result<Vec<InitStatement>, CliError> {
-    let mut statements = Vec::new();
+    let mut all = Vec::new();
     for path in &topology.init.cypher {
         let text = std::fs::read_to_string(path).map_err(|error| {
             CliError::new(Exit::Usage, format!("cannot read `{}`: {error}", path.display()))
@@ -167,9 +169,15 @@ pub(super) fn read_init(topology: &Topology) -> Result<Vec<InitStatement>, CliEr
                 .at(topology.place.clone())
                 .help("`init.cypher` names files relative to the topology")
         })?;
-        statements.extend(split_statements(&text));
+        let name = path.display().to_string().into();
+        let found = statements::split(&text).map_err(|error| unsplit(&name, error))?;
+        all.extend(
+            found
+                .into_iter()
+                .map(|s| InitStatement { is_schema: statements::is_alone(&s.text), text: s.text }),
+        );
     }
-    Ok(statements)
+    Ok(all)
 }
 
 /// Shows that it is true: the table, one query answered alike by all, where to connect, what is next.

@@ -39,6 +39,16 @@ pub struct Statements<R> {
     is_over: bool,
 }
 
+/// Splits a whole text.
+pub fn split(text: &str) -> Result<Vec<Statement>, SplitError> {
+    let mut statements = Statements::new(text.as_bytes());
+    let mut found = Vec::new();
+    while let Some(statement) = statements.read_next()? {
+        found.push(statement);
+    }
+    Ok(found)
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Within {
     Nothing,
@@ -252,6 +262,7 @@ pub fn is_alone(text: &str) -> bool {
             THINGS.contains(thing) && !rest.first().is_some_and(|r| r.starts_with('='))
         }
         ["STORAGE" | "FREE" | "SHOW" | "REGISTER" | "GRANT" | "DENY" | "REVOKE" | "ANALYZE", ..] => true,
+        ["FENCE" | "REWIND" | "CONFIRM" | "RELEASE", "REPLICATION", ..] => true,
         ["SET", "REPLICATION" | "GLOBAL" | "SESSION" | "DATABASE" | "PASSWORD", ..] => true,
         _ => false,
     }
