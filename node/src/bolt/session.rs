@@ -283,7 +283,11 @@ impl<C: Core> Session<C> {
                 self.forget();
                 done(Map::new())
             }
-            Request::Route(route) => done(self.route(route)?),
+            Request::Route(route) => {
+                statement::check_database(route.db.as_deref())?;
+                self.wait_for_bookmarks(&route.bookmarks).await?;
+                done(self.route(route)?)
+            }
             Request::Telemetry { .. } => done(Map::new()),
             Request::Goodbye => unreachable!("the state machine closes"),
         }
@@ -692,7 +696,6 @@ impl<C: Core> Session<C> {
     /// Names the nodes of the cluster for what each can do, by addresses of the place that this client is in:
     /// the one where the address that it used is some node's.
     fn route(&self, route: Route) -> Result<Map, Failure> {
-        statement::check_database(route.db.as_deref())?;
         let used = route.routing.get("address").and_then(PackValue::as_str).map(str::to_owned);
         let used = used.or_else(|| self.reached_as.clone());
         let nodes = self.services.core.routes();

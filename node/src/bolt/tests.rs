@@ -81,11 +81,12 @@ impl Core for Fake {
         if position.epoch != self::position().epoch {
             return Err(BookmarkError::Lost);
         }
-        if position.lsn > self.0.graph.published() {
-            tokio::time::sleep(limit).await;
-            return Err(BookmarkError::TimedOut);
-        }
-        Ok(())
+        let seen = async {
+            while position.lsn > self.0.graph.published() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(limit, seen).await.map_err(|_| BookmarkError::TimedOut)
     }
 }
 
@@ -579,6 +580,42 @@ async fn bookmarks_are_waited_for_and_checked() {
         assert!(message.contains(word), "{message}");
         client.reset().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_routing_table_is_given_once_the_bookmarks_are_seen() {
+    let route = |bookmark: &str| {
+        Request::Route(Route {
+            routing: Map::new().with("address", "db:1"),
+            bookmarks: vec![bookmark.into()],
+            ..Route::default()
+        })
+    };
+    let node = engine::Route { is_main: true, is_here: true, bolt: vec![] };
+    let server = start();
+    *server.fake.0.routes.lock() = vec![node.clone()];
+    let mut client = Client::connect(&server).await;
+    for (bookmark, class, word) in [
+        ("2.00000000000000aa.1:1", "ClientError", "BookmarkLost"),
+        ("3.00000000000000aa.1:99", "TransientError", "not yet applied"),
+        ("FB:kcwQ", "ClientError", "no bookmark of this cluster"),
+    ] {
+        let (code, message) = client.ask(route(bookmark)).await.failure();
+        assert_eq!(code.split('.').nth(1), Some(class), "{code}");
+        assert!(message.contains(word), "{message}");
+        client.reset().await;
+    }
+
+    let patient = start_with(BoltConfig { bookmark_timeout: Duration::from_secs(60), ..config() });
+    *patient.fake.0.routes.lock() = vec![node];
+    let (mut client, mut writer) = (Client::connect(&patient).await, Client::connect(&patient).await);
+    let asked = tokio::spawn(async move { client.ask(route("3.00000000000000aa.1:1")).await });
+    while patient.fake.0.waits.lock().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert!(!asked.is_finished(), "it was answered before the commit was seen");
+    writer.run("CREATE (:A)").await.metadata();
+    assert!(asked.await.unwrap().metadata().get("rt").is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]
