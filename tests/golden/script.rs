@@ -7,6 +7,7 @@
 //! fence R with epoch 5 by OPERATION
 //! confirm M, snapshot M
 //! rewind R to 1.m.1:3
+//! release R
 //! show replicas of M                      also: role, state, lag
 //! outcome of 1.m.1:3 at M                 SHOW TRANSACTION OUTCOME
 //! bookmark 1.m.1:3 at R                   may a reader who has this bookmark read here?
@@ -86,6 +87,7 @@ impl Script {
             }
             ["confirm", name] => self.ask(name, Admin::ConfirmMain),
             ["snapshot", name] => self.ask(name, Admin::CreateSnapshot),
+            ["release", name] => self.ask(name, Admin::Release),
             ["rewind", name, "to", position] => {
                 let to = self.position(position)?;
                 self.ask(name, Admin::Rewind { to })

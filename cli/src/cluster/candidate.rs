@@ -332,6 +332,7 @@ mod tests {
             promised: "9.0000000000000000.0".into(),
             promised_by: String::new(),
             node: String::new(),
+            cluster: None,
             mode: Some(mode),
             warnings: Vec::new(),
         }
@@ -339,7 +340,7 @@ mod tests {
 
     fn answers(role: Role, log: &Log, mode: Mode) -> NodeView {
         let position = Some(position(log, mode));
-        NodeView::Answered(NodeFacts { role, replicas: Vec::new(), position, is_untouched: false })
+        NodeView::Answered(Box::new(NodeFacts { role, replicas: Vec::new(), position, is_untouched: false }))
     }
 
     fn topology() -> Topology {

@@ -5,7 +5,8 @@
 
 use super::observed::{Machine, MachineState, NodeFacts, NodeView, Observed, decode_replicas, decode_state};
 use super::plan::{
-    Action, Host, Plan, Step, StepId, drop_query, fence_query, main_query, register_query, replica_query,
+    Action, Host, Plan, RELEASE_QUERY, Step, StepId, drop_query, fence_query, main_query, register_query,
+    replica_query,
 };
 use super::reconcile::{Wish, diverged, reconcile};
 use super::rewind::{Branch, Parting};
@@ -197,7 +198,7 @@ pub async fn ask_node<N: Nodes>(nodes: &N, target: &Target) -> NodeView {
         Err(NodeError::Refused { .. }) => false,
         Err(error) => return silent(error),
     };
-    NodeView::Answered(NodeFacts { role, replicas, position, is_untouched })
+    NodeView::Answered(Box::new(NodeFacts { role, replicas, position, is_untouched }))
 }
 
 pub(super) async fn ask_role<N: Nodes>(nodes: &N, target: &Target) -> Result<Role, NodeError> {
@@ -311,6 +312,13 @@ impl<R: Runtime, N: Nodes, P: Progress> Execution<'_, R, N, P> {
                 Ok(format!("reigns in epoch {epoch}"))
             }
             Action::Rewind { instance, main } => self.rewind(instance, main).await,
+            Action::Release { instance } => {
+                let target = self.target(instance).await?;
+                self.send(&target, RELEASE_QUERY)
+                    .await
+                    .map_err(|e| node_failed(&target, RELEASE_QUERY, e))?;
+                Ok("belongs to no cluster".into())
+            }
             Action::Fence { instance, epoch, by } => self.fence(instance, *epoch, by).await,
             Action::Drop { main, name } => self.drop_replica(main, name).await,
             Action::Register { main, instance, name, mode, host, port } => {
@@ -717,7 +725,10 @@ fn register_failed(
         Some(5) => (
             "MG055",
             format!("`{shown}` does not answer there as a REPLICA"),
-            format!("see `mgctl logs {shown}` and `mgctl status`; `mgctl up` tries again"),
+            match error.to_string().contains("RELEASE REPLICATION MAIN") {
+                true => format!("`mgctl rejoin {shown}` releases it, and registers it here"),
+                false => format!("see `mgctl logs {shown}` and `mgctl status`; `mgctl up` tries again"),
+            },
         ),
         Some(6) => {
             ("MG056", "another role query was under way all the time".to_owned(), "try again".to_owned())

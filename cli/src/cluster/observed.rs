@@ -125,7 +125,7 @@ impl std::fmt::Display for MachineState {
 #[derive(Clone, Debug, PartialEq)]
 pub enum NodeView {
     /// It answered.
-    Answered(NodeFacts),
+    Answered(Box<NodeFacts>),
     /// It did not, and why.
     Silent(String),
 }
@@ -174,6 +174,8 @@ pub struct Position {
     pub promised_by: String,
     /// Who it is.
     pub node: String,
+    /// The cluster that it belongs to; `None` on a REPLICA that waits for its first MAIN, and where it does not tell.
+    pub cluster: Option<String>,
     /// How its MAIN waits for it, as that said last; `None` on a MAIN, and where nobody said so.
     pub mode: Option<Mode>,
     /// What it says that an operator should know.
@@ -323,6 +325,7 @@ pub fn decode_state(rows: &Rows) -> Option<Position> {
         promised: text("promised"),
         promised_by: text("promised_by"),
         node: text("node_id"),
+        cluster: Some(text("cluster_id")).filter(|id| !id.is_empty()),
         mode: Mode::parse(&text("mode")),
         warnings: match cell("warnings") {
             Some(Value::Array(warnings)) => {
@@ -412,6 +415,7 @@ mod tests {
             promised: String::new(),
             promised_by: String::new(),
             node: String::new(),
+            cluster: None,
             mode: None,
             warnings: Vec::new(),
         };

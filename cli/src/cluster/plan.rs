@@ -90,6 +90,8 @@ pub enum Action {
     Reign { instance: String, epoch: u64 },
     /// Cuts the log of a REPLICA back to what MAIN has; the node keeps the rest aside.
     Rewind { instance: String, main: String },
+    /// Lets a REPLICA forget the cluster that it belongs to, so that it follows the next MAIN that greets it.
+    Release { instance: String },
     /// Has a node promise to obey nobody below an epoch: a REPLICA lets its MAIN go, a MAIN takes no more writes.
     Fence { instance: String, epoch: u64, by: String },
     /// Ends a machine at once, keeps it from being started again by itself, and sees that it has ended.
@@ -149,6 +151,7 @@ impl fmt::Display for Action {
             }
             Action::BecomeMain { instance, epoch } => write!(f, "{instance}: {}", main_query(*epoch)),
             Action::Rewind { instance, main } => write!(f, "{instance}: cut back to what {main} has"),
+            Action::Release { instance } => write!(f, "{instance}: {RELEASE_QUERY}"),
             Action::Reign { instance, epoch } => write!(f, "{instance}: {}", main_query(Some(*epoch))),
             Action::SaveData { instance, path } => {
                 write!(f, "save the data of {instance} to {}", path.display())
@@ -222,6 +225,9 @@ pub(super) fn main_query(epoch: Option<u64>) -> String {
         None => "SET REPLICATION ROLE TO MAIN;".to_owned(),
     }
 }
+
+/// The query that lets a REPLICA forget its cluster.
+pub(super) const RELEASE_QUERY: &str = "RELEASE REPLICATION MAIN;";
 
 /// The query that has a node promise to obey nobody below an epoch.
 pub(super) fn fence_query(epoch: u64, by: &str) -> String {

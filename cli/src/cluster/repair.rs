@@ -155,13 +155,29 @@ pub fn rejoin(
             "as a REPLICA it may start by itself",
         );
     }
+    let cluster_of = |name: &str| {
+        seen.nodes.get(name).and_then(NodeView::facts).and_then(|f| f.position.as_ref()?.cluster.as_ref())
+    };
+    let is_replica = seen.nodes.get(name).and_then(NodeView::facts).is_some_and(|f| f.role == Role::Replica);
+    let release = format!("release:{name}");
+    if let (Some(own), Some(theirs), None, true) = (cluster_of(name), cluster_of(main), wipe, is_replica)
+        && own != theirs
+    {
+        let action = Action::Release { instance: name.to_owned() };
+        plan.push(
+            release.clone(),
+            &[format!("role:{name}")],
+            action,
+            format!("it belongs to another cluster, {own}"),
+        );
+    }
     if rewind {
         let action = Action::Rewind { instance: name.to_owned(), main: main.to_owned() };
         let cause = format!("it may hold commits that `{main}` does not have");
         plan.push(format!("rewind:{name}"), &[format!("role:{name}")], action, cause);
     }
     let id = format!("register:{}", instance.register_as);
-    let before = [format!("role:{name}"), format!("rewind:{name}")];
+    let before = [format!("role:{name}"), release, format!("rewind:{name}")];
     plan.push(id.clone(), &before, register(topology, instance, main), "asked for");
     let level = Action::AwaitLevel { main: main.to_owned(), name: instance.register_as.clone() };
     plan.push(format!("ready:{}", instance.register_as), &[id], level, "it was just registered");

@@ -176,3 +176,24 @@ fn a_mode_is_changed_by_registering_anew_and_never_mixed() {
         );
     });
 }
+
+#[test]
+fn a_replica_of_another_cluster_is_released_before_it_is_registered() {
+    let wish = wish(&topology("quickstart.yaml"));
+    let fake = Fake::new(&wish.topology);
+    run(async {
+        up(&wish, &fake).await.unwrap();
+        let mut seen = observe(&wish.topology, &fake, &fake).await.unwrap();
+        for (name, is_released) in [("main", false), ("other", true)] {
+            for (node, cluster) in [("main", "main"), ("rep1", name)] {
+                let Some(NodeView::Answered(facts)) = seen.nodes.get_mut(node) else { panic!("it answers") };
+                facts.position.as_mut().unwrap().cluster = Some(cluster.to_owned());
+            }
+            let plan = rejoin(&wish.topology, &seen, "rep1", "main", None, false).unwrap();
+            let text = plan.to_string();
+            assert_eq!(text.contains("rep1: RELEASE REPLICATION MAIN;"), is_released, "{text}");
+            let register = plan.steps.iter().find(|s| s.id.starts_with("register:")).unwrap();
+            assert_eq!(register.needs.contains(&"release:rep1".to_owned()), is_released, "{text}");
+        }
+    });
+}

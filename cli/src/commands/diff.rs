@@ -99,6 +99,7 @@ fn sign(action: &Action) -> (&'static str, Tone) {
         | Action::BecomeMain { .. }
         | Action::Reign { .. }
         | Action::Rewind { .. }
+        | Action::Release { .. }
         | Action::Fence { .. }
         | Action::UnfenceMachine(_)
         | Action::ConnectMachine(_)

@@ -437,6 +437,7 @@ fn words(action: &Action, network: &str) -> (&'static str, String) {
         Action::BecomeReplica { instance, port } => ("role", format!("{instance} → REPLICA :{port}")),
         Action::BecomeMain { instance, .. } => ("role", format!("{instance} → MAIN")),
         Action::Rewind { instance, .. } => ("rewind", instance.clone()),
+        Action::Release { instance } => ("release", instance.clone()),
         Action::Reign { instance, epoch } => ("role", format!("{instance} → epoch {epoch}")),
         Action::SaveData { instance, .. } => ("save", instance.clone()),
         Action::Fence { instance, .. } => ("fence", instance.clone()),

@@ -929,6 +929,7 @@ pub enum ReplicationStatement {
     Rewind {
         to: Name,
     },
+    Release,
     TransactionOutcome {
         position: Name,
     },

@@ -56,6 +56,7 @@ pub(super) fn admin(statement: ReplicationStatement) -> Result<Admin, Failure> {
         ReplicationStatement::Fence { epoch, by } => Admin::Fence { epoch, by: by.to_string() },
         ReplicationStatement::ConfirmMain => Admin::ConfirmMain,
         ReplicationStatement::Rewind { to } => Admin::Rewind { to: position(&to)? },
+        ReplicationStatement::Release => Admin::Release,
         ReplicationStatement::TransactionOutcome { position: text } => {
             Admin::TransactionOutcome { position: position(&text)? }
         }
@@ -109,6 +110,7 @@ pub(super) fn admin_fields(command: &Admin) -> Vec<String> {
         | Admin::Drop { .. }
         | Admin::Fence { .. }
         | Admin::Rewind { .. }
+        | Admin::Release
         | Admin::ConfirmMain => &[],
     };
     fields.iter().map(|f| (*f).to_owned()).collect()

@@ -142,6 +142,9 @@ fn change(command: &Admin) -> Option<String> {
         Admin::Drop { name } => format!("dropped: replica `{name}`"),
         Admin::Fence { epoch, by } => format!("fenced: epoch {epoch} is promised, by {by}"),
         Admin::Rewind { to } => format!("rewound: the log is cut back to {to}"),
+        Admin::Release => {
+            "released: the node belongs to no cluster, and follows the next MAIN that greets it".to_owned()
+        }
         Admin::ConfirmMain => "confirmed as MAIN".to_owned(),
         Admin::ShowReplicas
         | Admin::ShowRole

@@ -189,11 +189,10 @@ impl World {
                 self.bring_back(*replica)?;
             }
             (What::Register { .. }, Err(AdminError::Fenced(_))) => self.operator.must_raise = true,
-            // It was paired when this MAIN was not yet a member, and missed the news since. As a MAIN it
-            // belongs to nobody; that it is then demoted again opens it.
+            // It was paired when this MAIN was not yet a member, and missed the news since.
             (What::Register { replica }, Err(AdminError::Unreachable(why))) if why.contains("release it") => {
                 self.count("released");
-                self.order(*replica, Admin::SetRoleMain { epoch: None }, What::Other);
+                self.order(*replica, Admin::Release, What::Other);
             }
             (What::Register { replica }, Ok(_)) => {
                 self.operator.seen_ready.remove(replica);
@@ -295,7 +294,7 @@ impl World {
                 let error = lag.into_iter().find(|l| l.name == name(node)).and_then(|l| l.last_error);
                 if error.is_some_and(|error| error.contains("release it")) {
                     self.count("released");
-                    self.order(node, Admin::SetRoleMain { epoch: None }, What::Other);
+                    self.order(node, Admin::Release, What::Other);
                     return Ok(());
                 }
             }

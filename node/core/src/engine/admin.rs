@@ -15,6 +15,7 @@ impl Engine {
             | Admin::Register { .. }
             | Admin::Drop { .. }
             | Admin::Rewind { .. }
+            | Admin::Release
             | Admin::Fence { .. } => {
                 let until = self.now + self.config.turn_wait;
                 return self.tasks_waiting.push_back((token, command, until));

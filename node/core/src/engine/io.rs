@@ -199,6 +199,8 @@ pub enum Admin {
     ConfirmMain,
     /// `REWIND REPLICATION TO "position"`: a REPLICA cuts its log back to a record that its MAIN has too.
     Rewind { to: Position },
+    /// `RELEASE REPLICATION MAIN`: a REPLICA forgets which cluster it belongs to, and waits for its next MAIN.
+    Release,
     /// `SHOW TRANSACTION OUTCOME "position"`
     TransactionOutcome { position: Position },
     /// `CREATE SNAPSHOT`; answered once it is durable.

@@ -58,6 +58,7 @@ fn task(task: &Task) -> &'static str {
         Task::Fence { is_saved: true, .. } => "fence: settling",
         Task::Register(candidate) => candidate.stage(),
         Task::Drop { .. } => "drop: saving",
+        Task::Release { .. } => "release: saving",
         Task::Rewind { is_cutting: false, .. } => "rewind: settling",
         Task::Rewind { is_cutting: true, .. } => "rewind: cutting",
     }

@@ -45,6 +45,9 @@ pub(super) enum Task {
         token: Token,
         name: String,
     },
+    Release {
+        token: Token,
+    },
     /// Asked for by an operator, or by the node itself.
     Rewind {
         token: Option<Token>,
@@ -121,6 +124,7 @@ impl Engine {
             Admin::Drop { name } => self.start_drop(token, &name, out),
             Admin::Fence { epoch, by } => self.start_fence(token, epoch, by, out),
             Admin::Rewind { to } => self.start_rewind(Some(token), to, out),
+            Admin::Release => self.start_release(token, out),
             _ => unreachable!("answered when it arrived"),
         }
     }
@@ -256,6 +260,21 @@ impl Engine {
         self.task = Some(Task::Fence { token, is_saved: false });
     }
 
+    /// Lets a REPLICA forget its cluster, and nothing else: data and promise stay, so that whoever it follows next
+    /// reigns at least as high. Its MAIN is let go at once; where that has it registered, it greets it again.
+    fn start_release(&mut self, token: Token, out: &mut Vec<Effect>) {
+        if self.role == Role::Main {
+            let text = "this node is MAIN, and follows none; only a REPLICA is released".to_owned();
+            return out.push(Effect::Answer { token, result: Err(AdminError::Refused(text)) });
+        }
+        self.state.cluster = None;
+        self.state.members.clear();
+        self.members_version += 1;
+        self.save(AfterSave::Task, out);
+        self.leave_main("it is released from its MAIN", None, out);
+        self.task = Some(Task::Release { token });
+    }
+
     /// Begins to cut the log back to a record that the MAIN of this REPLICA has too.
     pub(super) fn start_rewind(&mut self, token: Option<Token>, to: Position, out: &mut Vec<Effect>) {
         let holds_it = to.lsn <= self.log.last() && self.log.end().history.epoch_of(to.lsn) == Some(to.epoch);
@@ -351,6 +370,7 @@ impl Engine {
             Some(Task::Fence { token, .. }) => self.task = Some(Task::Fence { token, is_saved: true }),
             Some(Task::Register(candidate)) => self.registered(candidate, out),
             Some(Task::Drop { token, name }) => self.dropped(token, &name, out),
+            Some(Task::Release { token }) => self.finish_task(token, out),
             other => self.task = other,
         }
     }
@@ -372,7 +392,7 @@ impl Engine {
                 self.reign = Reign::NotBegun;
                 token
             }
-            Some(Task::Fence { token, .. } | Task::Drop { token, .. }) => token,
+            Some(Task::Fence { token, .. } | Task::Drop { token, .. } | Task::Release { token }) => token,
             Some(Task::Register(candidate)) => candidate.hang_up(out),
             // It saves nothing.
             Some(task @ Task::Rewind { .. }) => {

@@ -646,6 +646,53 @@ fn a_node_of_another_cluster_is_refused_until_it_is_released() {
 }
 
 #[test]
+fn a_released_replica_keeps_data_and_promise_and_follows_the_next_main_that_reigns_as_high() {
+    let (mut main, mut replica, peer) = pair(SyncMode::Sync);
+    main.admin(Admin::SetRoleMain { epoch: Some(4) }).disk();
+    main.propose();
+    main.disk();
+    talk(&mut main, peer, &mut replica);
+    let (last, promised) = (replica.engine.log.position(), replica.engine.state.promised);
+    replica.out.clear();
+    replica.admin(Admin::Release);
+    assert_eq!(replica.answers(), [], "it is answered before it is durable");
+    assert!(replica.engine.following.is_none(), "its MAIN is let go at once");
+    replica.disk();
+    assert_eq!(replica.answers(), [Ok(AdminAnswer::Done)]);
+    assert_eq!(replica.engine.saved.cluster, None);
+    assert!(replica.engine.saved.members.is_empty() && replica.engine.shared().is_pairing_open());
+    assert_eq!((replica.engine.log.position(), replica.engine.saved.promised), (last, promised));
+    assert!(matches!(replica.engine.role, Role::Replica { .. }));
+    // One that reigns lower is not followed, whoever it is.
+    let mut other = Node::main(5);
+    register(&mut other, SyncMode::Sync, &mut replica);
+    assert!(matches!(other.answers()[..], [Err(_)]));
+    assert_eq!((promised.number, replica.engine.saved.cluster), (4, None));
+    // Asked again it is so already; a MAIN follows none.
+    replica.admin(Admin::Release).disk();
+    assert_eq!(replica.answers(), [Ok(AdminAnswer::Done)]);
+    main.answers();
+    main.admin(Admin::Release);
+    assert!(matches!(main.answers()[..], [Err(AdminError::Refused(_))]));
+}
+
+#[test]
+fn a_release_that_the_disk_does_not_keep_has_not_happened() {
+    let (_, mut replica, _) = pair(SyncMode::Sync);
+    let cluster = replica.engine.state.cluster;
+    assert!(cluster.is_some());
+    replica.out.clear();
+    replica.admin(Admin::Release);
+    let id = replica.out.iter().find_map(|e| match e {
+        Effect::SaveState { id, .. } => Some(*id),
+        _ => None,
+    });
+    replica.step(Input::StateSaved { id: id.expect("it is saved"), result: Err("no room".into()) });
+    assert_eq!(replica.answers(), [Err(AdminError::NotPersisted("no room".into()))]);
+    assert_eq!(replica.engine.state.cluster, cluster);
+}
+
+#[test]
 fn every_node_knows_where_clients_reach_the_others() {
     let bolt = |name: &str| vec![format!("127.0.0.1/{name}"), format!("inside/{name}")];
     let mut main = Node::with(1, EngineConfig { bolt: bolt("main"), ..EngineConfig::default() });

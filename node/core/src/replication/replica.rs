@@ -85,7 +85,7 @@ pub fn check_hello(
 // Pairing is open until the first MAIN greets. From then on only members of its cluster are obeyed: whom
 // the cluster's own authority certified, else whoever holds the key that the last MAIN named.
 fn check_member(state: &NodeState, greeting: &Greeting, identity: &Identity) -> Result<(), Refusal> {
-    const RELEASE: &str = "drop it there, or set its role to MAIN and back to REPLICA to release it";
+    const RELEASE: &str = "drop it there, or run RELEASE REPLICATION MAIN on it to release it";
     let Some(own) = state.cluster else { return Ok(()) };
     let listed = state.members.iter().find(|m| m.node == greeting.node && identity.agrees_with(&m.identity));
     // A member that proves who it is may name the cluster otherwise: while nodes of protocol 1, which have no

@@ -157,6 +157,10 @@ impl Parser<'_> {
                 let to = self.string("a position as a string")?;
                 Ok(Statement::Replication(ReplicationStatement::Rewind { to }))
             }
+            "RELEASE" => {
+                self.expect_words(&["RELEASE", "REPLICATION", "MAIN"])?;
+                Ok(Statement::Replication(ReplicationStatement::Release))
+            }
             "CONFIRM" => {
                 self.expect_words(&["CONFIRM", "REPLICATION", "ROLE", "MAIN"])?;
                 Ok(Statement::Replication(ReplicationStatement::ConfirmMain))

@@ -255,6 +255,7 @@ fn replication_statements_and_their_texts() {
     assert_eq!(replication("DROP REPLICA `a b`"), Drop { name: "a b".into() });
     assert_eq!(replication("FENCE REPLICATION EPOCH 4 BY \"up\""), Fence { epoch: 4, by: "up".into() });
     assert_eq!(replication("rewind replication to '3:9'"), Rewind { to: "3:9".into() });
+    assert_eq!(replication("release replication main"), Release);
     assert_eq!(replication("SHOW TRANSACTION OUTCOME '3:9'"), TransactionOutcome { position: "3:9".into() });
     for (text, message) in [
         ("SET REPLICATION ROLE TO MAIN WITH PORT 1", "Main can't set a port!"),
