@@ -70,8 +70,9 @@ pub struct Recovered {
     pub history: History,
     /// The first record that the log still holds; `last + 1` where it holds none.
     pub wal_from: Lsn,
-    /// The node notes how far it may show its log, see [`Effect::NoteDecided`]; the note says so of `last`.
-    pub is_noting: bool,
+    /// How far the node noted that it may show its log, see [`Effect::NoteDecided`]; `None` where it notes nothing.
+    /// Beyond the log where the end of that was lost.
+    pub noted: Option<Lsn>,
     /// Records that follow `last` in the log and are not decided.
     pub held: Vec<CommitRecord>,
     /// The snapshot files, by rising LSN.

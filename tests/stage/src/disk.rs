@@ -182,7 +182,7 @@ impl Disk {
             ts,
             history,
             wal_from,
-            is_noting: self.decided.is_some(),
+            noted: self.decided,
             held,
             snapshots: self.snapshots.iter().map(|s| s.id).collect(),
             partial: None,

@@ -3,7 +3,8 @@
 //! A record of a STRICT_SYNC commit, or of one that waits for SYNC replicas, is durable before it is
 //! decided. Where such records may be, the node notes what it has shown before it shows it, so that a
 //! restart shows neither less nor more; readers wait for it. It is written without a sync of its own: an older one that
-//! a power cut leaves is on the safe side, and the cluster tells the rest.
+//! a power cut leaves is on the safe side, and the cluster tells the rest. Where the log was not synced, a power cut may
+//! leave a note that goes beyond its end: the node notes less, with a sync, before it writes on.
 //!
 //! Two slots of 512 bytes, written in turn, so that one that tears leaves the other. Little-endian:
 //!

@@ -102,7 +102,8 @@ pub enum Effect {
     /// Notes that the log may be shown up to `lsn` and not further; answered by [`Input::DecidedNoted`], or
     /// `WalFailed`. One at a time.
     ///
-    /// The first note is synced before anything that follows it in the disk lane. Later ones need not wait for
+    /// The first note, and one that goes less far than the one before, is synced before anything that follows it in
+    /// the disk lane. Later ones need not wait for
     /// the lane and are only written: they survive the process, and an older one in their place is safe.
     NoteDecided { lsn: Lsn, is_first: bool },
     /// Keeps the part of the log after `to` aside, cuts it off, and rebuilds the graph. Disk lane.

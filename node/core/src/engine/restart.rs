@@ -30,19 +30,8 @@ pub(super) enum Confirm {
 impl Engine {
     /// Begins a life of the node with what its disk holds.
     pub fn start(now: Time, config: EngineConfig, recovered: Recovered, out: &mut Vec<Effect>) -> Engine {
-        let Recovered {
-            state,
-            graph,
-            last,
-            chain,
-            ts,
-            history,
-            wal_from,
-            is_noting,
-            held,
-            snapshots,
-            partial,
-        } = recovered;
+        let Recovered { state, graph, last, chain, ts, history, wal_from, noted, held, snapshots, partial } =
+            recovered;
         assert_eq!(graph.published(), last.lsn, "recovery publishes what the log holds");
         let log = Log::new(LogEnd { last, chain, history }, ts, config.live_bytes_max);
         let confirm = if state.role == Role::Main && !state.replicas.is_empty() {
@@ -80,7 +69,7 @@ impl Engine {
             wal_from,
             applied: last,
             applied_chain: chain,
-            noted: is_noting.then_some(Noted { written: last.lsn, is_asked: false }),
+            noted: noted.map(|_| Noted { written: last.lsn, is_asked: false }),
             pending: VecDeque::new(),
             reign: Reign::NotBegun,
             last_reign: if state.promised.node == state.node { state.promised } else { Epoch::default() },
@@ -111,6 +100,9 @@ impl Engine {
             log,
             config,
         };
+        if noted.is_some_and(|noted| noted > last.lsn) {
+            engine.take_back_note(out);
+        }
         engine.take_up(held, out);
         match engine.role {
             Role::Replica { port } => out.push(Effect::Listen { port }),
@@ -118,6 +110,16 @@ impl Engine {
         }
         engine.carry_on(out);
         engine
+    }
+
+    /// Notes less than is noted, before another record is written.
+    ///
+    /// A log that was not synced after each commit, or that was cut where it is damaged, may end before what was
+    /// noted of it. The records that come in place of those that are lost are not decided by that note.
+    fn take_back_note(&mut self, out: &mut Vec<Effect>) {
+        let lsn = self.applied.lsn;
+        self.noted = Some(Noted { written: lsn, is_asked: true });
+        out.push(Effect::NoteDecided { lsn, is_first: true });
     }
 
     /// Puts records that were in the log and not decided back into the queue.

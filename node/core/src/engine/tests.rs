@@ -26,7 +26,7 @@ fn recovered(node: u64) -> Recovered {
         ts: 0,
         history: History::default(),
         wal_from: Lsn(1),
-        is_noting: false,
+        noted: None,
         held: Vec::new(),
         snapshots: Vec::new(),
         partial: None,
@@ -562,7 +562,7 @@ fn a_restart_holds_back_what_was_not_decided() {
     });
     let mut start = recovered(1);
     start.state = main.engine.state.clone();
-    (start.is_noting, start.held) = (true, vec![record.expect("it was written")]);
+    (start.noted, start.held) = (Some(Lsn::ZERO), vec![record.expect("it was written")]);
     let mut out = Vec::new();
     let engine = Engine::start(Time(0), EngineConfig::default(), start, &mut out);
     let mut again = Node { engine, out, token: 0, answers_notes: true };
@@ -572,6 +572,22 @@ fn a_restart_holds_back_what_was_not_decided() {
     again.admin(Admin::TransactionOutcome { position });
     assert_eq!(again.answers(), [Ok(AdminAnswer::Outcome(OutcomeReport::InDoubt))]);
     again.admin(Admin::Drop { name: "r".into() }).disk();
+    assert_eq!(again.engine.graph.published(), Lsn(1));
+}
+
+#[test]
+fn a_note_that_goes_beyond_a_log_that_lost_its_end_is_taken_back_before_the_next_record() {
+    let (main, ..) = pair(SyncMode::StrictSync);
+    let mut start = recovered(1);
+    start.state = main.engine.state.clone();
+    start.noted = Some(Lsn(9));
+    let mut out = Vec::new();
+    let engine = Engine::start(Time(0), EngineConfig::default(), start, &mut out);
+    assert!(matches!(out[0], Effect::NoteDecided { lsn: Lsn::ZERO, is_first: true }), "{:?}", out[0]);
+    let mut again = Node { engine, out, token: 0, answers_notes: true };
+    again.disk().admin(Admin::Drop { name: "r".into() }).disk().wait(3 * SECOND);
+    again.propose();
+    again.disk();
     assert_eq!(again.engine.graph.published(), Lsn(1));
 }
 
