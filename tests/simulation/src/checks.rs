@@ -4,6 +4,7 @@
 //! the node that it happened to; digests of graphs when something new is shown, as often as can be
 //! afforded, and always where a graph was replaced.
 
+use crate::oracle::Index;
 use crate::world::World;
 use mgnode_core::durability::SnapshotHeader;
 use mgnode_core::engine::{Admin, AdminAnswer, OutcomeReport, PeerId};
@@ -21,6 +22,10 @@ impl World {
         let synced = self.oracle.position(n.synced).lsn;
         match message {
             Message::Welcome { promised, end, .. } => {
+                let conn = n.process.as_ref().and_then(|p| p.conns.get(&peer));
+                if conn.and_then(|c| self.conns.get(c)).is_some_and(|c| c.is_stranger) {
+                    return Err(format!("3.6: node {node} follows a MAIN of another cluster"));
+                }
                 if *promised > n.promised {
                     return Err(format!("4: node {node} tells {promised} and has synced {}", n.promised));
                 }
@@ -73,6 +78,9 @@ impl World {
         if lsn == before_lsn {
             return Ok(());
         }
+        if lsn.0.is_multiple_of(16) && process.engine.kept_bytes() > self.options.config.live_bytes_max {
+            return Err(format!("22: node {node} keeps {} bytes of its log", process.engine.kept_bytes()));
+        }
         if lsn < before_lsn {
             return Err(format!("14: node {node} shows {lsn} after {before_lsn}"));
         }
@@ -86,8 +94,19 @@ impl World {
         if !self.oracle.holds(index, before) {
             return Err(format!("14: node {node} shows {lsn} on another branch than {before_lsn}"));
         }
-        let id = n.id;
-        for (record, must) in self.oracle.must_between(tip, before_lsn, lsn) {
+        self.check_decided(node, index, before)?;
+        self.nodes[node].published = index;
+        if lsn.0 > before_lsn.0 + 20 || self.rng.one_in(50) {
+            let digest = graph.digest(&graph.view());
+            self.oracle.digest(index, digest)?;
+        }
+        Ok(())
+    }
+
+    /// Every record that a node shows after `from` up to `to` has been decided: whoever must hold it has it. (8)
+    pub(crate) fn check_decided(&mut self, node: usize, to: Index, from: Index) -> Result<(), String> {
+        let id = self.nodes[node].id;
+        for (record, must) in self.oracle.must_between(from, to) {
             if !must.is_everywhere && self.oracle.position(record).epoch.node != id {
                 continue;
             }
@@ -113,11 +132,6 @@ impl World {
                 ));
             }
             self.oracle.settle_one(record);
-        }
-        self.nodes[node].published = index;
-        if lsn.0 > before_lsn.0 + 20 || self.rng.one_in(50) {
-            let digest = graph.digest(&graph.view());
-            self.oracle.digest(index, digest)?;
         }
         Ok(())
     }

@@ -7,7 +7,8 @@ use crate::oracle::{Index, Proposal, Yes};
 use crate::process::Process;
 use crate::rng::Rng;
 use crate::world::{Event, MS, SECOND, World};
-use mgnode_core::engine::{Input, Outcome, Token};
+use bytes::Bytes;
+use mgnode_core::engine::{CommitError, Input, Outcome, Token};
 use mgnode_core::storage::{Commit, Direction, Graph, Transaction, WriteError};
 use mgnode_core::types::{
     ConstraintKind, ConstraintSpec, Epoch, IndexSpec, Lsn, NodeId, Position, Role, SyncMode, Value, VertexId,
@@ -33,11 +34,21 @@ pub(crate) struct Client {
     waits_for: Option<(u64, u64)>,
     /// The commit that it was told of last.
     bookmark: Option<Position>,
+    /// What it writes until it knows that it is done.
+    key: Option<Key>,
+}
+
+/// A write that is done once, however often it is asked for: no two vertices have one key.
+#[derive(Debug)]
+struct Key {
+    value: i64,
+    /// The commits that were to write it.
+    attempts: Vec<Bytes>,
 }
 
 impl Client {
     pub(crate) fn new(kind: Kind) -> Client {
-        Client { kind, waits_for: None, bookmark: None }
+        Client { kind, waits_for: None, bookmark: None, key: None }
     }
 }
 
@@ -61,46 +72,88 @@ impl World {
         if self.rng.one_in(4) {
             self.begin_read(index);
         }
-        self.propose(index);
+        self.propose(index)
+    }
+
+    /// Returns the key of the write that a client is to run, or to run again, where it has one.
+    fn key_of(&mut self, index: usize) -> Option<i64> {
+        if !self.options.repeats {
+            return None;
+        }
+        let value = self.next_uid;
+        let is_new = self.clients[index].key.is_none() && self.rng.one_in(6);
+        let key = &mut self.clients[index].key;
+        if is_new {
+            *key = Some(Key { value, attempts: Vec::new() });
+        }
+        key.as_ref().map(|key| key.value)
+    }
+
+    /// A client hears that its key is taken: an attempt of its own wrote it. (27)
+    fn done_before(&mut self, index: usize) -> Result<(), String> {
+        let Some(key) = self.clients[index].key.take() else { return Ok(()) };
+        if !key.attempts.iter().any(|payload| self.oracle.is_known(payload)) {
+            return Err(format!("27: key {} is taken, and nobody wrote it", key.value));
+        }
+        self.count("commits run again that were done before");
         Ok(())
     }
 
-    fn propose(&mut self, index: usize) {
+    fn propose(&mut self, index: usize) -> Result<(), String> {
         let writable: Vec<usize> = (0..self.nodes.len())
             .filter(|n| self.nodes[*n].process.as_ref().is_some_and(|p| p.shared.role() == Role::Main))
             // No one is sent to a node that was never told what it is.
             .filter(|n| *n == self.operator.main || self.nodes[*n].promised != Epoch::default())
             .collect();
         if writable.is_empty() {
-            return;
+            return Ok(());
         }
         let node = self.rng.pick(&writable);
-        let Some(process) = self.nodes[node].process.as_ref() else { return };
+        let Some(process) = self.nodes[node].process.as_ref() else { return Ok(()) };
         let (boot, graph, is_writable) = (process.boot, process.shared.graph(), process.shared.is_writable());
         // Sessions look first; now and then one is late.
         if !is_writable && !self.rng.one_in(10) {
-            return;
+            return Ok(());
         }
         if self.rng.one_in(20) {
             graph.collect_garbage();
         }
         self.next_uid += 1;
-        let commit = match transact(&graph, self.next_uid, &mut self.rng) {
+        let uid = self.next_uid;
+        let key = self.key_of(index);
+        let is_keyed = key.is_some() && has_keys(&graph);
+        let written = match key {
+            Some(key) => write_once(&graph, key, uid),
+            None => transact(&graph, uid, &mut self.rng),
+        };
+        let commit = match written {
             Ok(Some(commit)) => commit,
-            Ok(None) => return,
+            Ok(None) => return Ok(()),
+            Err(WriteError::Constraint(_)) if is_keyed => return self.done_before(index),
             Err(error) => {
                 let what = if let WriteError::Constraint(_) = error { "a constraint" } else { "another" };
-                return self.count(&format!("transactions that met {what}"));
+                self.count(&format!("transactions that met {what}"));
+                return Ok(());
             }
         };
+        if let Some(key) = self.clients[index].key.as_mut().filter(|_| is_keyed) {
+            let is_again = !key.attempts.is_empty();
+            key.attempts.push(commit.payload.clone());
+            if is_again {
+                self.count("commits run again");
+            }
+        }
         self.next_token += 1;
         let token = self.next_token;
         self.clients[index].waits_for = Some((token, self.now));
         let payload = commit.payload.clone();
         let at = self.now;
-        self.oracle.proposals.insert(token, Proposal { payload, at, client: index });
+        self.oracle
+            .proposals
+            .insert(token, Proposal { payload, at, client: index, to: (node, boot), is_taken: false });
         let delay = self.rng.delay(1, 3_000);
         self.after(delay, Event::Input { node, boot, input: Input::Propose { token: Token(token), commit } });
+        Ok(())
     }
 
     /// A client is told how its commit ended. (2, 7, 22)
@@ -110,8 +163,15 @@ impl World {
         if client.waits_for.is_some_and(|(t, _)| t == token.0) {
             client.waits_for = None;
         }
+        let is_keyed = client.key.as_ref().is_some_and(|key| key.attempts.contains(&proposal.payload));
+        if is_keyed && matches!(outcome, Outcome::Committed { .. } | Outcome::Degraded { .. }) {
+            client.key = None;
+        }
         let Some(index) = told else {
             let Outcome::Failed(error) = outcome else { return Ok(()) };
+            if is_keyed && matches!(error, CommitError::Constraint(_)) {
+                self.done_before(proposal.client)?;
+            }
             let error = format!("{error:?}");
             let word = error.split(['(', ' ']).next().unwrap_or_default();
             self.count(&format!("failed: {word}"));
@@ -134,12 +194,18 @@ impl World {
         if !self.oracle.holds(n.published, index) && process.shared.graph().published() < position.lsn {
             return Err(format!("1.1: {position} was told committed and is not shown by its MAIN"));
         }
+        let has_lease = self.options.config.main_lease.is_some();
+        // Another one may have waited for the turn of the one before.
+        let is_first = position.lsn == self.oracle.position(n.published).lsn.next();
+        if self.is_idle_step && is_first && !has_lease && matches!(outcome, Outcome::Committed { .. }) {
+            return Err(format!("22: {position} waited for an ASYNC replica, or for nothing"));
+        }
+        let (id, boot) = (n.id, process.boot);
         let keepers = match outcome {
             Outcome::Committed { .. } => self.keepers_of(process, index)?,
             _ => BTreeSet::new(),
         };
         // Nothing but this node's own disk decides where every replica is ASYNC.
-        let has_lease = self.options.config.main_lease.is_some();
         // One that is being dropped is waited for until the disk has that.
         let mut replicas = process.registered.iter().chain(&process.counted);
         let is_alone = !has_lease && replicas.all(|r| r.mode == SyncMode::Async);
@@ -150,6 +216,8 @@ impl World {
                 "22: {position} is told {late} ns after it was durable, and waits for no one"
             ));
         }
+        self.oracle.reigns(position.epoch, id, boot)?;
+        self.nodes[node].said_yes = Some(self.now);
         let word = if let Outcome::Degraded { .. } = outcome { "degraded" } else { "committed" };
         self.count(word);
         self.yes_after_heal += u64::from(self.is_calm);
@@ -248,6 +316,32 @@ struct Words {
     road: mgnode_core::types::EdgeTypeId,
     mark: mgnode_core::types::PropertyKeyId,
     heat: mgnode_core::types::PropertyKeyId,
+}
+
+fn key_constraint(graph: &Graph) -> ConstraintSpec {
+    let names = graph.names();
+    let (label, property) = (names.label("Order"), names.key("key"));
+    ConstraintSpec { label, properties: vec![property], kind: ConstraintKind::Unique }
+}
+
+/// Whether keys are unique there.
+fn has_keys(graph: &Arc<Graph>) -> bool {
+    graph.begin(false).constraints().contains(&key_constraint(graph))
+}
+
+/// Writes what a client may run again, under a key; where keys are not unique yet, makes them so.
+fn write_once(graph: &Arc<Graph>, key: i64, uid: i64) -> Result<Option<Commit>, WriteError> {
+    let constraint = key_constraint(graph);
+    let mark = (graph.names().key("mark"), Value::Int(uid));
+    let mut tx = graph.begin(true);
+    if tx.constraints().contains(&constraint) {
+        let key = (constraint.properties[0], Value::Int(key));
+        tx.create_vertex(&[constraint.label], vec![key, mark])?;
+    } else {
+        tx.create_vertex(&[], vec![mark])?;
+        tx.create_constraint(constraint)?;
+    }
+    tx.finish()
 }
 
 /// A small transaction of a random client; a unique mark makes its record unlike any other.

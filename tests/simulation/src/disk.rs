@@ -33,6 +33,9 @@ const PART_ID: &str = "snapshots/incoming.id";
 const REWIND: &str = "rewind";
 const MARKED: &str = "snapshots/install.snap";
 
+/// Why a write is refused.
+pub(crate) const READ_ONLY: &str = "the disk is read-only";
+
 /// When a record that is told durable is synced, as `--durability` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Durability {
@@ -577,11 +580,15 @@ impl Disk {
     }
 
     /// Writes a note that is not the first, beside the queue and at once: it speaks of records that are durable.
-    pub(crate) fn note_now(&mut self, lsn: Lsn) {
+    pub(crate) fn note_now(&mut self, lsn: Lsn) -> Input {
+        if self.is_read_only {
+            return Input::WalFailed { error: READ_ONLY.to_owned() };
+        }
         let mut ops = Vec::new();
         self.note(Decided { number: self.next_note, lsn }, false, &mut ops);
         self.next_note += 1;
         ops.into_iter().for_each(|op| self.run(op));
+        Input::DecidedNoted { lsn }
     }
 
     pub(crate) fn is_busy(&self) -> bool {
@@ -865,12 +872,15 @@ impl Disk {
     pub(crate) fn finish(&mut self, now: u64, rng: &mut Rng) -> Progress {
         let mut progress = Progress::default();
         let Some(Busy { ops, then }) = self.busy.take() else { return progress };
-        let is_wal = matches!(then, Then::Synced(_) | Then::Flushed | Then::Rotated(..));
-        if is_wal && (std::mem::take(&mut self.must_fail) || self.is_read_only) {
+        let is_sync = matches!(then, Then::Synced(_) | Then::Flushed | Then::Rotated(..));
+        let is_write = is_sync || matches!(then, Then::Written(_) | Then::Noted(_));
+        let is_refused = is_write && self.is_read_only;
+        if is_sync && std::mem::take(&mut self.must_fail) || is_refused {
             if let Some(id) = self.log.segments.last().and_then(|s| self.files.find(&s.name)) {
                 self.files.fail(id, rng);
             }
-            progress.inputs.push(Input::WalFailed { error: "the sync failed".to_owned() });
+            let error = if is_refused { READ_ONLY } else { "the sync failed" };
+            progress.inputs.push(Input::WalFailed { error: error.to_owned() });
             self.has_failed = true;
             self.queue.clear();
             return progress;

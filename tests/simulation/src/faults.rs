@@ -2,7 +2,7 @@
 
 use crate::rng::Rng;
 use crate::world::{Event, MS, Passing, SECOND, World};
-use mgnode_core::engine::Admin;
+use mgnode_core::engine::{Admin, Input};
 
 impl World {
     pub(crate) fn fault(&mut self) -> Result<(), String> {
@@ -25,7 +25,11 @@ impl World {
         match rng.below(24) {
             0..=2 => {
                 let (is_power, down) = (rng.one_in(2), rng.range(5, 1_500) * MS);
+                let is_asked = rng.clone().one_in(4);
                 self.light_fuse_at_start(node, rng);
+                if is_asked && !is_power {
+                    self.stop(node)?;
+                }
                 self.kill(node, is_power, down);
             }
             3..=7 => {
@@ -96,6 +100,21 @@ impl World {
         Ok(())
     }
 
+    /// A process is asked to end: it says how every commit that it has taken stands.
+    fn stop(&mut self, node: usize) -> Result<(), String> {
+        let n = &self.nodes[node];
+        let Some(boot) = n.process.as_ref().map(|p| p.boot).filter(|_| n.paused_until <= self.now) else {
+            return Ok(());
+        };
+        self.note(|| format!("node {node} is asked to end"));
+        self.count("stops");
+        self.step(node, Input::Stop)?;
+        if self.oracle.proposals.values().any(|p| p.is_taken && p.to == (node, boot)) {
+            return Err(format!("1.2: node {node} ends without a word about a commit"));
+        }
+        Ok(())
+    }
+
     fn light_fuse_at_start(&mut self, node: usize, rng: &mut Rng) {
         if rng.one_in(3) {
             self.nodes[node].fuse_at_start = Some(rng.below(12));
@@ -161,7 +180,7 @@ impl World {
 
     /// One copy of what all have is damaged. Never two at a time, and never the only one.
     fn damage(&mut self, node: usize, rng: &mut Rng) {
-        if self.nodes.iter().any(|n| n.is_damaged()) || !self.is_whole() {
+        if self.nodes.len() == 1 || self.nodes.iter().any(|n| n.is_damaged()) || !self.is_whole() {
             return;
         }
         if let Some(what) = self.nodes[node].damage(rng) {

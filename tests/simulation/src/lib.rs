@@ -20,12 +20,12 @@
 //!
 //! | invariant | where |
 //! |---|---|
-//! | 1 epochs never fall | `process`: every state that is saved, every start |
-//! | 2 one node answers in an epoch | `clients`: every answer |
+//! | 1 epochs never fall | `process`: every state that is saved, every start, every record of a MAIN |
+//! | 2 one node answers in an epoch, in one of its lives | `clients`: every answer |
 //! | 3 no OK after a complete fence, none at all after the lease | `oracle`: every answer |
 //! | 4 promises are durable before they are told | `checks`: every message; `operator`: every fence |
 //! | 5, 6, 16 one tree, one chain, nothing twice or skipped | `oracle`: every record written |
-//! | 7, 8 who has it before OK, before it is shown | `clients`, `checks`: every answer, every record shown |
+//! | 7, 8 who has it before OK, before it is shown | `clients`, `checks`: every answer, every record shown, every start |
 //! | 9 OK survives, 10 FAIL never comes back | `oracle`: every promotion, every record, the end |
 //! | 11 one answer for what was in doubt | `checks`: questions at any time, and every node at the end |
 //! | 12 applied, durable, told | `checks`: every message, every record shown |
@@ -34,14 +34,15 @@
 //! | 15 bookmarks | `clients`: every read |
 //! | 17 nothing corrupt is sent, loaded or started from | `checks`: every record sent; `net`, `process`: damage |
 //! | 18 recovery is what was there, and the same twice | `process`: every start |
-//! | 19 log goes only behind a snapshot | `process`: every log that is shortened; starts find no gap |
+//! | 19 log goes only behind a snapshot, and where no replica is being sent it | `process`, `net`: every log that is shortened; starts find no gap |
 //! | 20 what is cut off is kept | `process`: every rewind, every start after it |
 //! | 21 a full disk loses nothing | 9, 10 and 18 under full disks |
-//! | 22 queues are bounded, ASYNC costs no time | `net`: every message; `clients`: every answer |
-//! | 23 a snapshot shows old or new | 12, 13 and 14 while one is installed |
+//! | 22 queues and memory are bounded, ASYNC costs no time | `net`: every message; `checks`: what is kept; `clients`: every answer |
+//! | 23 a snapshot shows old or new | 12, 13 and 14 while one is installed; `net`: every one that goes on |
 //! | 24 an unknown record stays out | `net`: records of a newer version |
 //! | 25, 26 all comes together, every command ends | `run`: the calm; `operator` |
-//! | 27 indexes and constraints | `checks`: against the graph and against ones made anew |
+//! | 27 indexes and constraints | `checks`: against the graph and against ones made anew; `clients`: every write run again |
+//! | 3.6 a node follows members of its cluster | `checks`: every greeting that is answered |
 //! | 28 the schema obeys too | index and constraint records are under 5, 13 and 27; users are no records |
 //!
 //! One run in four asks its nodes for less than a sync for every commit (`--durability=interval` or `os`).
@@ -53,7 +54,7 @@
 //! always at the end, when every graph is also folded anew from its records. Recoveries are done twice one time
 //! in three.
 //!
-//! Not here: `TooLarge` and `Stopping` (no commit is that large, no node stops by itself), bytes on a wire
+//! Not here: `TooLarge` (no commit is that large), bytes on a wire
 //! (the transport's own tests), real files (`tests/e2e`), and two processes in one directory.
 //!
 //! `cargo run -p mg-simulation -- --seeds 10000` makes more runs than the test does, `--seed 0x2a`

@@ -9,7 +9,7 @@ use crate::world::{Event, MS, SECOND, World};
 use bytes::Bytes;
 use mgnode_core::engine::{Input, PeerId};
 use mgnode_core::replication::{Lane, Line, Message, PROTOCOL};
-use mgnode_core::types::{Epoch, Identity, KeyPrint, NodeId, SnapshotId};
+use mgnode_core::types::{Epoch, Identity, KeyPrint, Lsn, NodeId, PartialSnapshot, SnapshotId};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Frames of signs of life, and of records that are small, beside the bounds that the engine has.
@@ -27,6 +27,10 @@ pub(crate) struct Conn {
     is_open: [bool; 2],
     /// The highest epoch in records that reached each end.
     pub(crate) epoch: [Epoch; 2],
+    /// What the one who accepted said that it kept of a snapshot.
+    kept: Option<PartialSnapshot>,
+    /// The last record that the one who accepted has, or is being sent: log after it must stay.
+    reached: Lsn,
     /// How much longer than others this connection takes.
     detour_us: u64,
     protocol: u16,
@@ -34,6 +38,8 @@ pub(crate) struct Conn {
     pub(crate) is_newer: bool,
     /// Its greeting is in a protocol that the receiver does not speak.
     is_foreign: bool,
+    /// Who greeted on it belongs to another cluster than the receiver did then.
+    pub(crate) is_stranger: bool,
 }
 
 impl World {
@@ -82,10 +88,13 @@ impl World {
                 arrives: Default::default(),
                 is_open: [!is_half, true],
                 epoch: [Epoch::default(); 2],
+                kept: None,
+                reached: Lsn::ZERO,
                 detour_us,
                 protocol,
                 is_newer: false,
                 is_foreign: false,
+                is_stranger: false,
             },
         );
         // Each proves a key of its own, and the older of two versions is spoken.
@@ -125,6 +134,9 @@ impl World {
         };
         let Some(c) = self.conns.get_mut(&conn) else { return Ok(()) };
         let to = usize::from(c.ends[0].0 == node && c.ends[0].2 == peer);
+        if let Message::Append { records, .. } = message {
+            c.reached = records.last().map_or(c.reached, |last| last.lsn);
+        }
         let lane = message.lane();
         let mut frame = Vec::new();
         message.encode(c.protocol, &mut frame);
@@ -172,13 +184,19 @@ impl World {
                     unknown = Some(record.lsn);
                 }
             }
-            Message::Hello { epoch, protocol, .. } => {
+            Message::Hello { epoch, protocol, node: from, cluster, .. } => {
+                let belongs = self.nodes[node].process.as_ref().and_then(|p| p.belongs.as_ref());
+                if let Some((Some(own), members)) = belongs {
+                    let is_other = cluster.is_some_and(|cluster| cluster != *own);
+                    c.is_stranger = is_other && members.iter().all(|member| member.node != *from);
+                }
                 if c.is_foreign {
                     *protocol = PROTOCOL + 2;
                 } else {
                     c.epoch[to] = c.epoch[to].max(*epoch);
                 }
             }
+            Message::Welcome { end, partial, .. } => (c.reached, c.kept) = (end.last.lsn, *partial),
             Message::Tail { records, .. } if !records.is_empty() => self.coverage.count("tail fetches"),
             Message::Refused { reason, .. } => self.coverage.count(&format!("refused: {reason:?}")),
             _ => {}
@@ -231,6 +249,31 @@ impl World {
         self.step(node, Input::PeerDown { peer, reason: "the connection ended".into() })
     }
 
+    /// Log before `before` is about to go, and no replica that is being brought up to date needs it. (19)
+    pub(crate) fn check_kept(&self, node: usize, before: Lsn) -> Result<(), String> {
+        let n = &self.nodes[node];
+        for conn in n.process.iter().flat_map(|p| p.conns.values()) {
+            let Some(c) = self.conns.get(conn).filter(|c| c.ends[0].0 == node && c.is_open[0]) else {
+                continue;
+            };
+            let (name, id) = (format!("r{}", c.ends[1].0), self.nodes[c.ends[1].0].id);
+            // One that was dropped and is about to be registered again is no link yet.
+            let is_counted =
+                n.process.iter().flat_map(|p| &p.counted).any(|r| r.name == name && r.node == id);
+            let is_under_way = is_counted
+                && n.stages.iter().any(|(part, of, stage)| {
+                    *part == "link" && *of == name && matches!(*stage, "catch-up" | "snapshot")
+                });
+            if is_under_way && before > c.reached {
+                return Err(format!(
+                    "19: node {node} lets go of log before {before}, and {name} has come to {}",
+                    c.reached
+                ));
+            }
+        }
+        Ok(())
+    }
+
     // ---- snapshots ----
 
     pub(crate) fn send_snapshot(
@@ -240,20 +283,30 @@ impl World {
         snapshot: SnapshotId,
         bytes: Result<Bytes, String>,
         offset: u64,
-    ) {
-        let Some(process) = self.nodes[node].process.as_ref() else { return };
+    ) -> Result<(), String> {
+        let Some(process) = self.nodes[node].process.as_ref() else { return Ok(()) };
         let (boot, conn) = (process.boot, process.conns.get(&peer).copied());
         let delay = self.rng.delay(1_000, 100_000);
         let result = match (conn, bytes) {
             (Some(conn), Ok(bytes)) => {
                 self.count("snapshots sent");
+                if let Some(c) = self.conns.get_mut(&conn) {
+                    c.reached = snapshot.lsn();
+                    // It goes on in the file that was begun, where that ends. (23)
+                    if offset > 0 && c.kept != Some(PartialSnapshot { snapshot, bytes: offset }) {
+                        let kept = c.kept;
+                        return Err(format!(
+                            "23: node {node} sends {snapshot:?} from byte {offset}, its replica has {kept:?}"
+                        ));
+                    }
+                }
                 if offset > 0 {
                     self.count("snapshots resumed");
                 }
                 self.snapshot_piece(delay, conn, snapshot, bytes, offset);
                 Ok(())
             }
-            (None, Ok(_)) => return,
+            (None, Ok(_)) => return Ok(()),
             (_, Err(error)) => {
                 self.count("snapshots that cannot be sent");
                 Err(error)
@@ -261,6 +314,7 @@ impl World {
         };
         let input = Input::SnapshotSent { peer, result };
         self.after(delay / 2, Event::Input { node, boot, input });
+        Ok(())
     }
 
     /// Sends the next piece after `from`: a few to a file.

@@ -354,6 +354,10 @@ impl World {
 
     fn whim(&mut self, rng: &mut Rng, main: usize, is_whole: bool) -> Result<(), String> {
         let others: Vec<usize> = (0..self.nodes.len()).filter(|n| *n != main).collect();
+        if others.is_empty() {
+            self.order(main, Admin::CreateSnapshot, What::Other);
+            return Ok(());
+        }
         let node = rng.pick(&others);
         let (number, since) = (self.next_number()?, self.now);
         match rng.below(14) {
@@ -597,9 +601,23 @@ impl World {
                 .filter(|_| has_majority)
                 .map(|lease| now + u64::try_from(lease.as_nanos()).unwrap_or(u64::MAX) / 8 * 9);
             let main = self.nodes[old].id;
-            let holders = fenced.iter().map(|node| self.nodes[*node].id).collect();
+            let holders: BTreeSet<NodeId> = fenced.iter().map(|node| self.nodes[*node].id).collect();
+            // Of all that may confirm a commit so many must be in the set that too few are left.
+            let counted = self.nodes[old].disk.state.replicas.iter().filter(|r| r.mode != SyncMode::Async);
+            let (strict, all) =
+                (counted.clone().any(|r| r.mode == SyncMode::StrictSync), counted.clone().count());
+            let asked = self.options.config.sync_min_acks.filter(|_| !strict).map_or(all, |k| k.min(all));
+            let stops_ok = all - counted.filter(|r| holders.contains(&r.node)).count() < asked;
             let is_given_up = false;
-            self.oracle.fences.push(Fence { number, main, at: now, lease_over, holders, is_given_up });
+            self.oracle.fences.push(Fence {
+                number,
+                main,
+                at: now,
+                stops_ok,
+                lease_over,
+                holders,
+                is_given_up,
+            });
         }
         // What only this one confirmed may be nowhere else but at the old MAIN, which is waited for.
         if keepers.iter().any(|node| self.nodes[*node].refuses) && !is_lost {

@@ -41,6 +41,10 @@ pub(crate) struct Proposal {
     pub(crate) payload: Bytes,
     pub(crate) at: u64,
     pub(crate) client: usize,
+    /// The node, and which of its lives.
+    pub(crate) to: (usize, u64),
+    /// It has arrived there.
+    pub(crate) is_taken: bool,
 }
 
 /// A yes that must be found again.
@@ -61,6 +65,8 @@ pub(crate) struct Fence {
     /// Whom it fences off.
     pub(crate) main: NodeId,
     pub(crate) at: u64,
+    /// No commit of the old MAIN can get enough confirmations from others: it is told OK no more.
+    pub(crate) stops_ok: bool,
     /// When its lease must be over, where it has one and a majority is in the set.
     pub(crate) lease_over: Option<u64>,
     /// Who promised.
@@ -84,6 +90,8 @@ pub(crate) struct Oracle {
     lost_tails: Vec<Index>,
     /// Everyone that may acknowledge to a MAIN has promised a higher epoch.
     pub(crate) fences: Vec<Fence>,
+    /// Which life of which node said yes in an epoch.
+    reigns: BTreeMap<Epoch, (NodeId, u64)>,
     digests: BTreeMap<Index, u64>,
     /// Bytes of the longest record, as it goes over a wire.
     pub(crate) longest: usize,
@@ -112,6 +120,7 @@ impl Oracle {
             lost_tails: Vec::new(),
             longest: 0,
             fences: Vec::new(),
+            reigns: BTreeMap::new(),
             digests: BTreeMap::new(),
         }
     }
@@ -192,6 +201,11 @@ impl Oracle {
         Ok(index)
     }
 
+    /// Whether some node wrote a commit.
+    pub(crate) fn is_known(&self, payload: &Bytes) -> bool {
+        self.by_payload.contains_key(payload)
+    }
+
     /// Whether it is a record as some node wrote it.
     pub(crate) fn is_written(&self, record: &CommitRecord) -> bool {
         self.by_position.get(&record.position()).is_some_and(|index| {
@@ -200,11 +214,11 @@ impl Oracle {
         })
     }
 
-    /// Returns who must hold which records of `tip`'s path after `from` up to `to`.
-    pub(crate) fn must_between(&self, tip: Index, from: Lsn, to: Lsn) -> Vec<(Index, Must)> {
+    /// Returns who must hold which records after `from` up to `to`.
+    pub(crate) fn must_between(&self, from: Index, to: Index) -> Vec<(Index, Must)> {
         let mut found = Vec::new();
-        let mut index = self.at(tip, to);
-        while self.depth(index) > from.0 {
+        let mut index = to;
+        while self.depth(index) > self.depth(from) {
             if let Some(must) = &self.tree[index].must {
                 found.push((index, must.clone()));
             }
@@ -268,7 +282,7 @@ impl Oracle {
                 continue;
             }
             let (number, at) = (fence.number, fence.at);
-            if matches!(outcome, Outcome::Committed { .. }) && at < proposal.at {
+            if matches!(outcome, Outcome::Committed { .. }) && fence.stops_ok && at < proposal.at {
                 return Err(format!("3: {position} began after epoch {number} was fenced at {at}"));
             }
             let is_yes = matches!(outcome, Outcome::Committed { .. } | Outcome::Degraded { .. });
@@ -282,6 +296,17 @@ impl Oracle {
             self.doubtful.push(position);
         }
         Ok((proposal, Some(index)))
+    }
+
+    /// A node says yes in `epoch`, in its life number `boot`. No one else does, and it does not in another life: each
+    /// begins with an incarnation of its own. (2)
+    pub(crate) fn reigns(&mut self, epoch: Epoch, node: NodeId, boot: u64) -> Result<(), String> {
+        match self.reigns.entry(epoch).or_insert((node, boot)) {
+            (first, life) if (*first, *life) == (node, boot) => Ok(()),
+            (first, life) => Err(format!(
+                "2: {node} says yes in {epoch} in its life {boot}, and {first} did in its life {life}"
+            )),
+        }
     }
 
     /// The graph that shows `index` hashes to `digest`, on whichever node. (13)

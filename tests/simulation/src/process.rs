@@ -3,7 +3,7 @@
 //! It dies between any two effects, inside recovery too, by kill or by power cut; it is stopped for a
 //! while; its clock runs fast, slow, or leaps; its disk is slow, full, read-only, or damaged.
 
-use crate::disk::{Disk, Durability, Job, NoStart, Progress};
+use crate::disk::{Disk, Durability, Job, NoStart, Progress, READ_ONLY};
 use crate::files::FileId;
 use crate::options::Options;
 use crate::oracle::{Index, Must, Oracle};
@@ -15,7 +15,8 @@ use mgnode_core::engine::{Effect, Engine, EngineConfig, Input, PeerId, Shared, S
 use mgnode_core::replication::{PROTOCOL, PROTOCOL_MIN, PROTOCOL_RESUMES};
 use mgnode_core::storage::{Graph, View};
 use mgnode_core::types::{
-    CommitRecord, Epoch, Lsn, Names, NodeId, NodeState, Position, Registration, Role, SyncMode, Time,
+    ClusterId, CommitRecord, Epoch, Lsn, Member, Names, NodeId, NodeState, Position, Registration, Role,
+    SyncMode, Time,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -37,6 +38,8 @@ pub(crate) struct Process {
     /// When `registered` last became another list.
     pub(crate) regrouped_at: u64,
     pub(crate) role: Role,
+    /// Whom it belongs to, as the engine last handed that to the disk; `None` while that is on its way there.
+    pub(crate) belongs: Option<(Option<ClusterId>, Vec<Member>)>,
 }
 
 /// A clock of a machine: never back, but at its own pace, and with leaps.
@@ -90,6 +93,8 @@ pub(crate) struct Node {
     lost: Vec<Index>,
     /// When what is synced was.
     pub(crate) synced_at: u64,
+    /// When it last told a client yes.
+    pub(crate) said_yes: Option<u64>,
     pub(crate) promised: Epoch,
     /// What it is being cut back to, or was when it died.
     rewinding: Option<Index>,
@@ -133,6 +138,7 @@ impl Node {
             may_lack: false,
             lost: Vec::new(),
             synced_at: 0,
+            said_yes: None,
             promised: Epoch::default(),
             rewinding: None,
             cut_off: Vec::new(),
@@ -288,6 +294,8 @@ impl World {
                 return Err(format!("18: node {node} recovers to {last}, then to {}", again.last));
             }
         }
+        // What it shows now and did not before its death must have been decided by then.
+        self.check_decided(node, shown, self.nodes[node].published)?;
         self.oracle.settle(shown);
         let older = self.rng.one_in(6);
         let n = &mut self.nodes[node];
@@ -299,6 +307,7 @@ impl World {
         let registered = recovered.state.replicas.clone();
         let registered_at = registered.iter().map(|r| (r.name.clone(), last.lsn)).collect();
         let role = recovered.state.role;
+        let belongs = Some((recovered.state.cluster, recovered.state.members.clone()));
         let mut effects = Vec::new();
         let config = self.options.config.clone();
         let engine = Engine::start(n.time(self.now), config, recovered, &mut effects);
@@ -316,6 +325,7 @@ impl World {
             registered_at,
             regrouped_at: self.now,
             role,
+            belongs,
         });
         self.note(|| format!("node {node} starts at {last}, its log ends at {end}"));
         self.after(0, Event::Tick { node, boot });
@@ -359,7 +369,11 @@ impl World {
         n.fuse = None;
         n.paused_until = 0;
         n.down_until = self.now + down;
-        let was_main = process.role == Role::Main && !process.registered.is_empty();
+        let boot = process.boot;
+        let is_asked = || self.oracle.proposals.values().any(|p| p.is_taken && p.to == (node, boot));
+        let has_answered = n.said_yes.is_some_and(|at| self.now - at < 20 * MS);
+        let was_main =
+            process.role == Role::Main && !process.registered.is_empty() && (has_answered || is_asked());
         self.note(|| format!("node {node} dies, power cut: {is_power_cut}"));
         self.count(if is_power_cut { "power cuts" } else { "kills" });
         if was_main {
@@ -409,6 +423,12 @@ impl World {
         if let Input::WalFailed { .. } = input {
             self.nodes[node].must_halt = true;
         }
+        if let Input::Propose { token, .. } = &input
+            && let Some(proposal) = self.oracle.proposals.get_mut(&token.0)
+        {
+            proposal.is_taken = true;
+        }
+        self.is_idle_step = self.is_idle(node, &input);
         let mut rewound = None;
         let n = &mut self.nodes[node];
         let Some(process) = &mut n.process else { return Ok(()) };
@@ -429,6 +449,7 @@ impl World {
         let n = &mut self.nodes[node];
         let Some(process) = &mut n.process else { return Ok(()) };
         if let Input::StateSaved { .. } = input {
+            process.belongs = Some((n.disk.state.cluster, n.disk.state.members.clone()));
             // From here on the engine counts the replicas that this file names.
             let end = self.oracle.position(process.tip).lsn;
             let registered = &n.disk.state.replicas;
@@ -441,7 +462,26 @@ impl World {
         let mut effects = Vec::new();
         process.engine.step(time, input, &mut effects);
         self.carry_out(node, effects)?;
+        self.is_idle_step = false;
         self.check(node)
+    }
+
+    /// Whether an input is one that no commit waits for: time, or a word of an ASYNC replica. (22)
+    fn is_idle(&self, node: usize, input: &Input) -> bool {
+        let peer = match input {
+            Input::Tick => return true,
+            Input::Message { peer, .. } | Input::WalRead { peer, .. } | Input::SnapshotSent { peer, .. } => {
+                peer
+            }
+            _ => return false,
+        };
+        let process = self.nodes[node].process.as_ref();
+        let Some(conn) = process.and_then(|p| p.conns.get(peer)).and_then(|c| self.conns.get(c)) else {
+            return false;
+        };
+        let id = self.nodes[conn.ends[1].0].id;
+        let counted = process.map_or(&[][..], |p| &p.counted);
+        conn.ends[0].0 == node && counted.iter().any(|r| r.node == id && r.mode == SyncMode::Async)
     }
 
     pub(crate) fn time_of(&self, node: usize) -> Time {
@@ -472,6 +512,10 @@ impl World {
         }
         match effect {
             Effect::WriteWal { record, chain } => {
+                if process.role == Role::Main && record.epoch > n.promised {
+                    let (position, promised) = (record.position(), n.promised);
+                    return Err(format!("1: node {node} writes {position} and has synced {promised}"));
+                }
                 let must = must(&self.options.config, process);
                 process.tip = self.oracle.written(process.tip, &record, chain, must)?;
                 self.disk_job(node, Job::Write(record, chain))?;
@@ -484,6 +528,7 @@ impl World {
                 let is_turn = state.role != process.role;
                 let is_fewer = state.replicas.len() < process.registered.len();
                 process.registered = state.replicas.clone();
+                process.belongs = None;
                 process.regrouped_at = self.now;
                 let tip = process.tip;
                 // A MAIN that becomes a REPLICA decides nothing.
@@ -532,7 +577,7 @@ impl World {
             Effect::SendSnapshot { peer, snapshot, offset, protocol } => {
                 let bytes = n.disk.snapshot(&snapshot);
                 let offset = if protocol < PROTOCOL_RESUMES { 0 } else { offset };
-                self.send_snapshot(node, peer, snapshot, bytes, offset);
+                self.send_snapshot(node, peer, snapshot, bytes, offset)?;
             }
             Effect::DropPartial => n.disk.drop_partial(),
             Effect::DropSnapshot { lsn } => self.disk_job(node, Job::DropSnapshot(lsn))?,
@@ -542,14 +587,17 @@ impl World {
             }
             Effect::NoteDecided { lsn, is_first: true } => self.disk_job(node, Job::NoteDecided(lsn))?,
             Effect::NoteDecided { lsn, is_first: false } => {
-                n.disk.note_now(lsn);
-                self.after(0, Event::Input { node, boot, input: Input::DecidedNoted { lsn } });
+                let input = n.disk.note_now(lsn);
+                self.after(0, Event::Input { node, boot, input });
             }
             Effect::Rewind { to } => {
                 n.rewinding = Some(self.oracle.find(to).ok_or("20: a log is cut back to an unknown record")?);
                 self.disk_job(node, Job::Rewind(to))?;
             }
-            Effect::DropWal { before } => self.disk_job(node, Job::Drop(before))?,
+            Effect::DropWal { before } => {
+                self.check_kept(node, before)?;
+                self.disk_job(node, Job::Drop(before))?;
+            }
             Effect::Resolve { token, outcome } => self.resolved(node, token, &outcome)?,
             Effect::Answer { token, result } => self.answered(node, token, result)?,
             Effect::Halt { reason } => {
@@ -598,6 +646,7 @@ impl World {
     fn hand_in(&mut self, node: usize, boot: u64, progress: Progress) -> Result<(), String> {
         for input in progress.inputs {
             match &input {
+                Input::WalFailed { error } if error == READ_ONLY => self.count("writes to a read-only disk"),
                 Input::WalFailed { .. } => self.count("failed syncs"),
                 Input::WalSpace { enough: false } => self.count("full disks"),
                 Input::StateSaved { result: Err(_), .. } => self.count("states not saved"),

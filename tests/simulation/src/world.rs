@@ -106,6 +106,8 @@ pub(crate) struct World {
     pub(crate) next_uid: i64,
     pub(crate) is_calm: bool,
     pub(crate) stop_clients: bool,
+    /// The step under way has an input that no commit may have waited for.
+    pub(crate) is_idle_step: bool,
     pub(crate) yes_after_heal: u64,
     pub(crate) steps: u64,
     /// Faults and whims so far; each has its number.
@@ -138,6 +140,7 @@ impl World {
             next_uid: 0,
             is_calm: false,
             stop_clients: false,
+            is_idle_step: false,
             yes_after_heal: 0,
             steps: 0,
             disturbances: 0,
@@ -195,6 +198,7 @@ impl World {
         let options = self.options.clone();
         self.note(|| format!("{options:?}"));
         self.count(&format!("runs with --durability={}", options.disk.durability.word()));
+        self.count(&format!("runs with {} nodes", self.nodes.len()));
         for node in 0..self.nodes.len() {
             self.start(node)?;
         }

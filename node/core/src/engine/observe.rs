@@ -1,4 +1,5 @@
-//! In which stage each part of the engine is, in words: for a simulator that counts what it reached.
+//! In which stage each part of the engine is, in words, and what it keeps: for a simulator that counts what it reached
+//! and holds it to its bounds.
 
 use super::restart::Confirm;
 use super::roles::{Demotion, Task};
@@ -7,6 +8,11 @@ use crate::replication::LinkState;
 use crate::types::Role;
 
 impl Engine {
+    /// Returns the bytes of records that are kept in memory for whoever is nearly up to date.
+    pub fn kept_bytes(&self) -> usize {
+        self.log.recent_bytes()
+    }
+
     /// Tells the stage of each part: the part, the replica's name where it is a link, and the stage.
     pub fn stages(&self, see: &mut dyn FnMut(&'static str, &str, &'static str)) {
         see("role", "", if self.role == Role::Main { "MAIN" } else { "REPLICA" });

@@ -59,6 +59,11 @@ impl Log {
         self.durable
     }
 
+    /// Returns the bytes of the newest records, which are kept in memory.
+    pub fn recent_bytes(&self) -> usize {
+        self.recent.iter().map(|(record, _)| record_bytes(record)).sum()
+    }
+
     /// Returns whether everything written is synced.
     pub fn is_settled(&self) -> bool {
         self.durable == self.last()
