@@ -75,8 +75,23 @@ pub struct Report {
     pub demoted: usize,
     /// States in which some client was told that its commit is in doubt.
     pub in_doubt: usize,
+    /// States after a promotion and all deaths, power cuts, ended connections and leaps that the bounds have.
+    pub disturbed: usize,
     /// States after which nothing more can happen.
     pub ends: usize,
+}
+
+impl Report {
+    /// Adds what another thread found.
+    fn add(&mut self, part: &Report) {
+        self.states += part.states;
+        self.steps += part.steps;
+        self.promoted += part.promoted;
+        self.demoted += part.demoted;
+        self.in_doubt += part.in_doubt;
+        self.disturbed += part.disturbed;
+        self.ends += part.ends;
+    }
 }
 
 const MAIN: usize = 0;
@@ -270,6 +285,13 @@ impl Table {
             self.operator(&mut acts);
         }
         acts
+    }
+
+    /// Whether everything went wrong that the bounds have.
+    fn is_disturbed(&self) -> bool {
+        let (spent, bounds) = (&self.spent, &self.bounds);
+        (spent.kills, spent.power_cuts, spent.cuts, spent.leaps)
+            == (bounds.kills, bounds.power_cuts, bounds.cuts, bounds.leaps)
     }
 
     /// What an operator may do that keeps the rules of an unforced promotion.
@@ -488,7 +510,9 @@ pub fn check(bounds: Bounds, threads: usize) -> Result<Report, String> {
                                 continue;
                             }
                             part.states += 1;
-                            part.promoted += usize::from(table.stage.audience.done.contains(&PROMOTE));
+                            let is_promoted = table.stage.audience.done.contains(&PROMOTE);
+                            part.promoted += usize::from(is_promoted);
+                            part.disturbed += usize::from(is_promoted && table.is_disturbed());
                             part.demoted += usize::from(table.stage.audience.done.contains(&DEMOTE));
                             part.in_doubt += usize::from(!table.stage.audience.doubtful.is_empty());
                             let path: Vec<_> = path.iter().chain([act]).copied().collect();
@@ -503,12 +527,7 @@ pub fn check(bounds: Bounds, threads: usize) -> Result<Report, String> {
                     }
                     let mut all = results.lock().expect("no one panics with it");
                     all.0.append(&mut grown);
-                    all.1.states += part.states;
-                    all.1.steps += part.steps;
-                    all.1.promoted += part.promoted;
-                    all.1.demoted += part.demoted;
-                    all.1.in_doubt += part.in_doubt;
-                    all.1.ends += part.ends;
+                    all.1.add(&part);
                     all.2 = all.2.take().or(broken);
                 });
             }
