@@ -61,6 +61,27 @@ pub const MUTANTS: &[Mutant] = &[
         find: "SyncMode::Sync => «confirmed < needed && link.counts_for(lsn) && link.applied < lsn»,",
         with: "confirmed > needed",
     },
+    Mutant {
+        name: "main_writes_before_its_reign_is_saved",
+        breaks: "a MAIN appends in an epoch of its own whose state file was synced before",
+        file: "engine/commit.rs",
+        find: "self.save(AfterSave::Reign(self.state.promised), out); «» } /// Tells every client",
+        with: "self.reign = Reign::Begun(self.state.promised);",
+    },
+    Mutant {
+        name: "a_commit_waits_for_an_async_replica",
+        breaks: "an ASYNC replica, slow or stopped, costs a commit no time",
+        file: "engine/commit.rs",
+        find: "«self.lacks_replicas(lsn, is_strict)» || confirmed < needed && possible > 0",
+        with: "self.lacks_replicas(lsn, is_strict) || self.links.iter().any(|link| link.registration.mode == SyncMode::Async && link.is_ready() && link.applied < lsn)",
+    },
+    Mutant {
+        name: "one_confirmation_less_than_asked_for_is_enough",
+        breaks: "with sync_min_acks OK means that so many SYNC replicas have it",
+        file: "engine/commit.rs",
+        find: "(confirmed, possible, «self.config.sync_min_acks.map_or(all, |k| k.min(all))»)",
+        with: "self.config.sync_min_acks.map_or(all, |k| k.min(all).saturating_sub(1))",
+    },
     // ---- links ----
     Mutant {
         name: "what_was_sent_counts_as_acknowledged",
@@ -128,6 +149,34 @@ pub const MUTANTS: &[Mutant] = &[
         with: "needed.fold(covered, Lsn::min).max(self.applied.lsn.next())",
     },
     Mutant {
+        name: "the_log_goes_though_a_replica_is_being_sent_it",
+        breaks: "log that a catch-up under way needs stays",
+        file: "engine/snapshot.rs",
+        find: "LinkState::CatchUp { .. } | LinkState::Snapshot { .. } => «true»,",
+        with: "false",
+    },
+    Mutant {
+        name: "a_received_snapshot_counts_before_it_is_installed",
+        breaks: "no node acknowledges, and no reader sees, what is not durable there",
+        file: "engine/snapshot.rs",
+        find: "self.installing = Some(Installing { peer, snapshot, header, graph }); «»",
+        with: "self.on_snapshot_installed(lsn);",
+    },
+    Mutant {
+        name: "a_snapshot_goes_on_in_another_file",
+        breaks: "a transfer that was cut off goes on with the bytes of the same file",
+        file: "engine/snapshot.rs",
+        find: "(Some(partial), _) => («partial.snapshot», partial.bytes),",
+        with: "newest.unwrap_or(partial.snapshot)",
+    },
+    Mutant {
+        name: "a_bookmark_of_a_lost_branch_is_served",
+        breaks: "a read with a bookmark sees its write, or gets an error",
+        file: "engine/shared.rs",
+        find: "Some(epoch) if «epoch == position.epoch» => Some(true),",
+        with: "epoch >= Epoch::default()",
+    },
+    Mutant {
         name: "a_replica_obeys_a_lower_epoch",
         breaks: "no record is taken, and no yes given, below the promised epoch",
         file: "replication/replica.rs",
@@ -135,11 +184,25 @@ pub const MUTANTS: &[Mutant] = &[
         with: "false",
     },
     Mutant {
+        name: "a_node_of_another_cluster_is_followed",
+        breaks: "a REPLICA follows only members of its cluster",
+        file: "replication/replica.rs",
+        find: "let Some(own) = «state.cluster» else { return Ok(()) };",
+        with: "state.cluster.filter(|own| own.0 == greeting.node.0)",
+    },
+    Mutant {
         name: "a_damaged_log_is_cut_without_a_word",
         breaks: "what was synced is there after a restart, or the node does not start",
         file: "durability/recovery.rs",
         find: "OnDamage::Refuse => «Err(RecoveryError::Corrupt { file, offset, reason })»,",
         with: "Ok((offset, Some(Tail { file, offset, damage: Some(reason) })))",
+    },
+    Mutant {
+        name: "undecided_records_are_shown_after_a_restart",
+        breaks: "a STRICT_SYNC record is invisible before every STRICT_SYNC replica has it durable",
+        file: "durability/recovery.rs",
+        find: "if «self.found.decided.is_some_and(|decided| record.lsn > decided.lsn)» {",
+        with: "false",
     },
     Mutant {
         name: "a_blocked_commit_waits_for_no_one",
