@@ -126,10 +126,11 @@ pub(super) fn pick(
         })?,
         None => {
             let eligible = replicas.iter().filter(|(i, _)| i.priority > 0);
-            let holds_all =
-                |own: &NodeFacts| replicas.iter().all(|(_, f)| parting(own, f).is_none_or(|p| p.covers()));
+            let holds_all = |(i, own): &Replica<'_>| {
+                !matches!(loss(topology, nodes, i, own), Loss::Behind { .. } | Loss::Parted { .. })
+            };
             let order = |f: &NodeFacts| f.position.as_ref().map(Position::order);
-            let rank = |r: &Replica<'_>| (holds_all(r.1), order(r.1), is_sync(r), r.0.priority);
+            let rank = |r: &Replica<'_>| (holds_all(r), order(r.1), is_sync(r), r.0.priority);
             // Of equals the first of the file.
             eligible.copied().rev().max_by_key(rank).ok_or_else(|| {
                 refuse(topology, "every node that answers has priority 0: none is chosen by itself")
@@ -154,6 +155,13 @@ fn is_sync((instance, facts): &Replica<'_>) -> bool {
     instance.mode != Mode::Async && facts.position.as_ref().and_then(|p| p.mode) != Some(Mode::Async)
 }
 
+/// Whether a node got the records of its last reign from a MAIN, and did not write them itself.
+fn has_followed(facts: &NodeFacts) -> bool {
+    let Some(position) = &facts.position else { return false };
+    let last = position.history.last().and_then(|(epoch, _)| epoch.split('.').nth(1));
+    last.is_some_and(|author| author != position.node)
+}
+
 /// Returns what is lost with `instance` as MAIN.
 fn loss(topology: &Topology, nodes: &Views, instance: &Instance, own: &NodeFacts) -> Loss {
     let replicas = replicas(topology, nodes);
@@ -161,6 +169,17 @@ fn loss(topology: &Topology, nodes: &Views, instance: &Instance, own: &NodeFacts
     let latest = nodes.values().filter_map(NodeView::facts).filter_map(reign).max();
     let partings: Vec<(&Replica<'_>, Option<Parting>)> =
         replicas.iter().map(|other| (other, parting(own, other.1))).collect();
+
+    // Where a SYNC replica followed the MAIN of the latest reign, and its log is the beginning of the candidate's, a
+    // branch of an earlier reign was given up when that MAIN was made. Whoever was MAIN only for a moment has no such
+    // follower: what it holds may be less than what an earlier MAIN acknowledged.
+    let was_followed = reign(own) == latest
+        && partings.iter().any(|(other, parting)| {
+            let is_part = parting.as_ref().is_some_and(Parting::covers);
+            is_part && reign(other.1) == latest && is_sync(other) && has_followed(other.1)
+        });
+    let is_given_up =
+        |facts: &NodeFacts, parting: &Parting| was_followed && parting.is_fork() && reign(facts) < latest;
 
     // A MAIN of the latest reign that answers says itself what would be lost. What has parted from its log parted
     // before, and is none of its commits.
@@ -174,7 +193,7 @@ fn loss(topology: &Topology, nodes: &Views, instance: &Instance, own: &NodeFacts
             Some(parting) if parting.own == 0 && reign(facts) == latest => {
                 return Loss::Known(parting.theirs);
             }
-            Some(parting) if parting.is_fork() => {
+            Some(parting) if parting.is_fork() && !is_given_up(facts, &parting) => {
                 return Loss::Parted { node: main.name.clone(), parting };
             }
             Some(_) | None => {}
@@ -183,7 +202,7 @@ fn loss(topology: &Topology, nodes: &Views, instance: &Instance, own: &NodeFacts
     let lost = partings
         .iter()
         .filter_map(|(other, parting)| Some((other, parting.as_ref()?)))
-        .filter(|(_, p)| !p.covers())
+        .filter(|(other, p)| !p.covers() && !is_given_up(other.1, p))
         .max_by_key(|(_, p)| (p.is_fork(), p.theirs));
     if let Some((other, parting)) = lost {
         let node = other.0.name.clone();
@@ -331,7 +350,8 @@ mod tests {
             is_confirmed: true,
             promised: "9.0000000000000000.0".into(),
             promised_by: String::new(),
-            node: String::new(),
+            // It wrote its last records itself.
+            node: format!("n{}", log.last().copied().unwrap_or(0)),
             cluster: None,
             mode: Some(mode),
             warnings: Vec::new(),
@@ -472,6 +492,41 @@ mod tests {
         }
         let forced = Request { force: true, ..request };
         accept(&topology, &nodes, &forced, &name, &loss).unwrap();
+    }
+
+    #[test]
+    fn a_branch_that_was_given_up_when_the_last_main_was_made_does_not_hold_up_the_next_failover() {
+        let follower = |log: &[u64], mode| {
+            let position = Some(Position { node: "follower".into(), ..position(&log.to_vec(), mode) });
+            NodeView::Answered(Box::new(NodeFacts {
+                role: Role::Replica,
+                replicas: Vec::new(),
+                position,
+                is_untouched: false,
+            }))
+        };
+        // `m` died in reign 1 with commits of its own, came back, and was not rewound; the MAIN of reign 2 is gone.
+        let old = answers(Role::Replica, &vec![1, 1, 1, 1], Mode::Sync);
+        let (topology, request) = (topology(), Request::default());
+        let mut nodes: Views = [
+            ("a".to_owned(), follower(&[1, 1, 2], Mode::Sync)),
+            ("b".to_owned(), follower(&[1, 1, 2, 2], Mode::Sync)),
+            ("c".to_owned(), old),
+        ]
+        .into();
+        let covered = Loss::Covered { by: vec!["a".into(), "b".into()] };
+        assert_eq!(pick(&topology, &nodes, &request).unwrap(), ("b".to_owned(), covered));
+        // One that is only ASYNC does not vouch for its MAIN.
+        nodes.remove("a");
+        nodes.insert("b".into(), follower(&[1, 1, 2, 2], Mode::Async));
+        let (name, loss) = pick(&topology, &nodes, &request).unwrap();
+        assert!(matches!(&loss, Loss::Parted { node, .. } if node == "c"), "{name}: {loss:?}");
+        // A branch of the latest reign is none that was given up.
+        nodes.insert("a".into(), follower(&[1, 3], Mode::Sync));
+        nodes.insert("b".into(), follower(&[1, 1, 2, 2], Mode::Sync));
+        let named = Request { candidate: Some("b".into()), ..request };
+        let (_, loss) = pick(&topology, &nodes, &named).unwrap();
+        assert!(matches!(&loss, Loss::Parted { .. }), "{loss:?}");
     }
 
     #[test]
