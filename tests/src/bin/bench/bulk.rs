@@ -4,15 +4,15 @@
 //! time from its first byte to its last, as a replica does, and throws away what came. The disk is given as
 //! many bytes in large pieces and syncs them once.
 
+use crate::far_end::{self, FarEnd};
 use crate::floor::{self, Crypto};
 use quinn::{Endpoint, TransportConfig, VarInt};
 use rustls::pki_types::CertificateDer;
 use std::error::Error;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,34 +31,14 @@ fn transport() -> Arc<TransportConfig> {
 
 /// Sends that many bytes over one QUIC stream in pieces, and returns how long they took to come.
 pub(crate) fn quic(bytes: u64) -> Result<Duration, Box<dyn Error>> {
-    let mut far = Command::new(std::env::current_exe()?)
-        .arg("far-end")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let mut said = BufReader::new(far.stdout.take().ok_or("its output is a pipe")?);
-    let sent = (|| -> Result<u64, Box<dyn Error>> {
-        // It says where it is and who, then how long it took.
-        let mut length = [0; 4];
-        let mut address = String::new();
-        said.read_line(&mut address)?;
-        said.read_exact(&mut length)?;
-        let mut certificate = vec![0; u32::from_le_bytes(length) as usize];
-        said.read_exact(&mut certificate)?;
-        send(address.trim().parse()?, CertificateDer::from(certificate), bytes)?;
-        let mut answer = String::new();
-        said.read_line(&mut answer)?;
-        let (taken, micros) = answer.trim().split_once(' ').ok_or("the far end says two numbers")?;
-        if taken.parse::<u64>()? != bytes {
-            return Err(format!("{taken} bytes came of {bytes}").into());
-        }
-        Ok(micros.parse()?)
-    })();
-    // Its input ends with this, and so does it.
-    drop(far.stdin.take());
-    let status = far.wait()?;
-    let micros = sent?;
-    if status.success() { Ok(Duration::from_micros(micros)) } else { Err("the far end failed".into()) }
+    let mut far = FarEnd::start(&["bulk".as_ref()])?;
+    send(far.address, far.certificate.clone(), bytes)?;
+    let answer = far.line()?;
+    let (taken, micros) = answer.trim().split_once(' ').ok_or("the far end says two numbers")?;
+    if taken.parse::<u64>()? != bytes {
+        return Err(format!("{taken} bytes came of {bytes}").into());
+    }
+    Ok(Duration::from_micros(micros.parse()?))
 }
 
 fn send(to: SocketAddr, certificate: CertificateDer<'static>, bytes: u64) -> Result<(), Box<dyn Error>> {
@@ -89,12 +69,7 @@ pub(crate) fn far_end() -> Result<(), Box<dyn Error>> {
     let mut server = crypto.server()?;
     server.transport_config(transport());
     let _guard = runtime.enter();
-    let endpoint = Endpoint::server(server, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
-    let mut out = std::io::stdout();
-    writeln!(out, "{}", endpoint.local_addr()?)?;
-    out.write_all(&u32::try_from(crypto.certificate.len())?.to_le_bytes())?;
-    out.write_all(&crypto.certificate)?;
-    out.flush()?;
+    let endpoint = far_end::listen(&crypto, server)?;
     runtime.block_on(async {
         let connection = endpoint.accept().await.ok_or("the endpoint ended")?.await?;
         let mut stream = connection.accept_uni().await?;
@@ -105,12 +80,11 @@ pub(crate) fn far_end() -> Result<(), Box<dyn Error>> {
             taken += chunks[..count].iter().map(|chunk| chunk.len() as u64).sum::<u64>();
         }
         let micros = begun.map_or(0, |begun| begun.elapsed().as_micros());
-        writeln!(out, "{taken} {micros}")?;
+        println!("{taken} {micros}");
         Ok::<_, Box<dyn Error>>(())
     })?;
     // Until the other side has seen that all has come.
-    std::io::stdin().read_to_end(&mut Vec::new())?;
-    Ok(())
+    Ok(far_end::wait_for_the_end()?)
 }
 
 /// Writes that many bytes to a new file, and syncs it once.

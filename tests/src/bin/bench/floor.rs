@@ -3,7 +3,11 @@
 //! A record of 100 bytes goes over one long-lived QUIC stream; the far side writes it into a
 //! preallocated file, syncs that, and answers; the near side writes and syncs its own copy meanwhile.
 //! Beside it, a round trip of QUIC alone, and one of TCP: the client's way to the node and back.
+//!
+//! The far side is a process of its own, as a replica is: in one process both ends of a connection may
+//! share a thread, and a round trip then costs a fifth.
 
+use crate::far_end::{self, FarEnd};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{Endpoint, RecvStream, SendStream};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -42,78 +46,44 @@ impl Log {
     }
 }
 
-/// Two QUIC endpoints, each with a thread and a file of its own.
+/// Two QUIC endpoints, each with a process, a thread for its disk and a file of its own.
 pub(crate) struct Pair {
     runtime: tokio::runtime::Runtime,
     stream: (SendStream, RecvStream),
     /// Answered at once.
     echo: (SendStream, RecvStream),
     near: std::sync::mpsc::Sender<tokio::sync::oneshot::Sender<std::io::Result<()>>>,
-    _endpoints: (Endpoint, Endpoint),
+    _dialling: Endpoint,
+    _far: FarEnd,
 }
 
 impl Pair {
     pub(crate) fn open(dir: &Path) -> Result<Pair, Box<dyn std::error::Error>> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        let mut far = Log::create(&dir.join("far"))?;
-        let mut near_log = Log::create(&dir.join("near"))?;
-        let crypto = Crypto::make()?;
-        let (server, mut client) = (crypto.server()?, client(crypto.certificate.clone())?);
+        let far = FarEnd::start(&["pair".as_ref(), dir.join("far").as_os_str()])?;
+        let mut client = client(far.certificate.clone())?;
         // Between two rounds it lies idle for longer than a connection may.
         let mut transport = quinn::TransportConfig::default();
         transport.keep_alive_interval(Some(Duration::from_secs(5)));
         client.transport_config(Arc::new(transport));
-        let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let _guard = runtime.enter();
-        let listening = Endpoint::server(server, local)?;
-        let dialling = Endpoint::client(local)?;
-        let target = listening.local_addr()?;
-        let accepting = listening.clone();
-        let (to_far, far_queue) =
-            std::sync::mpsc::channel::<(Vec<u8>, tokio::sync::oneshot::Sender<std::io::Result<()>>)>();
-        std::thread::spawn(move || {
-            for (record, done) in far_queue {
-                let _ = done.send(far.append(&record));
-            }
-        });
-        runtime.spawn(async move {
-            let Some(Ok(connection)) = (match accepting.accept().await {
-                Some(incoming) => Some(incoming.await),
-                None => None,
-            }) else {
-                return;
-            };
-            let Ok((mut send, mut recv)) = connection.accept_bi().await else { return };
-            let Ok((echo_send, echo_recv)) = connection.accept_bi().await else { return };
-            tokio::spawn(answer_at_once(echo_send, echo_recv));
-            let mut record = [0; RECORD_BYTES];
-            while recv.read_exact(&mut record).await.is_ok() {
-                let (done, synced) = tokio::sync::oneshot::channel();
-                if to_far.send((record.to_vec(), done)).is_err() || !matches!(synced.await, Ok(Ok(()))) {
-                    return;
-                }
-                if send.write_all(&[1]).await.is_err() {
-                    return;
-                }
-            }
-        });
-        let (stream, echo) = runtime.block_on(async {
-            let connection = dialling.connect_with(client, target, "floor")?.await?;
+        let runtime = runtime()?;
+        let (dialling, stream, echo) = runtime.block_on(async {
+            let dialling = Endpoint::client(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+            let connection = dialling.connect_with(client, far.address, "floor")?.await?;
             let (stream, mut echo) = (connection.open_bi().await?, connection.open_bi().await?);
             // A stream is there for the other side once something was written to it or a later one.
             echo.0.write_all(&[0x5a; RECORD_BYTES]).await?;
             echo.1.read_exact(&mut [0]).await?;
-            Ok::<_, Box<dyn std::error::Error>>((stream, echo))
+            Ok::<_, Box<dyn std::error::Error>>((dialling, stream, echo))
         })?;
+        let mut log = Log::create(&dir.join("near"))?;
         let (near, near_queue) =
             std::sync::mpsc::channel::<tokio::sync::oneshot::Sender<std::io::Result<()>>>();
         std::thread::spawn(move || {
             for done in near_queue {
-                let _ = done.send(near_log.append(&[0x5a; RECORD_BYTES]));
+                let _ = done.send(log.append(&[0x5a; RECORD_BYTES]));
             }
         });
-        drop(_guard);
-        Ok(Pair { runtime, stream, echo, near, _endpoints: (listening, dialling) })
+        Ok(Pair { runtime, stream, echo, near, _dialling: dialling, _far: far })
     }
 
     /// Times `count` records, each durable on both sides before the next.
@@ -166,6 +136,44 @@ impl Pair {
             Ok(times)
         })
     }
+}
+
+/// The other end of a [`Pair`], with its log at `path`.
+pub(crate) fn far_end(path: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let mut log = Log::create(path)?;
+    let (to_log, queue) =
+        std::sync::mpsc::channel::<(Vec<u8>, tokio::sync::oneshot::Sender<std::io::Result<()>>)>();
+    std::thread::spawn(move || {
+        for (record, done) in queue {
+            let _ = done.send(log.append(&record));
+        }
+    });
+    let runtime = runtime()?;
+    let _guard = runtime.enter();
+    let crypto = Crypto::make()?;
+    let endpoint = far_end::listen(&crypto, crypto.server()?)?;
+    runtime.spawn(async move {
+        let Some(incoming) = endpoint.accept().await else { return };
+        let Ok(connection) = incoming.await else { return };
+        let Ok((mut send, mut recv)) = connection.accept_bi().await else { return };
+        let Ok((echo_send, echo_recv)) = connection.accept_bi().await else { return };
+        tokio::spawn(answer_at_once(echo_send, echo_recv));
+        let mut record = [0; RECORD_BYTES];
+        while recv.read_exact(&mut record).await.is_ok() {
+            let (done, synced) = tokio::sync::oneshot::channel();
+            if to_log.send((record.to_vec(), done)).is_err() || !matches!(synced.await, Ok(Ok(()))) {
+                return;
+            }
+            if send.write_all(&[1]).await.is_err() {
+                return;
+            }
+        }
+    });
+    Ok(far_end::wait_for_the_end()?)
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
 }
 
 async fn answer_at_once(mut send: SendStream, mut recv: RecvStream) {

@@ -16,6 +16,7 @@
 mod bulk;
 mod catch_up;
 mod commit;
+mod far_end;
 mod floor;
 mod load;
 mod postgres;
@@ -32,8 +33,12 @@ fn main() -> ExitCode {
     if what.as_deref() == Some("load") {
         return ended(load::run(&args.collect::<Vec<_>>()));
     }
-    if what.as_deref() == Some("far-end") {
-        return ended(bulk::far_end());
+    if what.as_deref() == Some(far_end::ARGUMENT) {
+        return ended(match (args.next().as_deref(), args.next()) {
+            (Some("bulk"), None) => bulk::far_end(),
+            (Some("pair"), Some(path)) => floor::far_end(path.as_ref()),
+            _ => Err("a far end is started by the benchmark itself".into()),
+        });
     }
     let rounds = match args.next().map(|n| n.parse::<usize>()) {
         None => 3,
