@@ -5,6 +5,7 @@ use mgbolt::{ALL, Auth, Map, PackValue, Request, Stream, TransactionExtra, hands
 use std::error::Error;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -58,6 +59,23 @@ pub(crate) fn commits(
     };
     let per_second = times.len() as f64 / start.elapsed().as_secs_f64();
     Ok(Measured { times, per_second })
+}
+
+/// Commits one after the other until told that it is enough, at least once.
+pub(crate) fn commits_until(
+    address: SocketAddr,
+    next: &mut i64,
+    is_enough: &AtomicBool,
+) -> Result<Vec<Duration>, Box<dyn Error>> {
+    let mut connection = Connection::open(address, FIRST_ID + *next)?;
+    let mut times = Vec::new();
+    loop {
+        times.append(&mut connection.commits(1)?);
+        if is_enough.load(Ordering::Acquire) {
+            *next += i64::try_from(times.len())?;
+            return Ok(times);
+        }
+    }
 }
 
 struct Connection {

@@ -8,6 +8,7 @@
 //! cargo run --release -p mg-tests --bin bench -- recovery  a node's start from snapshot and log
 //! cargo run --release -p mg-tests --bin bench -- catch-up  a new replica, by log
 //! cargo run --release -p mg-tests --bin bench -- snapshot  a new replica, by snapshot
+//! cargo run --release -p mg-tests --bin bench -- return    commits while a replica catches up
 //! ```
 //!
 //! Rounds are interleaved, so that what else the machine does meets all alike; compare ratios, and
@@ -22,6 +23,7 @@ mod load;
 mod postgres;
 mod processor;
 mod recovery;
+mod returns;
 mod up;
 
 use std::process::ExitCode;
@@ -54,9 +56,10 @@ fn main() -> ExitCode {
         Some("recovery") => recovery::run(rounds),
         Some("catch-up") => catch_up::by_log(rounds),
         Some("snapshot") => catch_up::by_snapshot(rounds),
+        Some("return") => returns::run(rounds),
         _ => {
             eprintln!(
-                "usage: bench commit|up|recovery|catch-up|snapshot [ROUNDS], or bench load HOST:PORT CLIENTS COMMITS"
+                "usage: bench commit|up|recovery|catch-up|snapshot|return [ROUNDS], or bench load HOST:PORT CLIENTS COMMITS"
             );
             return ExitCode::from(2);
         }
