@@ -29,7 +29,7 @@ fn connect(node: &Node) -> Bolt {
 /// Writes one vertex that takes a megabyte.
 fn write_megabyte(bolt: &mut Bolt, id: i64) -> Result<(), QueryError> {
     let text = PackValue::String("x".repeat(1 << 20));
-    let parameters = Map(vec![("id".to_owned(), PackValue::Int(id)), ("text".to_owned(), text)]);
+    let parameters = Map::new().with("id", PackValue::Int(id)).with("text", text);
     bolt.run_with("CREATE (:W {id: $id, text: $text});", parameters).map(drop)
 }
 

@@ -98,7 +98,7 @@ fn parameters(given: &[String]) -> Result<Map, CliError> {
                 .help("write NAME=VALUE, as -p age=42")
         })?;
         let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
-        map = map.with(name, from_json(value));
+        map = map.with(name.to_owned(), from_json(value));
     }
     Ok(map)
 }

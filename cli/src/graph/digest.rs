@@ -118,10 +118,9 @@ impl Summing {
 
 /// Returns a map with its keys in order, and so all maps in it.
 fn ordered(map: &Map) -> Map {
-    let mut pairs: Vec<(String, PackValue)> =
-        map.iter().map(|(key, value)| (key.to_owned(), ordered_value(value))).collect();
-    pairs.sort_by(|a, b| a.0.cmp(&b.0));
-    Map(pairs)
+    let mut ordered: Map = map.iter().map(|(key, value)| (key.to_owned(), ordered_value(value))).collect();
+    ordered.0.sort_by(|a, b| a.0.cmp(&b.0));
+    ordered
 }
 
 /// Values come from a codec that limits how deep they nest.

@@ -170,7 +170,7 @@ impl<'a> Decoder<'a> {
         for _ in 0..declared {
             let Shape::String(n) = self.shape()? else { return Err(DecodeError::KeyNotString) };
             let key = self.string(n)?;
-            pairs.push((key, self.value_at(depth)?));
+            pairs.push((key.into(), self.value_at(depth)?));
         }
         Ok(Map(pairs))
     }
@@ -389,7 +389,7 @@ mod tests {
     }
 
     fn map(values: impl Strategy<Value = PackValue> + 'static) -> impl Strategy<Value = Map> {
-        prop::collection::vec((".{0,20}", values), 0..5).prop_map(Map)
+        prop::collection::vec((".{0,20}", values), 0..5).prop_map(Map::from_iter)
     }
 
     fn leaf() -> impl Strategy<Value = PackValue> {

@@ -31,7 +31,7 @@ pub use encode::{EncodeError, Encoder};
 pub use machine::{ClientMachine, Ended, ProtocolError, ServerMachine, ServerState, Verdict};
 pub use message::{ALL, AccessMode, Auth, Request, RequestKind, Response, Route, Stream, TransactionExtra};
 pub use value::{
-    DateTime, Duration, LocalDateTime, Map, Node, OffsetTime, PackValue, Path, Point, Relationship,
+    DateTime, Duration, Key, LocalDateTime, Map, Node, OffsetTime, PackValue, Path, Point, Relationship,
     Structure, UnboundRelationship,
 };
 pub use version::Version;

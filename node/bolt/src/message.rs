@@ -491,7 +491,7 @@ impl Route {
     }
 }
 
-fn put(map: &mut Map, key: &str, value: &Option<String>) {
+fn put(map: &mut Map, key: &'static str, value: &Option<String>) {
     if let Some(value) = value {
         map.insert(key, value.as_str());
     }

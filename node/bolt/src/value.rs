@@ -1,5 +1,6 @@
 //! Values as they travel: PackStream's own, and the structures that Bolt builds from them.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// A value on the wire.
@@ -31,9 +32,12 @@ pub enum PackValue {
     Structure(Box<Structure>),
 }
 
+/// A key of a map. Those that this side makes up are texts of the program, and cost no memory.
+pub type Key = Cow<'static, str>;
+
 /// Keys and values in the order they were written. Where a key comes twice, the last one counts.
 #[derive(Clone, Debug, PartialEq, Default)]
-pub struct Map(pub Vec<(String, PackValue)>);
+pub struct Map(pub Vec<(Key, PackValue)>);
 
 /// A vertex.
 #[derive(Clone, Debug, PartialEq)]
@@ -137,13 +141,18 @@ impl Map {
         Map::default()
     }
 
+    /// Makes an empty map with room for so many keys.
+    pub fn with_room(keys: usize) -> Map {
+        Map(Vec::with_capacity(keys))
+    }
+
     /// Adds a key.
-    pub fn insert(&mut self, key: impl Into<String>, value: impl Into<PackValue>) {
+    pub fn insert(&mut self, key: impl Into<Key>, value: impl Into<PackValue>) {
         self.0.push((key.into(), value.into()));
     }
 
     /// Adds a key and returns the map.
-    pub fn with(mut self, key: impl Into<String>, value: impl Into<PackValue>) -> Map {
+    pub fn with(mut self, key: impl Into<Key>, value: impl Into<PackValue>) -> Map {
         self.insert(key, value);
         self
     }
@@ -165,11 +174,11 @@ impl Map {
 
     /// Goes through keys and values in their order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &PackValue)> {
-        self.0.iter().map(|(k, v)| (k.as_str(), v))
+        self.0.iter().map(|(k, v)| (&**k, v))
     }
 }
 
-impl<K: Into<String>, V: Into<PackValue>> FromIterator<(K, V)> for Map {
+impl<K: Into<Key>, V: Into<PackValue>> FromIterator<(K, V)> for Map {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(items: I) -> Map {
         Map(items.into_iter().map(|(k, v)| (k.into(), v.into())).collect())
     }

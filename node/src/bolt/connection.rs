@@ -116,6 +116,7 @@ async fn converse<C: Core>(
                     tokio::time::sleep_until(logon_deadline).await;
                 };
                 tokio::select! {
+                    biased;
                     incoming = queue.recv() => incoming,
                     () = session.expire() => continue,
                     () = logon_late => None,
@@ -138,7 +139,9 @@ async fn converse<C: Core>(
         let flow = {
             let serving = session.serve(request, &mut out);
             tokio::pin!(serving);
+            // Most requests are served at once, and then nobody has to be asked whether the node stops.
             tokio::select! {
+                biased;
                 flow = &mut serving => flow,
                 () = stopping(&mut stop) => {
                     interrupt.raise(Reason::Shutdown);

@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 /// Bytes of rows that are made before they are sent.
 const SLICE_BYTES: usize = 256 * 1024;
 
+/// Keys of a summary, with those that a commit adds.
+const SUMMARY_KEYS: usize = 12;
+
 /// A result that a client has begun and not yet taken to its end.
 pub(super) struct Running {
     pub(super) fields: Vec<String>,
@@ -140,7 +143,8 @@ impl Running {
     /// Returns what is said at the end of the result.
     pub(super) fn summary(&self, db: &str) -> Map {
         // mgclient reads `has_more` unseen, at the end too.
-        let mut summary = Map::new().with("has_more", false).with("type", self.kind).with("db", db);
+        let mut summary =
+            Map::with_room(SUMMARY_KEYS).with("has_more", false).with("type", self.kind).with("db", db);
         if let Source::Query(execution) = &self.source {
             let counters = execution.counters();
             if counters.any() {

@@ -46,7 +46,7 @@ pub(crate) fn queries() -> Vec<Vec<u8>> {
 }
 
 fn map(pairs: &[(&str, PackValue)]) -> Map {
-    Map(pairs.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect())
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect()
 }
 
 fn some_values() -> Vec<PackValue> {
