@@ -43,6 +43,14 @@ pub(crate) fn default_limit() -> u64 {
     (of_machine() as u64 / 100).saturating_mul(DEFAULT_PERCENT)
 }
 
+/// Has a thread give back to the system what was freed. Without it the allocator does so beside later work, and a
+/// node that waits at its limit has none.
+pub(crate) fn give_back() {
+    if let Err(e) = tikv_jemalloc_ctl::background_thread::write(true) {
+        tracing::warn!("memory that was freed is given back late: {e}");
+    }
+}
+
 /// Returns the bytes that this process holds of its own, without what is a file's; `None` where the system does not
 /// say.
 fn of_process() -> Option<u64> {

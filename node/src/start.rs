@@ -60,6 +60,7 @@ fn run(config: &Config) -> Result<(), String> {
     for flag in &config.ignored {
         tracing::warn!("`--{flag}` has no effect here");
     }
+    memory::give_back();
     // Signals are caught from the first moment: as PID 1 nothing else would end the process.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(std::thread::available_parallelism().map_or(2, |n| n.get().max(2)))
