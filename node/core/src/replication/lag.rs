@@ -89,4 +89,19 @@ mod tests {
         assert_eq!(lag.ts_at(Lsn(49_999)), 99_998);
         assert_eq!(lag.bytes_after(Lsn(49_990)), 100);
     }
+
+    #[test]
+    fn the_older_half_loses_every_second_sample_and_never_the_first() {
+        let mut lag = LagTrack::new(Lsn(0), 0, Time(0));
+        let last = SAMPLES_MAX as u64;
+        for n in 1..=last {
+            lag.note(Lsn(n), n, n, Time(n));
+        }
+        // Full with 0 to 4095; the next one thins 0 to 2047 to those at even places.
+        let kept: Vec<u64> = lag.samples.iter().map(|sample| sample.lsn.0).collect();
+        let half = last / 2;
+        let expected: Vec<u64> = (0..half).step_by(2).chain(half..=last).collect();
+        assert_eq!(kept, expected);
+        assert_eq!((lag.ts_at(Lsn(3)), lag.ts_at(Lsn(4))), (2, 4), "the nearest one before");
+    }
 }

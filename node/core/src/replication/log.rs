@@ -128,3 +128,69 @@ impl Log {
         self.recent.get(usize::try_from(index).ok()?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::NodeId;
+    use bytes::Bytes;
+
+    const EPOCH: Epoch = Epoch { number: 2, node: NodeId(7), incarnation: 1 };
+
+    fn record(lsn: u64, epoch: Epoch) -> CommitRecord {
+        CommitRecord { epoch, lsn: Lsn(lsn), ts: 2 * lsn, payload: Bytes::from(vec![lsn as u8; 10]) }
+    }
+
+    /// A log of records 1 to `last`, whose newest ones are kept up to that many.
+    fn log(last: u64, kept: usize) -> Log {
+        let bytes = record_bytes(&record(1, EPOCH));
+        let mut log = Log::new(LogEnd::default(), 0, kept * bytes);
+        for lsn in 1..=last {
+            log.append(&record(lsn, EPOCH));
+        }
+        log
+    }
+
+    #[test]
+    fn its_end_is_that_of_the_last_record() {
+        let log = log(3, 9);
+        let chain = (1..=3).fold(0, |chain, lsn| chain_next(chain, &record(lsn, EPOCH)));
+        assert_eq!((log.last(), log.chain(), log.ts()), (Lsn(3), chain, 6));
+        assert_eq!(log.bytes(), 3 * record_bytes(&record(1, EPOCH)) as u64);
+        assert_eq!((log.chain_at(Lsn(3)), log.chain_at(Lsn::ZERO)), (Some(chain), Some(0)));
+    }
+
+    #[test]
+    fn what_comes_next_is_the_next_lsn_in_no_lower_epoch() {
+        let log = log(3, 9);
+        let lower = Epoch { number: 1, ..EPOCH };
+        let higher = Epoch { incarnation: 2, ..EPOCH };
+        assert!(log.accepts(&record(4, EPOCH)) && log.accepts(&record(4, higher)));
+        assert!(!log.accepts(&record(4, lower)));
+        assert!(!log.accepts(&record(3, EPOCH)) && !log.accepts(&record(5, EPOCH)));
+        let empty = Log::new(LogEnd::default(), 0, 0);
+        assert!(!empty.accepts(&record(1, Epoch::default())), "no MAIN reigns in it");
+    }
+
+    #[test]
+    fn as_many_records_stay_in_memory_as_are_asked_for() {
+        let log = log(5, 2);
+        let known: Vec<u64> = (1..=6).filter(|lsn| log.recent_at(Lsn(*lsn)).is_some()).collect();
+        assert_eq!(known, [4, 5]);
+        assert_eq!(log.recent_bytes(), 2 * record_bytes(&record(1, EPOCH)));
+        // The chain before the first of them proves that they follow.
+        assert!(log.chain_at(Lsn(3)).is_some() && log.chain_at(Lsn(2)).is_none());
+    }
+
+    #[test]
+    fn a_log_that_is_replaced_counts_on() {
+        let mut log = log(3, 9);
+        log.synced(Lsn(2));
+        assert_eq!((log.durable(), log.is_settled()), (Lsn(2), false));
+        let bytes = log.bytes();
+        let end = LogEnd { last: Position { epoch: EPOCH, lsn: Lsn(9) }, chain: 5, ..LogEnd::default() };
+        log.replace(end, 40);
+        assert_eq!((log.last(), log.chain(), log.ts(), log.bytes()), (Lsn(9), 5, 40, bytes));
+        assert_eq!((log.durable(), log.is_settled(), log.recent_bytes()), (Lsn(9), true, 0));
+    }
+}

@@ -227,3 +227,115 @@ impl Link {
         matches!(self.state, LinkState::Live | LinkState::CatchUp { .. })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{Identity, NodeId};
+
+    fn link(mode: SyncMode, registered_at: u64) -> Link {
+        let registration = Registration {
+            name: "r".to_owned(),
+            mode,
+            address: "r:10000".to_owned(),
+            node: NodeId(2),
+            identity: Identity::default(),
+        };
+        Link::new(registration, Lsn(registered_at), Time(0))
+    }
+
+    const CATCHING_UP: LinkState = LinkState::CatchUp { is_reading: false, is_stuck: false };
+
+    #[test]
+    fn each_state_has_its_word() {
+        let mut link = link(SyncMode::Sync, 0);
+        assert_eq!(link.status(Lsn(5)), "invalid");
+        for state in [LinkState::Dialing, LinkState::Greeting] {
+            link.state = state;
+            assert_eq!(link.status(Lsn(5)), "invalid");
+        }
+        for state in [CATCHING_UP, LinkState::SnapshotDue, LinkState::Fetching { end: LogEnd::default() }] {
+            link.state = state;
+            assert_eq!(link.status(Lsn(5)), "recovery");
+        }
+        link.state = LinkState::Live;
+        link.applied = Lsn(5);
+        assert_eq!(link.status(Lsn(5)), "recovery", "nothing counts on it yet");
+        link.is_ready = true;
+        assert_eq!((link.status(Lsn(5)), link.status(Lsn(6))), ("ready", "replicating"));
+        link.absence = ReplicaFailureReason::Diverged;
+        assert_eq!(link.status(Lsn(5)), "diverged");
+    }
+
+    #[test]
+    fn records_go_where_the_log_is_followed() {
+        let mut link = link(SyncMode::Async, 0);
+        for (state, is_streaming) in [
+            (LinkState::Dialing, false),
+            (LinkState::SnapshotDue, false),
+            (CATCHING_UP, true),
+            (LinkState::Live, true),
+        ] {
+            link.state = state;
+            assert_eq!(link.is_streaming(), is_streaming, "{:?}", link.state);
+        }
+    }
+
+    #[test]
+    fn only_records_after_its_registration_depend_on_it() {
+        let (mut strict, sync) = (link(SyncMode::StrictSync, 4), link(SyncMode::Sync, 4));
+        assert!(!strict.holds_up(Lsn(4)) && strict.holds_up(Lsn(5)));
+        strict.durable = Lsn(5);
+        assert!(!strict.holds_up(Lsn(5)) && strict.holds_up(Lsn(6)));
+        assert!(!sync.counts_for(Lsn(4)) && sync.counts_for(Lsn(5)));
+        assert!(!sync.holds_up(Lsn(5)) && !strict.counts_for(Lsn(5)), "each mode has its own rule");
+    }
+
+    #[test]
+    fn an_acknowledgement_of_what_was_never_sent_is_none() {
+        let mut link = link(SyncMode::Sync, 0);
+        link.next = Lsn(6);
+        assert!(link.acked(Lsn(5), Lsn(4)));
+        assert!(!link.acked(Lsn(6), Lsn(4)), "6 was not sent");
+        assert!(!link.acked(Lsn(4), Lsn(5)), "nobody shows what is not durable");
+        assert_eq!((link.durable, link.applied), (Lsn(5), Lsn(4)));
+        assert!(link.acked(Lsn(3), Lsn(2)), "an older one");
+        assert_eq!((link.durable, link.applied), (Lsn(5), Lsn(4)));
+    }
+
+    #[test]
+    fn it_counts_once_it_holds_and_shows_what_it_must() {
+        let mut link = link(SyncMode::Sync, 0);
+        link.set_aside(Lsn(5), ReplicaFailureReason::TimedOut);
+        assert_eq!((link.is_ready(), link.absence), (false, ReplicaFailureReason::TimedOut));
+        link.state = LinkState::Live;
+        (link.durable, link.applied) = (Lsn(4), Lsn(4));
+        assert!(!link.join_if_caught_up(Lsn(5)));
+        link.durable = Lsn(5);
+        assert!(!link.join_if_caught_up(Lsn(5)), "it does not show it");
+        // What MAIN does not show yet, it need not.
+        link.state = CATCHING_UP;
+        assert!(!link.join_if_caught_up(Lsn(4)), "it is not at the end of the log");
+        link.state = LinkState::Live;
+        assert!(link.join_if_caught_up(Lsn(4)) && link.is_ready());
+        assert!(!link.join_if_caught_up(Lsn(4)), "that is nothing new");
+    }
+
+    #[test]
+    fn a_lost_replica_is_dialled_ever_more_rarely() {
+        let (least, most) = (Duration::from_millis(100), Duration::from_millis(350));
+        let mut link = link(SyncMode::Sync, 0);
+        let mut pauses = Vec::new();
+        for _ in 0..4 {
+            link.absence = ReplicaFailureReason::TimedOut;
+            link.lose(Time(0), "gone", least, most);
+            let LinkState::Down { redial_at } = link.state else { panic!("{:?}", link.state) };
+            pauses.push((redial_at - Time(0)).as_millis());
+        }
+        assert_eq!(pauses, [100, 200, 350, 350]);
+        assert_eq!(link.absence, ReplicaFailureReason::NotInSync, "a connection that ended is no time-out");
+        link.absence = ReplicaFailureReason::Diverged;
+        link.lose(Time(0), "gone", least, most);
+        assert_eq!(link.absence, ReplicaFailureReason::Diverged);
+    }
+}
