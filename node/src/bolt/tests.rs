@@ -863,9 +863,10 @@ async fn a_transaction_ends_when_its_time_is_up() {
     client.reset().await;
 
     // One that lies idle is given up too.
+    let extra = TransactionExtra { timeout_ms: Some(2_000), ..extra };
     client.ask(Request::Begin(extra)).await.metadata();
     client.run("CREATE (:A)").await.metadata();
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    tokio::time::sleep(Duration::from_millis(2_100)).await;
     assert_eq!(client.ask(Request::Commit).await.failure().1, message);
     client.reset().await;
     assert_eq!(client.run("MATCH (n) RETURN n").await.rows.len(), 0);

@@ -505,6 +505,8 @@ async fn receive_snapshot(shared: &Arc<Shared>, peer: PeerId, mut stream: RecvSt
         // What comes is read while what came before is written: the other side need not wait for the disk.
         let (batch, mut incoming, is_whole) = read_batch(&mut stream, writing).await?;
         bytes += batch.iter().map(|piece| piece.len() as u64).sum::<u64>();
+        // MAIN may be back on another connection before this one is known to have ended: it goes on here too.
+        shared.emit(Input::PartialKept { partial: shared.snapshots.kept() });
         if batch.is_empty() {
             break incoming;
         }

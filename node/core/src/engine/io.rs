@@ -56,7 +56,7 @@ pub enum Input {
     /// Answers [`Effect::SendSnapshot`]: the last byte was handed to the connection, or the file cannot
     /// be read. A connection that ends says so with `PeerDown` alone.
     SnapshotSent { peer: PeerId, result: Result<(), String> },
-    /// The disk keeps another part of a snapshot than it did: a connection ended before all of it had
+    /// The disk keeps another part of a snapshot than it did: more of it has come, a connection ended before all of it had
     /// come, all has come and is being loaded, or what had come was of no use. Comes before the `PeerDown`
     /// of the connection that brought it.
     PartialKept { partial: Option<PartialSnapshot> },
