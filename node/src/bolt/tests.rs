@@ -20,6 +20,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 /// A node without an engine: commits go straight to the graph, and end as the test says.
 #[derive(Clone)]
@@ -104,6 +105,7 @@ struct Server {
     fake: Fake,
     address: SocketAddr,
     stop: watch::Sender<bool>,
+    serving: JoinHandle<()>,
 }
 
 fn config() -> BoltConfig {
@@ -133,8 +135,8 @@ fn start_with(config: BoltConfig) -> Server {
     let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = watch::channel(false);
-    tokio::spawn(listener.serve(fake.clone(), config, stopped));
-    Server { fake, address, stop }
+    let serving = tokio::spawn(listener.serve(fake.clone(), config, stopped));
+    Server { fake, address, stop, serving }
 }
 
 fn start() -> Server {
@@ -906,6 +908,8 @@ async fn a_node_that_stops_ends_its_sessions() {
     client.ask(Request::Begin(TransactionExtra::default())).await.metadata();
     server.stop.send(true).unwrap();
     assert_eq!(client.receive().await, None);
+    // A session may see its end before the listener does.
+    server.serving.await.unwrap();
     assert!(TcpStream::connect(server.address).await.is_err());
     // The port can be opened again at once.
     Listener::bind(server.address).unwrap();
