@@ -44,7 +44,11 @@ pub fn main_from_args(
         }
     };
     if let Command::Node { args } = cli.command {
-        runtime::process::enter_session();
+        if let Err(why) = runtime::process::enter_session() {
+            // Its log; where that is gone nobody can be told.
+            eprintln!("error: {why}");
+            return Exit::Other.code();
+        }
         return node(std::iter::once(OsString::from("mgctl node")).chain(args).collect());
     }
     let program = commands::started_as(args.first());

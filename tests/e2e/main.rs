@@ -10,6 +10,7 @@ mod chaos;
 mod clients;
 mod cluster;
 mod console;
+mod containers;
 mod crash;
 mod damage;
 mod data;
@@ -101,6 +102,7 @@ fn main() -> ExitCode {
         operate::tests(),
         data::tests(),
         console::tests(),
+        containers::tests(),
         certificates::tests(),
         overlay::tests(),
     ]

@@ -91,6 +91,15 @@ impl Engine {
         found.config.and_then(|c| c.image).unwrap_or_default()
     }
 
+    /// `docker inspect`: all that the engine says of a container.
+    pub fn inspect(&self, name: &str) -> serde_json::Value {
+        let found = self
+            .runtime
+            .block_on(self.docker.inspect_container(name, None))
+            .unwrap_or_else(|e| panic!("inspect {name}: {e}"));
+        serde_json::to_value(found).expect("it came as JSON")
+    }
+
     /// `docker tag IMAGE NAME:TAG`
     pub fn tag(&self, image: &str, name: &str) {
         let (repo, tag) = name.rsplit_once(':').expect("a name with a tag");

@@ -79,6 +79,11 @@ impl Deadline {
         Instant::now() >= self.at
     }
 
+    /// Returns how long is left.
+    pub fn left(&self) -> Duration {
+        self.at.saturating_duration_since(Instant::now())
+    }
+
     /// Returns how long was allowed.
     pub fn total(&self) -> Duration {
         self.total
@@ -420,6 +425,10 @@ impl<R: Runtime, N: Nodes, P: Progress> Execution<'_, R, N, P> {
     async fn await_bolt(&self, instance: &str) -> Result<String, CliError> {
         let mut restarting_since: Option<Instant> = None;
         let cluster = &self.wish.topology.name;
+        let check = self.wish.topology.instance(instance).map(|i| i.container.healthcheck.clone());
+        // A test of the file's own is run by the engine, by those times.
+        let check = check.filter(|check| check.test.is_empty()).unwrap_or_default();
+        let (began, mut failures) = (Instant::now(), 0);
         self.progress.query(instance, "SHOW REPLICATION ROLE;");
         loop {
             let last;
@@ -435,7 +444,14 @@ impl<R: Runtime, N: Nodes, P: Progress> Execution<'_, R, N, P> {
             match (&machine.state, machine.bolt) {
                 (MachineState::Running, Some(bolt)) => {
                     let target = Target { instance: instance.to_owned(), bolt };
-                    match ask_role(self.nodes, &target).await {
+                    let asked = ask_role(self.nodes, &target);
+                    let answer = match check.timeout {
+                        Some(time_max) => tokio::time::timeout(time_max, asked)
+                            .await
+                            .unwrap_or(Err(NodeError::TimedOut(time_max))),
+                        None => asked.await,
+                    };
+                    match answer {
                         Ok(role) => return Ok(format!("{bolt} answers as {role}")),
                         // It speaks Bolt, and says why it will not answer.
                         Err(NodeError::Refused { code, message }) => {
@@ -449,6 +465,7 @@ impl<R: Runtime, N: Nodes, P: Progress> Execution<'_, R, N, P> {
                         }
                         Err(error) => last = error.to_string(),
                     }
+                    failures += u32::from(began.elapsed() >= check.start_period.unwrap_or_default());
                 }
                 (MachineState::Running, None) => last = "its Bolt is not published".into(),
                 (MachineState::Restarting, _) => {
@@ -463,21 +480,27 @@ impl<R: Runtime, N: Nodes, P: Progress> Execution<'_, R, N, P> {
             if self.interrupt.is_raised() {
                 return Err(self.interrupted());
             }
-            if self.deadline.is_over() {
-                let waited = self.deadline.total().as_secs();
+            let gives_up = check.retries.is_some_and(|retries| failures >= retries);
+            if self.deadline.is_over() || gives_up {
+                let waited = match gives_up {
+                    true => format!("to {failures} probes in a row"),
+                    false => format!("within {}s", self.deadline.total().as_secs()),
+                };
                 let mut error =
-                    CliError::new(Exit::TimedOut, format!("`{instance}` did not answer within {waited}s"))
+                    CliError::new(Exit::TimedOut, format!("`{instance}` did not answer {waited}"))
                         .code("MG073")
                         .thing(machine.name.clone())
                         .note(last);
                 for line in self.runtime.last_lines(cluster, instance, 5).await {
                     error = error.note(line);
                 }
-                return Err(error
-                    .help(format!("see `mgctl logs {instance}`"))
-                    .help("or wait longer with --wait-timeout"));
+                return Err(error.help(format!("see `mgctl logs {instance}`")).help(match gives_up {
+                    true => "or have it probed more often: `healthcheck.retries`, `healthcheck.start_period`",
+                    false => "or wait longer with --wait-timeout",
+                }));
             }
-            tokio::time::sleep(POLL).await;
+            tokio::time::sleep(check.interval.map_or(POLL, |interval| interval.min(self.deadline.left())))
+                .await;
         }
     }
 

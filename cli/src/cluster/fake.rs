@@ -220,8 +220,8 @@ impl Fake {
     }
 
     fn disk_of<'w>(&self, world: &'w mut World, instance: &str) -> &'w mut Node {
-        let volume = &self.topology.instance(instance).expect("it is in the topology").volume;
-        world.disks.get_mut(volume).expect("a machine has its volume")
+        let data = self.topology.instance(instance).expect("it is in the topology").data.as_str();
+        world.disks.get_mut(data).expect("a machine has its volume")
     }
 
     pub(super) fn mains(&self) -> Vec<String> {
@@ -268,6 +268,7 @@ impl Fake {
             image_is_current: true,
             started: None,
             is_fenced: found.is_fenced,
+            unhealthy: None,
         }
     }
 }
@@ -280,7 +281,7 @@ fn replica_at(world: &World, topology: &Topology, address: &str) -> Option<Strin
             && !world.silent.contains(*name)
             && (m.address.is_some_and(|ip| ip.to_string() == host) || *name == host)
     })?;
-    let disk = &world.disks[&topology.instance(found.0)?.volume];
+    let disk = &world.disks[topology.instance(found.0)?.data.as_str()];
     (disk.role == Role::Replica && disk.port.to_string() == port).then(|| found.0.clone())
 }
 
@@ -295,7 +296,8 @@ fn is_prefix(short: &[(u64, String)], long: &[(u64, String)]) -> bool {
 
 /// Brings every replica of a MAIN that is reached and has not diverged to where MAIN is.
 fn catch_up(world: &mut World, topology: &Topology, main: &str) {
-    let volume = |name: &str| topology.instance(name).expect("it is in the topology").volume.clone();
+    let volume =
+        |name: &str| topology.instance(name).expect("it is in the topology").data.as_str().to_owned();
     let leader = world.disks[&volume(main)].clone();
     for (_, _, address) in &leader.replicas {
         if let Some(replica) = replica_at(world, topology, address) {
@@ -310,8 +312,8 @@ fn catch_up(world: &mut World, topology: &Topology, main: &str) {
 }
 
 fn commit(world: &mut World, topology: &Topology, main: &str, what: &str) {
-    let volume = topology.instance(main).expect("it is in the topology").volume.clone();
-    let disk = world.disks.get_mut(&volume).expect("it has one");
+    let data = topology.instance(main).expect("it is in the topology").data.as_str();
+    let disk = world.disks.get_mut(data).expect("it has one");
     disk.log.push((disk.epoch, what.to_owned()));
     catch_up(world, topology, main);
 }
@@ -329,7 +331,7 @@ impl Runtime for Fake {
                 name: self.topology.network.name.clone(),
                 subnet: self.topology.network.subnet,
             }),
-            volumes: world.disks.keys().cloned().collect(),
+            volumes: world.disks.keys().filter(|data| !data.starts_with('/')).cloned().collect(),
             machines: world.machines.iter().map(|(n, m)| (n.clone(), self.machine_of(n, m))).collect(),
             has_authority: world.has_authority,
             certificates: world.certificates.clone(),
@@ -349,8 +351,8 @@ impl Runtime for Fake {
             }
             Action::CreateNetwork(_) => world.network = true,
             Action::CreateVolume(name) => {
-                let volume = topology.instance(name).expect("planned").volume.clone();
-                world.disks.entry(volume).or_default();
+                let volume = topology.instance(name).expect("planned").volume().expect("it is a volume");
+                world.disks.entry(volume.to_owned()).or_default();
             }
             Action::CreateAuthority => world.has_authority = true,
             Action::IssueCertificate(name) => {
@@ -362,7 +364,10 @@ impl Runtime for Fake {
                 let instance = topology.instance(name).expect("planned");
                 assert!(world.images.contains(&instance.image.to_string()), "no image for {name}");
                 assert!(world.network, "no network for {name}");
-                assert!(world.disks.contains_key(&instance.volume), "no volume for {name}");
+                if instance.volume().is_none() {
+                    world.disks.entry(instance.data.as_str().to_owned()).or_default();
+                }
+                assert!(world.disks.contains_key(instance.data.as_str()), "no volume for {name}");
                 assert!(!world.machines.contains_key(name), "{name} is there already");
                 world.next_id += 1;
                 let machine = Case {

@@ -30,6 +30,8 @@ mod spec;
 mod teardown;
 
 #[cfg(test)]
+mod container_tests;
+#[cfg(test)]
 mod failover_tests;
 #[cfg(test)]
 mod fake;

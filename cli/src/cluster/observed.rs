@@ -78,6 +78,8 @@ pub struct Machine {
     pub started: Option<u64>,
     /// A failover ended it, and it does not start by itself: what its node says of its role is over.
     pub is_fenced: bool,
+    /// What the last run of its own healthcheck said, while the engine calls it unhealthy.
+    pub unhealthy: Option<String>,
 }
 
 impl Machine {

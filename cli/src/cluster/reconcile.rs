@@ -19,8 +19,8 @@ use super::plan::{Action, Host, Plan, StepId};
 use super::spec::Spec;
 use crate::authority::{RENEW_SECONDS, show_seconds_left};
 use crate::error::{CliError, Exit};
-use crate::topology::{Addressing, Image, Instance, Role, Topology, Until};
-use std::collections::BTreeSet;
+use crate::topology::{Addressing, Image, Instance, Pull, Role, Topology, Until};
+use std::collections::BTreeMap;
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -83,8 +83,11 @@ fn condition<'a>(instance: &Instance, seen: &'a Observed) -> Condition<'a> {
             _ => Condition::Silent,
         },
         Some(_) => Condition::Asleep,
-        None if seen.existing.volumes.contains(&instance.volume) => Condition::Asleep,
-        None => Condition::Fresh,
+        None => match instance.volume() {
+            Some(volume) if !seen.existing.volumes.contains(volume) => Condition::Fresh,
+            // What is in a folder nobody knows before the node has read it.
+            _ => Condition::Asleep,
+        },
     }
 }
 
@@ -271,6 +274,9 @@ pub fn reconcile(wish: &Wish, seen: &Observed) -> Plan {
         return plan;
     }
     plan_machines(wish, seen, &mut plan);
+    if plan.refusal.is_some() {
+        return plan;
+    }
     if topology.wait.until >= Until::Registered {
         plan_roles(wish, seen, &mut plan);
     } else if topology.wait.until == Until::Started {
@@ -316,13 +322,9 @@ fn plan_machines(wish: &Wish, seen: &Observed, plan: &mut Plan) {
         })
         .collect();
 
-    let images: BTreeSet<String> = to_make.iter().map(|(i, _)| i.image.to_string()).collect();
-    for name in images.iter().filter(|name| !existing.images.contains(*name)) {
-        let image = match name.as_str() {
-            "built-in" => Image::BuiltIn,
-            named => Image::Named(named.to_owned()),
-        };
-        plan.push(format!("image:{name}"), &[], Action::LoadImage(image), "the engine does not have it");
+    plan_images(&to_make, existing, plan);
+    if plan.refusal.is_some() {
+        return;
     }
     if existing.network.is_none() {
         plan.push("network", &[], Action::CreateNetwork(topology.network.subnet), "it does not exist");
@@ -336,7 +338,7 @@ fn plan_machines(wish: &Wish, seen: &Observed, plan: &mut Plan) {
         ));
     }
     for instance in &topology.instances {
-        if !existing.volumes.contains(&instance.volume) {
+        if instance.volume().is_some_and(|volume| !existing.volumes.contains(volume)) {
             let id = format!("volume:{}", instance.name);
             plan.push(id, &[], Action::CreateVolume(instance.name.clone()), "it does not exist");
         }
@@ -427,6 +429,34 @@ fn plan_machines(wish: &Wish, seen: &Observed, plan: &mut Plan) {
             plan.notes
                 .push(format!("{name}: is in this cluster and not in the file; --remove-orphans removes it"));
         }
+    }
+}
+
+/// Plans the images that machines are to be made of.
+fn plan_images(to_make: &[(&Instance, String)], existing: &Existing, plan: &mut Plan) {
+    let images: BTreeMap<String, &Instance> =
+        to_make.iter().rev().map(|(i, _)| (i.image.to_string(), *i)).collect();
+    for (name, instance) in images {
+        let is_there = existing.images.contains(&name);
+        let pull = |pull| to_make.iter().any(|(i, _)| i.image == instance.image && i.container.pull == pull);
+        let cause = match is_there {
+            true if pull(Pull::Always) && instance.image != Image::BuiltIn => "`pull: always`",
+            true => continue,
+            false if pull(Pull::Never) && instance.image != Image::BuiltIn => {
+                plan.refusal = Some(
+                    CliError::new(
+                        Exit::Engine,
+                        format!("the engine has no image `{name}`, and `pull: never` is set"),
+                    )
+                    .code("MG062")
+                    .at(instance.place.clone())
+                    .help(format!("bring it there: docker pull {name}; or use `pull: missing`")),
+                );
+                return;
+            }
+            false => "the engine does not have it",
+        };
+        plan.push(format!("image:{name}"), &[], Action::LoadImage(instance.image.clone()), cause);
     }
 }
 

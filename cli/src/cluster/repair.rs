@@ -6,7 +6,7 @@ use super::plan::{Action, Plan, StepId};
 use super::promote::register;
 use super::reconcile::{MainFound, Options, Wish, find_main, is_fenced, plan_roles_of};
 use crate::error::{CliError, Exit};
-use crate::topology::{Instance, Mode, Role, Topology};
+use crate::topology::{Data, Instance, Mode, Role, Topology};
 use std::path::PathBuf;
 
 /// Returns the steps that put roles and registrations in order, and touch no machine. `chosen` is the MAIN whose
@@ -129,6 +129,15 @@ pub fn rejoin(
             .thing(format!("cluster `{}`", topology.name))
             .help("move MAIN first: mgctl promote NODE"));
     }
+    if let (Some(_), Data::Folder(path)) = (wipe, &instance.data) {
+        return Err(CliError::new(
+            Exit::Unsafe,
+            format!("the data of `{name}` are in a folder of yours, and mgctl empties none"),
+        )
+        .code("MG046")
+        .thing(format!("`{path}` on the engine's machine"))
+        .help(format!("stop it (mgctl stop {name}), empty that folder yourself, then: mgctl up")));
+    }
     let machine = seen.existing.machines.get(name);
     let mut plan = Plan::default();
     match (machine, wipe) {
@@ -219,8 +228,8 @@ fn plan_wipe(
         }
         push(plan, "remove", Action::RemoveMachine(name.clone()), cause);
     }
-    if seen.existing.volumes.contains(&instance.volume) {
-        push(plan, "wipe", Action::RemoveVolume(instance.volume.clone()), cause);
+    if let Some(volume) = instance.volume().filter(|v| seen.existing.volumes.contains(*v)) {
+        push(plan, "wipe", Action::RemoveVolume(volume.to_owned()), cause);
     }
     push(plan, "volume", Action::CreateVolume(name.clone()), "it begins with nothing");
     push(plan, "create", Action::CreateMachine(name.clone()), "it begins with nothing");

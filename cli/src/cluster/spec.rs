@@ -6,8 +6,8 @@
 
 use crate::error::Place;
 use crate::topology::{
-    Addressing, BoltPort, Image, Init, Instance, Mode, Network, OnFailure, Role, Runtime, Subnet, Topology,
-    Until, Wait,
+    Addressing, BoltPort, Container, Data, Image, Init, Instance, Mode, Network, OnFailure, Restart, Role,
+    Runtime, Subnet, Topology, Until, Wait, parse_duration, show_duration, show_size,
 };
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -40,7 +40,7 @@ pub struct Drift {
 
 /// Fields that a machine is made from: with another value it has to be made anew. The others say how the
 /// node is used, which queries change.
-const MADE_FROM: [&str; 11] = [
+const MADE_FROM: [&str; 19] = [
     "image",
     "cluster_tls",
     "flags",
@@ -52,6 +52,14 @@ const MADE_FROM: [&str; 11] = [
     "bolt",
     "ip",
     "network",
+    "restart",
+    "stop_grace_period",
+    "healthcheck",
+    "logging",
+    "ulimits",
+    "labels",
+    "volumes",
+    "ports",
 ];
 
 impl Spec {
@@ -60,7 +68,7 @@ impl Spec {
         let order = topology.instances.iter().position(|i| i.name == instance.name).unwrap_or(0);
         let digests: BTreeMap<&String, String> =
             instance.env.iter().map(|(name, value)| (name, digest(value))).collect();
-        let mut fields = Map::new();
+        let mut fields = kept(&instance.container);
         for (name, value) in [
             ("addressing", json!(topology.addressing.as_str())),
             ("bind", json!(topology.bind.to_string())),
@@ -81,7 +89,7 @@ impl Spec {
             ("replication_port", json!(instance.replication_port)),
             ("role", json!(instance.role.as_str())),
             ("subnet", json!(topology.network.subnet.map(|s| s.to_string()))),
-            ("volume", json!(instance.volume)),
+            ("volume", json!(instance.data.as_str())),
         ] {
             fields.insert(name.into(), value);
         }
@@ -112,10 +120,14 @@ impl Spec {
     /// `wanted`.
     pub fn drift(&self, wanted: &Spec) -> Vec<Drift> {
         let mut found = Vec::new();
+        let before = kept(&Container::default());
         for field in MADE_FROM {
             let (was, wants) = (self.fields.get(field), wanted.fields.get(field));
-            // A mgctl that did not know certificates gave none.
-            let was = was.or((field == "cluster_tls").then_some(&Value::Bool(false)));
+            // A mgctl that did not know certificates gave none, and kept containers in one way only.
+            let was = was.or_else(|| match field {
+                "cluster_tls" => Some(&Value::Bool(false)),
+                _ => before.get(field),
+            });
             match (was.and_then(Value::as_object), wants.and_then(Value::as_object)) {
                 (Some(was), Some(wants)) => {
                     let names: std::collections::BTreeSet<&String> = was.keys().chain(wants.keys()).collect();
@@ -142,6 +154,16 @@ impl Spec {
     /// Returns the name under which the node is registered while it is a REPLICA.
     pub fn register_as(&self) -> Option<&str> {
         self.text("register_as")
+    }
+
+    /// Returns when its engine starts it again.
+    pub fn restart(&self) -> Restart {
+        self.text("restart").and_then(Restart::parse).unwrap_or_default()
+    }
+
+    /// Returns how long the machine may take to end.
+    pub fn stop_grace(&self) -> Duration {
+        self.text("stop_grace_period").and_then(parse_duration).unwrap_or(Container::STOP_GRACE)
     }
 
     fn text(&self, field: &str) -> Option<&str> {
@@ -174,7 +196,12 @@ impl Spec {
             memory_bytes: self.fields.get("memory").and_then(Value::as_u64),
             nano_cpus: self.fields.get("nano_cpus").and_then(Value::as_u64),
             priority: port("priority", Instance::PRIORITY),
-            volume: self.text("volume").unwrap_or_default().to_owned(),
+            data: Data::of(self.text("volume").unwrap_or_default()),
+            container: Container {
+                restart: self.restart(),
+                stop_grace: self.stop_grace(),
+                ..Container::default()
+            },
             place: place.clone(),
         }
     }
@@ -219,9 +246,52 @@ pub fn rebuild(cluster: &str, specs: &BTreeMap<String, &Spec>) -> Option<Topolog
     })
 }
 
+/// The fields that say how a container is kept.
+fn kept(container: &Container) -> Map<String, Value> {
+    let check = &container.healthcheck;
+    // Without a test it is mgctl that probes, and no container differs by that.
+    let healthcheck = match check.test.is_empty() {
+        true => json!({}),
+        false => json!({
+            "test": check.test.join(" "),
+            "interval": check.interval.map(show_duration),
+            "timeout": check.timeout.map(show_duration),
+            "retries": check.retries,
+            "start_period": check.start_period.map(show_duration),
+        }),
+    };
+    let mut logging = json!(container.logging.options);
+    logging["driver"] = json!(container.logging.driver);
+    let ulimits: BTreeMap<&String, String> =
+        container.ulimits.iter().map(|(name, limit)| (name, limit.to_string())).collect();
+    let ports: BTreeMap<&str, u16> = container.ports.published().map(|(key, _, port)| (key, port)).collect();
+    [
+        ("restart", json!(container.restart.as_str())),
+        ("stop_grace_period", json!(show_duration(container.stop_grace))),
+        ("healthcheck", healthcheck),
+        ("logging", logging),
+        ("ulimits", json!(ulimits)),
+        ("labels", json!(container.labels)),
+        ("volumes", json!({ "log": container.over.log.as_str(), "etc": container.over.etc.as_str() })),
+        ("ports", json!(ports)),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect()
+}
+
 fn push(found: &mut Vec<Drift>, field: String, was: Option<&Value>, wants: Option<&Value>) {
     if was.unwrap_or(&Value::Null) != wants.unwrap_or(&Value::Null) {
-        found.push(Drift { field, was: short(was), wanted: short(wants) });
+        let number = |value: &Value| value.as_u64().or_else(|| value.as_str()?.parse().ok());
+        let show = |value: Option<&Value>| match (field.as_str(), value.and_then(number)) {
+            ("memory" | "logging.max-size", Some(bytes)) => show_size(bytes),
+            ("nano_cpus", Some(nano)) => (nano as f64 / 1e9).to_string(),
+            _ => short(value),
+        };
+        let (was, wanted) = (show(was), show(wants));
+        // As the file calls it.
+        let field = if field == "nano_cpus" { "cpus".to_owned() } else { field };
+        found.push(Drift { field, was, wanted });
     }
 }
 

@@ -398,7 +398,7 @@ fn a_changed_mode_is_registered_anew_and_a_changed_limit_makes_a_new_machine() {
         wish.topology.instances.iter_mut().find(|i| i.name == "rep2").unwrap().memory_bytes = Some(1 << 30);
         let seen = observe(&wish.topology, &fake, &fake).await.unwrap();
         let plan = reconcile(&wish, &seen).to_string();
-        assert!(plan.contains("memory none → 1073741824"), "{plan}");
+        assert!(plan.contains("memory none → 1GiB"), "{plan}");
         up(&wish, &fake).await.unwrap();
         check_up(&wish, &fake).await;
         assert_ne!(fake.machine_ids(), ids);
@@ -424,7 +424,7 @@ fn a_cluster_is_known_from_its_labels_alone() {
                 i.mode,
                 i.register_as.clone(),
                 i.replication_port,
-                i.volume.clone(),
+                i.data.as_str().to_owned(),
                 i.ip,
             )
         };

@@ -112,12 +112,26 @@ const CODES: &[(&str, &str, &str)] = &[
         "Bolt would be open to the network without a password",
         "A port that Docker publishes goes past ufw and firewalld. Keep `bind: 127.0.0.1`.",
     ),
-    ("MG031", "the cluster is less safe than it looks", "One node alone has its data on one disk."),
+    (
+        "MG030",
+        "two nodes would keep files in one place",
+        "Each node has data of its own, which no other may write to: another volume or folder each, or `data: auto`.",
+    ),
+    (
+        "MG031",
+        "the cluster is less safe than it looks",
+        "One node alone has its data on one disk; data without a place that lasts are gone with their container; and where every replica has priority 0, a failover chooses none by itself.",
+    ),
     ("MG032", "an image may change, or differs between nodes", "Name a version, the same for all nodes."),
+    (
+        "MG033",
+        "a label cannot be set",
+        "Labels that begin with `dev.mgctl.` are how mgctl knows its containers, networks and volumes. Use a prefix of your own.",
+    ),
     (
         "MG034",
         "a setting has no meaning with local processes",
-        "`runtime: process` runs no images, limits nothing, and uses loopback addresses.",
+        "`runtime: process` runs no images, limits neither memory nor CPUs, keeps data in its own folder, and uses loopback addresses.",
     ),
     (
         "MG035",
@@ -128,6 +142,16 @@ const CODES: &[(&str, &str, &str)] = &[
         "MG036",
         "certificates are for the built-in image",
         "mgctl gives certificates to the node that it brings along. For another image remove `tls.cluster`, and keep the network between the nodes private.",
+    ),
+    (
+        "MG037",
+        "the image does not have that",
+        "The built-in image and Memgraph's differ in what they serve beside the graph. What one does not have is refused, and not ignored.",
+    ),
+    (
+        "MG038",
+        "the engine would not take that",
+        "How a container is kept is written down as the engine wants it: limits that Linux has, options that the log driver knows, places that are absolute paths or volumes. `restart: no` is how mgctl marks a node that a failover has ended.",
     ),
     (
         "MG041",
@@ -157,7 +181,7 @@ const CODES: &[(&str, &str, &str)] = &[
     (
         "MG046",
         "that is not for this node",
-        "MAIN has no mode, does not rejoin itself, and is not emptied; and `reinit` empties only a replica that follows.",
+        "MAIN has no mode, does not rejoin itself, and is not emptied; `reinit` empties only a replica that follows; and data in a folder of yours are for you to delete.",
     ),
     (
         "MG047",

@@ -259,7 +259,7 @@ fn plan_remove(session: &Session, seen: &Observed, name: &str, volumes: bool) ->
     }
     push("stop", Action::StopMachine(name.to_owned()));
     push("remove", Action::RemoveMachine(name.to_owned()));
-    let volume = session.topology.instance(name).map(|i| i.volume.clone());
+    let volume = session.topology.instance(name).and_then(|i| Some(i.volume()?.to_owned()));
     if let (true, Some(volume)) = (volumes, volume.filter(|v| seen.existing.volumes.contains(v))) {
         push("volume", Action::RemoveVolume(volume));
     }

@@ -55,6 +55,12 @@ impl Session {
         if let Any::Process(processes) = &runtime {
             processes.adapt(&mut topology);
         }
+        let mut fallback = fallback;
+        let keys = topology.without_effect_on_processes();
+        if let (Some(why), false) = (&mut fallback, keys.is_empty()) {
+            let verb = if keys.len() == 1 { "has" } else { "have" };
+            *why += &format!("; {} {verb} no effect on those", topology::list(&keys));
+        }
         let file = Some(topology.place.file.clone());
         Ok(Session::new(context, topology, file, warnings, runtime, fallback))
     }

@@ -221,6 +221,9 @@ fn find(
         _ if machine.is_fenced => {}
         state => findings.push((format!("{name} does not run: {state}"), format!("{up}; why: {logs}"))),
     }
+    if let Some(why) = &machine.unhealthy {
+        findings.push((format!("{name}: its healthcheck fails: {why}"), logs.clone()));
+    }
     if machine.is_fenced {
         findings.push((
             format!("{name} was fenced by a failover and does not start by itself"),

@@ -98,6 +98,7 @@ mod tests {
                 image_is_current: true,
                 started: None,
                 is_fenced: false,
+                unhealthy: None,
             }),
             silent: None,
             stale: false,

@@ -261,6 +261,7 @@ mod tests {
             image_is_current: true,
             started: None,
             is_fenced: false,
+            unhealthy: None,
         };
         NodeLine {
             name: name.into(),

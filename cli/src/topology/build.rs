@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::container::{Container, container};
 use super::duration::show_duration;
 use super::model::*;
 use super::read::{Named, Section};
@@ -17,6 +18,8 @@ const BOLT_BASE: u16 = 7687;
 const WAIT: Duration = Duration::from_secs(120);
 /// The word for the node inside mgctl, where an image can be named.
 pub(super) const BUILT_IN: &str = "built-in";
+/// The word for the volume that mgctl names.
+pub(super) const AUTO: &str = "auto";
 
 /// A cluster before the cross-checks: what the file says and what follows from it.
 pub(super) struct Draft<'s> {
@@ -52,6 +55,9 @@ pub(super) struct NodeDraft<'s> {
     pub(super) memory_bytes: Option<u64>,
     pub(super) nano_cpus: Option<u64>,
     pub(super) priority: u16,
+    /// What `volumes.data` says, and where; `None` for the volume that mgctl names.
+    pub(super) data: Option<(String, Span)>,
+    pub(super) container: Container,
 }
 
 impl NodeDraft<'_> {
@@ -60,9 +66,9 @@ impl NodeDraft<'_> {
         self.section.span(key).unwrap_or(self.span)
     }
 
-    /// Returns the place of its Bolt port, or of its name.
-    pub(super) fn bolt_at(&self) -> Span {
-        self.section.section("ports").and_then(|ports| ports.span("bolt")).unwrap_or(self.span)
+    /// Returns the place of one of its ports, or of its name.
+    pub(super) fn port_at(&self, key: &str) -> Span {
+        self.section.section("ports").and_then(|ports| ports.span(key)).unwrap_or(self.span)
     }
 }
 
@@ -107,6 +113,8 @@ impl<'s> Draft<'s> {
                     memory_bytes: section.size("memory").or_else(|| defaults.size("memory")),
                     nano_cpus: section.cpus("cpus").or_else(|| defaults.cpus("cpus")),
                     priority: section.priority("priority").unwrap_or(Instance::PRIORITY),
+                    data: data(&[section, defaults]),
+                    container: container(section, defaults),
                 }
             })
             .collect();
@@ -165,7 +173,11 @@ impl NodeDraft<'_> {
         Instance {
             role: self.role.expect("a node without a role has an error"),
             mode: self.mode.expect("a node without a mode has an error"),
-            volume: format!("mgctl-{cluster}-{}-data", self.name),
+            data: match self.data {
+                Some((text, _)) => Data::of(&text),
+                None => Data::Volume(format!("mgctl-{cluster}-{}-data", self.name)),
+            },
+            container: self.container,
             name: self.name.to_owned(),
             register_as: self.register_as,
             replication_port: self.replication_port,
@@ -261,6 +273,13 @@ fn image(sections: &[&Section], node: Span) -> (Image, Span) {
         Some((text, span)) => (Image::Named(text), span),
         None => (Image::BuiltIn, node),
     }
+}
+
+/// Returns the first `volumes.data` that names something.
+fn data(sections: &[&Section]) -> Option<(String, Span)> {
+    let said = sections.iter().filter_map(|s| s.section("volumes")).find(|v| v.has("data"))?;
+    let text = said.text("data").filter(|text| text != AUTO)?;
+    Some((text, said.span("data").unwrap_or_default()))
 }
 
 /// Keys of `replication` that the built-in image takes as flags, each with its flag.

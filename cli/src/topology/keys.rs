@@ -1,5 +1,6 @@
 //! Every key of a topology file, in one table. The reader and the JSON Schema both follow it, so that they agree.
 
+use super::container::{Pull, Restart};
 use super::model::{Addressing, Mode, OnFailure, Role, Runtime, Until};
 
 /// What a value must look like.
@@ -19,6 +20,8 @@ pub(super) enum Shape {
     Cpus,
     /// A number from 0 to 1000.
     Priority,
+    /// A whole number from the first to the second.
+    Number(u32, u32),
     /// One of these words, in capitals or not.
     Words(&'static [&'static str]),
     /// An IPv4 or IPv6 address.
@@ -31,6 +34,8 @@ pub(super) enum Shape {
     Scalars,
     /// A text, or a list of texts.
     Texts,
+    /// Limits of the system by name: a number each, or `soft` and `hard`.
+    Limits,
     /// A mapping with these keys.
     Map(&'static Table),
     /// Names with such a mapping each, or a list of such mappings with `name`.
@@ -181,19 +186,94 @@ const FLAGS: Key = key("flags", Shape::Scalars, "Flags of the node, without thei
 const ENV: Key = key("env", Shape::Scalars, "Its environment.");
 const MEMORY: Key = key("memory", Shape::Size, "Memory limit, as 1GiB.");
 const CPUS: Key = key("cpus", Shape::Cpus, "CPU limit, as 1.5.");
+const PULL: Key = key(
+    "pull",
+    Shape::Words(Pull::WORDS),
+    "When the image is pulled. missing: where the engine has none; always: before a container is made; never. Default: missing.",
+);
+const RESTART: Key = key(
+    "restart",
+    Shape::Words(Restart::WORDS),
+    "When the engine starts a container that ended again. Default: unless-stopped.",
+);
+const STOP_GRACE: Key = key(
+    "stop_grace_period",
+    Shape::Duration,
+    "How long it may take to end before it is killed. Default: 30s.",
+);
+const HEALTHCHECK: Key = key(
+    "healthcheck",
+    Shape::Map(&HEALTHCHECK_TABLE),
+    "How it is found out that it is well. Without test: mgctl asks its Bolt from outside while it starts.",
+);
+const LOGGING: Key = key("logging", Shape::Map(&LOGGING_TABLE), "Where the engine puts what it says.");
+const ULIMITS: Key = key("ulimits", Shape::Limits, "Limits of the system, as nofile: 65536.");
+const LABELS: Key = key("labels", Shape::Scalars, "Labels of its container, for your own tools.");
+const VOLUMES: Key = key("volumes", Shape::Map(&VOLUMES_TABLE), "Where its files are.");
 
 static DEFAULTS: Table = Table {
-    keys: &[IMAGE, FLAGS, ENV, MEMORY, CPUS],
-    later: &[
-        "healthcheck",
-        "labels",
-        "logging",
-        "pull",
-        "restart",
-        "stop_grace_period",
-        "ulimits",
-        "volumes",
+    keys: &[
+        IMAGE,
+        PULL,
+        FLAGS,
+        ENV,
+        MEMORY,
+        CPUS,
+        RESTART,
+        STOP_GRACE,
+        HEALTHCHECK,
+        LOGGING,
+        ULIMITS,
+        LABELS,
+        VOLUMES,
     ],
+    later: &[],
+};
+
+pub(super) static HEALTHCHECK_TABLE: Table = Table {
+    keys: &[
+        key(
+            "test",
+            Shape::Texts,
+            "Command that the engine runs in the container: a text for its shell, or a list that begins with CMD or CMD-SHELL.",
+        ),
+        key("interval", Shape::Duration, "Pause between two probes."),
+        key("timeout", Shape::Duration, "Longest time for a probe."),
+        key("retries", Shape::Number(1, 1000), "Probes that fail in a row until it is unwell."),
+        key("start_period", Shape::Duration, "Time after its start in which failures do not count."),
+    ],
+    later: &[],
+};
+
+static LOGGING_TABLE: Table = Table {
+    keys: &[
+        key("driver", Shape::Text, "The engine's log driver. Default: json-file."),
+        key("max_size", Shape::Size, "Size at which a file is put aside (json-file, local). Default: 10MiB."),
+        key("max_file", Shape::Number(1, 1000), "Files that are kept (json-file, local). Default: 3."),
+        key("options", Shape::Scalars, "Options of another driver, as it names them."),
+    ],
+    later: &[],
+};
+
+static VOLUMES_TABLE: Table = Table {
+    keys: &[
+        key(
+            "data",
+            Shape::Text,
+            "Its data: auto, the name of a volume, or a folder of the engine's machine. Default: auto, mgctl-CLUSTER-NODE-data.",
+        ),
+        key(
+            "log",
+            Shape::Text,
+            "Log files of Memgraph's image: none, tmpfs or a folder. Default: none, as the image has it.",
+        ),
+        key(
+            "etc",
+            Shape::Text,
+            "Settings of Memgraph's image: none or a folder. Default: none, as the image has it.",
+        ),
+    ],
+    later: &[],
 };
 
 pub(super) static INSTANCE: Table = Table {
@@ -210,29 +290,29 @@ pub(super) static INSTANCE: Table = Table {
             "Which of equals `failover` promotes: the higher. 0: never chosen by itself. Default: 100.",
         ),
         IMAGE,
+        PULL,
         FLAGS,
         ENV,
         MEMORY,
         CPUS,
+        RESTART,
+        STOP_GRACE,
+        HEALTHCHECK,
+        LOGGING,
+        ULIMITS,
+        LABELS,
+        VOLUMES,
     ],
-    later: &[
-        "address",
-        "container_name",
-        "healthcheck",
-        "host",
-        "labels",
-        "logging",
-        "pull",
-        "restart",
-        "stop_grace_period",
-        "ulimits",
-        "volumes",
-    ],
+    later: &["address", "container_name", "host"],
 };
 
 static INSTANCE_PORTS: Table = Table {
-    keys: &[key("bolt", Shape::Port, "Bolt port on this machine.")],
-    later: &["metrics", "monitoring"],
+    keys: &[
+        key("bolt", Shape::Port, "Bolt port on this machine."),
+        key("metrics", Shape::Port, "Port on this machine for the metrics of Memgraph's image."),
+        key("monitoring", Shape::Port, "Port on this machine for the log stream of Memgraph's image."),
+    ],
+    later: &[],
 };
 
 static INIT: Table = Table {

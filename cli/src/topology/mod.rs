@@ -11,6 +11,7 @@
 
 mod build;
 mod check;
+mod container;
 mod duration;
 mod edit;
 mod interpolate;
@@ -29,11 +30,14 @@ use std::sync::Arc;
 use crate::error::Problem;
 
 pub use check::{is_cluster_name, is_symbol};
+pub use container::{
+    Container, Healthcheck, Logging, MorePorts, Mounted, Over, Pull, Restart, ULIMITS, Ulimit, without_effect,
+};
 pub use duration::{parse_duration, show_duration, show_size};
 pub use edit::{with_node, without_node};
 pub use model::*;
 pub use notes::notes;
-pub use report::nearest;
+pub use report::{list, nearest};
 pub use resolved::{to_json, to_yaml};
 pub use schema::json_schema;
 

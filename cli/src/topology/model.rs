@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::container::{Container, without_effect};
 use crate::error::Place;
 
 /// A cluster as the file asks for it.
@@ -58,6 +59,22 @@ impl Topology {
         self.instances.iter().find(|i| i.name == name)
     }
 
+    /// Returns the keys that local processes do without.
+    pub fn without_effect_on_processes(&self) -> Vec<&'static str> {
+        let mut keys: Vec<&str> = self.instances.iter().flat_map(|i| without_effect(&i.container)).collect();
+        let is_any = |has: fn(&Instance) -> bool| self.instances.iter().any(has);
+        keys.extend(is_any(|i| i.memory_bytes.is_some()).then_some("memory"));
+        keys.extend(is_any(|i| i.nano_cpus.is_some()).then_some("cpus"));
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+
+    /// Returns the name of the volume that a node's data are in unless the file says otherwise.
+    pub fn volume_of(&self, instance: &str) -> String {
+        format!("mgctl-{}-{instance}-data", self.name)
+    }
+
     /// Returns the name of the volume that holds the cluster's authority.
     pub fn authority_volume(&self) -> String {
         format!("mgctl-{}-ca", self.name)
@@ -102,8 +119,10 @@ pub struct Instance {
     pub nano_cpus: Option<u64>,
     /// Which of equals a failover promotes: the higher. 0: it is never chosen, only named.
     pub priority: u16,
-    /// Name of the volume that holds its data.
-    pub volume: String,
+    /// Where its data are.
+    pub data: Data,
+    /// How its container is kept.
+    pub container: Container,
     /// Where the node stands in the file.
     pub place: Place,
 }
@@ -111,6 +130,40 @@ pub struct Instance {
 impl Instance {
     /// The priority of a node that names none.
     pub const PRIORITY: u16 = 100;
+
+    /// Returns the name of the volume with its data, where that is a volume.
+    pub fn volume(&self) -> Option<&str> {
+        match &self.data {
+            Data::Volume(name) => Some(name),
+            Data::Folder(_) => None,
+        }
+    }
+}
+
+/// Where a node's data are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Data {
+    /// In a volume of this name, which mgctl makes and, when asked, removes.
+    Volume(String),
+    /// In a folder of the engine's machine, which mgctl neither makes nor removes.
+    Folder(String),
+}
+
+impl Data {
+    /// Reads what a label holds: a path, or the name of a volume.
+    pub fn of(text: &str) -> Data {
+        match text.starts_with('/') {
+            true => Data::Folder(text.to_owned()),
+            false => Data::Volume(text.to_owned()),
+        }
+    }
+
+    /// Returns the path, or the name of the volume.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Data::Volume(text) | Data::Folder(text) => text,
+        }
+    }
 }
 
 /// What runs the nodes.
@@ -325,6 +378,8 @@ macro_rules! words {
         }
     };
 }
+
+pub(super) use words;
 
 words!(Runtime, Auto = "auto", Docker = "docker", Process = "process");
 words!(Role, Main = "MAIN", Replica = "REPLICA");

@@ -4,6 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use super::container::{ULIMITS, Ulimit};
 use super::duration::{decimal, parse_duration, parse_size};
 use super::interpolate::{InterpolationError, interpolate};
 use super::keys::{Shape, Table};
@@ -43,12 +44,14 @@ pub(super) enum Typed {
     Size(u64),
     Cpus(u64),
     Priority(u16),
+    Number(u32),
     Word(&'static str),
     Ip(IpAddr),
     Ipv4(Ipv4Addr),
     Subnet(Subnet),
     Scalars(Vec<Named<String>>),
     Texts(Vec<(String, Span)>),
+    Limits(Vec<Named<Ulimit>>),
     Section(Section),
     /// Whether all of them are there: one without a usable name is lost.
     Named(Vec<Named<Section>>, bool),
@@ -74,7 +77,7 @@ impl Section {
 
     getters! {
         text: Text -> String, flag: Bool -> bool, port: Port -> u16, duration: Duration -> Duration,
-        size: Size -> u64, cpus: Cpus -> u64, priority: Priority -> u16, word: Word -> &'static str, ip: Ip -> IpAddr,
+        size: Size -> u64, cpus: Cpus -> u64, priority: Priority -> u16, number: Number -> u32, word: Word -> &'static str, ip: Ip -> IpAddr,
         ipv4: Ipv4 -> Ipv4Addr, subnet: Subnet -> Subnet,
     }
 
@@ -123,6 +126,13 @@ impl Section {
     pub(super) fn texts(&self, key: &str) -> &[(String, Span)] {
         match self.value(key) {
             Some(Typed::Texts(texts)) => texts,
+            _ => &[],
+        }
+    }
+
+    pub(super) fn limits(&self, key: &str) -> &[Named<Ulimit>] {
+        match self.value(key) {
+            Some(Typed::Limits(limits)) => limits,
             _ => &[],
         }
     }
@@ -232,7 +242,10 @@ impl Reader<'_, '_> {
                 Some(text) => Typed::Texts(vec![(text, node.span)]),
                 None => Typed::Bad,
             },
-            (Shape::Map(_) | Shape::Scalars, value) => self.wrong(node, path, "a mapping", value),
+            (Shape::Limits, Value::Map(entries)) => Typed::Limits(self.limits(entries, path)),
+            (Shape::Map(_) | Shape::Scalars | Shape::Limits, value) => {
+                self.wrong(node, path, "a mapping", value)
+            }
             (Shape::Named(_), value) => self.wrong(node, path, "a mapping of names", value),
             (_, _) => self.leaf(node, shape, path),
         }
@@ -296,11 +309,14 @@ impl Reader<'_, '_> {
             Shape::Size => return self.size(node, &text, path),
             Shape::Cpus => decimal(&text, 1_000_000_000).filter(|n| *n >= 10_000_000).map(Typed::Cpus),
             Shape::Priority => text.parse().ok().filter(|n| *n <= 1000).map(Typed::Priority),
+            Shape::Number(least, most) => {
+                text.parse().ok().filter(|n| (least..=most).contains(n)).map(Typed::Number)
+            }
             Shape::Words(words) => return self.word(node, &text, words, path),
             Shape::Ip => text.parse().ok().map(Typed::Ip),
             Shape::Ipv4 => text.parse().ok().map(Typed::Ipv4),
             Shape::Subnet => return self.subnet(node, &text, path),
-            Shape::Scalars | Shape::Texts | Shape::Map(_) | Shape::Named(_) => None,
+            Shape::Scalars | Shape::Texts | Shape::Limits | Shape::Map(_) | Shape::Named(_) => None,
         };
         typed.unwrap_or_else(|| {
             let problem = self.report.error(
@@ -371,6 +387,13 @@ impl Reader<'_, '_> {
                 .push("use auto, docker or process".into());
             return Typed::Bad;
         }
+        if name == "restart" && text == "no" {
+            let what = "`restart: no` is how mgctl marks a node that a failover has ended";
+            self.report.error("MG038", node.span, what).help.push(
+                "use on-failure, always or unless-stopped; `mgctl stop` keeps nodes from starting".into(),
+            );
+            return Typed::Bad;
+        }
         let (last, rest) = words.split_last().expect("a key with words has some");
         let choice = format!("{} or {last}", rest.join(", "));
         let problem = self.report.error(code, node.span, format!("unknown {name} `{}`", short(text)));
@@ -425,6 +448,75 @@ impl Reader<'_, '_> {
             }
         }
         scalars
+    }
+
+    /// Reads limits of the system: `nofile: 65536`, or `nofile: { soft: 1024, hard: 65536 }`; -1 is no limit.
+    fn limits(&mut self, entries: &[(Node, Node)], path: &str) -> Vec<Named<Ulimit>> {
+        let mut limits: Vec<Named<Ulimit>> = Vec::new();
+        for (key, node) in entries {
+            let name = key.value.scalar().unwrap_or_default().to_owned();
+            if name.starts_with("x-") {
+                continue;
+            }
+            if !ULIMITS.contains(&name.as_str()) {
+                self.not_a_limit(&name, key.span);
+                continue;
+            }
+            let path = join(path, &name);
+            if let Some(first) = limits.iter().find(|l| l.name == name).map(|l| l.span) {
+                self.twice(&format!("key `{path}`"), first, key.span);
+                continue;
+            }
+            if let Some(value) = self.limit(node, &path) {
+                limits.push(Named { name, span: key.span, value });
+            }
+        }
+        limits
+    }
+
+    fn not_a_limit(&mut self, name: &str, span: Span) {
+        let problem =
+            self.report.error("MG038", span, format!("`{}` is no limit of the system", short(name)));
+        if let Some(meant) = nearest(name, ULIMITS) {
+            problem.help.push(format!("did you mean `{meant}`?"));
+        }
+        problem.help.push(format!("limits: {}", ULIMITS.join(", ")));
+    }
+
+    fn limit(&mut self, node: &Node, path: &str) -> Option<Ulimit> {
+        const WANTED: &str = "a number, or `{ soft: 1024, hard: 65536 }`; -1 is no limit";
+        if node.value == Value::Null {
+            self.value(node, Shape::Text, path);
+            return None;
+        }
+        let mut number = |node: &Node| {
+            let text = self.scalar(node, path, WANTED)?;
+            let value = text.parse::<i64>().ok().filter(|n| *n >= -1);
+            if value.is_none() {
+                let what = format!("`{path}` must be {WANTED}, got `{}`", short(&text));
+                self.report.error("MG006", node.span, what);
+            }
+            value
+        };
+        let Value::Map(entries) = &node.value else {
+            return number(node).map(|n| Ulimit { soft: n, hard: n });
+        };
+        let of = |name: &str| entries.iter().find(|(key, _)| key.value.scalar() == Some(name));
+        let (Some((_, soft)), Some((_, hard)), 2) = (of("soft"), of("hard"), entries.len()) else {
+            self.report.error("MG006", node.span, format!("`{path}` must be {WANTED}"));
+            return None;
+        };
+        let limit = Ulimit { soft: number(soft)?, hard: number(hard)? };
+        let is_above = |a: i64, b: i64| b != -1 && (a == -1 || a > b);
+        if is_above(limit.soft, limit.hard) {
+            let what = format!("`{path}`: the soft limit is above the hard one");
+            self.report
+                .error("MG038", soft.span, what)
+                .help
+                .push("a soft limit is at most the hard one".into());
+            return None;
+        }
+        Some(limit)
     }
 
     fn texts(&mut self, items: &[Node], path: &str) -> Vec<(String, Span)> {
@@ -535,12 +627,13 @@ fn describe(shape: Shape) -> (String, &'static str) {
         Shape::Size => ("a size", "1GiB"),
         Shape::Cpus => ("a number of CPUs, at least 0.01", "1.5"),
         Shape::Priority => ("a number from 0 to 1000", "100"),
+        Shape::Number(least, most) => return (format!("a number from {least} to {most}"), "3"),
         Shape::Words(words) => return (format!("one of {}", words.join(", ")), words[0]),
         Shape::Ip => ("an IP address", "127.0.0.1"),
         Shape::Ipv4 => ("an IPv4 address", "172.28.37.11"),
         Shape::Subnet => ("an IPv4 range", "172.28.37.0/24"),
         Shape::Texts => ("a list of texts", "[a, b]"),
-        Shape::Scalars | Shape::Map(_) | Shape::Named(_) => ("a mapping", "{ key: value }"),
+        Shape::Scalars | Shape::Limits | Shape::Map(_) | Shape::Named(_) => ("a mapping", "{ key: value }"),
     };
     (wanted.to_owned(), example)
 }

@@ -134,7 +134,7 @@ fn distance(a: &str, b: &str) -> usize {
 }
 
 /// Joins names for a sentence: `a`, `b` and `c`.
-pub(super) fn list<T: AsRef<str>>(names: &[T]) -> String {
+pub fn list<T: AsRef<str>>(names: &[T]) -> String {
     let quoted: Vec<String> = names.iter().map(|n| format!("`{}`", n.as_ref())).collect();
     match quoted.as_slice() {
         [] => String::new(),

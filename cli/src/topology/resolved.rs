@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::container::{self, Mounted};
 use super::duration::{show_duration, show_size};
 use super::model::{BoltPort, Image, Instance, Role, Topology};
 use super::{API_VERSION, build::BUILT_IN};
@@ -26,8 +27,11 @@ pub fn to_json(topology: &Topology) -> Value {
     if let Some(subnet) = topology.network.subnet {
         network["subnet"] = json!(subnet.to_string());
     }
-    let instances: Map<String, Value> =
-        topology.instances.iter().map(|i| (i.name.clone(), instance(i))).collect();
+    let instances: Map<String, Value> = topology
+        .instances
+        .iter()
+        .map(|i| (i.name.clone(), instance(i, &topology.volume_of(&i.name))))
+        .collect();
     let mut file = json!({
         "apiVersion": API_VERSION,
         "name": topology.name,
@@ -51,7 +55,7 @@ pub fn to_json(topology: &Topology) -> Value {
     file
 }
 
-fn instance(instance: &Instance) -> Value {
+fn instance(instance: &Instance, default_volume: &str) -> Value {
     let image = match &instance.image {
         Image::BuiltIn => BUILT_IN,
         Image::Named(name) => name,
@@ -62,8 +66,13 @@ fn instance(instance: &Instance) -> Value {
     }
     value["register_as"] = json!(instance.register_as);
     value["replication_port"] = json!(instance.replication_port);
+    let mut ports: Map<String, Value> =
+        instance.container.ports.published().map(|(key, _, port)| (key.to_owned(), json!(port))).collect();
     if let BoltPort::Fixed(port) = instance.bolt {
-        value["ports"] = json!({ "bolt": port });
+        ports.insert("bolt".into(), json!(port));
+    }
+    if !ports.is_empty() {
+        value["ports"] = Value::Object(ports);
     }
     if let Some(ip) = instance.ip {
         value["ip"] = json!(ip.to_string());
@@ -87,6 +96,20 @@ fn instance(instance: &Instance) -> Value {
         // A decimal of at most nine places is a number in JSON as it stands.
         value["cpus"] = serde_json::from_str(text).unwrap_or_else(|_| json!(text));
     }
+    let over = &instance.container.over;
+    let volumes: Map<String, Value> = [
+        ("data", instance.data.as_str(), instance.volume() == Some(default_volume)),
+        ("log", over.log.as_str(), over.log == Mounted::Nothing),
+        ("etc", over.etc.as_str(), over.etc == Mounted::Nothing),
+    ]
+    .into_iter()
+    .filter(|(_, _, is_default)| !is_default)
+    .map(|(key, text, _)| (key.to_owned(), json!(text.replace('$', "$$"))))
+    .collect();
+    if !volumes.is_empty() {
+        value["volumes"] = Value::Object(volumes);
+    }
+    container::resolve(&instance.container, &mut value);
     value
 }
 

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::container::ULIMITS;
 use super::keys::{FILE, Shape, Table};
 
 /// Returns the JSON Schema (draft 7) of a topology file, for editors.
@@ -41,6 +42,9 @@ fn shape(shape: Shape) -> Value {
         Shape::Size => json!({ "type": ["string", "integer"] }),
         Shape::Cpus => or_variable(json!({ "type": "number", "minimum": 0.01 })),
         Shape::Priority => or_variable(json!({ "type": "integer", "minimum": 0, "maximum": 1000 })),
+        Shape::Number(least, most) => {
+            or_variable(json!({ "type": "integer", "minimum": least, "maximum": most }))
+        }
         Shape::Words(words) => {
             let either: Vec<String> = words.iter().map(|word| any_case(word)).collect();
             let pattern = format!("^({})$", either.join("|"));
@@ -51,6 +55,17 @@ fn shape(shape: Shape) -> Value {
         Shape::Subnet => or_variable(json!({ "type": "string", "pattern": "^[0-9.]+/[0-9]+$" })),
         Shape::Scalars => {
             json!({ "type": "object", "additionalProperties": { "type": ["string", "number", "boolean"] } })
+        }
+        Shape::Limits => {
+            let limit = || json!({ "type": "integer", "minimum": -1 });
+            let both = json!({
+                "type": "object", "properties": { "soft": limit(), "hard": limit() },
+                "required": ["soft", "hard"], "additionalProperties": false,
+            });
+            let either = json!({ "anyOf": [limit(), both, variable] });
+            let limits: Map<String, Value> =
+                ULIMITS.iter().map(|name| ((*name).to_owned(), either.clone())).collect();
+            json!({ "type": "object", "properties": limits, "additionalProperties": false })
         }
         Shape::Texts => json!({ "anyOf": [text(), { "type": "array", "items": text() }] }),
         Shape::Map(table) => mapping(table),

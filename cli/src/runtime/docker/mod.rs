@@ -16,6 +16,7 @@
 //! Labels cannot be changed once a container is made: a role that can move is not among them.
 
 mod authority;
+mod container;
 mod elf;
 mod engine;
 pub mod image;
@@ -29,12 +30,12 @@ use crate::cluster::{
     Action, Existing, Foreign, Machine, MachineState, Runtime, Spec, Subnetwork, container_name,
 };
 use crate::error::{CliError, Exit};
-use crate::topology::{Image, Instance, Subnet, Topology};
+use crate::topology::{Container, Image, Instance, Restart, Subnet, Topology};
 use bollard::models::{
     ContainerCreateBody, ContainerInspectResponse, ContainerStateStatusEnum, ContainerUpdateBody,
-    EndpointIpamConfig, EndpointSettings, HostConfig, HostConfigLogConfig, Ipam, IpamConfig, Mount,
-    MountType, Network, NetworkConnectRequest, NetworkCreateRequest, NetworkDisconnectRequest,
-    NetworkingConfig, PortBinding, RestartPolicy, RestartPolicyNameEnum, VolumeCreateRequest,
+    EndpointIpamConfig, EndpointSettings, HostConfig, Ipam, IpamConfig, Network, NetworkConnectRequest,
+    NetworkCreateRequest, NetworkDisconnectRequest, NetworkingConfig, RestartPolicy, RestartPolicyNameEnum,
+    VolumeCreateRequest,
 };
 use bollard::query_parameters::{
     CreateContainerOptions, CreateImageOptions, DownloadFromContainerOptions, EventsOptions,
@@ -62,8 +63,8 @@ const SPEC: &str = "dev.mgctl.spec";
 /// Where a node's Bolt listens inside its container.
 const BOLT: u16 = 7687;
 
-/// How long a node may take to end well.
-const STOP_GRACE: Duration = Duration::from_secs(30);
+/// Where a node's data are inside its container: the built-in one's, and Memgraph's.
+const DATA: [&str; 2] = ["/data", "/var/lib/memgraph"];
 
 /// How long a killed container may take to be gone.
 const KILL_TIME_MAX: Duration = Duration::from_secs(10);
@@ -333,6 +334,7 @@ impl Docker {
                 .as_ref()
                 .and_then(|h| h.restart_policy.as_ref()?.name)
                 .is_some_and(|policy| policy == RestartPolicyNameEnum::NO),
+            unhealthy: state.health.as_ref().and_then(container::unhealthy),
         }
     }
 
@@ -396,9 +398,9 @@ impl Docker {
     }
 
     async fn create_volume(&self, topology: &Topology, instance: &Instance) -> Result<String, CliError> {
-        let name = &instance.volume;
+        let name = instance.volume().expect("the plan makes volumes, and no folders");
         let request = VolumeCreateRequest {
-            name: Some(name.clone()),
+            name: Some(name.to_owned()),
             labels: Some(labels_of(topology, instance)),
             ..VolumeCreateRequest::default()
         };
@@ -494,28 +496,12 @@ impl Docker {
             pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<HashMap<_, _>>()
         };
         let host = HostConfig {
-            mounts: Some(vec![Mount {
-                target: Some(if is_ours { "/data" } else { "/var/lib/memgraph" }.to_owned()),
-                source: Some(instance.volume.clone()),
-                typ: Some(MountType::VOLUME),
-                ..Mount::default()
-            }]),
+            mounts: Some(container::mounts(instance, if is_ours { DATA[0] } else { DATA[1] })),
             network_mode: Some(network_id.to_owned()),
-            port_bindings: port.map(|port| {
-                let binding = PortBinding {
-                    host_ip: Some(topology.bind.to_string()),
-                    host_port: Some(port.to_string()),
-                };
-                HashMap::from([(format!("{BOLT}/tcp"), Some(vec![binding]))])
-            }),
-            restart_policy: Some(RestartPolicy {
-                name: Some(RestartPolicyNameEnum::UNLESS_STOPPED),
-                maximum_retry_count: None,
-            }),
-            log_config: Some(HostConfigLogConfig {
-                typ: Some("json-file".into()),
-                config: Some(text(&[("max-size", "10m"), ("max-file", "3")])),
-            }),
+            port_bindings: Some(container::bindings(topology, instance, port)),
+            restart_policy: Some(container::restart_policy(instance.container.restart)),
+            log_config: Some(container::log_config(&instance.container.logging)),
+            ulimits: container::ulimits(&instance.container),
             memory,
             memory_swap: memory,
             nano_cpus: instance.nano_cpus.and_then(|n| i64::try_from(n).ok()),
@@ -531,9 +517,10 @@ impl Docker {
             image: Some(image),
             cmd: (!command.is_empty()).then_some(command),
             env: Some(instance.env.iter().map(|(k, v)| format!("{k}={v}")).collect()),
-            exposed_ports: Some(vec![format!("{BOLT}/tcp")]),
-            labels: Some(labels_of(topology, instance)),
-            stop_timeout: i64::try_from(STOP_GRACE.as_secs()).ok(),
+            exposed_ports: Some(container::exposed(instance)),
+            labels: Some(container::labels(instance, labels_of(topology, instance))),
+            healthcheck: container::healthcheck(&instance.container.healthcheck),
+            stop_timeout: i64::try_from(container::seconds(instance.container.stop_grace)).ok(),
             host_config: Some(host),
             networking_config: Some(NetworkingConfig {
                 endpoints_config: Some(HashMap::from([(network_id.to_owned(), endpoint)])),
@@ -573,11 +560,14 @@ impl Docker {
 
     async fn stop_machine(&self, cluster: &str, instance: &str) -> Result<String, CliError> {
         let Some(found) = self.own(cluster, instance).await? else { return Ok("is gone".into()) };
-        let id = found.id.unwrap_or_default();
-        let options = StopContainerOptions { t: i32::try_from(STOP_GRACE.as_secs()).ok(), signal: None };
+        let id = found.id.clone().unwrap_or_default();
+        // The container knows how long it may take; the engine heeds that.
+        let options = StopContainerOptions { t: None, signal: None };
+        let spec = self.machine_of(&found, None, None).spec;
+        let grace = spec.map_or(Container::STOP_GRACE, |spec| spec.stop_grace());
         let doing = format!("stop container `{}`", container_name(cluster, instance));
         call_within(
-            STOP_GRACE + engine::CALL_TIME_MAX,
+            grace + engine::CALL_TIME_MAX,
             &doing,
             absent_is_none(self.api.stop_container(&id, Some(options))),
         )
@@ -592,7 +582,8 @@ impl Docker {
         let name = container_name(cluster, instance);
         let Some(found) = self.own(cluster, instance).await? else { return Ok("is gone".into()) };
         let id = found.id.clone().unwrap_or_default();
-        self.set_restart_policy(&name, &id, RestartPolicyNameEnum::NO).await?;
+        let never = RestartPolicy { name: Some(RestartPolicyNameEnum::NO), maximum_retry_count: None };
+        self.set_restart_policy(&name, &id, never).await?;
         let until = tokio::time::Instant::now() + KILL_TIME_MAX;
         let mut was_killed = false;
         loop {
@@ -629,10 +620,9 @@ impl Docker {
         let name = container_name(cluster, instance);
         let found = self.own(cluster, instance).await?.ok_or_else(|| gone(cluster, instance))?;
         let mounts = found.mounts.unwrap_or_default();
-        let data = mounts.iter().find(|m| m.name.as_ref().is_some_and(|n| n.starts_with("mgctl-")));
-        let folder = data.and_then(|m| m.destination.clone()).ok_or_else(|| {
-            CliError::new(Exit::NotFound, format!("container `{name}` has no volume of its own"))
-                .code("MG065")
+        let mut folders = mounts.into_iter().filter_map(|m| m.destination);
+        let folder = folders.find(|folder| DATA.contains(&folder.as_str())).ok_or_else(|| {
+            CliError::new(Exit::NotFound, format!("container `{name}` has no data of its own")).code("MG065")
         })?;
         let unwritable = |error: std::io::Error| {
             CliError::new(Exit::Other, format!("cannot write `{}`: {error}", path.display()))
@@ -701,18 +691,14 @@ impl Docker {
     async fn unfence_machine(&self, cluster: &str, instance: &str) -> Result<String, CliError> {
         let name = container_name(cluster, instance);
         let found = self.own(cluster, instance).await?.ok_or_else(|| gone(cluster, instance))?;
+        let spec = self.machine_of(&found, None, None).spec;
+        let restart = spec.map_or_else(Restart::default, |spec| spec.restart());
         let id = found.id.unwrap_or_default();
-        self.set_restart_policy(&name, &id, RestartPolicyNameEnum::UNLESS_STOPPED).await?;
+        self.set_restart_policy(&name, &id, container::restart_policy(restart)).await?;
         Ok("starts by itself again".into())
     }
 
-    async fn set_restart_policy(
-        &self,
-        name: &str,
-        id: &str,
-        policy: RestartPolicyNameEnum,
-    ) -> Result<(), CliError> {
-        let policy = RestartPolicy { name: Some(policy), maximum_retry_count: None };
+    async fn set_restart_policy(&self, name: &str, id: &str, policy: RestartPolicy) -> Result<(), CliError> {
         let body = ContainerUpdateBody { restart_policy: Some(policy), ..ContainerUpdateBody::default() };
         call(&format!("change the restart policy of container `{name}`"), self.api.update_container(id, body))
             .await
@@ -925,7 +911,7 @@ impl Docker {
         let missing: Vec<&str> = topology
             .instances
             .iter()
-            .map(|i| i.volume.as_str())
+            .filter_map(Instance::volume)
             .chain(topology.cluster_tls.then_some(authority_volume.as_str()))
             .filter(|v| !existing.volumes.contains(*v))
             .collect();
@@ -1038,7 +1024,7 @@ fn labels_of(topology: &Topology, instance: &Instance) -> HashMap<String, String
         (INSTANCE, instance.name.clone()),
         (SPEC, spec.to_text()),
         ("dev.mgctl.spec-hash", spec.hash()),
-        ("dev.mgctl.hash-version", "1".to_owned()),
+        ("dev.mgctl.hash-version", "2".to_owned()),
         ("dev.mgctl.declared-role", instance.role.to_string()),
         ("dev.mgctl.declared-mode", instance.mode.to_string()),
     ] {

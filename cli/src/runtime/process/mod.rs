@@ -22,12 +22,13 @@
 //! supervisor: a process that ended is started by the next `up`.
 
 mod identity;
+mod limits;
 
 use super::ports::{self, Ports};
 use crate::authority::{Authority, seconds_left};
 use crate::cluster::{Action, Existing, Machine, MachineState, Runtime, Spec, Subnetwork};
 use crate::error::{CliError, Exit};
-use crate::topology::{Image, Instance, Subnet, Topology};
+use crate::topology::{Container, Data, Image, Instance, Subnet, Topology, show_duration};
 use identity::Identity;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -38,9 +39,6 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, UNIX_EPOCH};
-
-/// How long a node may take to end well before it is killed.
-const STOP_GRACE: Duration = Duration::from_secs(30);
 
 /// How long a killed process may take to be gone.
 const KILL_TIME_MAX: Duration = Duration::from_secs(10);
@@ -60,6 +58,9 @@ const BOLT: u16 = 7687;
 /// Set for a node that this room starts: where it writes who it is.
 const PID_FILE: &str = "MGCTL_PID_FILE";
 
+/// Set for such a node, too: the limits of the system that it gives itself.
+const ULIMITS: &str = "MGCTL_ULIMITS";
+
 /// This system as a runtime.
 pub struct Processes {
     root: PathBuf,
@@ -75,14 +76,22 @@ pub struct Lock {
 
 /// Leaves the terminal's session and notes who this process is, if it was started as a node by
 /// [`Processes`]. To be called before anything else.
-pub fn enter_session() {
-    let Some(path) = std::env::var_os(PID_FILE) else { return };
+///
+/// # Errors
+///
+/// When the system does not allow the limits that its topology asks for; in words.
+pub fn enter_session() -> Result<(), String> {
+    let Some(path) = std::env::var_os(PID_FILE) else { return Ok(()) };
     #[cfg(unix)]
     // It fails only for the leader of a group, which has left the terminal's group already.
     let _ = rustix::process::setsid();
     if let Some(me) = Identity::of(std::process::id()) {
         // The parent writes the same once it knows; this one is for a parent that died in between.
         let _ = replace(Path::new(&path), OWN, &me.to_text());
+    }
+    match std::env::var(ULIMITS) {
+        Ok(text) => limits::apply(&text),
+        Err(_) => Ok(()),
     }
 }
 
@@ -205,6 +214,7 @@ impl Processes {
                 Some(changed.duration_since(UNIX_EPOCH).ok()?.as_secs())
             }),
             is_fenced: folder.join("fenced").exists(),
+            unhealthy: None,
         }))
     }
 
@@ -244,7 +254,7 @@ impl Processes {
     fn create_volume(&self, topology: &Topology, instance: &Instance) -> Result<String, CliError> {
         let folder = self.folder(&topology.name, &instance.name);
         make_folder(&folder.join("data"))?;
-        write_text(&folder.join("volume"), &instance.volume)?;
+        write_text(&folder.join("volume"), instance.data.as_str())?;
         Ok(format!("created {}", folder.join("data").display()))
     }
 
@@ -306,8 +316,19 @@ impl Processes {
             }
         }
         arguments.extend(instance.flags.iter().map(|(name, value)| format!("--{name}={value}")));
-        let command =
-            json!({ "address": address.to_string(), "bolt": bolt.to_string(), "arguments": arguments });
+        if let Data::Folder(path) = &instance.data {
+            return Err(CliError::new(
+                Exit::Usage,
+                format!("processes keep data in a folder of their own, not in `{path}`"),
+            )
+            .code("MG034")
+            .at(instance.place.clone())
+            .help("use `volumes: { data: auto }`, or `runtime: docker`"));
+        }
+        let command = json!({
+            "address": address.to_string(), "bolt": bolt.to_string(), "arguments": arguments,
+            "ulimits": limits::to_text(&instance.container.ulimits),
+        });
         write_text(&folder.join("command"), &command.to_string())?;
         remove_file(&folder.join("pid"))?;
         // Last: from now on there is a machine.
@@ -375,6 +396,9 @@ impl Processes {
         let mut child = Command::new(&program);
         child.args(arguments).stdin(Stdio::null()).stdout(log).stderr(err).current_dir(&folder);
         child.env_clear().envs(&instance.env).env(PID_FILE, folder.join("pid"));
+        if let Some(limits) = command.get("ulimits").and_then(Value::as_str) {
+            child.env(ULIMITS, limits);
+        }
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut child, 0);
         let child = child.spawn().map_err(|e| failed("start", &program, &e))?;
@@ -395,12 +419,14 @@ impl Processes {
         identity.signal(identity::Signal::Terminate).map_err(|e| failed("stop", &folder, &e))?;
         // One that stands still hears nothing.
         identity.signal(identity::Signal::Continue).map_err(|e| failed("stop", &folder, &e))?;
-        let until = Instant::now() + STOP_GRACE;
+        let spec = read_text(&folder.join("spec"))?.and_then(|text| Spec::parse(&text));
+        let grace = spec.map_or(Container::STOP_GRACE, |spec| spec.stop_grace());
+        let until = Instant::now() + grace;
         while identity.is_alive() {
             if Instant::now() > until {
                 identity.signal(identity::Signal::Kill).map_err(|e| failed("kill", &folder, &e))?;
                 tokio::time::sleep(Duration::from_millis(100)).await;
-                return Ok(format!("killed, since it did not end within {}s", STOP_GRACE.as_secs()));
+                return Ok(format!("killed, since it did not end within {}", show_duration(grace)));
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }

@@ -1,5 +1,7 @@
 //! The rules that span more than one value. Each has a code under which the documents explain it.
 
+mod container;
+
 use std::net::Ipv4Addr;
 
 use super::build::{Draft, NodeDraft, REPLICATION_FLAGS};
@@ -38,13 +40,14 @@ pub(super) fn check(draft: &Draft<'_>, report: &mut Report<'_>) {
     registrations(draft, report);
     replication_ports(draft, report);
     replication_rules(draft, report);
-    bolt_ports(draft, report);
+    published_ports(draft, report);
     addresses(draft, report);
     images(draft, report);
     tls(draft, report);
     limits(draft, report);
     flags(draft, report);
     environment(draft, report);
+    container::check(draft, report);
     runtime(draft, report);
     init(draft, report);
 }
@@ -269,20 +272,32 @@ fn replication_ports(draft: &Draft<'_>, report: &mut Report<'_>) {
     }
 }
 
-/// MG018, MG027: where Bolt is published.
-fn bolt_ports(draft: &Draft<'_>, report: &mut Report<'_>) {
-    for (index, node) in draft.nodes.iter().enumerate() {
-        let BoltPort::Fixed(port) = node.bolt else { continue };
-        let earlier = &draft.nodes[..index];
-        if let Some(first) = earlier.iter().find(|other| other.bolt == node.bolt) {
-            let (a, b) = (first.bolt_at(), node.bolt_at());
+/// MG018, MG027: where Bolt and the rest are published.
+fn published_ports(draft: &Draft<'_>, report: &mut Report<'_>) {
+    let mut taken: Vec<(u16, &NodeDraft<'_>, Span)> = Vec::new();
+    for node in &draft.nodes {
+        let bolt = match node.bolt {
+            BoltPort::Fixed(port) => Some(("bolt", port)),
+            BoltPort::From(_) | BoltPort::Random | BoltPort::None => None,
+        };
+        let more = node.container.ports.published().map(|(key, _, host)| (key, host));
+        for (key, port) in bolt.into_iter().chain(more) {
+            let b = node.port_at(key);
+            let Some((_, first, a)) = taken.iter().find(|(other, _, _)| *other == port) else {
+                taken.push((port, node, b));
+                continue;
+            };
             let address = std::net::SocketAddr::new(draft.bind, port);
-            let what = format!(
-                "`{}` and `{}` both publish {address} (lines {} and {})",
-                first.name, node.name, a.line, b.line
-            );
-            report.error("MG018", b, what).help.push("give each its own `ports.bolt`, or none".into());
-            report.also(a);
+            let lines = match a.line == b.line {
+                true => format!("line {}", a.line),
+                false => format!("lines {} and {}", a.line, b.line),
+            };
+            let what = match first.name == node.name {
+                true => format!("`{}` publishes {address} twice ({lines})", node.name),
+                false => format!("`{}` and `{}` both publish {address} ({lines})", first.name, node.name),
+            };
+            report.error("MG018", b, what).help.push(format!("give each its own `ports.{key}`, or none"));
+            report.also(*a);
         }
     }
     let ports = draft.file.section("ports");

@@ -1,0 +1,131 @@
+//! How the file says that nodes are kept, as the engine and the system see it.
+
+use super::cluster::Cluster;
+use libtest_mimic::Trial;
+use mg_tests::docker::Engine;
+use mg_tests::mgctl::Where;
+use mg_tests::wait;
+use serde_json::{Value, json};
+use std::fs;
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+pub(crate) fn tests() -> Vec<Trial> {
+    vec![
+        super::docker("docker_a_container_is_kept_as_the_file_says", kept),
+        super::docker("docker_data_may_be_in_a_folder_that_outlives_all", folder),
+        super::plain("process_limits_are_set_before_a_node_begins", limits),
+    ]
+}
+
+const KEPT: &str = "defaults:\n  restart: always\n  stop_grace_period: 45s\n  \
+    healthcheck: { test: [CMD, /mgctl, version], interval: 1s, timeout: 5s, retries: 2, start_period: 1s }\n  \
+    logging: { driver: local, max_size: 1m, max_file: 2 }\n  \
+    ulimits: { nofile: { soft: 2048, hard: 4096 }, core: 0 }\n  labels: { team: graph }\n";
+
+fn kept(engine: &Engine) {
+    let cluster = Cluster::new("t-kept", 28010, Where::Docker, KEPT);
+    cluster.up();
+    let container = cluster.container("rep1");
+    let found = engine.inspect(&container);
+    let host = &found["HostConfig"];
+    assert_eq!(host["RestartPolicy"]["Name"], "always");
+    let logging = json!({ "Type": "local", "Config": { "max-size": "1048576", "max-file": "2" } });
+    assert_eq!(host["LogConfig"], logging);
+    let mut ulimits = host["Ulimits"].as_array().expect("a list").clone();
+    ulimits.sort_by_key(|limit| limit["Name"].to_string());
+    assert_eq!(
+        Value::Array(ulimits),
+        json!([{ "Name": "core", "Soft": 0, "Hard": 0 }, { "Name": "nofile", "Soft": 2048, "Hard": 4096 }])
+    );
+    let config = &found["Config"];
+    assert_eq!(config["Labels"]["team"], "graph");
+    assert_eq!(config["Labels"]["dev.mgctl.instance"], "rep1");
+    assert_eq!(config["StopTimeout"], 45);
+    let second = 1_000_000_000u64;
+    assert_eq!(config["Healthcheck"]["Test"], json!(["CMD", "/mgctl", "version"]));
+    assert_eq!(config["Healthcheck"]["Interval"], second);
+    assert_eq!(config["Healthcheck"]["Timeout"], 5 * second);
+    assert_eq!(config["Healthcheck"]["Retries"], 2);
+    assert_eq!(config["Healthcheck"]["StartPeriod"], second);
+    wait::until("the engine calls it healthy", LIMIT, || {
+        let health = engine.inspect(&container)["State"]["Health"]["Status"].clone();
+        if health == "healthy" { Ok(()) } else { Err(health.to_string()) }
+    });
+    assert!(cluster.user.ok(&["-f", &cluster.file, "logs", "rep1", "-n", "5"]).len() > 10, "it has a log");
+
+    // The engine keeps a fenced container from starting; brought back, it is kept as before.
+    let (name, file) = (&cluster.container("main"), &cluster.file);
+    let policy = || engine.inspect(name)["HostConfig"]["RestartPolicy"]["Name"].clone();
+    cluster.user.ok(&["failover", "-f", file, "--kill-main", "--yes"]);
+    assert_eq!(policy(), "no");
+    cluster.user.ok(&["rejoin", "main", "-f", file, "--yes"]);
+    assert_eq!(policy(), "always");
+
+    // A field is named by its place in the file, and only the node that it is about is made anew.
+    let text = fs::read_to_string(cluster.user.dir.join(file)).expect("the file is there");
+    let before = ["main", "rep1", "rep2"].map(|n| engine.id(&cluster.container(n)));
+    let changed = text.replace(
+        "mode: ASYNC, register_as: REP2 }",
+        "mode: ASYNC, register_as: REP2, ulimits: { nofile: 1024 }, \
+         healthcheck: { test: [CMD, /mgctl, no-such-verb] } }",
+    );
+    assert_ne!(changed, text);
+    cluster.user.file(file, &changed);
+    let plan = cluster.user.ok(&["diff", file]);
+    assert!(plan.contains("ulimits.nofile 2048:4096 → 1024"), "{plan}");
+    assert!(plan.contains("healthcheck.test CMD /mgctl version → CMD /mgctl no-such-verb"), "{plan}");
+    cluster.up();
+    let after = ["main", "rep1", "rep2"].map(|n| engine.id(&cluster.container(n)));
+    assert_eq!((&before[0], &before[1]), (&after[0], &after[1]), "another node was made anew");
+    assert_ne!(before[2], after[2]);
+    // What its own test says is told; nothing depends on it.
+    wait::until("status tells of the test that fails", LIMIT, || {
+        let said = cluster.user.ok(&["status", file]);
+        if said.contains("rep2: its healthcheck fails: ") { Ok(()) } else { Err(said) }
+    });
+    cluster.user.ok(&["status", file, "--check"]);
+}
+
+fn folder(engine: &Engine) {
+    let data = tempfile::tempdir().expect("a temporary folder");
+    let path = data.path().join("rep1");
+    fs::create_dir(&path).expect("a folder");
+    // Nodes run as this user.
+    std::os::unix::fs::chown(&path, Some(10001), Some(10001)).expect("the tests run as root where Docker is");
+    let cluster = Cluster::new("t-folder", 28020, Where::Docker, "");
+    let text = fs::read_to_string(cluster.user.dir.join(&cluster.file)).expect("the file is there");
+    let volumes = format!("register_as: REP1, volumes: {{ data: {} }} }}", path.display());
+    let changed = text.replace("register_as: REP1 }", &volumes);
+    assert_ne!(changed, text);
+    cluster.user.file(&cluster.file, &changed);
+    cluster.up();
+    assert!(!engine.has_volume("mgctl-t-folder-rep1-data"));
+    let mount = engine.inspect(&cluster.container("rep1"))["Mounts"][0].clone();
+    assert_eq!((&mount["Type"], &mount["Destination"]), (&json!("bind"), &json!("/data")));
+    assert!(path.join("tls/node.key").exists(), "its certificate is with its data");
+    let again = cluster.user.run(&["up", &cluster.file]);
+    assert!(String::from_utf8_lossy(&again.stdout).contains("nothing to do"), "{again:?}");
+
+    let said = cluster.user.fails(7, &["rejoin", "rep1", "--wipe", "-f", &cluster.file, "--yes"]);
+    assert!(said.contains("MG046") && said.contains("folder of yours"), "{said}");
+    cluster.user.ok(&["down", &cluster.file, "--volumes", "--yes"]);
+    assert!(fs::read_dir(&path).expect("it is there").count() > 1, "the folder was emptied");
+}
+
+fn limits() {
+    let more = "defaults: { ulimits: { nofile: { soft: 1500, hard: 1600 } }, labels: { team: graph } }\n";
+    let cluster = Cluster::new("t-limits-p", 28030, Where::Process, more);
+    let out = cluster.user.run(&["up", &cluster.file]);
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(out.status.success(), "{said}");
+    assert!(said.contains("`labels` has no effect on those"), "{said}");
+    let folder = cluster.user.dir.join("state/mgctl").join(&cluster.name).join("rep1");
+    let pid = fs::read_to_string(folder.join("pid")).expect("it runs");
+    let pid = pid.split_whitespace().next().expect("an id first").to_owned();
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).expect("it runs");
+    let line = limits.lines().find(|l| l.starts_with("Max open files")).expect("a limit of files");
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    assert_eq!(fields[3..5], ["1500", "1600"], "{line}");
+}
