@@ -38,9 +38,23 @@ fn answer(text: &str) -> String {
             for note in notes(&loaded.topology) {
                 writeln!(out, "note: {note}").unwrap();
             }
+            reads_back(&loaded);
             out + "valid\n" + &to_yaml(&loaded.topology).unwrap()
         }
     }
+}
+
+/// Sees that what `--resolved` prints is the same topology.
+fn reads_back(loaded: &Loaded) {
+    let yaml = to_yaml(&loaded.topology).unwrap();
+    let mut again =
+        read("resolved", Path::new(""), &yaml).unwrap_or_else(|error| panic!("{yaml}\n{error}")).topology;
+    // The two stand in different files, at different lines.
+    again.place = loaded.topology.place.clone();
+    for (a, b) in again.instances.iter_mut().zip(&loaded.topology.instances) {
+        a.place = b.place.clone();
+    }
+    assert_eq!(again, loaded.topology, "{yaml}");
 }
 
 #[test]
@@ -90,15 +104,7 @@ fn every_example_is_valid_and_reads_back_the_same() {
         for warning in &loaded.warnings {
             assert!(allowed.contains(&warning.code.unwrap_or("")), "{}", warning.render(false));
         }
-        let yaml = to_yaml(&loaded.topology).unwrap();
-        let mut again =
-            read("resolved", Path::new(""), &yaml).unwrap_or_else(|error| panic!("{yaml}\n{error}")).topology;
-        // The two stand in different files, at different lines.
-        again.place = loaded.topology.place.clone();
-        for (a, b) in again.instances.iter_mut().zip(&loaded.topology.instances) {
-            a.place = b.place.clone();
-        }
-        assert_eq!(again, loaded.topology, "{name}");
+        reads_back(&loaded);
     }
     assert!(count >= 5);
 }
@@ -118,4 +124,30 @@ fn the_quickstart_people_know_each_other() {
     for statement in statements {
         assert!(statement.ends_with(';'), "one statement a line: {statement}");
     }
+}
+
+#[test]
+fn variables_of_files_are_put_in_and_the_environment_stands_over_them() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join(".env"), "SET=from-file\nIMAGE=memgraph/memgraph:3.5.1\nTEAM=a\n")
+        .unwrap();
+    std::fs::write(folder.path().join("more.env"), "TEAM=\"b and ${SET}\"\n").unwrap();
+    let text = |files: &str| {
+        format!(
+            "name: demo\nenv_file: {files}\nimage: ${{IMAGE}}\ninstances:\n  main: {{ role: main, \
+             labels: {{ set: \"${{SET}}\", team: \"${{TEAM}}\" }} }}\n"
+        )
+    };
+    let loaded = read("topology.yaml", folder.path(), &text("[.env, more.env]")).unwrap();
+    let main = loaded.topology.main();
+    assert_eq!(main.image.to_string(), "memgraph/memgraph:3.5.1");
+    assert_eq!(main.container.labels["set"], "from-env");
+    assert_eq!(main.container.labels["team"], "b and from-env");
+    let loaded = read("topology.yaml", folder.path(), &text(".env")).unwrap();
+    assert_eq!(loaded.topology.main().container.labels["team"], "a");
+
+    std::fs::write(folder.path().join("more.env"), "TEAM=b\nno variable\n").unwrap();
+    let error = read("topology.yaml", folder.path(), &text("[.env, more.env]")).unwrap_err().to_string();
+    assert!(error.contains("more.env`, line 2: `no variable` is not the name of a variable"), "{error}");
+    assert!(error.contains("--> topology.yaml:2:18"), "{error}");
 }

@@ -2,6 +2,7 @@
 
 use super::cluster::Cluster;
 use libtest_mimic::Trial;
+use mg_tests::bolt::all_ready;
 use mg_tests::docker::Engine;
 use mg_tests::mgctl::Where;
 use mg_tests::wait;
@@ -15,6 +16,8 @@ pub(crate) fn tests() -> Vec<Trial> {
     vec![
         super::docker("docker_a_container_is_kept_as_the_file_says", kept),
         super::docker("docker_data_may_be_in_a_folder_that_outlives_all", folder),
+        super::docker("docker_a_network_of_others_is_used_and_left", shared),
+        super::docker("docker_a_network_has_the_driver_and_the_mtu_of_the_file", driven),
         super::plain("process_limits_are_set_before_a_node_begins", limits),
     ]
 }
@@ -112,6 +115,47 @@ fn folder(engine: &Engine) {
     assert!(said.contains("MG046") && said.contains("folder of yours"), "{said}");
     cluster.user.ok(&["down", &cluster.file, "--volumes", "--yes"]);
     assert!(fs::read_dir(&path).expect("it is there").count() > 1, "the folder was emptied");
+}
+
+/// A network that is there, in which somebody else lives too.
+fn shared(engine: &Engine) {
+    let network = "t-shared-net";
+    let cluster =
+        Cluster::new("t-shared", 28040, Where::Docker, "network: { name: t-shared-net, external: true }\n");
+    engine.remove_network(network);
+    let said = cluster.user.fails(4, &["up", &cluster.file]);
+    assert!(said.contains("docker network create t-shared-net"), "{said}");
+    engine.create_network(network, "10.213.7.0/24");
+    cluster.up();
+    all_ready(&cluster.bolts()[0], 2).expect("up waits until the replicas are ready");
+    assert!(!engine.has_network("mgctl-t-shared"));
+    let address = engine.ip(&cluster.container("rep1"), network).to_string();
+    assert!(address.starts_with("10.213.7."), "{address}");
+    let table = cluster.user.ok(&["show-replicas", &cluster.file, "--raw"]);
+    assert!(table.contains("rep1:10000"), "{table}");
+
+    // Without the file the labels say whose network it is.
+    cluster.user.ok(&["promote", "rep1", "-c", &cluster.name, "--yes"]);
+    cluster.user.ok(&["chaos", "partition", "rep2", "--for", "1s", "-c", &cluster.name, "--yes"]);
+    wait::until("the replicas are back", LIMIT, || all_ready(&cluster.bolts()[1], 2));
+    cluster.user.ok(&["down", "-c", &cluster.name, "--volumes", "--yes"]);
+    assert!(engine.has_network(network), "it was not mgctl's to remove");
+    engine.remove_network(network);
+}
+
+fn driven(engine: &Engine) {
+    let cluster = Cluster::new("t-driven", 28050, Where::Docker, "network: { mtu: 1400 }\n");
+    cluster.up();
+    let found = engine.inspect_network("mgctl-t-driven");
+    assert_eq!(
+        (&found["Driver"], &found["Options"]["com.docker.network.driver.mtu"]),
+        (&json!("bridge"), &json!("1400"))
+    );
+    let text = fs::read_to_string(cluster.user.dir.join(&cluster.file)).expect("the file is there");
+    cluster.user.file(&cluster.file, &text.replace("mtu: 1400", "mtu: 1450"));
+    let plan = cluster.user.ok(&["diff", &cluster.file]);
+    assert!(plan.contains("mtu 1400, the file says 1450") && plan.contains("nothing to do"), "{plan}");
+    cluster.user.ok(&["down", &cluster.file, "--volumes", "--yes"]);
 }
 
 fn limits() {

@@ -1,5 +1,6 @@
 //! Replication over a network that reaches over hosts: its datagrams are shorter than an Ethernet's.
 
+use super::cluster::Cluster;
 use libtest_mimic::{Completion, Trial};
 use mg_tests::bolt::{Bolt, all_ready, state};
 use mg_tests::docker::Engine;
@@ -18,11 +19,30 @@ pub(crate) fn tests() -> Vec<Trial> {
             Err(why) => return ignored(why),
         };
         match engine.swarm() {
-            Ok(swarm) => overlay(&engine, &swarm),
+            // One after the other: an engine is in one swarm, and a swarm that a test began ends with it.
+            Ok(swarm) => {
+                overlay(&engine, &swarm);
+                of_a_topology(&engine);
+            }
             Err(why) => return ignored(why),
         }
         Ok(Completion::Completed)
     })]
+}
+
+/// A cluster whose file asks for such a network.
+fn of_a_topology(engine: &Engine) {
+    let cluster = Cluster::new("t-wide", 28060, Where::Docker, "network: { driver: overlay }\n");
+    cluster.up();
+    all_ready(&cluster.bolts()[0], 2).expect("up waits until the replicas are ready");
+    assert_eq!(engine.inspect_network("mgctl-t-wide")["Driver"], "overlay");
+    let again = cluster.user.run(&["up", &cluster.file]);
+    assert!(String::from_utf8_lossy(&again.stdout).contains("nothing to do"), "{again:?}");
+    cluster.user.ok(&["down", &cluster.file, "--volumes", "--yes"]);
+    // A swarm takes a network away a moment after it has said so.
+    wait::until("its network is gone", LIMIT, || {
+        if engine.has_network("mgctl-t-wide") { Err("it is there") } else { Ok(()) }
+    });
 }
 
 fn overlay(engine: &Engine, swarm: &mg_tests::docker::Swarm<'_>) {

@@ -2,7 +2,8 @@
 
 use bollard::Docker;
 use bollard::models::{
-    ContainerCreateBody, HostConfig, LocalNodeState, NetworkCreateRequest, PortBinding, SwarmInitRequest,
+    ContainerCreateBody, HostConfig, Ipam, IpamConfig, LocalNodeState, NetworkCreateRequest, PortBinding,
+    SwarmInitRequest,
 };
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, DownloadFromContainerOptionsBuilder, ImportImageOptionsBuilder,
@@ -213,6 +214,34 @@ impl Engine {
             }
             other => Err(format!("the engine is in a swarm that it does not lead ({other:?})")),
         }
+    }
+
+    /// `docker network create --subnet SUBNET NAME`, anew.
+    pub fn create_network(&self, name: &str, subnet: &str) {
+        self.remove_network(name);
+        let config = IpamConfig { subnet: Some(subnet.to_owned()), ..IpamConfig::default() };
+        let request = NetworkCreateRequest {
+            name: name.to_owned(),
+            ipam: Some(Ipam { config: Some(vec![config]), ..Ipam::default() }),
+            ..NetworkCreateRequest::default()
+        };
+        self.runtime
+            .block_on(self.docker.create_network(request))
+            .unwrap_or_else(|e| panic!("create network {name}: {e}"));
+    }
+
+    /// `docker network rm NAME`, if it is there.
+    pub fn remove_network(&self, name: &str) {
+        let _ = self.runtime.block_on(self.docker.remove_network(name));
+    }
+
+    /// `docker network inspect`: all that the engine says of a network.
+    pub fn inspect_network(&self, name: &str) -> serde_json::Value {
+        let found = self
+            .runtime
+            .block_on(self.docker.inspect_network(name, None))
+            .unwrap_or_else(|e| panic!("inspect network {name}: {e}"));
+        serde_json::to_value(found).expect("it came as JSON")
     }
 
     /// Whether a network of this name is there.

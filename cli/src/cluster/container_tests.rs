@@ -152,3 +152,50 @@ fn data_in_a_folder_are_neither_made_nor_emptied() {
         assert_eq!(rebuilt.instances[1].data, folders.instances[1].data);
     });
 }
+
+#[test]
+fn a_network_that_is_there_is_neither_made_nor_changed_nor_removed() {
+    let shared = topology("network: { name: shared, external: true }");
+    let fake = Fake::new(&shared);
+    run(async {
+        let plan = reconcile(&wish(&shared), &observe(&shared, &fake, &fake).await.unwrap());
+        let refusal = plan.refusal.expect("it is not there");
+        assert_eq!((refusal.exit(), refusal.problem().code), (Exit::NotFound, Some("MG065")));
+        assert!(plan.steps.iter().all(|s| !matches!(s.action, Action::CreateMachine(_))), "{:?}", plan.steps);
+
+        fake.make_network();
+        up(&wish(&shared), &fake).await.unwrap();
+        check_up(&wish(&shared), &fake).await;
+        // Names find the nodes: its addresses are not mgctl's to give.
+        let sent = fake.take_sent();
+        assert!(sent.iter().any(|q| q.ends_with("TO \"r1:10000\";")), "{sent:?}");
+        let seen = observe(&shared, &fake, &fake).await.unwrap();
+        let down = teardown(&seen, &["main".to_owned()], &seen.existing.volumes, "down");
+        assert!(down.steps.iter().all(|s| s.action != Action::RemoveNetwork), "{down}");
+        let specs: Vec<(String, Spec)> =
+            shared.instances.iter().map(|i| (i.name.clone(), Spec::of(&shared, i))).collect();
+        let rebuilt = rebuild("kept", &specs.iter().map(|(n, s)| (n.clone(), s)).collect()).unwrap();
+        assert!(rebuilt.network.is_external && rebuilt.network.name == "shared");
+    });
+}
+
+#[test]
+fn a_network_that_is_otherwise_than_the_file_says_is_told() {
+    let plain = topology("");
+    let fake = Fake::new(&plain);
+    run(async {
+        up(&wish(&plain), &fake).await.unwrap();
+        let seen = observe(&plain, &fake, &fake).await.unwrap();
+        let wide = topology("network: { driver: overlay, mtu: 1450 }");
+        let plan = reconcile(&wish(&wide), &seen);
+        assert_eq!(
+            plan.notes,
+            [
+                "network mgctl-kept: driver bridge, the file says overlay; `down` and `up` change it",
+                "network mgctl-kept: mtu none, the file says 1450; `down` and `up` change it",
+            ]
+        );
+        assert_eq!(plan.steps, []);
+        assert_eq!(reconcile(&wish(&plain), &seen).notes, [""; 0]);
+    });
+}

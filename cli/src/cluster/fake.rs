@@ -86,6 +86,11 @@ impl Fake {
         Fake { topology: topology.clone(), world: RefCell::default(), is_memgraph: false }
     }
 
+    /// Makes the network as somebody else would.
+    pub(super) fn make_network(&self) {
+        self.world.borrow_mut().network = true;
+    }
+
     pub(super) fn memgraph(topology: &Topology) -> Fake {
         Fake { is_memgraph: true, ..Fake::new(topology) }
     }
@@ -330,6 +335,9 @@ impl Runtime for Fake {
             network: world.network.then(|| Subnetwork {
                 name: self.topology.network.name.clone(),
                 subnet: self.topology.network.subnet,
+                driver: Some(self.topology.network.driver.to_string()),
+                mtu: self.topology.network.mtu,
+                is_external: self.topology.network.is_external,
             }),
             volumes: world.disks.keys().filter(|data| !data.starts_with('/')).cloned().collect(),
             machines: world.machines.iter().map(|(n, m)| (n.clone(), self.machine_of(n, m))).collect(),

@@ -44,6 +44,12 @@ pub struct Subnetwork {
     pub name: String,
     /// Its addresses, where they are known.
     pub subnet: Option<Subnet>,
+    /// How far it reaches, as its runtime calls it, where that is known.
+    pub driver: Option<String>,
+    /// Its largest packet, where somebody chose that.
+    pub mtu: Option<u32>,
+    /// Somebody else made it, and it stays.
+    pub is_external: bool,
 }
 
 /// An object that is in the way and that mgctl did not make.

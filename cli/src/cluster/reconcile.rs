@@ -14,7 +14,7 @@
 
 use super::candidate::parting;
 use super::failover::OPERATION;
-use super::observed::{Existing, MachineState, NodeFacts, NodeView, Observed, Position};
+use super::observed::{Existing, MachineState, NodeFacts, NodeView, Observed, Position, Subnetwork};
 use super::plan::{Action, Host, Plan, StepId};
 use super::spec::Spec;
 use crate::authority::{RENEW_SECONDS, show_seconds_left};
@@ -326,16 +326,14 @@ fn plan_machines(wish: &Wish, seen: &Observed, plan: &mut Plan) {
     if plan.refusal.is_some() {
         return;
     }
+    if existing.network.is_none() && topology.network.is_external {
+        plan.refusal = Some(no_network(topology));
+        return;
+    }
     if existing.network.is_none() {
         plan.push("network", &[], Action::CreateNetwork(topology.network.subnet), "it does not exist");
-    } else if let (Some(wanted), Some(network)) = (topology.network.subnet, &existing.network)
-        && network.subnet.is_some_and(|is| is != wanted)
-    {
-        let is = network.subnet.map(|s| s.to_string()).unwrap_or_default();
-        plan.notes.push(format!(
-            "network {}: subnet {is}, the file says {wanted}; `down` and `up` change it",
-            network.name
-        ));
+    } else if let Some(network) = existing.network.as_ref().filter(|_| !topology.network.is_external) {
+        plan.notes.extend(network_notes(topology, network));
     }
     for instance in &topology.instances {
         if instance.volume().is_some_and(|volume| !existing.volumes.contains(volume)) {
@@ -430,6 +428,51 @@ fn plan_machines(wish: &Wish, seen: &Observed, plan: &mut Plan) {
                 .push(format!("{name}: is in this cluster and not in the file; --remove-orphans removes it"));
         }
     }
+}
+
+/// Says in what a network is otherwise than the file wants it.
+fn network_notes(topology: &Topology, network: &Subnetwork) -> Vec<String> {
+    let wanted = &topology.network;
+    let text = |value: Option<String>| value.unwrap_or_else(|| "none".to_owned());
+    let changes = [
+        (
+            "subnet",
+            network.subnet.map(|s| s.to_string()),
+            wanted.subnet.map(|s| s.to_string()),
+            wanted.subnet.is_some(),
+        ),
+        ("driver", network.driver.clone(), Some(wanted.driver.to_string()), true),
+        (
+            "mtu",
+            network.mtu.map(|m| m.to_string()),
+            wanted.mtu.map(|m| m.to_string()),
+            network.driver.is_some(),
+        ),
+    ];
+    let differs = |(key, is, wants, counts): &(&str, Option<String>, Option<String>, bool)| {
+        // What a runtime does not know of its network cannot differ.
+        *counts && is != wants && (is.is_some() || *key == "mtu")
+    };
+    let note = |(key, is, wants, _): (&str, Option<String>, Option<String>, bool)| {
+        format!(
+            "network {}: {key} {}, the file says {}; `down` and `up` change it",
+            network.name,
+            text(is),
+            text(wants)
+        )
+    };
+    changes.into_iter().filter(differs).map(note).collect()
+}
+
+fn no_network(topology: &Topology) -> CliError {
+    let name = &topology.network.name;
+    CliError::new(
+        Exit::NotFound,
+        format!("network `{name}` does not exist, and `network.external` says that it does"),
+    )
+    .code("MG065")
+    .at(topology.place.clone())
+    .help(format!("make it: docker network create {name}; or remove `external: true`, and mgctl makes it"))
 }
 
 /// Plans the images that machines are to be made of.

@@ -6,8 +6,8 @@
 
 use crate::error::Place;
 use crate::topology::{
-    Addressing, BoltPort, Container, Data, Image, Init, Instance, Mode, Network, OnFailure, Restart, Role,
-    Runtime, Subnet, Topology, Until, Wait, parse_duration, show_duration, show_size,
+    Addressing, BoltPort, Container, Data, Driver, Image, Init, Instance, Mode, Network, OnFailure, Restart,
+    Role, Runtime, Subnet, Topology, Until, Wait, parse_duration, show_duration, show_size,
 };
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -83,6 +83,7 @@ impl Spec {
             ("mode", json!(instance.mode.as_str())),
             ("nano_cpus", json!(instance.nano_cpus)),
             ("network", json!(topology.network.name)),
+            ("network_external", json!(topology.network.is_external)),
             ("order", json!(order)),
             ("priority", json!(instance.priority)),
             ("register_as", json!(instance.register_as)),
@@ -154,6 +155,12 @@ impl Spec {
     /// Returns the name under which the node is registered while it is a REPLICA.
     pub fn register_as(&self) -> Option<&str> {
         self.text("register_as")
+    }
+
+    /// Returns the network that it is in, where that is not one of mgctl's own.
+    pub fn external_network(&self) -> Option<&str> {
+        let is_external = self.fields.get("network_external") == Some(&Value::Bool(true));
+        self.text("network").filter(|_| is_external)
     }
 
     /// Returns when its engine starts it again.
@@ -233,7 +240,12 @@ pub fn rebuild(cluster: &str, specs: &BTreeMap<String, &Spec>) -> Option<Topolog
         network: Network {
             name: first.text("network").unwrap_or_default().to_owned(),
             subnet: first.text("subnet").and_then(Subnet::parse),
+            driver: Driver::default(),
+            mtu: None,
+            is_external: first.external_network().is_some(),
         },
+        query_timeout: Topology::QUERY_TIMEOUT,
+        context: None,
         addressing: first.text("addressing").and_then(Addressing::parse).unwrap_or_default(),
         bind: first.text("bind").and_then(|ip| ip.parse().ok()).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         bolt_base: 7687,

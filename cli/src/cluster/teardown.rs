@@ -24,7 +24,7 @@ pub fn teardown(seen: &Observed, mains: &[String], volumes: &BTreeSet<String>, c
         plan.push(format!("remove:{name}"), &needs, Action::RemoveMachine(name.clone()), cause);
     }
     let removed: Vec<StepId> = machines.keys().map(|n| format!("remove:{n}")).collect();
-    if seen.existing.network.is_some() {
+    if seen.existing.network.as_ref().is_some_and(|network| !network.is_external) {
         plan.push("network", &removed, Action::RemoveNetwork, cause);
     }
     for name in volumes.intersection(&seen.existing.volumes) {

@@ -154,6 +154,11 @@ const CODES: &[(&str, &str, &str)] = &[
         "How a container is kept is written down as the engine wants it: limits that Linux has, options that the log driver knows, places that are absolute paths or volumes. `restart: no` is how mgctl marks a node that a failover has ended.",
     ),
     (
+        "MG039",
+        "a network cannot be used like that",
+        "mgctl makes a network for each cluster, unless `network: { name: NAME, external: true }` names one that is there: that it neither changes nor removes. The engine's own networks (bridge, host, none) have no names for nodes to find each other by.",
+    ),
+    (
         "MG041",
         "a promotion would lose commits",
         "`promote` never loses one: it waits, or refuses. `failover --force` accepts the loss and says how much it is, where that can be known.",
@@ -323,7 +328,7 @@ const CODES: &[(&str, &str, &str)] = &[
     (
         "MG092",
         "this runtime cannot do that",
-        "Local processes share one network; containers can be parted from theirs.",
+        "Local processes share one network; containers can be parted from theirs. An overlay network needs an engine that is in a swarm.",
     ),
     (
         "MG100",

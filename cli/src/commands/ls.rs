@@ -23,7 +23,7 @@ pub(super) async fn run(context: &Context) -> Result<Exit, CliError> {
     let mut found = Vec::new();
     let mut missing = None;
     if context.runtime != Some(topology::Runtime::Process) {
-        match Docker::connect(context.host.as_deref()).await {
+        match Docker::connect(context.host.as_deref(), None).await {
             Ok(docker) => {
                 found.extend(docker.clusters().await?.into_iter().map(|c| Found {
                     name: c.cluster,

@@ -51,7 +51,8 @@ impl Session {
         warnings: Vec<Problem>,
     ) -> Result<Session, CliError> {
         let asked = context.runtime.unwrap_or(topology.runtime);
-        let (runtime, fallback) = choose(context, asked, Some(&topology.name)).await?;
+        let (runtime, fallback) =
+            choose(context, asked, Some(&topology.name), topology.context.as_deref()).await?;
         if let Any::Process(processes) = &runtime {
             processes.adapt(&mut topology);
         }
@@ -67,7 +68,7 @@ impl Session {
 
     async fn of_name(context: &Context, name: Option<&str>) -> Result<Session, CliError> {
         let asked = context.runtime.unwrap_or_default();
-        let (runtime, fallback) = choose(context, asked, name).await?;
+        let (runtime, fallback) = choose(context, asked, name, None).await?;
         let known: Vec<String> = match &runtime {
             Any::Docker(docker) => docker.clusters().await?.into_iter().map(|c| c.cluster).collect(),
             Any::Process(processes) => processes.clusters(),
@@ -124,7 +125,8 @@ impl Session {
             context.ui.detail(why);
         }
         let invocation = format!("{}{}", context.program, context.selection.flag(&topology.name));
-        let (nodes, ui, program) = (BoltNodes::default(), context.ui.clone(), context.program.clone());
+        let nodes = BoltNodes::within(topology.query_timeout);
+        let (ui, program) = (context.ui.clone(), context.program.clone());
         Session { topology, warnings, runtime, nodes, ui, fallback, file, invocation, program }
     }
 
@@ -305,12 +307,15 @@ async fn choose(
     context: &Context,
     asked: topology::Runtime,
     cluster: Option<&str>,
+    docker_context: Option<&str>,
 ) -> Result<(Any, Option<String>), CliError> {
     if asked == topology::Runtime::Process {
         return Ok((Any::Process(Processes::of_this_user()?), None));
     }
-    let connected = Docker::connect(context.host.as_deref()).await;
-    if asked == topology::Runtime::Docker || context.host.is_some() {
+    let connected = Docker::connect(context.host.as_deref(), docker_context).await;
+    // Who names an engine wants that one.
+    let is_named = context.host.is_some() || docker_context.is_some();
+    if asked == topology::Runtime::Docker || is_named {
         return Ok((Any::Docker(Box::new(connected?)), None));
     }
     match connected {

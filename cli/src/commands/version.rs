@@ -19,7 +19,7 @@ pub(super) async fn run(context: &Context) -> Result<Exit, CliError> {
         std::env::current_exe().map_or_else(|_| String::new(), |path| path.display().to_string());
     let bolt = format!("{} to {}", Version::V4_1, Version::V5_4);
     // An engine that does not answer is a fact here, no failure.
-    let (engine, image) = match Docker::connect(context.host.as_deref()).await {
+    let (engine, image) = match Docker::connect(context.host.as_deref(), None).await {
         // The image's name is a hash over all of this executable: only who asks for more waits for it.
         Ok(docker) if context.ui.verbose() > 0 => {
             let image = docker.built_in().await.map(|image| image.tag.clone());

@@ -28,6 +28,7 @@ pub(super) struct Draft<'s> {
     pub(super) runtime: Runtime,
     pub(super) addressing: Addressing,
     pub(super) subnet: Option<Subnet>,
+    pub(super) is_external: bool,
     pub(super) bind: IpAddr,
     pub(super) bolt_base: u16,
     pub(super) nodes: Vec<NodeDraft<'s>>,
@@ -79,9 +80,11 @@ impl<'s> Draft<'s> {
         let part = |key: &str| file.section(key).unwrap_or(empty);
         let (replication, ports, defaults) = (part("replication"), part("ports"), part("defaults"));
         let rules = replication_flags(replication);
+        let checks = check_flag(replication);
         let instances = file.named("instances");
         let modes = Modes::new(replication, instances);
         let mut bolt = BoltPorts::new(ports, instances);
+        let is_external = part("network").flag("external").unwrap_or(false);
         let nodes = instances
             .iter()
             .map(|instance| {
@@ -90,7 +93,7 @@ impl<'s> Draft<'s> {
                 let (image, image_span) = image(&[section, defaults, file], instance.span);
                 // Any of the nodes may become MAIN, so all of them get the rules.
                 let rules = if image == Image::BuiltIn { &rules[..] } else { &[] };
-                let flags = [rules, defaults.scalars("flags"), section.scalars("flags")];
+                let flags = [&checks[..], rules, defaults.scalars("flags"), section.scalars("flags")];
                 NodeDraft {
                     name: &instance.name,
                     span: instance.span,
@@ -122,7 +125,12 @@ impl<'s> Draft<'s> {
             file,
             name: file.text("name"),
             runtime: file.word("runtime").and_then(Runtime::parse).unwrap_or_default(),
-            addressing: file.word("addressing").and_then(Addressing::parse).unwrap_or_default(),
+            // In a network of others addresses are theirs to give; names are there anyway.
+            addressing: file.word("addressing").and_then(Addressing::parse).unwrap_or(match is_external {
+                true => Addressing::Dns,
+                false => Addressing::default(),
+            }),
+            is_external,
             subnet: part("network").subnet("subnet"),
             bind: ports.ip("bind").unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             bolt_base: bolt.base,
@@ -136,16 +144,24 @@ impl<'s> Draft<'s> {
         let file = self.file;
         let name = self.name.expect("a topology without a name has an error");
         let wait = file.section("wait");
-        let network = file.section("network").and_then(|n| n.text("name"));
+        let network = file.section("network");
         let once = file.section("init").and_then(|init| init.flag("once")).unwrap_or(true);
         let is_built_in = self.nodes.iter().all(|node| node.image == Image::BuiltIn);
         let cluster_tls = file.section("tls").and_then(|tls| tls.flag("cluster")).unwrap_or(is_built_in);
         let instances = self.nodes.into_iter().map(|node| node.finish(&name, report)).collect();
         Topology {
             network: Network {
-                name: network.unwrap_or_else(|| format!("mgctl-{name}")),
+                name: network.and_then(|n| n.text("name")).unwrap_or_else(|| format!("mgctl-{name}")),
                 subnet: self.subnet,
+                driver: network.and_then(|n| n.word("driver")).and_then(Driver::parse).unwrap_or_default(),
+                mtu: network.and_then(|n| n.number("mtu")),
+                is_external: self.is_external,
             },
+            query_timeout: file
+                .section("replication")
+                .and_then(|r| r.duration("query_timeout"))
+                .unwrap_or(Topology::QUERY_TIMEOUT),
+            context: file.text("context"),
             place: report.place(file.span("name").unwrap_or_default()),
             name,
             runtime: self.runtime,
@@ -305,6 +321,15 @@ fn replication_flags(replication: &Section) -> Vec<Named<String>> {
         Some(Named { name: (*name).to_owned(), span, value: value(key)? })
     };
     REPLICATION_FLAGS.iter().filter_map(flag).collect()
+}
+
+/// Returns the flag for `check_frequency`, which every image has.
+fn check_flag(replication: &Section) -> Vec<Named<String>> {
+    let of = |span| {
+        let seconds = replication.duration("check_frequency")?.as_secs().to_string();
+        Some(Named { name: "replication-replica-check-frequency-sec".to_owned(), span, value: seconds })
+    };
+    replication.span("check_frequency").and_then(of).into_iter().collect()
 }
 
 /// Joins what all nodes get with what one node gets; what comes later wins.

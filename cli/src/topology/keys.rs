@@ -1,7 +1,7 @@
 //! Every key of a topology file, in one table. The reader and the JSON Schema both follow it, so that they agree.
 
 use super::container::{Pull, Restart};
-use super::model::{Addressing, Mode, OnFailure, Role, Runtime, Until};
+use super::model::{Addressing, Driver, Mode, OnFailure, Role, Runtime, Until};
 
 /// What a value must look like.
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +80,12 @@ pub(super) static FILE: Table = Table {
             Shape::Words(Runtime::WORDS),
             "What runs the nodes. auto: docker where an engine answers, else process.",
         ),
+        key("context", Shape::Text, "The engine's docker context. Default: the current one."),
+        key(
+            "env_file",
+            Shape::Texts,
+            "Files of NAME=value lines, which ${NAME} then stands for; the environment stands over them.",
+        ),
         key("image", Shape::Text, "Image of all nodes. Without it, or built-in: the node inside mgctl."),
         key("network", Shape::Map(&NETWORK), "The network between the nodes."),
         key("addressing", Shape::Words(Addressing::WORDS), "How MAIN names its replicas. Default: static."),
@@ -96,15 +102,22 @@ pub(super) static FILE: Table = Table {
         key("instances", Shape::Named(&INSTANCE), "The nodes, by name. Exactly one has the role main."),
         key("init", Shape::Map(&INIT), "What is run on MAIN of a new cluster."),
     ],
-    later: &["auth", "backup", "context", "env_file", "hooks", "hosts", "license"],
+    later: &["auth", "backup", "hooks", "hosts", "license"],
 };
 
 static NETWORK: Table = Table {
     keys: &[
         key("name", Shape::Text, "Name of the network at the engine. Default: mgctl-NAME."),
         key("subnet", Shape::Subnet, "Its addresses, as 172.28.37.0/24. Default: a free /24."),
+        key(
+            "driver",
+            Shape::Words(Driver::WORDS),
+            "bridge: within one machine; overlay: over all machines of a swarm. Default: bridge.",
+        ),
+        key("mtu", Shape::Number(68, 65535), "Largest packet in bytes. Default: the engine's."),
+        key("external", Shape::Bool, "The network is there already; mgctl neither makes nor removes it."),
     ],
-    later: &["driver", "external", "mtu"],
+    later: &[],
 };
 
 static REPLICATION: Table = Table {
@@ -138,12 +151,18 @@ static REPLICATION: Table = Table {
             "A restarted MAIN whose replicas are silent: auto takes writes; required waits for them, or for an operator.",
         ),
         key(
+            "check_frequency",
+            Shape::Duration,
+            "How often MAIN looks for replicas that it lost, in whole seconds. Default: 1s.",
+        ),
+        key("query_timeout", Shape::Duration, "How long mgctl waits for each answer of a node. Default: 5s."),
+        key(
             "auto_rewind",
             Shape::Bool,
             "A diverged replica cuts its log back by itself; the rest is kept aside.",
         ),
     ],
-    later: &["check_frequency", "query_timeout"],
+    later: &[],
 };
 
 static PORTS: Table = Table {

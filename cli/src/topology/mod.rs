@@ -14,6 +14,7 @@ mod check;
 mod container;
 mod duration;
 mod edit;
+mod env_file;
 mod interpolate;
 mod keys;
 mod model;
@@ -24,7 +25,8 @@ mod resolved;
 mod schema;
 mod tree;
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::Problem;
@@ -98,7 +100,9 @@ pub fn load(source: &Source, variable: &dyn Fn(&str) -> Option<String>) -> Resul
             return Err(report.finish());
         }
     };
-    let mut reader = read::Reader { report: &mut report, variable };
+    let known = env_files(entries, &source.directory, variable, &mut report);
+    let variable = |name: &str| variable(name).or_else(|| known.get(name).cloned());
+    let mut reader = read::Reader { report: &mut report, variable: &variable };
     let file = reader.section(entries, &keys::FILE, "");
     let draft = build::Draft::new(&file, &source.directory, &mut report);
     check::check(&draft, &mut report);
@@ -107,6 +111,51 @@ pub fn load(source: &Source, variable: &dyn Fn(&str) -> Option<String>) -> Resul
     }
     let topology = draft.finish(&report);
     Ok(Loaded { topology, warnings: report.finish() })
+}
+
+/// Reads the files of `env_file`, which the rest of the topology may already name variables of.
+fn env_files(
+    entries: &[(tree::Node, tree::Node)],
+    directory: &Path,
+    variable: &dyn Fn(&str) -> Option<String>,
+    report: &mut report::Report<'_>,
+) -> BTreeMap<String, String> {
+    let mut known = BTreeMap::new();
+    let Some((_, node)) = entries.iter().find(|(key, _)| key.value.scalar() == Some("env_file")) else {
+        return known;
+    };
+    let named = match &node.value {
+        tree::Value::List(items) => items.iter().collect(),
+        _ => vec![node],
+    };
+    for node in named {
+        // What is not the name of a file is in the report when the key itself is read.
+        let Some(Ok(name)) = node.value.scalar().map(|text| interpolate::interpolate(text, variable)) else {
+            continue;
+        };
+        let path = directory.join(&name);
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) => {
+                let why = match error.kind() {
+                    std::io::ErrorKind::NotFound => "no such file".to_owned(),
+                    std::io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
+                    std::io::ErrorKind::InvalidData => "it is not UTF-8".to_owned(),
+                    _ => error.to_string(),
+                };
+                report
+                    .error("MG001", node.span, format!("cannot read `{}`: {why}", path.display()))
+                    .help
+                    .push("the path starts from the directory of the topology".into());
+                continue;
+            }
+        };
+        if let Err(wrong) = env_file::read(&text, &mut known, variable) {
+            let what = format!("`{}`, line {}: {}", path.display(), wrong.line, wrong.what);
+            report.error("MG007", node.span, what).help.push("a line is `NAME=value`".into());
+        }
+    }
+    known
 }
 
 /// Reports that the text is no YAML, with a word on the mistakes that are made most.

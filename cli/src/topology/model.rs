@@ -28,6 +28,10 @@ pub struct Topology {
     pub cluster_tls: bool,
     /// How long `up` waits, and for what.
     pub wait: Wait,
+    /// How long mgctl waits for each answer of a node.
+    pub query_timeout: Duration,
+    /// The docker context of the engine; `None` for the current one.
+    pub context: Option<String>,
     /// What becomes of a first `up` that fails.
     pub on_failure: OnFailure,
     /// What is run on MAIN of a new cluster.
@@ -39,6 +43,9 @@ pub struct Topology {
 }
 
 impl Topology {
+    /// How long mgctl waits for an answer where the file says nothing.
+    pub const QUERY_TIMEOUT: Duration = Duration::from_secs(5);
+
     /// Returns the node that is MAIN when the cluster is new.
     ///
     /// # Panics
@@ -217,6 +224,22 @@ pub struct Network {
     pub name: String,
     /// Its addresses; without, a free /24 is chosen.
     pub subnet: Option<Subnet>,
+    /// How far it reaches.
+    pub driver: Driver,
+    /// Largest packet in bytes; without, the engine's.
+    pub mtu: Option<u32>,
+    /// It is there already: mgctl neither makes nor removes it.
+    pub is_external: bool,
+}
+
+/// How far a network reaches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Driver {
+    /// Within one machine.
+    #[default]
+    Bridge,
+    /// Over all machines of a swarm.
+    Overlay,
 }
 
 /// An IPv4 range as `172.28.37.0/24`.
@@ -385,6 +408,7 @@ words!(Runtime, Auto = "auto", Docker = "docker", Process = "process");
 words!(Role, Main = "MAIN", Replica = "REPLICA");
 words!(Mode, Sync = "SYNC", Async = "ASYNC", StrictSync = "STRICT_SYNC");
 words!(Addressing, Static = "static", Dns = "dns", Ip = "ip");
+words!(Driver, Bridge = "bridge", Overlay = "overlay");
 words!(OnFailure, Rollback = "rollback", Keep = "keep");
 words!(Until, Started = "started", Bolt = "bolt", Registered = "registered", Redundant = "redundant");
 

@@ -324,7 +324,9 @@ impl Reader<'_, '_> {
                 node.span,
                 format!("`{path}` must be {wanted}, got `{}`", short(&text)),
             );
-            problem.help.push(format!("for example `{example}`"));
+            if !example.is_empty() {
+                problem.help.push(format!("for example `{example}`"));
+            }
             Typed::Bad
         })
     }
@@ -617,7 +619,7 @@ impl Reader<'_, '_> {
     }
 }
 
-/// Returns what a value must be, and an example.
+/// Returns what a value must be, and an example where that says more.
 fn describe(shape: Shape) -> (String, &'static str) {
     let (wanted, example) = match shape {
         Shape::Text => ("a text", "text"),
@@ -627,7 +629,7 @@ fn describe(shape: Shape) -> (String, &'static str) {
         Shape::Size => ("a size", "1GiB"),
         Shape::Cpus => ("a number of CPUs, at least 0.01", "1.5"),
         Shape::Priority => ("a number from 0 to 1000", "100"),
-        Shape::Number(least, most) => return (format!("a number from {least} to {most}"), "3"),
+        Shape::Number(least, most) => return (format!("a number from {least} to {most}"), ""),
         Shape::Words(words) => return (format!("one of {}", words.join(", ")), words[0]),
         Shape::Ip => ("an IP address", "127.0.0.1"),
         Shape::Ipv4 => ("an IPv4 address", "172.28.37.11"),

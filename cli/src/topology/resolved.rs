@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::container::{self, Mounted};
 use super::duration::{show_duration, show_size};
-use super::model::{BoltPort, Image, Instance, Role, Topology};
+use super::model::{BoltPort, Driver, Image, Instance, Role, Topology};
 use super::{API_VERSION, build::BUILT_IN};
 
 /// Returns the topology as a file would give it, every default written out.
@@ -27,6 +27,15 @@ pub fn to_json(topology: &Topology) -> Value {
     if let Some(subnet) = topology.network.subnet {
         network["subnet"] = json!(subnet.to_string());
     }
+    if topology.network.driver != Driver::default() {
+        network["driver"] = json!(topology.network.driver.as_str());
+    }
+    if let Some(mtu) = topology.network.mtu {
+        network["mtu"] = json!(mtu);
+    }
+    if topology.network.is_external {
+        network["external"] = json!(true);
+    }
     let instances: Map<String, Value> = topology
         .instances
         .iter()
@@ -48,6 +57,12 @@ pub fn to_json(topology: &Topology) -> Value {
         "on_failure": topology.on_failure.as_str(),
         "instances": instances,
     });
+    if let Some(context) = &topology.context {
+        file["context"] = json!(context.replace('$', "$$"));
+    }
+    if topology.query_timeout != Topology::QUERY_TIMEOUT {
+        file["replication"]["query_timeout"] = json!(show_duration(topology.query_timeout));
+    }
     if !topology.init.cypher.is_empty() {
         let paths: Vec<String> = topology.init.cypher.iter().map(|p| p.display().to_string()).collect();
         file["init"] = json!({ "cypher": paths, "once": topology.init.once });

@@ -25,9 +25,10 @@ pub(super) struct Address {
     pub(super) said_by: String,
 }
 
-/// Finds the engine's address. `home` and `variable` are this user's; `exists` looks for sockets.
+/// Finds the engine's address. `context` is the one that a topology names; `home` and `variable` are this user's; `exists` looks for sockets.
 pub(super) fn find(
     host: Option<&str>,
+    context: Option<&str>,
     home: Option<&Path>,
     variable: &dyn Fn(&str) -> Option<String>,
     exists: &dyn Fn(&Path) -> bool,
@@ -37,14 +38,16 @@ pub(super) fn find(
         return Ok(address(host, "--host"));
     }
     let set = |name: &str| variable(name).filter(|v| !v.is_empty());
-    if let Some(host) = set("DOCKER_HOST") {
+    let folder = set("DOCKER_CONFIG").map(PathBuf::from).or_else(|| home.map(|h| h.join(".docker")));
+    let of_file = context.map(|name| (name.to_owned(), "`context` of the topology"));
+    if let (None | Some("default"), Some(host)) = (context, set("DOCKER_HOST")) {
         return Ok(address(&host, "DOCKER_HOST"));
     }
-    let folder = set("DOCKER_CONFIG").map(PathBuf::from).or_else(|| home.map(|h| h.join(".docker")));
     if let Some(folder) = &folder {
-        let named = set("DOCKER_CONTEXT").map(|name| (name, "DOCKER_CONTEXT"));
+        let named = || set("DOCKER_CONTEXT").map(|name| (name, "DOCKER_CONTEXT"));
         let current = || current_context(folder).map(|name| (name, "the current docker context"));
-        if let Some((name, said_by)) = named.or_else(current).filter(|(name, _)| name != "default") {
+        let named = of_file.or_else(named).or_else(current);
+        if let Some((name, said_by)) = named.filter(|(name, _)| name != "default") {
             let url = context_host(folder, &name).ok_or_else(|| {
                 CliError::new(Exit::Engine, format!("docker context `{name}` cannot be read"))
                     .code("MG061")
@@ -223,6 +226,19 @@ pub(super) fn translate(doing: &str, error: &Error) -> CliError {
             .code("MG020")
             .help("leave `ip` out, or choose one that is free in the cluster's network");
     }
+    if has("bind source path does not exist") {
+        return failed(Exit::Usage)
+            .code("MG038")
+            .help("make that folder on the machine of the engine, for user 10001 where it is for data");
+    }
+    if has("no log driver named") || has("unknown log opt") {
+        return failed(Exit::Usage).code("MG038").help("see `logging`: docker info lists the drivers");
+    }
+    if has("not a swarm manager") {
+        return failed(Exit::Usage)
+            .code("MG092")
+            .help("an overlay network needs a swarm: docker swarm init; or `network.driver: bridge`");
+    }
     if has("port is already allocated") || has("bind: address already in use") {
         return failed(Exit::Conflict).code("MG019").help("set `ports.bolt`, or `ports.strategy: auto`");
     }
@@ -250,12 +266,14 @@ mod tests {
 
     fn found(
         host: Option<&str>,
+        context: Option<&str>,
         variables: &[(&str, &str)],
         home: &Path,
         sockets: &[&str],
     ) -> Result<Address, CliError> {
         find(
             host,
+            context,
             Some(home),
             &|name| variables.iter().find(|v| v.0 == name).map(|v| v.1.to_owned()),
             &|path| sockets.iter().any(|s| Path::new(s) == path),
@@ -275,8 +293,12 @@ mod tests {
         std::fs::write(meta.join("meta.json"), r#"{"Endpoints":{"docker":{"Host":"tcp://far:2375"}}}"#)
             .unwrap();
         let sockets = ["/var/run/docker.sock"];
-        let url =
-            |host, variables: &[(&str, &str)]| found(host, variables, home.path(), &sockets).map(|a| a.url);
+        let of = |context, variables: &[(&str, &str)]| {
+            found(None, context, variables, home.path(), &sockets).map(|a| a.url)
+        };
+        let url = |host, variables: &[(&str, &str)]| {
+            found(host, None, variables, home.path(), &sockets).map(|a| a.url)
+        };
 
         assert_eq!(url(None, &[]).unwrap(), "unix:///var/run/docker.sock");
         std::fs::write(home.path().join(".docker/config.json"), r#"{"currentContext":"far"}"#).unwrap();
@@ -285,12 +307,19 @@ mod tests {
         assert_eq!(url(None, &[("DOCKER_CONTEXT", "gone")]).unwrap_err().exit(), Exit::Engine);
         assert_eq!(url(None, &[("DOCKER_HOST", "unix:///x")]).unwrap(), "unix:///x");
         assert_eq!(url(Some("unix:///y"), &[("DOCKER_HOST", "unix:///x")]).unwrap(), "unix:///y");
+
+        // What a topology names stands over the environment; `default` is what is left without contexts.
+        assert_eq!(of(Some("far"), &[("DOCKER_HOST", "unix:///x")]).unwrap(), "tcp://far:2375");
+        assert_eq!(of(Some("default"), &[]).unwrap(), "unix:///var/run/docker.sock");
+        assert_eq!(of(Some("default"), &[("DOCKER_HOST", "unix:///x")]).unwrap(), "unix:///x");
+        let gone = found(None, Some("gone"), &[], home.path(), &sockets).unwrap_err();
+        assert!(gone.to_string().contains("named by `context` of the topology"), "{gone}");
     }
 
     #[test]
     fn no_socket_is_exit_3_and_names_where_it_looked() {
         let home = tempfile::tempdir().unwrap();
-        let error = found(None, &[], home.path(), &[]).unwrap_err();
+        let error = found(None, None, &[], home.path(), &[]).unwrap_err();
         assert_eq!(error.exit(), Exit::Engine);
         assert!(error.to_string().contains("/var/run/docker.sock"));
     }
@@ -315,6 +344,14 @@ mod tests {
             (403, "Pool overlaps with other one on this address space", "MG021", Exit::Conflict),
             (403, "Address already in use", "MG020", Exit::Conflict),
             (400, "OCI runtime create failed: stat /nope: no such file", "MG063", Exit::Degraded),
+            (
+                400,
+                "invalid mount config for type \"bind\": bind source path does not exist: /x",
+                "MG038",
+                Exit::Usage,
+            ),
+            (400, "logger: no log driver named 'x' is registered", "MG038", Exit::Usage),
+            (503, "This node is not a swarm manager.", "MG092", Exit::Usage),
             (409, "volume is in use - [abc]", "MG077", Exit::Conflict),
             (
                 409,

@@ -30,7 +30,7 @@ use crate::cluster::{
     Action, Existing, Foreign, Machine, MachineState, Runtime, Spec, Subnetwork, container_name,
 };
 use crate::error::{CliError, Exit};
-use crate::topology::{Container, Image, Instance, Restart, Subnet, Topology};
+use crate::topology::{Container, Driver, Image, Instance, Restart, Subnet, Topology};
 use bollard::models::{
     ContainerCreateBody, ContainerInspectResponse, ContainerStateStatusEnum, ContainerUpdateBody,
     EndpointIpamConfig, EndpointSettings, HostConfig, Ipam, IpamConfig, Network, NetworkConnectRequest,
@@ -62,6 +62,9 @@ const SPEC: &str = "dev.mgctl.spec";
 
 /// Where a node's Bolt listens inside its container.
 const BOLT: u16 = 7687;
+
+/// The option of a network that says how large its packets are.
+const MTU: &str = "com.docker.network.driver.mtu";
 
 /// Where a node's data are inside its container: the built-in one's, and Memgraph's.
 const DATA: [&str; 2] = ["/data", "/var/lib/memgraph"];
@@ -99,11 +102,12 @@ pub struct Found {
 }
 
 impl Docker {
-    /// Finds the engine and connects to it. `host` stands over everything else.
-    pub async fn connect(host: Option<&str>) -> Result<Docker, CliError> {
+    /// Finds the engine and connects to it. `host` stands over everything else, then comes the docker context that
+    /// a file names.
+    pub async fn connect(host: Option<&str>, context: Option<&str>) -> Result<Docker, CliError> {
         let home = std::env::home_dir();
-        let address =
-            engine::find(host, home.as_deref(), &|name| std::env::var(name).ok(), &|path| path.exists())?;
+        let variable = |name: &str| std::env::var(name).ok();
+        let address = engine::find(host, context, home.as_deref(), &variable, &|path| path.exists())?;
         let (api, version) = engine::connect(&address).await?;
         Ok(Docker {
             api,
@@ -236,15 +240,33 @@ impl Docker {
         call("list its networks", self.api.list_networks(Some(ListNetworksOptions { filters }))).await
     }
 
-    /// Returns the cluster's own network: the oldest, should there be several.
-    async fn network(&self, cluster: &str) -> Result<Option<(String, Subnetwork)>, CliError> {
-        let mut found = self.networks(Some(("label", format!("{CLUSTER}={cluster}")))).await?;
+    /// Returns the cluster's own network, or the `external` one of that name: the oldest, should there be several.
+    async fn network(
+        &self,
+        cluster: &str,
+        external: Option<&str>,
+    ) -> Result<Option<(String, Subnetwork)>, CliError> {
+        let mut found = match external {
+            None => self.networks(Some(("label", format!("{CLUSTER}={cluster}")))).await?,
+            Some(name) => self.networks(Some(("name", format!("^{name}$")))).await?,
+        };
+        found.retain(|n| external.is_none() || n.name.as_deref() == external);
         found.sort_by_key(|n| (n.created.clone(), n.id.clone()));
         Ok(found.into_iter().next().map(|n| {
-            let network =
-                Subnetwork { subnet: subnets(&n).first().copied(), name: n.name.unwrap_or_default() };
+            let mtu = n.options.as_ref().and_then(|o| o.get(MTU)?.parse().ok());
+            let network = Subnetwork {
+                subnet: subnets(&n).first().copied(),
+                name: n.name.unwrap_or_default(),
+                driver: n.driver,
+                mtu,
+                is_external: external.is_some(),
+            };
             (n.id.unwrap_or_default(), network)
         }))
+    }
+
+    async fn network_of(&self, topology: &Topology) -> Result<Option<(String, Subnetwork)>, CliError> {
+        self.network(&topology.name, external(topology)).await
     }
 
     async fn volumes(&self, cluster: &str) -> Result<BTreeSet<String>, CliError> {
@@ -355,7 +377,10 @@ impl Docker {
         for subnet in candidates {
             let request = NetworkCreateRequest {
                 name: name.clone(),
-                driver: Some("bridge".into()),
+                driver: Some(topology.network.driver.to_string()),
+                // Else only a swarm's own services could be in it.
+                attachable: (topology.network.driver == Driver::Overlay).then_some(true),
+                options: topology.network.mtu.map(|mtu| HashMap::from([(MTU.to_owned(), mtu.to_string())])),
                 ipam: Some(Ipam {
                     config: Some(vec![IpamConfig {
                         subnet: Some(subnet.to_string()),
@@ -380,7 +405,7 @@ impl Docker {
                 }
                 Ok(Ok(made)) => {
                     // Engines before 23 make two networks of one name for two callers; the older one stays.
-                    if let Some((id, network)) = self.network(&topology.name).await?
+                    if let Some((id, network)) = self.network(&topology.name, None).await?
                         && id != made.id
                     {
                         call("remove a network made twice", self.api.remove_network(&made.id)).await?;
@@ -439,9 +464,14 @@ impl Docker {
         if let Some(port) = port
             && held(port)
         {
-            return Err(port_taken(topology, instance, port, taken.get(&port).map(String::as_str)));
+            return Err(port_taken(topology, instance, "bolt", port, taken.get(&port).map(String::as_str)));
         }
-        let (network_id, network) = self.network(&topology.name).await?.ok_or_else(|| {
+        for (key, _, port) in instance.container.ports.published() {
+            if held(port) {
+                return Err(port_taken(topology, instance, key, port, taken.get(&port).map(String::as_str)));
+            }
+        }
+        let (network_id, network) = self.network_of(topology).await?.ok_or_else(|| {
             CliError::new(Exit::NotFound, format!("network `{}` is gone", topology.network.name))
                 .code("MG065")
                 .help("`mgctl up` makes it again")
@@ -549,10 +579,15 @@ impl Docker {
             .await?;
         }
         if error.problem().code == Some("MG019") {
-            let bolt = self.machine_of(&found, None, None).bolt.map(|b| b.port());
+            let bolt = self.machine_of(&found, None, None).bolt.map(|b| ("bolt", b.port()));
+            let more = instance.container.ports.published().map(|(key, _, port)| (key, port));
             let taken = self.taken_ports().await?;
-            if let Some(port) = bolt {
-                return Err(port_taken(topology, instance, port, taken.get(&port).map(String::as_str)));
+            // The engine names the one that it could not have.
+            let what = &error.problem().what;
+            let is_named = |port: u16| [' ', ':'].iter().any(|end| what.contains(&format!(":{port}{end}")));
+            let all: Vec<(&str, u16)> = bolt.into_iter().chain(more).collect();
+            if let Some(&(key, port)) = all.iter().find(|(_, port)| is_named(*port)).or(all.first()) {
+                return Err(port_taken(topology, instance, key, port, taken.get(&port).map(String::as_str)));
             }
         }
         Err(error)
@@ -645,11 +680,12 @@ impl Docker {
         Ok(format!("{} ({bytes} bytes)", path.display()))
     }
 
-    async fn disconnect(&self, cluster: &str, instance: &str) -> Result<String, CliError> {
+    async fn disconnect(&self, topology: &Topology, instance: &str) -> Result<String, CliError> {
+        let cluster = &topology.name;
         let name = container_name(cluster, instance);
         let found = self.own(cluster, instance).await?.ok_or_else(|| gone(cluster, instance))?;
         let (network_id, network) =
-            self.network(cluster).await?.ok_or_else(|| gone(cluster, "its network"))?;
+            self.network_of(topology).await?.ok_or_else(|| gone(cluster, "its network"))?;
         let request = NetworkDisconnectRequest { container: found.id.unwrap_or_default(), force: Some(true) };
         let doing = format!("take container `{name}` off network `{}`", network.name);
         call(&doing, self.api.disconnect_network(&network_id, request)).await?;
@@ -661,7 +697,7 @@ impl Docker {
         let name = container_name(cluster, &instance.name);
         let found = self.own(cluster, &instance.name).await?.ok_or_else(|| gone(cluster, &instance.name))?;
         let (network_id, network) =
-            self.network(cluster).await?.ok_or_else(|| gone(cluster, "its network"))?;
+            self.network_of(topology).await?.ok_or_else(|| gone(cluster, "its network"))?;
         let address = match topology.addressing {
             crate::topology::Addressing::Static => static_address(topology, instance, &network)?,
             _ => instance.ip,
@@ -727,7 +763,7 @@ impl Docker {
     }
 
     async fn remove_network(&self, cluster: &str) -> Result<String, CliError> {
-        let Some((id, network)) = self.network(cluster).await? else { return Ok("is gone".into()) };
+        let Some((id, network)) = self.network(cluster, None).await? else { return Ok("is gone".into()) };
         call(&format!("remove network `{}`", network.name), absent_is_none(self.api.remove_network(&id)))
             .await?;
         Ok("removed".into())
@@ -765,8 +801,16 @@ impl Runtime for Docker {
     async fn observe(&self, cluster: &str, topology: Option<&Topology>) -> Result<Existing, CliError> {
         let label = format!("{CLUSTER}={cluster}");
         let labels = [label.clone(), INSTANCE.to_owned()];
-        let (containers, network, volumes) =
-            tokio::try_join!(self.containers(&labels), self.network(cluster), self.volumes(cluster))?;
+        let (containers, volumes) = tokio::try_join!(self.containers(&labels), self.volumes(cluster))?;
+        let said = || {
+            let labels = containers.iter().filter_map(|c| c.labels.as_ref()?.get(SPEC));
+            labels.filter_map(|text| Some(Spec::parse(text)?.external_network()?.to_owned())).next()
+        };
+        let external = match topology {
+            Some(topology) => external(topology).map(str::to_owned),
+            None => said(),
+        };
+        let network = self.network(cluster, external.as_deref()).await?;
         let mut existing =
             Existing { network: network.as_ref().map(|(_, n)| n.clone()), volumes, ..Existing::default() };
         let mut current: HashMap<String, String> = HashMap::new();
@@ -814,9 +858,12 @@ impl Runtime for Docker {
     }
 
     async fn machine(&self, cluster: &str, instance: &str) -> Result<Option<Machine>, CliError> {
-        let (found, network) = tokio::try_join!(self.own(cluster, instance), self.network(cluster))?;
+        let Some(found) = self.own(cluster, instance).await? else { return Ok(None) };
+        let spec = self.machine_of(&found, None, None).spec;
+        let external = spec.as_ref().and_then(Spec::external_network);
+        let network = self.network(cluster, external).await?;
         let network_id = network.as_ref().map(|(id, _)| id.as_str());
-        Ok(found.map(|found| self.machine_of(&found, network_id, None)))
+        Ok(Some(self.machine_of(&found, network_id, None)))
     }
 
     async fn carry_out(&self, topology: &Topology, action: &Action) -> Result<String, CliError> {
@@ -858,7 +905,7 @@ impl Runtime for Docker {
                 call(&format!("pause container `{}`", container_name(cluster, name)), paused).await?;
                 Ok("frozen".into())
             }
-            Action::DisconnectMachine(name) => self.disconnect(cluster, name).await,
+            Action::DisconnectMachine(name) => self.disconnect(topology, name).await,
             Action::ConnectMachine(name) => self.connect_again(topology, instance(name)?).await,
             Action::RemoveMachine(name) => self.remove_machine(cluster, name).await,
             Action::RemoveVolume(name) => self.remove_volume(cluster, name).await,
@@ -899,7 +946,7 @@ impl Docker {
                 found.push(Foreign { kind: "container", name: name.clone(), owner });
             }
         }
-        if existing.network.is_none() {
+        if existing.network.is_none() && !topology.network.is_external {
             let name = &topology.network.name;
             let same = self.networks(Some(("name", format!("^{name}$")))).await?;
             for network in same.iter().filter(|n| n.name.as_ref() == Some(name)) {
@@ -993,14 +1040,36 @@ fn gone(cluster: &str, instance: &str) -> CliError {
         .help("`mgctl up` makes it")
 }
 
-fn port_taken(topology: &Topology, instance: &Instance, port: u16, owner: Option<&str>) -> CliError {
+fn port_taken(
+    topology: &Topology,
+    instance: &Instance,
+    key: &str,
+    port: u16,
+    owner: Option<&str>,
+) -> CliError {
     let owner =
         owner.map_or_else(|| format!("a process outside Docker (ss -ltnp 'sport = :{port}')"), str::to_owned);
     CliError::new(Exit::Conflict, format!("{}:{port} is in use by {owner}", topology.bind))
         .code("MG019")
         .at(instance.place.clone())
-        .thing(format!("Bolt of `{}`", instance.name))
-        .help(format!("set instances.{}.ports.bolt to a free port, or `ports.strategy: auto`", instance.name))
+        .thing(match key {
+            "bolt" => format!("Bolt of `{}`", instance.name),
+            _ => format!("{key} of `{}`", instance.name),
+        })
+        .help(match key {
+            "bolt" => {
+                format!(
+                    "set instances.{}.ports.bolt to a free port, or `ports.strategy: auto`",
+                    instance.name
+                )
+            }
+            _ => format!("set instances.{}.ports.{key} to a free port, or remove it", instance.name),
+        })
+}
+
+/// Returns the name of the network that the cluster shares with others.
+fn external(topology: &Topology) -> Option<&str> {
+    topology.network.is_external.then_some(topology.network.name.as_str())
 }
 
 fn labels(topology: &Topology) -> HashMap<String, String> {

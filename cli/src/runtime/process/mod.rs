@@ -129,6 +129,7 @@ impl Processes {
 
     /// Makes a topology fit this system: with one loopback address, nodes differ by their ports.
     pub fn adapt(&self, topology: &mut Topology) {
+        topology.network.is_external = false;
         // Names are an engine's; every node has an address here.
         if topology.addressing == crate::topology::Addressing::Dns {
             topology.addressing = crate::topology::Addressing::Static;
@@ -567,9 +568,14 @@ impl Runtime for Processes {
         existing.images.insert(Image::BuiltIn.to_string());
         existing.network = self
             .network(cluster)?
-            .map(|subnet| Subnetwork { name: format!("loopback {subnet}"), subnet: Some(subnet) })
-            // The file's own subnet is for an engine; there is nothing to compare it with here.
-            .map(|network| Subnetwork { subnet: None, ..network });
+            // The file's own network is for an engine; there is nothing to compare it with here.
+            .map(|subnet| Subnetwork {
+                name: format!("loopback {subnet}"),
+                subnet: None,
+                driver: None,
+                mtu: None,
+                is_external: false,
+            });
         for instance in entries(&self.root.join(cluster)) {
             let folder = self.folder(cluster, &instance);
             if let (Some(volume), true) = (read_text(&folder.join("volume"))?, folder.join("data").is_dir()) {

@@ -7,6 +7,7 @@ use std::net::Ipv4Addr;
 use super::build::{Draft, NodeDraft, REPLICATION_FLAGS};
 use super::duration::show_size;
 use super::model::{Addressing, BoltPort, Image, Mode, Role, Runtime, Subnet};
+use super::read::Section;
 use super::report::{Report, nearest};
 use super::tree::Span;
 
@@ -40,6 +41,7 @@ pub(super) fn check(draft: &Draft<'_>, report: &mut Report<'_>) {
     registrations(draft, report);
     replication_ports(draft, report);
     replication_rules(draft, report);
+    check_frequency(draft, report);
     published_ports(draft, report);
     addresses(draft, report);
     images(draft, report);
@@ -86,6 +88,9 @@ fn names(draft: &Draft<'_>, report: &mut Report<'_>) {
                 .push("add a line: `name: quickstart`".into());
         }
     }
+    if let Some(network) = draft.file.section("network") {
+        self::network(network, report);
+    }
     if let Some(network) = draft.file.section("network")
         && let (Some(name), Some(span)) = (network.text("name"), network.span("name"))
         && !is_engine_name(&name)
@@ -125,6 +130,59 @@ fn names(draft: &Draft<'_>, report: &mut Report<'_>) {
             None => (START, "the topology has no `instances`"),
         };
         report.error("MG003", span, what).help.push(super::QUICKSTART.into());
+    }
+}
+
+/// MG039: a network of mgctl's own, or one that is there.
+fn network(network: &Section, report: &mut Report<'_>) {
+    const PREDEFINED: [&str; 3] = ["bridge", "host", "none"];
+    if let (Some(name), Some(span)) = (network.text("name"), network.span("name"))
+        && PREDEFINED.contains(&name.as_str())
+    {
+        report
+            .error(
+                "MG039",
+                span,
+                format!("the engine's network `{name}` has neither names nor lasting addresses"),
+            )
+            .help
+            .push("use another: docker network create NAME; or leave `network` out".into());
+    }
+    if network.flag("external") != Some(true) {
+        return;
+    }
+    let span = network.span("external").unwrap_or(START);
+    if !network.has("name") {
+        report
+            .error("MG039", span, "`network.external` does not say which network")
+            .help
+            .push("add its name: `network: { name: shared, external: true }`".into());
+    }
+    for key in ["subnet", "driver", "mtu"] {
+        if let Some(span) = network.key_span(key) {
+            report
+                .error(
+                    "MG039",
+                    span,
+                    format!("`network.{key}` is for a network that mgctl makes, and this one is external"),
+                )
+                .help
+                .push("remove it; the network is as it was made".into());
+        }
+    }
+}
+
+/// MG006: a flag of whole seconds.
+fn check_frequency(draft: &Draft<'_>, report: &mut Report<'_>) {
+    let Some(replication) = draft.file.section("replication") else { return };
+    for (key, is_whole) in [("check_frequency", true), ("query_timeout", false)] {
+        if let (Some(time), Some(span)) = (replication.duration(key), replication.span(key))
+            && (time.is_zero() || is_whole && time.subsec_nanos() > 0)
+        {
+            let wanted = if is_whole { "whole seconds, at least 1s" } else { "longer than 0" };
+            let what = format!("`replication.{key}` must be {wanted}");
+            report.error("MG006", span, what).help.push("for example `5s`".into());
+        }
     }
 }
 
@@ -332,6 +390,8 @@ fn addresses(draft: &Draft<'_>, report: &mut Report<'_>) {
         }
         match draft.subnet {
             None if draft.file.section("network").is_some_and(|n| n.is_bad("subnet")) => {}
+            // Its addresses are known to the engine.
+            None if draft.is_external => {}
             None => {
                 report
                     .error("MG020", span, format!("`ip` {ip} needs a `network.subnet` that it lies in"))
