@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use mgctl::error::CliError;
 use mgctl::error::Exit;
-use mgctl::topology::{Loaded, Source, load, notes, to_yaml};
+use mgctl::topology::{Loaded, PasswordSource, Source, load, notes, to_yaml};
 
 const MARK: &str = "---- expected\n";
 
@@ -53,6 +53,14 @@ fn reads_back(loaded: &Loaded) {
     again.place = loaded.topology.place.clone();
     for (a, b) in again.instances.iter_mut().zip(&loaded.topology.instances) {
         a.place = b.place.clone();
+    }
+    // A password that stands in the file is not shown.
+    if loaded.topology.auth.as_ref().is_some_and(|auth| auth.source == PasswordSource::Written) {
+        assert!(!yaml.contains(loaded.topology.auth.as_ref().unwrap().password.expose()), "{yaml}");
+        again.auth = loaded.topology.auth.clone();
+        for (a, b) in again.instances.iter_mut().zip(&loaded.topology.instances) {
+            a.secrets = b.secrets.clone();
+        }
     }
     assert_eq!(again, loaded.topology, "{yaml}");
 }
@@ -124,6 +132,30 @@ fn the_quickstart_people_know_each_other() {
     for statement in statements {
         assert!(statement.ends_with(';'), "one statement a line: {statement}");
     }
+}
+
+#[test]
+fn a_password_is_read_from_a_file_that_only_its_owner_reads() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("secret.txt");
+    std::fs::write(&path, "hunter2\n").unwrap();
+    let text = "name: demo\nimage: memgraph/memgraph:3.5.1\nauth: { username: admin, password_file: ./secret.txt }\n\
+        instances:\n  main: { role: main }\n  r1: { role: replica }\n";
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let loaded = read("topology.yaml", folder.path(), text).unwrap();
+    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+    let main = loaded.topology.main();
+    assert_eq!(main.secrets["MEMGRAPH_USER"].expose(), "admin");
+    assert_eq!(main.secrets["MEMGRAPH_PASSWORD"].expose(), "hunter2");
+    reads_back(&loaded);
+    let shown = format!("{:?}{}", loaded.topology, to_yaml(&loaded.topology).unwrap());
+    assert!(!shown.contains("hunter2"), "{shown}");
+
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let warnings = read("topology.yaml", folder.path(), text).unwrap().warnings;
+    assert_eq!(warnings.iter().map(|w| w.code.unwrap_or("")).collect::<Vec<_>>(), ["MG026"]);
+    assert!(warnings[0].what.contains("can be read by every user"), "{}", warnings[0].what);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use mg_tests::mgctl::Where;
 use mg_tests::wait;
 use serde_json::{Value, json};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -16,6 +17,7 @@ pub(crate) fn tests() -> Vec<Trial> {
     vec![
         super::docker("docker_a_container_is_kept_as_the_file_says", kept),
         super::docker("docker_data_may_be_in_a_folder_that_outlives_all", folder),
+        super::docker("docker_another_image_gets_its_user_its_licence_and_its_ports", another),
         super::docker("docker_a_network_of_others_is_used_and_left", shared),
         super::docker("docker_a_network_has_the_driver_and_the_mtu_of_the_file", driven),
         super::plain("process_limits_are_set_before_a_node_begins", limits),
@@ -115,6 +117,72 @@ fn folder(engine: &Engine) {
     assert!(said.contains("MG046") && said.contains("folder of yours"), "{said}");
     cluster.user.ok(&["down", &cluster.file, "--volumes", "--yes"]);
     assert!(fs::read_dir(&path).expect("it is there").count() > 1, "the folder was emptied");
+}
+
+/// What Memgraph's image is given, seen at one of another name: the node in it takes the place of Memgraph.
+fn another(engine: &Engine) {
+    let name = "t-another/memgraph:3.5.1";
+    let more = format!(
+        "image: {name}\nauth: {{ username: admin, password_file: secret.txt }}\n\
+         license: {{ organization: us, key_env: T_LICENCE }}\nenv_file: my.env\n\
+         defaults: {{ pull: never, volumes: {{ log: tmpfs }} }}\nbackup: {{ dir: ./kept/here, keep: 1 }}\n"
+    );
+    let cluster = Cluster::new("t-another", 28070, Where::Docker, &more);
+    let user = &cluster.user;
+    user.file("secret.txt", "hunter2-password\n");
+    user.file("my.env", "T_LICENCE='the key'\n");
+    fs::set_permissions(user.dir.join("secret.txt"), fs::Permissions::from_mode(0o600)).expect("it is ours");
+    let text = fs::read_to_string(user.dir.join(&cluster.file)).expect("the file is there");
+    let text = text.replace(
+        "main: { role: main }",
+        "main: { role: main, ports: { metrics: 28078, monitoring: 28079 } }",
+    );
+    user.file(&cluster.file, &text);
+
+    let said = user.fails(3, &["up", &cluster.file]);
+    assert!(
+        said.contains("`pull: never`") && said.contains("docker pull t-another/memgraph:3.5.1"),
+        "{said}"
+    );
+    let image = user.ok(&["image", "load"]).trim().to_owned();
+    engine.tag(&image, name);
+    cluster.up();
+    let found = engine.inspect(&cluster.container("main"));
+    let env = found["Config"]["Env"].to_string();
+    for wanted in [
+        "MEMGRAPH_USER=admin",
+        "MEMGRAPH_PASSWORD=hunter2-password",
+        "MEMGRAPH_ENTERPRISE_LICENSE=the key",
+        "MEMGRAPH_ORGANIZATION_NAME=us",
+    ] {
+        assert!(env.contains(wanted), "{wanted} is not in {env}");
+    }
+    let labels = found["Config"]["Labels"].to_string();
+    assert!(!labels.contains("hunter2-password") && !labels.contains("the key"), "{labels}");
+    let published = |port: &str| found["HostConfig"]["PortBindings"][port][0]["HostPort"].clone();
+    assert_eq!((published("9091/tcp"), published("7444/tcp")), (json!("28078"), json!("28079")));
+    let mounts = found["HostConfig"]["Mounts"].to_string();
+    assert!(mounts.contains("/var/lib/memgraph") && mounts.contains("/var/log/memgraph"), "{mounts}");
+    for shown in
+        [user.ok(&["validate", &cluster.file, "--resolved"]), user.ok(&["diff", &cluster.file, "-o", "json"])]
+    {
+        assert!(!shown.contains("hunter2-password") && !shown.contains("the key"), "{shown}");
+    }
+
+    // Backups without a name of their own: the newest stays.
+    user.ok(&["backup", "-f", &cluster.file]);
+    // A name has a second in it, and nothing is written over.
+    wait::until("a backup of another second", LIMIT, || {
+        let out = user.run(&["backup", "-f", &cluster.file]);
+        if out.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&out.stderr).into_owned()) }
+    });
+    let kept = fs::read_dir(user.dir.join("kept/here")).expect("the folder was made").count();
+    assert_eq!(kept, 1);
+    user.ok(&["backup", "-f", &cluster.file, "mine.tar"]);
+    assert!(user.dir.join("mine.tar").exists());
+
+    user.ok(&["down", &cluster.file, "--volumes", "--yes"]);
+    engine.untag(name);
 }
 
 /// A network that is there, in which somebody else lives too.

@@ -60,7 +60,8 @@ pub struct Uri {
     tar -xOf FILE --wildcards 'data/*' | mgconsole"
 )]
 pub struct Backup {
-    /// File to write; else one named after the cluster and the time, here.
+    /// File to write; else one named after the cluster and the time, in `backup.dir` of the topology or here, where
+    /// then the newest `backup.keep` stay.
     #[arg(value_name = "FILE")]
     pub path: Option<PathBuf>,
     /// Node to read: `main`, `replica` (any), or its name.

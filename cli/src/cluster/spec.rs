@@ -6,8 +6,8 @@
 
 use crate::error::Place;
 use crate::topology::{
-    Addressing, BoltPort, Container, Data, Driver, Image, Init, Instance, Mode, Network, OnFailure, Restart,
-    Role, Runtime, Subnet, Topology, Until, Wait, parse_duration, show_duration, show_size,
+    Addressing, Backup, BoltPort, Container, Data, Driver, Image, Init, Instance, Mode, Network, OnFailure,
+    Restart, Role, Runtime, Subnet, Topology, Until, Wait, parse_duration, show_duration, show_size,
 };
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -66,8 +66,9 @@ impl Spec {
     /// Returns the spec that `topology` has for `instance`.
     pub fn of(topology: &Topology, instance: &Instance) -> Spec {
         let order = topology.instances.iter().position(|i| i.name == instance.name).unwrap_or(0);
+        let secrets = instance.secrets.iter().map(|(name, secret)| (name, digest(secret.expose())));
         let digests: BTreeMap<&String, String> =
-            instance.env.iter().map(|(name, value)| (name, digest(value))).collect();
+            instance.env.iter().map(|(name, value)| (name, digest(value))).chain(secrets).collect();
         let mut fields = kept(&instance.container);
         for (name, value) in [
             ("addressing", json!(topology.addressing.as_str())),
@@ -200,6 +201,7 @@ impl Spec {
             },
             flags: BTreeMap::new(),
             env: BTreeMap::new(),
+            secrets: BTreeMap::new(),
             memory_bytes: self.fields.get("memory").and_then(Value::as_u64),
             nano_cpus: self.fields.get("nano_cpus").and_then(Value::as_u64),
             priority: port("priority", Instance::PRIORITY),
@@ -246,6 +248,9 @@ pub fn rebuild(cluster: &str, specs: &BTreeMap<String, &Spec>) -> Option<Topolog
         },
         query_timeout: Topology::QUERY_TIMEOUT,
         context: None,
+        auth: None,
+        license: None,
+        backup: Backup::default(),
         addressing: first.text("addressing").and_then(Addressing::parse).unwrap_or_default(),
         bind: first.text("bind").and_then(|ip| ip.parse().ok()).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         bolt_base: 7687,

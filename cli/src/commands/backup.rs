@@ -1,7 +1,7 @@
 //! `mgctl backup` and `mgctl restore`: a graph into a file that proves itself whole, and into a new cluster.
 
 use std::io::BufReader;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use super::session::{Session, Shown, on_ctrl_c};
 use super::transfer::{Out, Pace, ToStatements, connect, differs, digest, name_of, refused, warnings};
 use crate::args::{Backup, Restore};
 use crate::cluster::{self, Nodes, Observed, Options, Position, Target, Wish, decode_state};
-use crate::error::{CliError, Exit, Place};
+use crate::error::{CliError, Exit, Place, Problem};
 use crate::graph::archive::{self, About};
 use crate::graph::digest::Digest;
 use crate::graph::feed::{Fed, Feeder, Item};
@@ -19,7 +19,7 @@ use crate::graph::read;
 use crate::graph::schema::{self, Dialect};
 use crate::graph::statements::{SplitError, Statements};
 use crate::query::Map;
-use crate::topology::Until;
+use crate::topology::{self, Until};
 use crate::ui::Ui;
 
 /// Most statements of a transaction: each has up to a thousand rows.
@@ -39,8 +39,11 @@ pub(super) async fn run(context: &Context, args: &Backup) -> Result<Exit, CliErr
     })?;
     let began = Instant::now();
     let taken = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    let path: PathBuf =
-        args.path.clone().unwrap_or_else(|| format!("mgctl-{}-backup-{taken}.tar", session.cluster()).into());
+    let shelf = Shelf::new(session.cluster(), &session.topology.backup);
+    let path = match &args.path {
+        Some(path) => path.clone(),
+        None => shelf.place(taken)?,
+    };
     let out = archive::Writer::create(&path, taken)?;
     let mut client = connect(&session, &target).await?;
     let server = client.server().to_owned();
@@ -70,24 +73,90 @@ pub(super) async fn run(context: &Context, args: &Backup) -> Result<Exit, CliErr
     };
     client.close().await;
     pace.done(&read.digest.to_string());
+    // Only where mgctl itself chose the name is the room its own to keep.
+    let (removed, failed) = if args.path.is_none() { shelf.prune() } else { Default::default() };
+    let mut warnings = warnings(&read.schema);
+    warnings.extend(failed);
     let bytes = std::fs::metadata(&path).map_or(0, |m| m.len());
     let seconds = rounded(began.elapsed());
     let data = json!({
         "file": path.display().to_string(), "node": target.instance, "vertices": read.digest.vertices,
         "edges": read.digest.edges, "digest": read.digest.text(), "bytes": bytes, "seconds": seconds,
         "position": backup.manifest["position"], "left_out": read.schema.left_out,
+        "removed": removed.iter().map(|path| path.display().to_string()).collect::<Vec<_>>(),
     });
     let text = |_: &Ui| {
+        let gone: String = removed.iter().map(|path| format!("Removed {}\n", path.display())).collect();
         format!(
-            "Wrote {}: {}, {bytes} bytes, checked ({seconds:.1}s)\n\nNext:  {} restore {} -f TOPOLOGY",
+            "Wrote {}: {}, {bytes} bytes, checked ({seconds:.1}s)\n{gone}\nNext:  {} restore {} -f TOPOLOGY",
             path.display(),
             read.digest,
             context.program,
             path.display(),
         )
     };
-    session.ui.result("Backup", Some(session.cluster()), data, &warnings(&read.schema), text);
+    session.ui.result("Backup", Some(session.cluster()), data, &warnings, text);
     Ok(Exit::Ok)
+}
+
+/// Where a cluster's backups are that have no name of their own.
+struct Shelf<'a> {
+    dir: PathBuf,
+    prefix: String,
+    wish: &'a topology::Backup,
+}
+
+impl Shelf<'_> {
+    fn new<'a>(cluster: &str, wish: &'a topology::Backup) -> Shelf<'a> {
+        let dir = wish.dir.clone().unwrap_or_default();
+        Shelf { dir, prefix: format!("mgctl-{cluster}-backup-"), wish }
+    }
+
+    /// Returns the path for a backup of that moment, in a folder that is there.
+    fn place(&self, taken: u64) -> Result<PathBuf, CliError> {
+        if let Some(dir) = &self.wish.dir {
+            std::fs::create_dir_all(dir).map_err(|error| {
+                CliError::new(Exit::Other, format!("cannot make folder `{}`: {error}", dir.display()))
+                    .code("MG078")
+                    .help("see `backup.dir` of the topology")
+            })?;
+        }
+        Ok(self.dir.join(format!("{}{taken}.tar", self.prefix)))
+    }
+
+    /// Returns when a file of that name was taken, if it is one of the shelf's.
+    fn taken(&self, name: &str) -> Option<u64> {
+        let number = name.strip_prefix(&self.prefix)?.strip_suffix(".tar")?;
+        number.bytes().all(|b| b.is_ascii_digit()).then(|| number.parse().ok()).flatten()
+    }
+
+    /// Removes all but the newest ones, as many as the topology keeps; returns them, and what could not be removed.
+    fn prune(&self) -> (Vec<PathBuf>, Vec<Problem>) {
+        let Some(keep) = self.wish.keep else { return Default::default() };
+        let failed = |path: &Path, error: &std::io::Error| {
+            Problem::warning(format!("an older backup stays: `{}`: {error}", path.display())).code("MG078")
+        };
+        let here = if self.dir.as_os_str().is_empty() { Path::new(".") } else { &self.dir };
+        let entries = match std::fs::read_dir(here) {
+            Ok(entries) => entries,
+            Err(error) => return (Vec::new(), vec![failed(here, &error)]),
+        };
+        let mut found: Vec<(u64, PathBuf)> = entries
+            .filter_map(|entry| {
+                let name = entry.ok()?.file_name().into_string().ok()?;
+                Some((self.taken(&name)?, self.dir.join(name)))
+            })
+            .collect();
+        found.sort_unstable_by(|a, b| b.cmp(a));
+        let (mut removed, mut stayed) = (Vec::new(), Vec::new());
+        for (_, path) in found.into_iter().skip(keep as usize) {
+            match std::fs::remove_file(&path) {
+                Ok(()) => removed.push(path),
+                Err(error) => stayed.push(failed(&path, &error)),
+            }
+        }
+        (removed, stayed)
+    }
 }
 
 /// Where a node is in its log; Memgraph's image does not say.
@@ -331,4 +400,44 @@ async fn refuse_unless_empty(session: &Session, main: &Target) -> Result<(), Cli
 
 fn rounded(took: Duration) -> f64 {
     (took.as_secs_f64() * 1000.0).round() / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_oldest_backups_of_this_very_cluster_are_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let wish = topology::Backup { dir: Some(folder.path().join("backups")), keep: Some(2) };
+        let shelf = Shelf::new("a", &wish);
+        let names = [
+            "mgctl-a-backup-5.tar",
+            "mgctl-a-backup-30.tar",
+            "mgctl-a-backup-200.tar",
+            "mgctl-a-backup-4.tar.partial",
+            "mgctl-a-backup-x.tar",
+            "mgctl-a-backup-.tar",
+            "mgctl-a-backup-1-backup-1.tar",
+            "mgctl-b-backup-1.tar",
+            "mine.tar",
+        ];
+        for name in names {
+            let path = shelf.place(0).unwrap().with_file_name(name);
+            std::fs::write(path, "").unwrap();
+        }
+        let (removed, failed) = shelf.prune();
+        assert_eq!(removed, [folder.path().join("backups/mgctl-a-backup-5.tar")]);
+        assert!(failed.is_empty());
+        assert_eq!(std::fs::read_dir(folder.path().join("backups")).unwrap().count(), names.len() - 1);
+        assert!(shelf.prune().0.is_empty());
+        let all = topology::Backup { keep: None, ..wish.clone() };
+        assert!(Shelf::new("a", &all).prune().0.is_empty());
+
+        // What cannot be removed is told.
+        std::fs::create_dir(folder.path().join("backups/mgctl-a-backup-3.tar")).unwrap();
+        let (removed, failed) = shelf.prune();
+        assert_eq!((removed.len(), failed.len()), (0, 1));
+        assert!(failed[0].what.contains("an older backup stays"), "{}", failed[0].what);
+    }
 }

@@ -272,7 +272,7 @@ impl One<'_> {
 
     /// Lets the clients begin and get going.
     async fn begin(&self, nodes: &[std::net::SocketAddr]) -> Result<Load, CliError> {
-        let load = Load::start(nodes, &self.shape(), load::run_name()?);
+        let load = Load::start(&self.session.nodes, nodes, &self.shape(), load::run_name()?);
         let until = Instant::now() + Duration::from_secs(10);
         load::sleep(self.args.time / 3, self.interrupt).await;
         while load.acknowledged() == 0 {

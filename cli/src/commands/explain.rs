@@ -108,6 +108,11 @@ const CODES: &[(&str, &str, &str)] = &[
     ),
     ("MG025", "a flag cannot be set here", "mgctl sets addresses, ports and the data directory itself."),
     (
+        "MG026",
+        "a password cannot be used, or can be read by others",
+        "Keep it out of the topology: `password_file` names a file that only you can read, `password_env` a variable. mgctl shows it nowhere; whoever may use the engine sees it in the environment of the containers.",
+    ),
+    (
         "MG027",
         "Bolt would be open to the network without a password",
         "A port that Docker publishes goes past ufw and firewalld. Keep `bind: 127.0.0.1`.",
@@ -140,7 +145,7 @@ const CODES: &[(&str, &str, &str)] = &[
     ),
     (
         "MG036",
-        "certificates are for the built-in image",
+        "certificates are for the built-in image, and `tls` must not contradict itself",
         "mgctl gives certificates to the node that it brings along. For another image remove `tls.cluster`, and keep the network between the nodes private.",
     ),
     (

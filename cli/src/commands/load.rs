@@ -19,7 +19,7 @@ use super::{Context, diff};
 use crate::args;
 use crate::cluster::{Interrupt, Observed, Plan, Target};
 use crate::error::{CliError, Exit, Problem};
-use crate::query::{Client, Map, QueryError};
+use crate::query::{BoltNodes, Client, Map, QueryError};
 use crate::ui::Ui;
 
 /// How long a client looks for MAIN at one node.
@@ -91,8 +91,8 @@ pub(super) struct Load {
 }
 
 impl Load {
-    /// Lets the clients begin. They look for MAIN among `nodes` by themselves.
-    pub(super) fn start(nodes: &[SocketAddr], shape: &Shape, run: String) -> Load {
+    /// Lets the clients begin. They look for MAIN among `nodes` by themselves, and reach them as mgctl does.
+    pub(super) fn start(reach: &BoltNodes, nodes: &[SocketAddr], shape: &Shape, run: String) -> Load {
         let stop = Arc::new(AtomicBool::new(false));
         let ids = Arc::new(AtomicU64::new(1));
         let acknowledged = Arc::new(AtomicU64::new(0));
@@ -102,6 +102,7 @@ impl Load {
         let is_over = Arc::new(AtomicBool::new(false));
         let clients = (0..shape.clients).map(|index| {
             let writer = Writer {
+                reach: reach.clone(),
                 nodes: nodes.to_vec(),
                 run: run.clone(),
                 ids: ids.clone(),
@@ -161,6 +162,7 @@ impl Drop for Load {
 }
 
 struct Writer {
+    reach: BoltNodes,
     nodes: Vec<SocketAddr>,
     run: String,
     ids: Arc<AtomicU64>,
@@ -180,7 +182,7 @@ impl Writer {
         let mut next = Instant::now() + self.first;
         while !self.stop.load(Ordering::Relaxed) {
             let Some((client, node)) = main.as_mut() else {
-                main = find_main(&self.nodes).await;
+                main = find_main(&self.reach, &self.nodes).await;
                 if main.is_none() {
                     tokio::time::sleep(LOOK_AGAIN).await;
                 }
@@ -231,9 +233,9 @@ fn told_by(error: &QueryError) -> Told {
 }
 
 /// Returns a connection to the first node that says it is MAIN. One that hangs does not hold up the others.
-async fn find_main(nodes: &[SocketAddr]) -> Option<(Client, SocketAddr)> {
+async fn find_main(reach: &BoltNodes, nodes: &[SocketAddr]) -> Option<(Client, SocketAddr)> {
     let ask = |bolt: SocketAddr| async move {
-        let mut client = Client::connect(&bolt.to_string(), PROBE_TIME_MAX, None).await.ok()?;
+        let mut client = reach.client(bolt, PROBE_TIME_MAX).await.ok()?;
         let answer = client.run("SHOW REPLICATION ROLE;", Map::new()).await.ok()?;
         let role = answer.rows.first()?.first()?.as_str()?.to_owned();
         (role == "main").then_some((client, bolt))
@@ -367,7 +369,7 @@ impl Counts {
 }
 
 /// Returns the ids of a run that a node has.
-pub(super) async fn ids_on(target: &Target, run: &str) -> Result<Vec<u64>, CliError> {
+pub(super) async fn ids_on(nodes: &BoltNodes, target: &Target, run: &str) -> Result<Vec<u64>, CliError> {
     let failed = |error: QueryError| {
         CliError::new(
             Exit::Degraded,
@@ -376,7 +378,7 @@ pub(super) async fn ids_on(target: &Target, run: &str) -> Result<Vec<u64>, CliEr
         .code("MG068")
         .thing(format!("Bolt {}", target.bolt))
     };
-    let mut client = Client::connect(&target.bolt.to_string(), ASK_TIME_MAX, None).await.map_err(failed)?;
+    let mut client = nodes.client(target.bolt, ASK_TIME_MAX).await.map_err(failed)?;
     let query = "MATCH (n:MgctlLoad) WHERE n.run = $run RETURN n.id";
     let result = client.run(query, Map::new().with("run", run)).await.map_err(failed)?;
     client.close().await;
@@ -391,14 +393,15 @@ pub(super) async fn check(
     run: &str,
 ) -> Result<Counts, CliError> {
     let main = session.main(seen)?;
-    let of_main = ids_on(&main, run).await?;
+    let of_main = ids_on(&session.nodes, &main, run).await?;
     let counts = Counts::of(writes, &of_main);
     let expected: BTreeSet<u64> = of_main.into_iter().collect();
     for (name, view) in &seen.nodes {
         if *name == main.instance || view.facts().is_none() {
             continue;
         }
-        let own: BTreeSet<u64> = ids_on(&session.target(seen, name)?, run).await?.into_iter().collect();
+        let own: BTreeSet<u64> =
+            ids_on(&session.nodes, &session.target(seen, name)?, run).await?.into_iter().collect();
         if own != expected {
             let differ = own.symmetric_difference(&expected).count();
             return Err(CliError::new(
@@ -424,7 +427,7 @@ pub(super) async fn clean_up(session: &Session, run: &str) -> Result<(), CliErro
         .code("MG067")
         .help(session.command(&format!("query \"MATCH (n:MgctlLoad) WHERE n.run = '{run}' DELETE n\"")))
     };
-    let mut client = Client::connect(&main.bolt.to_string(), ASK_TIME_MAX, None).await.map_err(failed)?;
+    let mut client = session.nodes.client(main.bolt, ASK_TIME_MAX).await.map_err(failed)?;
     let query = "MATCH (n:MgctlLoad) WHERE n.run = $run WITH n LIMIT 5000 DELETE n";
     loop {
         let result = client.run(query, Map::new().with("run", run)).await.map_err(failed)?;
@@ -481,14 +484,14 @@ pub(super) async fn run(context: &Context, args: &args::Load) -> Result<Exit, Cl
     let interrupt = on_ctrl_c(&session.ui);
     let step = session.ui.step("load", &format!("{} clients, {}s", shape.clients, args.time.as_secs()));
     let began = Instant::now();
-    let load = Load::start(&bolts(&seen), &shape, name.clone());
+    let load = Load::start(&session.nodes, &bolts(&seen), &shape, name.clone());
     sleep(args.time, &interrupt).await;
     let writes = load.stop().await?;
     let took = began.elapsed();
     step.done(&format!("{} writes", writes.len()));
 
     let seen = session.look().await?;
-    let of_main = ids_on(&session.main(&seen)?, &name).await?;
+    let of_main = ids_on(&session.nodes, &session.main(&seen)?, &name).await?;
     let counts = Counts::of(&writes, &of_main);
     // What was counted is told, whatever becomes of the vertices.
     let mut warnings = Vec::new();

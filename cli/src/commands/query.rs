@@ -13,7 +13,7 @@ use crate::args::Query;
 use crate::cluster::{Observed, Target};
 use crate::error::{CliError, Exit};
 use crate::graph::statements;
-use crate::query::{Client, Map, PackValue, QueryError, QueryResult, from_json, to_json, to_text};
+use crate::query::{Map, PackValue, QueryError, QueryResult, from_json, to_json, to_text};
 use crate::ui::{Cell, Table, Ui};
 
 /// How long a query may take where nothing is said.
@@ -37,10 +37,11 @@ pub(super) async fn run(context: &Context, args: &Query) -> Result<Exit, CliErro
     let mut answers = Vec::new();
     let mut digests = Vec::new();
     for target in &targets {
-        let mut client =
-            Client::connect(&target.bolt.to_string(), Duration::from_secs(10).min(time_max), None)
-                .await
-                .map_err(|e| failed(&session, target, "", &e))?;
+        let mut client = session
+            .nodes
+            .client(target.bolt, Duration::from_secs(10).min(time_max))
+            .await
+            .map_err(|e| failed(&session, target, "", &e))?;
         client.set_timeout(time_max);
         let mut hasher = Sha256::new();
         for statement in &statements {

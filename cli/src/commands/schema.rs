@@ -21,6 +21,7 @@ const KINDS: &[(&str, &[(&str, &str)])] = &[
             ("seconds", "number"),
             ("position", "object?"),
             ("left_out", "array"),
+            ("removed", "array"),
         ],
     ),
     ("Restore", &[("file", "string"), ("changed", "boolean")]),

@@ -13,7 +13,7 @@ use crate::query::BoltNodes;
 use crate::runtime::docker::Docker;
 use crate::runtime::process::Processes;
 use crate::runtime::{Any, Lock};
-use crate::topology::{self, Role, Topology};
+use crate::topology::{self, Role, Secret, Topology};
 use crate::ui::{self, Ui};
 
 /// A cluster and the means to work on it.
@@ -125,14 +125,14 @@ impl Session {
             context.ui.detail(why);
         }
         let invocation = format!("{}{}", context.program, context.selection.flag(&topology.name));
-        let nodes = BoltNodes::within(topology.query_timeout);
+        let nodes = BoltNodes::new(topology.query_timeout, credentials(&topology));
         let (ui, program) = (context.ui.clone(), context.program.clone());
         Session { topology, warnings, runtime, nodes, ui, fallback, file, invocation, program }
     }
 
     /// Waits no longer than this for each answer of a node.
     pub(super) fn set_patience(&mut self, time_max: Duration) {
-        self.nodes = BoltNodes::within(time_max);
+        self.nodes = self.nodes.within(time_max);
     }
 
     /// Returns a command on this cluster, as it can be typed.
@@ -282,6 +282,13 @@ impl Session {
     pub(super) fn wish(&self, options: Options) -> Wish {
         Wish { topology: self.topology.clone(), init: Vec::new(), options, anew: None }
     }
+}
+
+/// Who mgctl is to the nodes: whom the file names, else, as without a file, whom the environment names.
+fn credentials(topology: &Topology) -> Option<(String, Secret)> {
+    let of_file = topology.auth.as_ref().map(|auth| (auth.username.clone(), auth.password.clone()));
+    let variable = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+    of_file.or_else(|| Some((variable("MGCTL_USERNAME")?, Secret::new(variable("MGCTL_PASSWORD")?))))
 }
 
 /// The nodes that say they are MAIN; of several those that others follow.

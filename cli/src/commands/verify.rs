@@ -22,7 +22,7 @@ use super::session::Session;
 use crate::args::Verify;
 use crate::cluster::{NodeError, Nodes, Observed, Position, Target, decode_state};
 use crate::error::{CliError, Exit};
-use crate::query::{Client, Map, PackValue, QueryError, to_json};
+use crate::query::{Map, PackValue, QueryError, to_json};
 use crate::ui::{Cell, Table, Tone, Ui};
 
 const VERTICES: &str = "MATCH (n) RETURN id(n), labels(n), properties(n)";
@@ -175,7 +175,7 @@ async fn read(
     loop {
         attempts += 1;
         let before = position(session, target).await?;
-        let print = fingerprint(target).await.map_err(|e| failed(session, target, &e))?;
+        let print = fingerprint(session, target).await.map_err(|e| failed(session, target, &e))?;
         let after = position(session, target).await?;
         if before == after {
             return Ok(Read { target: target.clone(), print, position: after });
@@ -205,8 +205,8 @@ async fn position(session: &Session, target: &Target) -> Result<Option<Position>
     }
 }
 
-async fn fingerprint(target: &Target) -> Result<Print, QueryError> {
-    let mut client = Client::connect(&target.bolt.to_string(), Duration::from_secs(10), None).await?;
+async fn fingerprint(session: &Session, target: &Target) -> Result<Print, QueryError> {
+    let mut client = session.nodes.client(target.bolt, Duration::from_secs(10)).await?;
     client.set_timeout(Duration::from_secs(600));
     let mut print = Print::default();
     // One transaction: both queries see one state.
@@ -284,7 +284,7 @@ async fn places(session: &Session, targets: &[Target]) -> Result<Vec<Option<(u64
 
 async fn compare(session: &Session, targets: &[Target], query: &'static str) -> Result<Proof, CliError> {
     let asked = targets.iter().map(|target| async move {
-        let mut client = Client::connect(&target.bolt.to_string(), Duration::from_secs(10), None).await?;
+        let mut client = session.nodes.client(target.bolt, Duration::from_secs(10)).await?;
         let mut print = Print::default();
         let result = client.run(query, Map::new()).await?;
         for row in result.rows {

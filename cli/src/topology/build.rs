@@ -11,6 +11,7 @@ use super::duration::show_duration;
 use super::model::*;
 use super::read::{Named, Section};
 use super::report::Report;
+use super::secret::{self, Auth, License};
 use super::tree::Span;
 
 const REPLICATION_PORT: u16 = 10_000;
@@ -33,6 +34,9 @@ pub(super) struct Draft<'s> {
     pub(super) bolt_base: u16,
     pub(super) nodes: Vec<NodeDraft<'s>>,
     pub(super) init: Vec<(PathBuf, Span)>,
+    pub(super) auth: Option<Auth>,
+    pub(super) license: Option<License>,
+    pub(super) backup: Backup,
 }
 
 /// A node before the cross-checks.
@@ -75,7 +79,12 @@ impl NodeDraft<'_> {
 
 impl<'s> Draft<'s> {
     /// Drafts the cluster of `file`.
-    pub(super) fn new(file: &'s Section, directory: &Path, report: &mut Report<'_>) -> Draft<'s> {
+    pub(super) fn new(
+        file: &'s Section,
+        directory: &Path,
+        variable: &dyn Fn(&str) -> Option<String>,
+        report: &mut Report<'_>,
+    ) -> Draft<'s> {
         let empty: &'s Section = &EMPTY;
         let part = |key: &str| file.section(key).unwrap_or(empty);
         let (replication, ports, defaults) = (part("replication"), part("ports"), part("defaults"));
@@ -136,6 +145,12 @@ impl<'s> Draft<'s> {
             bolt_base: bolt.base,
             nodes,
             init: part("init").texts("cypher").iter().map(|(p, span)| (directory.join(p), *span)).collect(),
+            auth: file.section("auth").and_then(|auth| secret::auth(auth, directory, variable, report)),
+            license: file.section("license").and_then(|l| secret::license(l, variable, report)),
+            backup: Backup {
+                dir: part("backup").text("dir").map(|dir| directory.join(dir)),
+                keep: part("backup").number("keep"),
+            },
         }
     }
 
@@ -147,8 +162,19 @@ impl<'s> Draft<'s> {
         let network = file.section("network");
         let once = file.section("init").and_then(|init| init.flag("once")).unwrap_or(true);
         let is_built_in = self.nodes.iter().all(|node| node.image == Image::BuiltIn);
-        let cluster_tls = file.section("tls").and_then(|tls| tls.flag("cluster")).unwrap_or(is_built_in);
-        let instances = self.nodes.into_iter().map(|node| node.finish(&name, report)).collect();
+        let tls = file.section("tls");
+        let cluster_tls =
+            tls.and_then(|tls| tls.flag("cluster")).unwrap_or(match tls.and_then(|t| t.word("mode")) {
+                Some("off") => false,
+                Some("generate") => true,
+                _ => is_built_in,
+            });
+        let secrets = secret::environment(self.auth.as_ref(), self.license.as_ref());
+        let mut instances: Vec<Instance> =
+            self.nodes.into_iter().map(|node| node.finish(&name, report)).collect();
+        for instance in instances.iter_mut().filter(|i| i.image != Image::BuiltIn) {
+            instance.secrets = secrets.clone();
+        }
         Topology {
             network: Network {
                 name: network.and_then(|n| n.text("name")).unwrap_or_else(|| format!("mgctl-{name}")),
@@ -162,6 +188,9 @@ impl<'s> Draft<'s> {
                 .and_then(|r| r.duration("query_timeout"))
                 .unwrap_or(Topology::QUERY_TIMEOUT),
             context: file.text("context"),
+            auth: self.auth,
+            license: self.license,
+            backup: self.backup,
             place: report.place(file.span("name").unwrap_or_default()),
             name,
             runtime: self.runtime,
@@ -202,6 +231,7 @@ impl NodeDraft<'_> {
             image: self.image,
             flags: plain(self.flags),
             env: plain(self.env),
+            secrets: BTreeMap::new(),
             memory_bytes: self.memory_bytes,
             nano_cpus: self.nano_cpus,
             priority: self.priority,

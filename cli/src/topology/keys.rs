@@ -8,6 +8,8 @@ use super::model::{Addressing, Driver, Mode, OnFailure, Role, Runtime, Until};
 pub(super) enum Shape {
     /// A text; numbers count as written.
     Text,
+    /// A text that is not shown.
+    Secret,
     /// `true` or `false`.
     Bool,
     /// A port, 1 to 65535.
@@ -91,7 +93,9 @@ pub(super) static FILE: Table = Table {
         key("addressing", Shape::Words(Addressing::WORDS), "How MAIN names its replicas. Default: static."),
         key("replication", Shape::Map(&REPLICATION), "Defaults of replication."),
         key("ports", Shape::Map(&PORTS), "Where Bolt is published on this machine."),
+        key("auth", Shape::Map(&AUTH), "The user that Memgraph's image lets in, and mgctl uses."),
         key("tls", Shape::Map(&TLS), "Encryption between the nodes."),
+        key("license", Shape::Map(&LICENSE), "The licence of Memgraph's image."),
         key("wait", Shape::Map(&WAIT), "How long `up` waits, and for what."),
         key(
             "on_failure",
@@ -101,8 +105,9 @@ pub(super) static FILE: Table = Table {
         key("defaults", Shape::Map(&DEFAULTS), "What every node gets unless it says otherwise."),
         key("instances", Shape::Named(&INSTANCE), "The nodes, by name. Exactly one has the role main."),
         key("init", Shape::Map(&INIT), "What is run on MAIN of a new cluster."),
+        key("backup", Shape::Map(&BACKUP), "Where `mgctl backup` writes, and how many it keeps."),
     ],
-    later: &["auth", "backup", "hooks", "hosts", "license"],
+    later: &["hooks", "hosts"],
 };
 
 static NETWORK: Table = Table {
@@ -180,12 +185,63 @@ static PORTS: Table = Table {
 };
 
 static TLS: Table = Table {
-    keys: &[key(
-        "cluster",
-        Shape::Bool,
-        "Nodes let in only nodes of this cluster, by certificates that mgctl issues. Default: true for the node inside mgctl.",
-    )],
-    later: &["client", "mode", "sans"],
+    keys: &[
+        key(
+            "mode",
+            Shape::Words(&["off", "generate", "files"]),
+            "off: none; generate: mgctl issues the certificates; files: not served yet. Default: generate for the node inside mgctl.",
+        ),
+        key(
+            "cluster",
+            Shape::Bool,
+            "Nodes let in only nodes of this cluster, by certificates that mgctl issues. Default: true for the node inside mgctl.",
+        ),
+        key(
+            "client",
+            Shape::Words(&["off", "optional", "required"]),
+            "Encrypted Bolt. Only off is served yet.",
+        ),
+        key("sans", Shape::Texts, "Hosts for certificates of Bolt; not served yet."),
+    ],
+    later: &[],
+};
+
+static AUTH: Table = Table {
+    keys: &[
+        key("username", Shape::Text, "Its name."),
+        key("password_file", Shape::Text, "File with its password, relative to this file."),
+        key("password_env", Shape::Text, "Variable of the environment with its password."),
+        key("password", Shape::Secret, "The password itself; best as a variable, \"${MG_PASSWORD}\"."),
+    ],
+    later: &[],
+};
+
+static LICENSE: Table = Table {
+    keys: &[
+        key("organization", Shape::Text, "Who has it."),
+        key(
+            "key_env",
+            Shape::Text,
+            "Variable of the environment with its key. Default: MEMGRAPH_ENTERPRISE_LICENSE.",
+        ),
+    ],
+    later: &[],
+};
+
+static BACKUP: Table = Table {
+    keys: &[
+        key(
+            "dir",
+            Shape::Text,
+            "Folder for backups, relative to this file. Default: where mgctl is started.",
+        ),
+        key(
+            "keep",
+            Shape::Number(1, 10_000),
+            "How many of this cluster's backups stay there; older ones are removed after a new one is whole. Default: all.",
+        ),
+    ],
+    later: &[],
 };
 
 static WAIT: Table = Table {

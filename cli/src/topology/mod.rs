@@ -23,6 +23,7 @@ mod read;
 mod report;
 mod resolved;
 mod schema;
+mod secret;
 mod tree;
 
 use std::collections::BTreeMap;
@@ -42,6 +43,7 @@ pub use notes::notes;
 pub use report::{list, nearest};
 pub use resolved::{to_json, to_yaml};
 pub use schema::json_schema;
+pub use secret::{Auth, License, PasswordSource, Secret};
 
 /// The version of topology files that this mgctl reads.
 pub const API_VERSION: &str = "mgctl/v1";
@@ -100,17 +102,32 @@ pub fn load(source: &Source, variable: &dyn Fn(&str) -> Option<String>) -> Resul
             return Err(report.finish());
         }
     };
+    hide_password(entries, &mut report);
     let known = env_files(entries, &source.directory, variable, &mut report);
     let variable = |name: &str| variable(name).or_else(|| known.get(name).cloned());
     let mut reader = read::Reader { report: &mut report, variable: &variable };
     let file = reader.section(entries, &keys::FILE, "");
-    let draft = build::Draft::new(&file, &source.directory, &mut report);
+    let draft = build::Draft::new(&file, &source.directory, &variable, &mut report);
     check::check(&draft, &mut report);
     if report.has_errors() {
         return Err(report.finish());
     }
     let topology = draft.finish(&report);
     Ok(Loaded { topology, warnings: report.finish() })
+}
+
+/// Keeps a password that stands in the file out of every problem of the file.
+fn hide_password(entries: &[(tree::Node, tree::Node)], report: &mut report::Report<'_>) {
+    let named =
+        |name: &'static str| move |entry: &&(tree::Node, tree::Node)| entry.0.value.scalar() == Some(name);
+    for (_, auth) in entries.iter().filter(named("auth")) {
+        let tree::Value::Map(entries) = &auth.value else { continue };
+        for (_, password) in entries.iter().filter(named("password")) {
+            if password.value.scalar().is_some_and(|text| !text.contains("${")) {
+                report.hide(password.span);
+            }
+        }
+    }
 }
 
 /// Reads the files of `env_file`, which the rest of the topology may already name variables of.

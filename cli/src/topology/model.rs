@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::container::{Container, without_effect};
+use super::secret::{Auth, License, Secret};
 use crate::error::Place;
 
 /// A cluster as the file asks for it.
@@ -28,6 +29,12 @@ pub struct Topology {
     pub cluster_tls: bool,
     /// How long `up` waits, and for what.
     pub wait: Wait,
+    /// Who may ask the nodes; `None`: everybody.
+    pub auth: Option<Auth>,
+    /// The licence of Memgraph's image.
+    pub license: Option<License>,
+    /// Where backups go.
+    pub backup: Backup,
     /// How long mgctl waits for each answer of a node.
     pub query_timeout: Duration,
     /// The docker context of the engine; `None` for the current one.
@@ -120,6 +127,8 @@ pub struct Instance {
     pub flags: BTreeMap<String, String>,
     /// Its environment.
     pub env: BTreeMap<String, String>,
+    /// Further variables, whose values are not shown.
+    pub secrets: BTreeMap<String, Secret>,
     /// Memory limit in bytes.
     pub memory_bytes: Option<u64>,
     /// CPU limit in billionths of a CPU.
@@ -310,6 +319,15 @@ pub struct Init {
     pub cypher: Vec<PathBuf>,
     /// Only on a graph that is empty; else on every `up` that changes something.
     pub once: bool,
+}
+
+/// Where `mgctl backup` writes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Backup {
+    /// The folder, resolved against the directory of the topology; `None`: where mgctl is started.
+    pub dir: Option<PathBuf>,
+    /// How many of the cluster's backups stay in it; `None`: all.
+    pub keep: Option<u32>,
 }
 
 impl Subnet {

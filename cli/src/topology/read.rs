@@ -52,6 +52,8 @@ pub(super) enum Typed {
     Scalars(Vec<Named<String>>),
     Texts(Vec<(String, Span)>),
     Limits(Vec<Named<Ulimit>>),
+    /// With whether it stands in the file itself.
+    Secret(String, bool),
     Section(Section),
     /// Whether all of them are there: one without a usable name is lost.
     Named(Vec<Named<Section>>, bool),
@@ -128,6 +130,19 @@ impl Section {
             Some(Typed::Texts(texts)) => texts,
             _ => &[],
         }
+    }
+
+    /// Returns a secret, and whether it stands in the file itself and not in a variable.
+    pub(super) fn secret(&self, key: &str) -> Option<(String, bool)> {
+        match self.value(key) {
+            Some(Typed::Secret(text, is_written)) => Some((text.clone(), *is_written)),
+            _ => None,
+        }
+    }
+
+    /// Returns the place of its first key.
+    pub(super) fn first_span(&self) -> Span {
+        self.entries.first().map(|entry| entry.key_span).unwrap_or_default()
     }
 
     pub(super) fn limits(&self, key: &str) -> &[Named<Ulimit>] {
@@ -299,6 +314,10 @@ impl Reader<'_, '_> {
         let Some(text) = self.scalar(node, path, &wanted) else { return Typed::Bad };
         let typed = match shape {
             Shape::Text => Some(Typed::Text(text.clone())),
+            Shape::Secret => {
+                let is_written = node.value.scalar().is_some_and(|written| !written.contains("${"));
+                Some(Typed::Secret(text.clone(), is_written))
+            }
             Shape::Bool => match text.as_str() {
                 "true" => Some(Typed::Bool(true)),
                 "false" => Some(Typed::Bool(false)),
@@ -622,7 +641,7 @@ impl Reader<'_, '_> {
 /// Returns what a value must be, and an example where that says more.
 fn describe(shape: Shape) -> (String, &'static str) {
     let (wanted, example) = match shape {
-        Shape::Text => ("a text", "text"),
+        Shape::Text | Shape::Secret => ("a text", "text"),
         Shape::Bool => ("true or false", "true"),
         Shape::Port => ("a number from 1 to 65535", "7687"),
         Shape::Duration => ("a time with a unit", "30s"),

@@ -13,11 +13,18 @@ pub(super) struct Report<'a> {
     file: Arc<str>,
     lines: Vec<&'a str>,
     problems: Vec<Problem>,
+    /// Places whose text is not shown.
+    hidden: Vec<Span>,
 }
 
 impl<'a> Report<'a> {
     pub(super) fn new(file: Arc<str>, text: &'a str) -> Report<'a> {
-        Report { file, lines: text.lines().collect(), problems: Vec::new() }
+        Report { file, lines: text.lines().collect(), problems: Vec::new(), hidden: Vec::new() }
+    }
+
+    /// Shows the text at `span` in no problem: a secret stands there.
+    pub(super) fn hide(&mut self, span: Span) {
+        self.hidden.push(span);
     }
 
     /// Adds an error at `span`.
@@ -75,7 +82,11 @@ impl<'a> Report<'a> {
 
     fn snippet(&self, span: Span) -> Option<Snippet> {
         let line = *self.lines.get(span.line.checked_sub(1)? as usize)?;
-        let text: Vec<char> = line.chars().collect();
+        let mut text: Vec<char> = line.chars().collect();
+        for hidden in self.hidden.iter().filter(|hidden| hidden.line == span.line) {
+            let from = hidden.column.saturating_sub(1) as usize;
+            text.iter_mut().skip(from).take(hidden.width as usize).for_each(|c| *c = '*');
+        }
         let start = (span.column.saturating_sub(1) as usize).min(text.len());
         let end = (start + span.width.max(1) as usize).min(text.len().max(start + 1));
         // A long line is shown from a little before the mark.
@@ -164,6 +175,14 @@ mod tests {
         assert!(snippet.text.starts_with('…') && snippet.text.ends_with('…'));
         assert_eq!((snippet.column, snippet.width), (38, 3));
         assert_eq!(report.snippet(Span { line: 2, column: 1, width: 1 }), None);
+    }
+
+    #[test]
+    fn what_is_hidden_is_shown_in_no_line() {
+        let mut report = Report::new("f".into(), "auth: { pasword: x, password: hunter2 }");
+        report.hide(Span { line: 1, column: 31, width: 7 });
+        let snippet = report.snippet(Span { line: 1, column: 9, width: 7 }).unwrap();
+        assert_eq!(snippet.text, "auth: { pasword: x, password: ******* }");
     }
 
     #[test]

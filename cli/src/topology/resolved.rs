@@ -4,7 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::container::{self, Mounted};
 use super::duration::{show_duration, show_size};
-use super::model::{BoltPort, Driver, Image, Instance, Role, Topology};
+use super::model::{Backup, BoltPort, Driver, Image, Instance, Role, Topology};
+use super::secret::PasswordSource;
 use super::{API_VERSION, build::BUILT_IN};
 
 /// Returns the topology as a file would give it, every default written out.
@@ -57,6 +58,30 @@ pub fn to_json(topology: &Topology) -> Value {
         "on_failure": topology.on_failure.as_str(),
         "instances": instances,
     });
+    if let Some(auth) = &topology.auth {
+        let (key, value) = match &auth.source {
+            PasswordSource::File(path) => ("password_file", path.display().to_string()),
+            PasswordSource::Env(name) => ("password_env", name.clone()),
+            // It is not shown.
+            PasswordSource::Written => ("password", "********".to_owned()),
+        };
+        file["auth"] = json!({ "username": auth.username.replace('$', "$$"), key: value.replace('$', "$$") });
+    }
+    if let Some(license) = &topology.license {
+        file["license"] = json!({ "key_env": license.key_env });
+        if let Some(organization) = &license.organization {
+            file["license"]["organization"] = json!(organization.replace('$', "$$"));
+        }
+    }
+    if topology.backup != Backup::default() {
+        file["backup"] = json!({});
+        if let Some(dir) = &topology.backup.dir {
+            file["backup"]["dir"] = json!(dir.display().to_string().replace('$', "$$"));
+        }
+        if let Some(keep) = topology.backup.keep {
+            file["backup"]["keep"] = json!(keep);
+        }
+    }
     if let Some(context) = &topology.context {
         file["context"] = json!(context.replace('$', "$$"));
     }

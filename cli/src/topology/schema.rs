@@ -35,7 +35,7 @@ fn shape(shape: Shape) -> Value {
     let text = || json!({ "type": "string" });
     let or_variable = |value: Value| json!({ "anyOf": [value, variable] });
     match shape {
-        Shape::Text => json!({ "type": ["string", "number"] }),
+        Shape::Text | Shape::Secret => json!({ "type": ["string", "number"] }),
         Shape::Bool => or_variable(json!({ "type": "boolean" })),
         Shape::Port => or_variable(json!({ "type": "integer", "minimum": 1, "maximum": 65535 })),
         Shape::Duration => or_variable(json!({ "type": "string", "pattern": "^([0-9]+(ms|s|m|h))+$" })),

@@ -85,7 +85,10 @@ impl Talk<'_> {
         let target = targets(self.session, &seen, &self.on)?.into_iter().next().ok_or_else(|| {
             CliError::new(Exit::NotFound, format!("there is no node `{}`", self.on)).code("MG065")
         })?;
-        let mut client = Client::connect(&target.bolt.to_string(), Duration::from_secs(10), None)
+        let mut client = self
+            .session
+            .nodes
+            .client(target.bolt, Duration::from_secs(10))
             .await
             .map_err(|e| failed(self.session, &target, "", &e))?;
         client.set_timeout(self.time_max);

@@ -41,6 +41,13 @@ pub(super) fn mounts(instance: &Instance, data: &str) -> Vec<Mount> {
     mounts
 }
 
+/// Returns the environment. Whoever may ask the engine sees it, secrets too.
+pub(super) fn environment(instance: &Instance) -> Vec<String> {
+    let plain = instance.env.iter().map(|(name, value)| format!("{name}={value}"));
+    let secret = instance.secrets.iter().map(|(name, value)| format!("{name}={}", value.expose()));
+    plain.chain(secret).collect()
+}
+
 /// Returns the ports of the container that are published, and where.
 pub(super) fn bindings(
     topology: &Topology,

@@ -546,7 +546,7 @@ impl Docker {
             hostname: Some(instance.name.clone()),
             image: Some(image),
             cmd: (!command.is_empty()).then_some(command),
-            env: Some(instance.env.iter().map(|(k, v)| format!("{k}={v}")).collect()),
+            env: Some(container::environment(instance)),
             exposed_ports: Some(container::exposed(instance)),
             labels: Some(container::labels(instance, labels_of(topology, instance))),
             healthcheck: container::healthcheck(&instance.container.healthcheck),

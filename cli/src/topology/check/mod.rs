@@ -1,6 +1,7 @@
 //! The rules that span more than one value. Each has a code under which the documents explain it.
 
 mod container;
+mod security;
 
 use std::net::Ipv4Addr;
 
@@ -45,7 +46,7 @@ pub(super) fn check(draft: &Draft<'_>, report: &mut Report<'_>) {
     published_ports(draft, report);
     addresses(draft, report);
     images(draft, report);
-    tls(draft, report);
+    security::check(draft, report);
     limits(draft, report);
     flags(draft, report);
     environment(draft, report);
@@ -330,7 +331,7 @@ fn replication_ports(draft: &Draft<'_>, report: &mut Report<'_>) {
     }
 }
 
-/// MG018, MG027: where Bolt and the rest are published.
+/// MG018: where Bolt and the rest are published.
 fn published_ports(draft: &Draft<'_>, report: &mut Report<'_>) {
     let mut taken: Vec<(u16, &NodeDraft<'_>, Span)> = Vec::new();
     for node in &draft.nodes {
@@ -356,24 +357,6 @@ fn published_ports(draft: &Draft<'_>, report: &mut Report<'_>) {
             };
             report.error("MG018", b, what).help.push(format!("give each its own `ports.{key}`, or none"));
             report.also(*a);
-        }
-    }
-    let ports = draft.file.section("ports");
-    let published = draft.nodes.iter().any(|n| n.bolt != BoltPort::None);
-    let accepted = ports.and_then(|p| p.flag("allow_public")).unwrap_or(false);
-    if let Some(span) = ports.and_then(|p| p.span("bind"))
-        && !draft.bind.is_loopback()
-        && published
-    {
-        let docker = "a port that Docker publishes goes past ufw and firewalld";
-        if accepted {
-            let what = "Bolt is open to the network without a password";
-            report.warning("MG027", span, what).notes.push(docker.into());
-        } else {
-            let what = "Bolt would be open to the network without a password";
-            let problem = report.error("MG027", span, what);
-            problem.notes.push(docker.into());
-            problem.help.push("keep `bind: 127.0.0.1`, or accept it: `ports.allow_public: true`".into());
         }
     }
 }
@@ -488,21 +471,6 @@ fn images(draft: &Draft<'_>, report: &mut Report<'_>) {
             report.also(main.image_span);
         }
     }
-}
-
-/// MG036: certificates are for the node that mgctl knows to give them to.
-fn tls(draft: &Draft<'_>, report: &mut Report<'_>) {
-    let Some(section) = draft.file.section("tls").filter(|tls| tls.flag("cluster") == Some(true)) else {
-        return;
-    };
-    let Some(node) = draft.nodes.iter().find(|n| n.image != Image::BuiltIn) else { return };
-    let span = section.span("cluster").unwrap_or(node.image_span);
-    let what =
-        format!("`tls.cluster` is served by the built-in image, and `{}` runs {}", node.name, node.image);
-    report.error("MG036", span, what).help.push(
-        "leave `image` out, or remove `tls.cluster` and keep the network between the nodes private".into(),
-    );
-    report.also(node.image_span);
 }
 
 /// MG022, MG023: memory and CPUs.
