@@ -103,6 +103,8 @@ pub struct Execution<'a, R, N, P> {
 /// How often a node is asked again while it is not yet as awaited. An inspection costs the engine less
 /// than a millisecond.
 const POLL: Duration = Duration::from_millis(15);
+/// Between two requests to a node that has another such query under way.
+const BUSY_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long a machine may be between two starts before it counts as one that cannot start.
 const RESTARTING_MAX: Duration = Duration::from_secs(3);
@@ -369,8 +371,19 @@ impl<R: Runtime, N: Nodes, P: Progress> Execution<'_, R, N, P> {
         }
     }
 
+    /// Asks a node to do something. One that has another such query under way has done nothing yet, and is asked
+    /// again a few times.
     pub(super) async fn send(&self, target: &Target, query: &str) -> Result<Rows, NodeError> {
-        self.progress.query(&target.instance, query);
+        const BUSY_RETRIES: u32 = 20;
+        for _ in 0..BUSY_RETRIES {
+            self.progress.query(&target.instance, query);
+            match self.nodes.ask(target, query).await {
+                Err(error) if is_busy(&error) && !self.deadline.is_over() && !self.interrupt.is_raised() => {
+                    tokio::time::sleep(BUSY_PAUSE.min(self.deadline.left())).await;
+                }
+                answer => return answer,
+            }
+        }
         self.nodes.ask(target, query).await
     }
 
@@ -562,10 +575,8 @@ impl<R: Runtime, N: Nodes, P: Progress> Execution<'_, R, N, P> {
         mode: Mode,
         address: &str,
     ) -> Result<String, CliError> {
-        const BUSY_RETRIES: u32 = 20;
         let target = self.target(main).await?;
         let query = register_query(name, mode, address);
-        let mut busy = 0;
         let mut dropped = false;
         loop {
             let rows = self.rows(&target).await.map_err(|e| node_failed(&target, "SHOW REPLICAS;", e))?;
@@ -585,11 +596,6 @@ impl<R: Runtime, N: Nodes, P: Progress> Execution<'_, R, N, P> {
                 Err(error) => error,
             };
             match register_code(&error) {
-                // Another role query was under way.
-                Some(6) if busy < BUSY_RETRIES => {
-                    busy += 1;
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
                 Some(1) if !dropped => {}
                 code => return Err(register_failed(&target, &query, code, error, &self.wish.topology, name)),
             }
@@ -698,6 +704,13 @@ pub(super) fn node_failed(target: &Target, query: &str, error: NodeError) -> Cli
         .code(code)
         .thing(format!("Bolt {}", target.bolt))
         .help(format!("see `mgctl logs {}` and `mgctl status`", target.instance))
+}
+
+/// Whether another role or registration query was under way: the texts of both servers, which say it in three ways.
+fn is_busy(error: &NodeError) -> bool {
+    const TEXTS: [&str; 2] = ["lack of unique access", "Another role or registration query is under way"];
+    let NodeError::Refused { message, .. } = error else { return false };
+    register_code(error) == Some(6) || TEXTS.iter().any(|text| message.contains(text))
 }
 
 /// The number in `Couldn't register replica R. Error: N`.

@@ -66,6 +66,8 @@ struct World {
     failing: Vec<(String, bool)>,
     /// Queries at which a node falls silent: (part of the text, whether it takes effect).
     hanging: Vec<(String, bool)>,
+    /// Queries that find another one under way once: (part of the text, the answer).
+    busy: Vec<(&'static str, &'static str)>,
     foreign: Vec<Foreign>,
     /// What a machine logged.
     logs: BTreeMap<String, Vec<String>>,
@@ -125,6 +127,16 @@ impl Fake {
     /// Makes the node that is sent the next query with `part` fall silent.
     pub(super) fn hang_at(&self, part: &str, takes_effect: bool) {
         self.world.borrow_mut().hanging.push((part.into(), takes_effect));
+    }
+
+    /// Makes the next query that contains `part` find another one under way.
+    pub(super) fn busy_once(&self, part: &'static str, answer: &'static str) {
+        self.world.borrow_mut().busy.push((part, answer));
+    }
+
+    /// Whether each such query was met.
+    pub(super) fn was_busy(&self) -> bool {
+        self.world.borrow().busy.is_empty()
     }
 
     /// Makes commits slip in before the next `count` demotions.
@@ -450,6 +462,9 @@ impl Nodes for Fake {
         }
         if !query.starts_with("SHOW") {
             world.sent.push(format!("{name}: {query}"));
+        }
+        if let Some(i) = world.busy.iter().position(|(part, _)| query.contains(part)) {
+            return Err(refused(world.busy.remove(i).1));
         }
         let hanging = world.hanging.iter().position(|(part, _)| query.contains(part));
         if let Some((_, takes_effect)) = hanging.map(|i| world.hanging.remove(i)) {

@@ -299,6 +299,29 @@ fn a_candidate_that_does_not_answer_leaves_the_old_main_in_its_place() {
 }
 
 #[test]
+fn a_node_that_is_busy_with_another_such_query_is_asked_again() {
+    const OTHER: &str = "Another role or registration query is under way; please try again later.";
+    let wish = wish(&topology("quickstart.yaml"));
+    let fake = Fake::new(&wish.topology);
+    run(async {
+        fake.busy_once(
+            "ROLE TO REPLICA",
+            "Couldn't set role to replica! Another role or registration query is under way.",
+        );
+        fake.busy_once("REGISTER REPLICA REP1", "Couldn't register replica REP1. Error: 6.");
+        up(&wish, &fake).await.unwrap();
+        assert!(fake.was_busy());
+        fake.busy_once("ROLE TO REPLICA", OTHER);
+        fake.busy_once("ROLE TO MAIN", OTHER);
+        fake.busy_once("REGISTER REPLICA", "Couldn't register replica main. Error: 6.");
+        switch(&wish, &fake, "rep1").await.unwrap();
+        assert!(fake.was_busy());
+        assert_eq!(fake.mains(), ["rep1"]);
+        check_up(&wish, &fake).await;
+    });
+}
+
+#[test]
 fn promote_refuses_what_is_not_safe() {
     let wish = wish(&topology("quickstart.yaml"));
     let fake = Fake::new(&wish.topology);
