@@ -14,6 +14,7 @@ mod containers;
 mod crash;
 mod damage;
 mod data;
+mod external;
 mod faults;
 mod formats;
 mod guide;
@@ -105,6 +106,7 @@ fn main() -> ExitCode {
         containers::tests(),
         certificates::tests(),
         overlay::tests(),
+        external::tests(),
     ]
     .into_iter()
     .flatten()

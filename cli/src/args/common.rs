@@ -55,7 +55,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 pub(super) fn runtime(text: &str) -> Result<Runtime, String> {
-    Runtime::parse(text).ok_or_else(|| "auto, docker or process".to_owned())
+    Runtime::parse(text).ok_or_else(|| "auto, docker, process or external".to_owned())
 }
 
 pub(super) fn replicas(text: &str) -> Result<u32, String> {

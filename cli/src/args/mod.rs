@@ -81,7 +81,7 @@ pub struct Global {
     #[arg(short = 'H', long, global = true, value_name = "URL", help_heading = "Global")]
     pub host: Option<String>,
     /// What runs the nodes; over `runtime:` of the file.
-    #[arg(long, global = true, value_parser = runtime, value_name = "auto|docker|process", help_heading = "Global")]
+    #[arg(long, global = true, value_parser = runtime, value_name = "auto|docker|process|external", help_heading = "Global")]
     pub runtime: Option<Runtime>,
     /// Shows each query sent to a node.
     #[arg(long, global = true, help_heading = "Global")]

@@ -76,6 +76,10 @@ pub struct Failover {
     /// Ends a MAIN that answers, too. What only it has is lost; `promote` loses nothing.
     #[arg(long)]
     pub kill_main: bool,
+    /// With `runtime: external`: goes on although a node that may be MAIN does not answer and so cannot be fenced.
+    /// See first that it has ended: what clients still write there is lost.
+    #[arg(long)]
+    pub force_unfenced: bool,
     #[command(flatten)]
     pub file: FileFlag,
     #[command(flatten)]

@@ -171,7 +171,7 @@ pub async fn ask_all<'a, N: Nodes>(
     machines: impl Iterator<Item = (&'a String, &'a Machine)>,
 ) -> std::collections::BTreeMap<String, NodeView> {
     let asked = machines.filter(|(_, m)| m.is_running()).map(|(name, machine)| async move {
-        let view = match machine.bolt {
+        let view = match machine.bolt.clone() {
             Some(bolt) => ask_node(nodes, &Target { instance: name.clone(), bolt }).await,
             None => NodeView::Silent("its Bolt is not published".into()),
         };
@@ -315,7 +315,9 @@ impl<R: Runtime, N: Nodes, P: Progress> Execution<'_, R, N, P> {
             Action::Reign { instance, epoch } => {
                 let target = self.target(instance).await?;
                 let query = main_query(Some(*epoch));
-                self.send(&target, &query).await.map_err(|e| node_failed(&target, &query, e))?;
+                self.send(&target, &query)
+                    .await
+                    .map_err(|e| node_failed(&self.wish.topology, &target, &query, e))?;
                 Ok(format!("reigns in epoch {epoch}"))
             }
             Action::Rewind { instance, main } => self.rewind(instance, main).await,
@@ -323,7 +325,7 @@ impl<R: Runtime, N: Nodes, P: Progress> Execution<'_, R, N, P> {
                 let target = self.target(instance).await?;
                 self.send(&target, RELEASE_QUERY)
                     .await
-                    .map_err(|e| node_failed(&target, RELEASE_QUERY, e))?;
+                    .map_err(|e| node_failed(&self.wish.topology, &target, RELEASE_QUERY, e))?;
                 Ok("belongs to no cluster".into())
             }
             Action::Fence { instance, epoch, by } => self.fence(instance, *epoch, by).await,
@@ -352,7 +354,7 @@ impl<R: Runtime, N: Nodes, P: Progress> Execution<'_, R, N, P> {
                 .thing(format!("cluster `{}`", topology.name))
                 .help("`mgctl up` makes it"));
         };
-        match machine.bolt {
+        match machine.bolt.clone() {
             Some(bolt) if machine.is_running() => Ok(Target { instance: instance.to_owned(), bolt }),
             _ => Err(self.ended(instance, &machine).await),
         }
@@ -393,7 +395,10 @@ impl<R: Runtime, N: Nodes, P: Progress> Execution<'_, R, N, P> {
         let mut branches = Vec::new();
         for name in [instance, main] {
             let target = self.target(name).await?;
-            let rows = self.send(&target, STATE).await.map_err(|e| node_failed(&target, STATE, e))?;
+            let rows = self
+                .send(&target, STATE)
+                .await
+                .map_err(|e| node_failed(&self.wish.topology, &target, STATE, e))?;
             branches.push(Branch::decode(&rows).ok_or_else(|| {
                 CliError::new(Exit::Degraded, format!("`{name}` does not tell the history of its log"))
                     .code("MG068")
@@ -408,7 +413,7 @@ impl<R: Runtime, N: Nodes, P: Progress> Execution<'_, R, N, P> {
         }
         let target = self.target(instance).await?;
         let query = format!("REWIND REPLICATION TO \"{common}\";");
-        self.send(&target, &query).await.map_err(|e| node_failed(&target, &query, e))?;
+        self.send(&target, &query).await.map_err(|e| node_failed(&self.wish.topology, &target, &query, e))?;
         Ok(format!("{surplus} commits kept aside"))
     }
 
@@ -454,8 +459,8 @@ impl<R: Runtime, N: Nodes, P: Progress> Execution<'_, R, N, P> {
                 .thing(format!("cluster `{cluster}`"))
                 .help("`mgctl up` makes it again"));
             };
-            match (&machine.state, machine.bolt) {
-                (MachineState::Running, Some(bolt)) => {
+            match (&machine.state, machine.bolt.clone()) {
+                (MachineState::Running | MachineState::Elsewhere, Some(bolt)) => {
                     let target = Target { instance: instance.to_owned(), bolt };
                     let asked = ask_role(self.nodes, &target);
                     let answer = match check.timeout {
@@ -464,6 +469,7 @@ impl<R: Runtime, N: Nodes, P: Progress> Execution<'_, R, N, P> {
                             .unwrap_or(Err(NodeError::TimedOut(time_max))),
                         None => asked.await,
                     };
+                    let bolt = &target.bolt;
                     match answer {
                         Ok(role) => return Ok(format!("{bolt} answers as {role}")),
                         // It speaks Bolt, and says why it will not answer.
@@ -474,13 +480,15 @@ impl<R: Runtime, N: Nodes, P: Progress> Execution<'_, R, N, P> {
                             )
                             .code("MG069")
                             .thing(format!("{}, Bolt {bolt}, {code}", machine.name))
-                            .help(format!("see `mgctl logs {instance}`")));
+                            .help(format!("see {}", logs_of(&self.wish.topology, instance))));
                         }
                         Err(error) => last = error.to_string(),
                     }
                     failures += u32::from(began.elapsed() >= check.start_period.unwrap_or_default());
                 }
-                (MachineState::Running, None) => last = "its Bolt is not published".into(),
+                (MachineState::Running | MachineState::Elsewhere, None) => {
+                    last = "its Bolt is not published".into()
+                }
                 (MachineState::Restarting, _) => {
                     let since = *restarting_since.get_or_insert_with(Instant::now);
                     if since.elapsed() > RESTARTING_MAX {
@@ -507,7 +515,8 @@ impl<R: Runtime, N: Nodes, P: Progress> Execution<'_, R, N, P> {
                 for line in self.runtime.last_lines(cluster, instance, 5).await {
                     error = error.note(line);
                 }
-                return Err(error.help(format!("see `mgctl logs {instance}`")).help(match gives_up {
+                let see = format!("see {}", logs_of(&self.wish.topology, instance));
+                return Err(error.help(see).help(match gives_up {
                     true => "or have it probed more often: `healthcheck.retries`, `healthcheck.start_period`",
                     false => "or wait longer with --wait-timeout",
                 }));
@@ -526,7 +535,7 @@ impl<R: Runtime, N: Nodes, P: Progress> Execution<'_, R, N, P> {
     ) -> Result<String, CliError> {
         let target = self.target(instance).await?;
         self.progress.query(instance, "SHOW REPLICATION ROLE;");
-        let failed = |error: NodeError| node_failed(&target, query, error);
+        let failed = |error: NodeError| node_failed(&self.wish.topology, &target, query, error);
         if ask_role(self.nodes, &target).await.map_err(failed)? == role {
             return Ok(format!("is {role} already"));
         }
@@ -547,7 +556,7 @@ impl<R: Runtime, N: Nodes, P: Progress> Execution<'_, R, N, P> {
             Err(NodeError::TimedOut(_) | NodeError::Unreachable(_)) => self.send(&target, &query).await,
             answer => answer,
         };
-        asked.map_err(|error| node_failed(&target, &query, error))?;
+        asked.map_err(|error| node_failed(&self.wish.topology, &target, &query, error))?;
         Ok(format!("obeys nobody below epoch {epoch}"))
     }
 
@@ -558,7 +567,11 @@ impl<R: Runtime, N: Nodes, P: Progress> Execution<'_, R, N, P> {
             Ok(_) => Ok("dropped".into()),
             Err(error) => {
                 let gone = self.rows(&target).await.is_ok_and(|rows| rows.iter().all(|r| r.name != name));
-                if gone { Ok("was dropped already".into()) } else { Err(node_failed(&target, &query, error)) }
+                if gone {
+                    Ok("was dropped already".into())
+                } else {
+                    Err(node_failed(&self.wish.topology, &target, &query, error))
+                }
             }
         }
     }
@@ -579,7 +592,10 @@ impl<R: Runtime, N: Nodes, P: Progress> Execution<'_, R, N, P> {
         let query = register_query(name, mode, address);
         let mut dropped = false;
         loop {
-            let rows = self.rows(&target).await.map_err(|e| node_failed(&target, "SHOW REPLICAS;", e))?;
+            let rows = self
+                .rows(&target)
+                .await
+                .map_err(|e| node_failed(&self.wish.topology, &target, "SHOW REPLICAS;", e))?;
             match rows.iter().find(|r| r.name == name) {
                 Some(row) if row.address == address && row.mode == Some(mode) && row.status != "invalid" => {
                     return Ok(format!("{address}, registered already"));
@@ -653,7 +669,7 @@ impl<R: Runtime, N: Nodes, P: Progress> Execution<'_, R, N, P> {
                 )
                 .code("MG071")
                 .thing(format!("{}, registered as `{name}`; {last}", topology.place))
-                .help(format!("see `mgctl logs {shown}`, or wait longer with --wait-timeout")));
+                .help(format!("see {}, or wait longer with --wait-timeout", logs_of(topology, shown))));
             }
             tokio::time::sleep(POLL).await;
         }
@@ -689,8 +705,16 @@ fn init_failed(target: &Target, statement: &str, error: NodeError) -> CliError {
         .help("correct the file and run `mgctl up` again; it is run while the graph has never held a vertex")
 }
 
+/// Returns what tells the log of a node.
+pub(super) fn logs_of(topology: &Topology, instance: &str) -> String {
+    match topology.is_external() {
+        true => format!("the log of `{instance}`, where it runs,"),
+        false => format!("`mgctl logs {instance}`"),
+    }
+}
+
 /// The error for a query that a node did not carry out.
-pub(super) fn node_failed(target: &Target, query: &str, error: NodeError) -> CliError {
+pub(super) fn node_failed(topology: &Topology, target: &Target, query: &str, error: NodeError) -> CliError {
     let (exit, code) = match error {
         NodeError::Unreachable(_) => (Exit::Degraded, "MG068"),
         NodeError::Refused { .. } => (Exit::Degraded, "MG067"),
@@ -703,7 +727,7 @@ pub(super) fn node_failed(target: &Target, query: &str, error: NodeError) -> Cli
     CliError::new(exit, format!("`{}` {verb} `{}`: {error}", target.instance, query.trim_end_matches(';')))
         .code(code)
         .thing(format!("Bolt {}", target.bolt))
-        .help(format!("see `mgctl logs {}` and `mgctl status`", target.instance))
+        .help(format!("see {} and `mgctl status`", logs_of(topology, &target.instance)))
 }
 
 /// Whether another role or registration query was under way: the texts of both servers, which say it in three ways.
@@ -756,20 +780,22 @@ fn register_failed(
         Some(4) => (
             "MG054",
             "MAIN could not write the registration to its disk".to_owned(),
-            format!("see `mgctl logs {}`", target.instance),
+            format!("see {}", logs_of(topology, &target.instance)),
         ),
         Some(5) => (
             "MG055",
             format!("`{shown}` does not answer there as a REPLICA"),
             match error.to_string().contains("RELEASE REPLICATION MAIN") {
                 true => format!("`mgctl rejoin {shown}` releases it, and registers it here"),
-                false => format!("see `mgctl logs {shown}` and `mgctl status`; `mgctl up` tries again"),
+                false => {
+                    format!("see {} and `mgctl status`; `mgctl up` tries again", logs_of(topology, shown))
+                }
             },
         ),
         Some(6) => {
             ("MG056", "another role query was under way all the time".to_owned(), "try again".to_owned())
         }
-        _ => return node_failed(target, query, error),
+        _ => return node_failed(topology, target, query, error),
     };
     CliError::new(
         Exit::Degraded,

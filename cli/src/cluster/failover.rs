@@ -15,6 +15,10 @@
 //! What is lost is told before it is: nothing that was acknowledged OK where a SYNC replica answers, since
 //! every one of them had it; what an ASYNC replica lacks cannot be known once MAIN is gone, and needs a word
 //! of the operator. Memgraph's own image knows no fences and no positions: there the kill alone fences.
+//!
+//! Nodes that someone else runs cannot be ended from here. One that answers is demoted instead, which it keeps over
+//! a restart. One that does not answer may still take writes from clients that reach it: nobody is promoted then,
+//! unless the operator says that it has ended, or accepts it (`--force-unfenced`).
 
 pub use super::candidate::Loss;
 use super::candidate::{self, Views, facts, refuse};
@@ -40,6 +44,8 @@ pub struct Request {
     pub force: bool,
     /// Ends a MAIN that answers too.
     pub kill_main: bool,
+    /// Goes on although nodes that someone else runs do not answer and so cannot be fenced.
+    pub force_unfenced: bool,
     /// Name of this operation, should it be a new one.
     pub operation: String,
 }
@@ -60,6 +66,8 @@ pub struct Failover {
     pub candidate: String,
     /// Machines that may be the old MAIN, and why, in words.
     pub suspects: Vec<(String, String)>,
+    /// Those of them that nobody here can fence: they do not answer, and someone else runs them.
+    pub unfenced: Vec<String>,
     /// The epoch of the new MAIN; `None` where the image knows none.
     pub epoch: Option<u64>,
     /// The name of the operation.
@@ -139,6 +147,7 @@ pub fn decide(topology: &Topology, seen: &Observed, request: &Request) -> Result
             let mut failover = Failover {
                 candidate: main.name.clone(),
                 suspects: Vec::new(),
+                unfenced: Vec::new(),
                 epoch: Some(epoch),
                 operation,
                 resumes: true,
@@ -182,10 +191,15 @@ pub fn decide(topology: &Topology, seen: &Observed, request: &Request) -> Result
         };
         suspects.push((instance.name.clone(), why));
     }
+    let is_beyond_reach = |name: &&String| topology.is_external() && facts(nodes, name).is_none();
+    let unfenced: Vec<String> = suspects.iter().map(|(n, _)| n).filter(is_beyond_reach).cloned().collect();
     let answering: Vec<&NodeFacts> = of_role(Role::Replica).map(|(_, f)| f).collect();
     let has_positions = !answering.is_empty() && answering.iter().all(|f| f.position.is_some());
     let (candidate, loss) = candidate::pick(topology, nodes, request)?;
     candidate::accept(topology, nodes, request, &candidate, &loss)?;
+    if !unfenced.is_empty() && !request.force_unfenced {
+        return Err(beyond_reach(topology, &unfenced, has_positions));
+    }
 
     let highest =
         nodes.values().filter_map(|v| v.facts()?.position.as_ref()).map(Position::highest).max().unwrap_or(0);
@@ -197,6 +211,7 @@ pub fn decide(topology: &Topology, seen: &Observed, request: &Request) -> Result
     let mut failover = Failover {
         candidate,
         suspects,
+        unfenced,
         epoch: has_positions.then_some(epoch),
         operation,
         resumes,
@@ -207,6 +222,36 @@ pub fn decide(topology: &Topology, seen: &Observed, request: &Request) -> Result
     };
     failover.plan = failover.plan(topology, seen);
     Ok(Decision::Go(Box::new(failover)))
+}
+
+/// The error for nodes that may be MAIN and can be neither ended nor told.
+fn beyond_reach(topology: &Topology, unfenced: &[String], has_positions: bool) -> CliError {
+    let names = unfenced.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+    let (runs, seen) = match unfenced.len() {
+        1 => (
+            "someone else runs it, and it does not answer from here",
+            "where it runs that it has ended and stays so",
+        ),
+        _ => (
+            "someone else runs them, and they do not answer from here",
+            "where they run that they have ended and stay so",
+        ),
+    };
+    let mut error =
+        CliError::new(Exit::Unsafe, format!("{names} cannot be fenced, and may still take writes"))
+            .code("MG040")
+            .thing(format!("cluster `{}`", topology.name))
+            .note(runs)
+            .note("clients that reach an old MAIN could go on writing there, and those writes would be lost");
+    if has_positions {
+        error = error.note(
+            "the replicas let it go before one is promoted: from then on it says DEGRADED and not OK, and it stops once it hears of them",
+        );
+    }
+    error
+        .note("nobody was promoted")
+        .help("bring it back, where it can be: mgctl up")
+        .help(format!("see {seen}, then: mgctl failover --force-unfenced"))
 }
 
 /// The operation that was begun and whose epoch nobody reigns in yet, by what the nodes promised.
@@ -242,10 +287,17 @@ impl Failover {
             }
         }
         let mut before = fences.clone();
-        for (name, why) in &self.suspects {
+        for (name, why) in self.suspects.iter().filter(|(name, _)| !self.unfenced.contains(name)) {
             let id = format!("kill:{name}");
             let cause = format!("it {why}, and must not write");
-            plan.push(id.clone(), &fences, Action::FenceMachine(name.clone()), cause);
+            let action = match topology.instance(name).filter(|_| topology.is_external()) {
+                // It answers, and keeps that it is no MAIN any more.
+                Some(instance) => {
+                    Action::BecomeReplica { instance: name.clone(), port: instance.replication_port }
+                }
+                None => Action::FenceMachine(name.clone()),
+            };
+            plan.push(id.clone(), &fences, action, cause);
             before.push(id);
         }
         let candidate = &self.candidate;
@@ -275,7 +327,12 @@ impl Failover {
             plan.push(format!("ready:{}", instance.register_as), &needs, level, "it was just registered");
         }
         for (name, _) in &self.suspects {
-            plan.notes.push(format!("{name}: stays down; `mgctl rejoin {name}` brings it back as a REPLICA"));
+            let state = match (topology.is_external(), self.unfenced.contains(name)) {
+                (false, _) => "stays down",
+                (true, false) => "is MAIN no more",
+                (true, true) => "is not fenced, and must not come back as MAIN",
+            };
+            plan.notes.push(format!("{name}: {state}; `mgctl rejoin {name}` brings it back as a REPLICA"));
         }
     }
 }
@@ -294,8 +351,7 @@ pub async fn run<R: Runtime, N: Nodes, P: Progress>(
     }
     // From here to the promotion Ctrl-C is not heard: the way on is shorter than the way out.
     fence(run, &failover).await?;
-    let kills: Vec<&Step> =
-        failover.plan.steps.iter().filter(|s| matches!(s.action, Action::FenceMachine(_))).collect();
+    let kills: Vec<&Step> = failover.plan.steps.iter().filter(|s| s.id.starts_with("kill:")).collect();
     for result in join_all(kills.iter().map(|step| run.show(step))).await {
         result.map_err(|error| {
             error
@@ -358,7 +414,9 @@ async fn promote<R: Runtime, N: Nodes, P: Progress>(
 ) -> Result<(), CliError> {
     let topology = &run.wish.topology;
     let existing = run.runtime.observe(&topology.name, None).await?;
-    let nodes = ask_all(run.nodes, existing.machines.iter()).await;
+    let mut nodes = ask_all(run.nodes, existing.machines.iter()).await;
+    // One that was demoted in the place of its end answers still, and is not who is looked for.
+    nodes.retain(|name, _| failover.suspects.iter().all(|(suspect, _)| suspect != name));
     let chosen = candidate::pick(topology, &nodes, &failover.request).and_then(|(candidate, loss)| {
         // What MAIN said it had was told before, and accepted; it is gone now.
         let is_told = candidate == failover.candidate && failover.loss.includes(&loss);

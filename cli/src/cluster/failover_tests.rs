@@ -12,6 +12,7 @@ fn request(candidate: Option<&str>, force: bool) -> Request {
         candidate: candidate.map(str::to_owned),
         force,
         kill_main: false,
+        force_unfenced: false,
         operation: format!("{}1", failover::OPERATION),
     }
 }

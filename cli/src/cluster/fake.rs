@@ -81,11 +81,48 @@ pub(super) struct Fake {
     world: RefCell<World>,
     /// Memgraph's image: no positions.
     is_memgraph: bool,
+    /// Someone else runs the nodes: they are there, and nothing is done to machines.
+    is_external: bool,
 }
 
 impl Fake {
     pub(super) fn new(topology: &Topology) -> Fake {
-        Fake { topology: topology.clone(), world: RefCell::default(), is_memgraph: false }
+        let world = RefCell::default();
+        Fake { topology: topology.clone(), world, is_memgraph: false, is_external: false }
+    }
+
+    /// Nodes that someone else has started, each an empty MAIN.
+    pub(super) fn external(topology: &Topology) -> Fake {
+        let fake = Fake { is_external: true, ..Fake::new(topology) };
+        let mut world = fake.world.borrow_mut();
+        for (index, instance) in topology.instances.iter().enumerate() {
+            world.disks.insert(instance.data.as_str().to_owned(), Node::default());
+            let case = Case {
+                state: MachineState::Running,
+                spec: Spec::of(topology, instance),
+                address: None,
+                id: index as u32,
+                is_fenced: false,
+            };
+            world.machines.insert(instance.name.clone(), case);
+        }
+        drop(world);
+        fake
+    }
+
+    /// Starts a node where it runs. A MAIN asks its replicas first, and stays silent where one obeys another.
+    pub(super) fn start_elsewhere(&self, instance: &str) {
+        let mut world = self.world.borrow_mut();
+        world.silent.remove(instance);
+        world.machines.get_mut(instance).expect("it is in the topology").state = MachineState::Running;
+        let own = self.disk_of(&mut world, instance).clone();
+        let asked = own.replicas.iter().filter_map(|(_, _, at)| replica_at(&world, &self.topology, at));
+        let asked: Vec<String> = asked.collect();
+        let promised = asked.iter().map(|name| self.disk_of(&mut world, name).promised).max().unwrap_or(0);
+        if own.role == Role::Main && promised > own.epoch {
+            let disk = self.disk_of(&mut world, instance);
+            (disk.promised, disk.fenced_by) = (promised, Some("its replicas".into()));
+        }
     }
 
     /// Makes the network as somebody else would.
@@ -278,10 +315,10 @@ impl Fake {
         Machine {
             id: found.id.to_string(),
             name: container_name(&self.topology.name, instance),
-            state: found.state.clone(),
+            state: if self.is_external { MachineState::Elsewhere } else { found.state.clone() },
             spec: Some(found.spec.clone()),
             address: found.address,
-            bolt: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 7687 + index as u16))),
+            bolt: Some(std::net::SocketAddr::from((Ipv4Addr::LOCALHOST, 7687 + index as u16)).into()),
             image_is_current: true,
             started: None,
             is_fenced: found.is_fenced,
@@ -294,12 +331,19 @@ impl Fake {
 fn replica_at(world: &World, topology: &Topology, address: &str) -> Option<String> {
     let (host, port) = address.rsplit_once(':')?;
     let found = world.machines.iter().find(|(name, m)| {
+        let external = topology.instance(name).and_then(|i| i.external.as_ref());
         m.state == MachineState::Running
             && !world.silent.contains(*name)
-            && (m.address.is_some_and(|ip| ip.to_string() == host) || *name == host)
+            && match external {
+                Some(external) => external.replication.to_string() == address,
+                None => m.address.is_some_and(|ip| ip.to_string() == host) || *name == host,
+            }
     })?;
-    let disk = &world.disks[topology.instance(found.0)?.data.as_str()];
-    (disk.role == Role::Replica && disk.port.to_string() == port).then(|| found.0.clone())
+    let instance = topology.instance(found.0)?;
+    let disk = &world.disks[instance.data.as_str()];
+    // What an address outside leads to is the business of whoever runs the node.
+    let is_port = instance.external.is_some() || disk.port.to_string() == port;
+    (disk.role == Role::Replica && is_port).then(|| found.0.clone())
 }
 
 fn history(log: &[(u64, String)]) -> Vec<String> {
@@ -342,6 +386,10 @@ impl Runtime for Fake {
 
     async fn observe(&self, _: &str, _: Option<&Topology>) -> Result<Existing, CliError> {
         let world = self.world.borrow();
+        if self.is_external {
+            let machines = world.machines.iter().map(|(n, m)| (n.clone(), self.machine_of(n, m))).collect();
+            return Ok(Existing { machines, ..Existing::default() });
+        }
         Ok(Existing {
             images: world.images.clone(),
             network: world.network.then(|| Subnetwork {
@@ -364,6 +412,10 @@ impl Runtime for Fake {
     }
 
     async fn carry_out(&self, topology: &Topology, action: &Action) -> Result<String, CliError> {
+        if self.is_external {
+            let external = crate::runtime::external::External::of(topology);
+            return external.carry_out(topology, action).await;
+        }
         let mut world = self.world.borrow_mut();
         match action {
             Action::LoadImage(image) => {

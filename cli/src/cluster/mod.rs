@@ -32,6 +32,8 @@ mod teardown;
 #[cfg(test)]
 mod container_tests;
 #[cfg(test)]
+mod external_tests;
+#[cfg(test)]
 mod failover_tests;
 #[cfg(test)]
 mod fake;
@@ -48,17 +50,16 @@ pub use observed::{
     Subnetwork, decode_replicas, decode_state,
 };
 pub use plan::{Action, Host, Plan, Step, StepId};
-pub use reconcile::{InitStatement, MainFound, Options, Wish, find_main, reconcile};
+pub use reconcile::{InitStatement, MainFound, Options, Wish, address_of, find_main, reconcile};
 pub use spec::{Drift, Spec, container_name, rebuild};
 pub use teardown::{Rollback, rollback, teardown};
 
 use crate::error::CliError;
-use crate::topology::Topology;
+use crate::topology::{Endpoint, Topology};
 use serde_json::Value;
-use std::net::SocketAddr;
 use std::time::Duration;
 
-/// What runs machines: Docker, or this system's processes.
+/// What runs machines: Docker, this system's processes, or someone else.
 ///
 /// Every call is bounded in time and touches only what carries mgctl's own labels.
 #[allow(async_fn_in_trait, reason = "everything that calls it runs on one task; no future crosses threads")]
@@ -90,7 +91,7 @@ pub struct Target {
     /// Its name in the topology.
     pub instance: String,
     /// Where its Bolt answers.
-    pub bolt: SocketAddr,
+    pub bolt: Endpoint,
 }
 
 /// Rows of an answer.

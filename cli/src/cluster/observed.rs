@@ -3,10 +3,10 @@
 use super::Rows;
 use super::rewind::{Branch, Parting};
 use super::spec::Spec;
-use crate::topology::{Mode, Role, Subnet};
+use crate::topology::{Endpoint, Mode, Role, Subnet};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 /// The cluster as it is.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -77,7 +77,7 @@ pub struct Machine {
     /// Where other nodes reach it.
     pub address: Option<IpAddr>,
     /// Where its Bolt is reached from here.
-    pub bolt: Option<SocketAddr>,
+    pub bolt: Option<Endpoint>,
     /// Whether it was made from the image that the topology's image stands for today.
     pub image_is_current: bool,
     /// When it was started, in seconds since 1970.
@@ -91,7 +91,7 @@ pub struct Machine {
 impl Machine {
     /// Returns true while its node can be expected to answer.
     pub fn is_running(&self) -> bool {
-        self.state == MachineState::Running
+        matches!(self.state, MachineState::Running | MachineState::Elsewhere)
     }
 }
 
@@ -113,6 +113,8 @@ pub enum MachineState {
         /// The kernel ended it for want of memory.
         out_of_memory: bool,
     },
+    /// Someone else runs it; only whether its node answers can be seen.
+    Elsewhere,
 }
 
 impl std::fmt::Display for MachineState {
@@ -122,6 +124,7 @@ impl std::fmt::Display for MachineState {
             MachineState::Running => f.pad("running"),
             MachineState::Restarting => f.pad("restarting"),
             MachineState::Paused => f.pad("paused"),
+            MachineState::Elsewhere => f.pad("run by someone else"),
             MachineState::Exited { out_of_memory: true, .. } => f.pad("out of memory"),
             MachineState::Exited { code: Some(code), .. } => f.pad(&format!("exited ({code})")),
             MachineState::Exited { code: None, .. } => f.pad("exited"),

@@ -1,7 +1,7 @@
 //! A plan: steps, what each waits for, and why each is needed.
 
 use crate::error::CliError;
-use crate::topology::{Image, Mode, Subnet};
+use crate::topology::{Addressing, Image, Instance, Mode, Subnet, Topology};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -127,6 +127,20 @@ pub enum Host {
     Known(String),
     /// By the address that the machine has when it runs.
     OfMachine,
+}
+
+impl Host {
+    /// Returns how MAIN names a node's machine while it is a REPLICA, and the port there.
+    pub fn of(topology: &Topology, instance: &Instance) -> (Host, u16) {
+        match (&instance.external, topology.addressing) {
+            (Some(external), _) => {
+                let port = external.replication.port;
+                (Host::Known(external.replication.bracketed_host()), port)
+            }
+            (None, Addressing::Dns) => (Host::Known(instance.name.clone()), instance.replication_port),
+            (None, Addressing::Static | Addressing::Ip) => (Host::OfMachine, instance.replication_port),
+        }
+    }
 }
 
 impl fmt::Display for Action {

@@ -20,13 +20,13 @@
 //! MAIN is gone.
 
 use super::candidate;
-use super::execute::{Execution, Progress, ask_all, ask_role, node_failed};
+use super::execute::{Execution, Progress, ask_all, ask_role, logs_of, node_failed};
 use super::failover;
 use super::observed::{NodeFacts, NodeView, Observed, Position, decode_state};
 use super::plan::{Action, Host, Plan, Step, StepId, main_query};
 use super::{Nodes, Runtime};
 use crate::error::{CliError, Exit, Problem};
-use crate::topology::{Addressing, Instance, Mode, Role, Topology};
+use crate::topology::{Instance, Mode, Role, Topology};
 use std::time::{Duration, Instant};
 
 /// What is to be done.
@@ -88,7 +88,7 @@ pub fn decide(topology: &Topology, seen: &Observed, candidate: &str) -> Result<D
     };
     let Some(own) = facts(candidate) else {
         return Err(refuse("it does not answer".into())
-            .help(format!("see `mgctl status` and `mgctl logs {candidate}`")));
+            .help(format!("see `mgctl status` and {}", logs_of(topology, candidate))));
     };
     let mains: Vec<&Instance> =
         topology.instances.iter().filter(|i| facts(&i.name).is_some_and(|f| f.role == Role::Main)).collect();
@@ -170,7 +170,7 @@ fn check_row(
     };
     if row.status != "ready" && row.status != "replicating" {
         return Err(add_better(refuse(format!("MAIN calls it {}, {} behind", row.status, row.behind)))
-            .help(format!("see `mgctl status` and `mgctl logs {name}`")));
+            .help(format!("see `mgctl status` and {}", logs_of(topology, name))));
     }
     if row.mode == Some(Mode::Async) && !has_positions {
         return Err(add_better(refuse(
@@ -226,16 +226,14 @@ fn plan(topology: &Topology, candidate: &Instance, old: Option<&Instance>, silen
 }
 
 pub(super) fn register(topology: &Topology, instance: &Instance, main: &str) -> Action {
+    let (host, port) = Host::of(topology, instance);
     Action::Register {
         main: main.to_owned(),
         instance: instance.name.clone(),
         name: instance.register_as.clone(),
         mode: instance.mode,
-        host: match topology.addressing {
-            Addressing::Dns => Host::Known(instance.name.clone()),
-            Addressing::Static | Addressing::Ip => Host::OfMachine,
-        },
-        port: instance.replication_port,
+        host,
+        port,
     }
 }
 
@@ -467,7 +465,8 @@ async fn restore<R: Runtime, N: Nodes, P: Progress>(
     if candidate_was_told && switch.has_positions {
         let target = run.target(old).await?;
         let rows = run.send(&target, "SHOW REPLICATION STATE;").await;
-        let rows = rows.map_err(|e| node_failed(&target, "SHOW REPLICATION STATE;", e))?;
+        let rows =
+            rows.map_err(|e| node_failed(&run.wish.topology, &target, "SHOW REPLICATION STATE;", e))?;
         if let Some(position) = decode_state(&rows) {
             query = main_query(Some(position.highest() + 2));
         }

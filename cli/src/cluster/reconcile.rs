@@ -14,12 +14,13 @@
 
 use super::candidate::parting;
 use super::failover::OPERATION;
-use super::observed::{Existing, MachineState, NodeFacts, NodeView, Observed, Position, Subnetwork};
+use super::observed::{Existing, Machine, MachineState, NodeFacts, NodeView, Observed, Position, Subnetwork};
 use super::plan::{Action, Host, Plan, StepId};
+use super::promote::register;
 use super::spec::Spec;
 use crate::authority::{RENEW_SECONDS, show_seconds_left};
 use crate::error::{CliError, Exit};
-use crate::topology::{Addressing, Image, Instance, Pull, Role, Topology, Until};
+use crate::topology::{Image, Instance, Pull, Role, Topology, Until};
 use std::collections::BTreeMap;
 
 /// What is asked for.
@@ -273,7 +274,10 @@ pub fn reconcile(wish: &Wish, seen: &Observed) -> Plan {
         plan.refusal = Some(refusal);
         return plan;
     }
-    plan_machines(wish, seen, &mut plan);
+    match topology.is_external() {
+        true => plan_answers(topology, seen, &mut plan),
+        false => plan_machines(wish, seen, &mut plan),
+    }
     if plan.refusal.is_some() {
         return plan;
     }
@@ -295,6 +299,16 @@ fn foreign_objects(topology: &Topology, seen: &Observed) -> Option<CliError> {
         error = error.note(format!("{} `{}`: {}", foreign.kind, foreign.name, foreign.owner));
     }
     Some(error.help("mgctl touches nothing that it did not make: rename or remove it, or give the cluster another `name:`"))
+}
+
+/// What someone else runs is only waited for.
+fn plan_answers(topology: &Topology, seen: &Observed, plan: &mut Plan) {
+    for instance in &topology.instances {
+        if let Some(NodeView::Silent(why)) = seen.nodes.get(&instance.name) {
+            let id = format!("bolt:{}", instance.name);
+            plan.push(id, &[], Action::AwaitBolt(instance.name.clone()), why.clone());
+        }
+    }
 }
 
 fn plan_machines(wish: &Wish, seen: &Observed, plan: &mut Plan) {
@@ -388,7 +402,7 @@ fn plan_machines(wish: &Wish, seen: &Observed, plan: &mut Plan) {
             plan.push(start.clone(), &needs, Action::StartMachine(name.clone()), "it was just made");
         } else if let Some(machine) = machine {
             match &machine.state {
-                MachineState::Running | MachineState::Restarting => {}
+                MachineState::Running | MachineState::Restarting | MachineState::Elsewhere => {}
                 MachineState::Paused => {
                     plan.push(start.clone(), &[], Action::UnpauseMachine(name.clone()), "it is paused");
                 }
@@ -604,7 +618,7 @@ pub(super) fn plan_roles_of(wish: &Wish, seen: &Observed, main: MainFound, plan:
             );
         }
 
-        let wanted = address_of(topology, instance, seen);
+        let wanted = address_of(topology, instance, seen.existing.machines.get(name));
         if let Some(wanted) = &wanted {
             // Somebody registered this very node under another name; MAIN refuses an address twice.
             for other in rows.iter().filter(|r| r.address == *wanted && r.name != instance.register_as) {
@@ -668,23 +682,7 @@ pub(super) fn plan_roles_of(wish: &Wish, seen: &Observed, main: MainFound, plan:
         needs.extend([format!("bolt:{}", instance.name), format!("role:{}", instance.name)]);
         needs.extend(drops.iter().cloned());
         needs.extend(previous.replace(id.clone()));
-        let host = match topology.addressing {
-            Addressing::Dns => Host::Known(instance.name.clone()),
-            Addressing::Static | Addressing::Ip => Host::OfMachine,
-        };
-        plan.push(
-            id,
-            &needs,
-            Action::Register {
-                main: main.clone(),
-                instance: instance.name.clone(),
-                name: instance.register_as.clone(),
-                mode: instance.mode,
-                host,
-                port: instance.replication_port,
-            },
-            cause,
-        );
+        plan.push(id, &needs, register(topology, instance, &main), cause);
         to_await.push((instance, "it was just registered".to_owned()));
     }
     let mut awaited = Vec::new();
@@ -747,14 +745,13 @@ fn push_drop(plan: &mut Plan, main: &str, name: &str, needs: &[StepId], cause: S
     }
 }
 
-/// The address under which MAIN should know a node, where that is known before it is made.
-fn address_of(topology: &Topology, instance: &Instance, seen: &Observed) -> Option<String> {
-    let port = instance.replication_port;
-    match topology.addressing {
-        Addressing::Dns => Some(format!("{}:{port}", instance.name)),
-        Addressing::Static | Addressing::Ip => {
-            let machine = seen.existing.machines.get(&instance.name)?;
-            machine.is_running().then_some(machine.address?).map(|ip| format!("{ip}:{port}"))
+/// Returns the address under which MAIN should know a node, where that is known before it is made.
+pub fn address_of(topology: &Topology, instance: &Instance, machine: Option<&Machine>) -> Option<String> {
+    match Host::of(topology, instance) {
+        (Host::Known(host), port) => Some(format!("{host}:{port}")),
+        (Host::OfMachine, port) => {
+            let machine = machine.filter(|m| m.is_running())?;
+            machine.address.map(|ip| format!("{ip}:{port}"))
         }
     }
 }

@@ -99,6 +99,7 @@ fn a_failover_that_was_begun_while_main_lives_can_be_undone() {
         let seen = observe(&wish.topology, &fake, &fake).await.unwrap();
         let request = failover::Request {
             kill_main: true,
+            force_unfenced: false,
             operation: format!("{}1", failover::OPERATION),
             ..failover::Request::default()
         };

@@ -195,6 +195,7 @@ impl Spec {
             replication_port: port("replication_port", 10000),
             bolt: self.text("bolt").and_then(parse_bolt).unwrap_or(BoltPort::Random),
             ip: self.text("ip").and_then(|ip| ip.parse::<Ipv4Addr>().ok()),
+            external: None,
             image: match self.text("image") {
                 Some("built-in") | None => Image::BuiltIn,
                 Some(named) => Image::Named(named.to_owned()),

@@ -32,6 +32,10 @@ const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
 
 pub(super) async fn run(context: &Context, args: &Chaos) -> Result<Exit, CliError> {
     let session = Session::open(context).await?;
+    session.must_run_nodes(
+        "chaos",
+        "break it where it runs; a move of MAIN under load: mgctl drill switchover",
+    )?;
     let seen = session.look_at_existing().await?;
     let name = &args.name;
     let machine = seen.existing.machines.get(name).ok_or_else(|| {
@@ -174,6 +178,7 @@ async fn healer(
     let runtime = match &session.runtime {
         Any::Docker(_) => "docker",
         Any::Process(_) => "process",
+        Any::External(_) => "external",
     };
     command.args(["--cluster", session.cluster(), "--runtime", runtime, "--progress", "none"]);
     if let Some(host) = &context.host {
@@ -203,6 +208,7 @@ pub(super) async fn heal(context: &Context, args: &Heal) -> Result<Exit, CliErro
         let _ = rustix::process::setsid();
     }
     let session = Session::open(context).await?;
+    session.must_run_nodes("heal", &format!("mend it where it runs, then {}", session.up()))?;
     if let Some(after) = args.after {
         // The reader may be gone before the time is over; that is what this process is for.
         session.ui.print(READY);
@@ -252,7 +258,7 @@ async fn mend(session: &Session, name: &str) -> Result<String, CliError> {
         MachineState::Exited { .. } | MachineState::Created => {
             done.push(act(Action::StartMachine(name.to_owned())).await?);
         }
-        MachineState::Running | MachineState::Restarting => {}
+        MachineState::Running | MachineState::Restarting | MachineState::Elsewhere => {}
     }
     Ok(if done.is_empty() { "was well already".into() } else { done.join(", ") })
 }

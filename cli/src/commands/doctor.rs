@@ -146,7 +146,7 @@ async fn look(session: &Session, findings: &mut Vec<Finding>) {
         let Ok(target) = session.target(&seen, name) else { continue };
         let check = format!("answer {name}");
         if let NodeView::Silent(why) = view {
-            let help = session.command(&format!("logs {name}"));
+            let help = session.logs(name);
             findings.push(finding(&check, Level::Fail, why, Some(help)));
             continue;
         }

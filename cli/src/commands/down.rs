@@ -13,6 +13,13 @@ use crate::ui::Ui;
 
 pub(super) async fn run(context: &Context, args: &Down) -> Result<Exit, CliError> {
     let session = Session::open(context).await?;
+    session.must_run_nodes(
+        "down",
+        &format!(
+            "stop them where they run; to take one off MAIN's list: {}",
+            session.command("unregister NAME")
+        ),
+    )?;
     let seen = session.look().await?;
     let volumes = if args.volumes { seen.existing.volumes.clone() } else { BTreeSet::new() };
     let plan = teardown(&seen, &mains(&seen), &volumes, if args.volumes { "down --volumes" } else { "down" });

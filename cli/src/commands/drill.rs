@@ -14,7 +14,7 @@ use crate::args::{Check, Drill, DrillKind, Fault};
 use crate::cluster::failover::{Decision, Request};
 use crate::cluster::{self, Action, Interrupt, Options, Plan, Runtime, execute};
 use crate::error::{CliError, Exit, Problem};
-use crate::topology::Mode;
+use crate::topology::{Endpoint, Mode};
 use crate::ui::Ui;
 
 /// How often it is asked whether a machine has ended.
@@ -41,6 +41,10 @@ struct Run {
 
 pub(super) async fn run(context: &Context, args: &Drill) -> Result<Exit, CliError> {
     let session = Session::open(context).await?;
+    if args.kind != DrillKind::Switchover {
+        let instead = format!("what can be tried from here: {}", session.command("drill switchover"));
+        session.must_run_nodes("drill failover and replica-loss", &instead)?;
+    }
     session.look_at_existing().await?;
     if let Err(error) = await_redundant(&session, Duration::from_secs(5)).await {
         let mut refusal =
@@ -271,7 +275,7 @@ impl One<'_> {
     }
 
     /// Lets the clients begin and get going.
-    async fn begin(&self, nodes: &[std::net::SocketAddr]) -> Result<Load, CliError> {
+    async fn begin(&self, nodes: &[Endpoint]) -> Result<Load, CliError> {
         let load = Load::start(&self.session.nodes, nodes, &self.shape(), load::run_name()?);
         let until = Instant::now() + Duration::from_secs(10);
         load::sleep(self.args.time / 3, self.interrupt).await;
@@ -334,7 +338,7 @@ impl One<'_> {
         let main = session.main(&seen)?.instance;
         let mut run = Run { main_before: main.clone(), ..Run::default() };
         let load = self.begin(&load::bolts(&seen)).await?;
-        let broken = load.break_now(Some(session.target(&seen, &main)?.bolt));
+        let broken = load.break_now(Some(&session.target(&seen, &main)?.bolt));
         match self.args.fault {
             Fault::Kill => self.act("kill MAIN", Action::KillMachine(main.clone())).await?,
             Fault::Pause => self.act("freeze MAIN", Action::PauseMachine(main.clone())).await?,
@@ -380,7 +384,7 @@ impl One<'_> {
             .or(others.first())
             .ok_or_else(|| CliError::new(Exit::Unsafe, "there is no replica to be MAIN").code("MG041"))?;
         let load = self.begin(&load::bolts(&seen)).await?;
-        let broken = load.break_now(Some(session.target(&seen, &main)?.bolt));
+        let broken = load.break_now(Some(&session.target(&seen, &main)?.bolt));
         let time_max = Duration::from_secs(60);
         let work = promote::switch(session, candidate, time_max, Interrupt::default());
         let done = session.locked(time_max, work).await?;
@@ -427,7 +431,7 @@ mod tests {
         let fault = Instant::now();
         let at = |ms: u64| fault + Duration::from_millis(ms);
         let before = fault.checked_sub(Duration::from_millis(20)).unwrap();
-        let (old, new) = (([127, 0, 0, 1], 1).into(), ([127, 0, 0, 1], 2).into());
+        let (old, new) = (0, 1);
         let write = |id, began, ended, told| Write { id, began, ended, told, node: new };
         let writes = [
             // Under way when MAIN died, and acknowledged in its last moment.

@@ -22,8 +22,8 @@ pub(super) async fn run(context: &Context, args: &Env) -> Result<Exit, CliError>
     let variables: Vec<(&str, String)> = vec![
         ("BOLT_URI", uri(&main)),
         ("NEO4J_URI", uri(&main)),
-        ("MG_HOST", main.bolt.ip().to_string()),
-        ("MG_PORT", main.bolt.port().to_string()),
+        ("MG_HOST", main.bolt.host.clone()),
+        ("MG_PORT", main.bolt.port.to_string()),
         ("MGCTL_MAIN", main.instance.clone()),
         ("MGCTL_REPLICAS", join(replicas.iter().map(|t| t.instance.clone()).collect())),
         ("MGCTL_REPLICA_URIS", join(replicas.iter().map(uri).collect())),

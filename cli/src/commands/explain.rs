@@ -118,6 +118,11 @@ const CODES: &[(&str, &str, &str)] = &[
         "A port that Docker publishes goes past ufw and firewalld. Keep `bind: 127.0.0.1`.",
     ),
     (
+        "MG029",
+        "an address and the runtime do not go together",
+        "With `runtime: external` someone else runs the nodes: each has an `address` (its Bolt), and what says how nodes are run has no meaning. Without it no node has one. `flags` and the rules of `replication` may stay: they tell mgctl what the nodes were started with, and set nothing. mgctl speaks Bolt to the addresses in plain text and without a password: reach them over a network that you trust.",
+    ),
+    (
         "MG030",
         "two nodes would keep files in one place",
         "Each node has data of its own, which no other may write to: another volume or folder each, or `data: auto`.",
@@ -162,6 +167,11 @@ const CODES: &[(&str, &str, &str)] = &[
         "MG039",
         "a network cannot be used like that",
         "mgctl makes a network for each cluster, unless `network: { name: NAME, external: true }` names one that is there: that it neither changes nor removes. The engine's own networks (bridge, host, none) have no names for nodes to find each other by.",
+    ),
+    (
+        "MG040",
+        "a node that may be MAIN cannot be fenced",
+        "Someone else runs it, and it does not answer. It may be cut off only from here, with clients that write on it. See where it runs that it has ended and stays so; then `failover --force-unfenced` says so. With `main_lease` a MAIN that hears from no majority stops by itself.",
     ),
     (
         "MG041",
@@ -334,6 +344,11 @@ const CODES: &[(&str, &str, &str)] = &[
         "MG092",
         "this runtime cannot do that",
         "Local processes share one network; containers can be parted from theirs. An overlay network needs an engine that is in a swarm.",
+    ),
+    (
+        "MG093",
+        "mgctl does not run these nodes",
+        "With `runtime: external` it asks and tells them over Bolt. What starts, stops or makes a node is done where the node runs.",
     ),
     (
         "MG100",

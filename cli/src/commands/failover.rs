@@ -23,6 +23,7 @@ pub(super) async fn run(context: &Context, args: &args::Failover) -> Result<Exit
         candidate: args.name.clone(),
         force: args.force,
         kill_main: args.kill_main,
+        force_unfenced: args.force_unfenced,
         operation: new_operation()?,
     };
     let failover = match failover::decide(&session.topology, &seen, &request) {
@@ -156,9 +157,23 @@ fn announcement(session: &Session, failover: &Failover) -> Vec<String> {
             "This image knows no fences and no positions: what the old MAIN had is not compared.".into(),
         );
     }
-    let names: Vec<&str> = failover.suspects.iter().map(|(name, _)| name.as_str()).collect();
-    if !names.is_empty() {
-        lines.push(format!("Fence: {} will be killed and not start by itself any more.", names.join(", ")));
+    let (beyond, within): (Vec<&str>, Vec<&str>) = failover
+        .suspects
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .partition(|name| failover.unfenced.iter().any(|unfenced| unfenced == name));
+    if !within.is_empty() {
+        let how = match session.topology.is_external() {
+            true => "will be made a REPLICA",
+            false => "will be killed and not start by itself any more",
+        };
+        lines.push(format!("Fence: {} {how}.", within.join(", ")));
+    }
+    if !beyond.is_empty() {
+        lines.push(format!(
+            "Not fenced: {}. What clients write there from now on is lost; see that it has ended where it runs.",
+            beyond.join(", ")
+        ));
     }
     lines
 }

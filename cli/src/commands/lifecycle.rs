@@ -19,6 +19,7 @@ const LEVEL_TIME_MAX: Duration = Duration::from_secs(120);
 
 pub(super) async fn start(context: &Context, args: &Start) -> Result<Exit, CliError> {
     let session = Session::open(context).await?;
+    session.must_run_nodes("start", &format!("start them where they run, then {}", session.up()))?;
     let seen = session.look_at_existing().await?;
     let plan = plan_start(&session, &seen, &args.names)?;
     if args.dry_run.dry_run {
@@ -40,6 +41,7 @@ pub(super) async fn start(context: &Context, args: &Start) -> Result<Exit, CliEr
 
 pub(super) async fn stop(context: &Context, args: &Stop) -> Result<Exit, CliError> {
     let session = Session::open(context).await?;
+    session.must_run_nodes("stop", "stop them where they run, replicas before MAIN")?;
     let seen = session.look_at_existing().await?;
     let plan = plan_stop(&session, &seen, &args.names)?;
     if args.dry_run.dry_run {
@@ -67,6 +69,13 @@ pub(super) async fn stop(context: &Context, args: &Stop) -> Result<Exit, CliErro
 
 pub(super) async fn restart(context: &Context, args: &Restart) -> Result<Exit, CliError> {
     let session = Session::open(context).await?;
+    session.must_run_nodes(
+        "restart",
+        &format!(
+            "restart them where they run, replicas first, and MAIN after {}",
+            session.command("promote NODE")
+        ),
+    )?;
     let seen = session.look_at_existing().await?;
     let chosen = names(&session, &seen, &args.names)?;
     if args.rolling {
@@ -249,7 +258,7 @@ fn plan_start(session: &Session, seen: &Observed, given: &[String]) -> Result<Pl
                 let cause = format!("it is {}", machine.state);
                 push_start(&mut plan, &name, Vec::new(), &cause);
             }
-            MachineState::Running | MachineState::Restarting => {}
+            MachineState::Running | MachineState::Restarting | MachineState::Elsewhere => {}
         }
     }
     Ok(plan)

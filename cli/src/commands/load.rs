@@ -5,7 +5,6 @@
 //! twice was duplicated, a refused one that is there was not refused.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -20,6 +19,7 @@ use crate::args;
 use crate::cluster::{Interrupt, Observed, Plan, Target};
 use crate::error::{CliError, Exit, Problem};
 use crate::query::{BoltNodes, Client, Map, QueryError};
+use crate::topology::Endpoint;
 use crate::ui::Ui;
 
 /// How long a client looks for MAIN at one node.
@@ -51,21 +51,22 @@ pub(super) struct Write {
     pub(super) began: Instant,
     pub(super) ended: Instant,
     pub(super) told: Told,
-    /// Where it was sent.
-    pub(super) node: SocketAddr,
+    /// Where it was sent, as a place in the list of nodes.
+    pub(super) node: usize,
 }
 
 /// What is broken, and since when.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Broken {
     pub(super) since: Instant,
-    /// A MAIN that is to be replaced: what it still acknowledges is not the end of the outage.
-    pub(super) main: Option<SocketAddr>,
+    /// A MAIN that is to be replaced, as a place in the list of nodes: what it still acknowledges is not the end of
+    /// the outage.
+    pub(super) main: Option<usize>,
 }
 
 impl Broken {
     /// Returns true if such a write shows that writes go on.
-    pub(super) fn is_over_by(&self, began: Instant, node: SocketAddr) -> bool {
+    pub(super) fn is_over_by(&self, began: Instant, node: usize) -> bool {
         began >= self.since && self.main != Some(node)
     }
 }
@@ -87,12 +88,13 @@ pub(super) struct Load {
     acknowledged: Arc<AtomicU64>,
     broken: Arc<OnceLock<Broken>>,
     is_over: Arc<AtomicBool>,
+    nodes: Vec<Endpoint>,
     pub(super) run: String,
 }
 
 impl Load {
     /// Lets the clients begin. They look for MAIN among `nodes` by themselves, and reach them as mgctl does.
-    pub(super) fn start(reach: &BoltNodes, nodes: &[SocketAddr], shape: &Shape, run: String) -> Load {
+    pub(super) fn start(reach: &BoltNodes, nodes: &[Endpoint], shape: &Shape, run: String) -> Load {
         let stop = Arc::new(AtomicBool::new(false));
         let ids = Arc::new(AtomicU64::new(1));
         let acknowledged = Arc::new(AtomicU64::new(0));
@@ -118,7 +120,7 @@ impl Load {
             tokio::spawn(writer.write())
         });
         let clients = clients.collect();
-        Load { stop, clients, acknowledged, broken, is_over, run }
+        Load { stop, clients, acknowledged, broken, is_over, nodes: nodes.to_vec(), run }
     }
 
     /// Returns how many writes were acknowledged so far.
@@ -127,7 +129,8 @@ impl Load {
     }
 
     /// Notes that something is broken now: this MAIN, or something else.
-    pub(super) fn break_now(&self, main: Option<SocketAddr>) -> Broken {
+    pub(super) fn break_now(&self, main: Option<&Endpoint>) -> Broken {
+        let main = main.and_then(|main| self.nodes.iter().position(|node| node == main));
         *self.broken.get_or_init(|| Broken { since: Instant::now(), main })
     }
 
@@ -163,7 +166,7 @@ impl Drop for Load {
 
 struct Writer {
     reach: BoltNodes,
-    nodes: Vec<SocketAddr>,
+    nodes: Vec<Endpoint>,
     run: String,
     ids: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
@@ -178,7 +181,7 @@ struct Writer {
 impl Writer {
     async fn write(self) -> Vec<Write> {
         let mut writes = Vec::new();
-        let mut main: Option<(Client, SocketAddr)> = None;
+        let mut main: Option<(Client, usize)> = None;
         let mut next = Instant::now() + self.first;
         while !self.stop.load(Ordering::Relaxed) {
             let Some((client, node)) = main.as_mut() else {
@@ -232,15 +235,17 @@ fn told_by(error: &QueryError) -> Told {
     }
 }
 
-/// Returns a connection to the first node that says it is MAIN. One that hangs does not hold up the others.
-async fn find_main(reach: &BoltNodes, nodes: &[SocketAddr]) -> Option<(Client, SocketAddr)> {
-    let ask = |bolt: SocketAddr| async move {
-        let mut client = reach.client(bolt, PROBE_TIME_MAX).await.ok()?;
+/// Returns a connection to the first node that says it is MAIN, and its place in the list. One that hangs does not
+/// hold up the others.
+async fn find_main(reach: &BoltNodes, nodes: &[Endpoint]) -> Option<(Client, usize)> {
+    let ask = |place: usize, bolt: Endpoint| async move {
+        let mut client = reach.client(&bolt, PROBE_TIME_MAX).await.ok()?;
         let answer = client.run("SHOW REPLICATION ROLE;", Map::new()).await.ok()?;
         let role = answer.rows.first()?.first()?.as_str()?.to_owned();
-        (role == "main").then_some((client, bolt))
+        (role == "main").then_some((client, place))
     };
-    let mut asked: FuturesUnordered<_> = nodes.iter().map(|bolt| ask(*bolt)).collect();
+    let mut asked: FuturesUnordered<_> =
+        nodes.iter().enumerate().map(|(place, bolt)| ask(place, bolt.clone())).collect();
     while let Some(answer) = asked.next().await {
         if answer.is_some() {
             return answer;
@@ -378,7 +383,7 @@ pub(super) async fn ids_on(nodes: &BoltNodes, target: &Target, run: &str) -> Res
         .code("MG068")
         .thing(format!("Bolt {}", target.bolt))
     };
-    let mut client = nodes.client(target.bolt, ASK_TIME_MAX).await.map_err(failed)?;
+    let mut client = nodes.client(&target.bolt, ASK_TIME_MAX).await.map_err(failed)?;
     let query = "MATCH (n:MgctlLoad) WHERE n.run = $run RETURN n.id";
     let result = client.run(query, Map::new().with("run", run)).await.map_err(failed)?;
     client.close().await;
@@ -427,7 +432,7 @@ pub(super) async fn clean_up(session: &Session, run: &str) -> Result<(), CliErro
         .code("MG067")
         .help(session.command(&format!("query \"MATCH (n:MgctlLoad) WHERE n.run = '{run}' DELETE n\"")))
     };
-    let mut client = session.nodes.client(main.bolt, ASK_TIME_MAX).await.map_err(failed)?;
+    let mut client = session.nodes.client(&main.bolt, ASK_TIME_MAX).await.map_err(failed)?;
     let query = "MATCH (n:MgctlLoad) WHERE n.run = $run WITH n LIMIT 5000 DELETE n";
     loop {
         let result = client.run(query, Map::new().with("run", run)).await.map_err(failed)?;
@@ -439,8 +444,8 @@ pub(super) async fn clean_up(session: &Session, run: &str) -> Result<(), CliErro
 }
 
 /// Returns where every node's Bolt is.
-pub(super) fn bolts(seen: &Observed) -> Vec<SocketAddr> {
-    seen.existing.machines.values().filter_map(|m| m.bolt).collect()
+pub(super) fn bolts(seen: &Observed) -> Vec<Endpoint> {
+    seen.existing.machines.values().filter_map(|m| m.bolt.clone()).collect()
 }
 
 /// Returns the value below which a share of the `values` is, by nearest rank; `None` without any.
@@ -554,7 +559,7 @@ mod tests {
 
     fn write(id: u64, told: Told) -> Write {
         let now = Instant::now();
-        Write { id, began: now, ended: now, told, node: ([127, 0, 0, 1], 1).into() }
+        Write { id, began: now, ended: now, told, node: 0 }
     }
 
     #[test]

@@ -21,6 +21,10 @@ const TAIL_FOLLOWING: u64 = 20;
 
 pub(super) async fn run(context: &Context, args: &Logs) -> Result<Exit, CliError> {
     let session = Session::open(context).await?;
+    session.must_run_nodes(
+        "logs",
+        &format!("read them where the nodes run; how they are: {}", session.command("status")),
+    )?;
     let seen = session.look_at_existing().await?;
     let names: Vec<String> = match args.names.is_empty() {
         true => seen.existing.machines.keys().cloned().collect(),
@@ -83,6 +87,7 @@ fn of_node<'a>(
 ) -> Result<LocalBoxStream<'a, Result<String, CliError>>, CliError> {
     match &session.runtime {
         Any::Docker(docker) => Ok(docker.log_lines(session.cluster(), name, follow, lines).boxed_local()),
+        Any::External(_) => Ok(stream::empty().boxed_local()),
         Any::Process(processes) => {
             let path = processes.log_path(session.cluster(), name);
             let count = lines.and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX);

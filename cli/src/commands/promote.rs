@@ -129,7 +129,7 @@ pub(super) async fn demote(context: &Context, args: &Demote) -> Result<Exit, Cli
     let Some(facts) = seen.nodes.get(name).and_then(NodeView::facts) else {
         return Err(CliError::new(Exit::Degraded, format!("`{name}` does not answer"))
             .code("MG068")
-            .help(format!("see {}", session.command(&format!("logs {name}")))));
+            .help(format!("see {}", session.logs(name))));
     };
     let others = seen.nodes.iter().any(|(n, v)| n != name && v.facts().is_some_and(|f| f.role == Role::Main));
     if facts.role == Role::Main && !others && !args.no_main {

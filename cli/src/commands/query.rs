@@ -39,7 +39,7 @@ pub(super) async fn run(context: &Context, args: &Query) -> Result<Exit, CliErro
     for target in &targets {
         let mut client = session
             .nodes
-            .client(target.bolt, Duration::from_secs(10).min(time_max))
+            .client(&target.bolt, Duration::from_secs(10).min(time_max))
             .await
             .map_err(|e| failed(&session, target, "", &e))?;
         client.set_timeout(time_max);

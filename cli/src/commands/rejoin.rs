@@ -16,6 +16,11 @@ use crate::ui::Ui;
 
 pub(super) async fn run(context: &Context, args: &Rejoin) -> Result<Exit, CliError> {
     let session = Session::open(context).await?;
+    if args.wipe {
+        let rewind = session.command(&format!("rejoin {} --rewind", args.name));
+        session
+            .must_run_nodes("rejoin --wipe", &format!("keep what MAIN lacks aside, and follow: {rewind}"))?;
+    }
     let wipe = args
         .wipe
         .then(|| Wipe { save_to: (!args.no_backup).then(|| backup_path(session.cluster(), &args.name)) });
@@ -26,6 +31,12 @@ pub(super) async fn run(context: &Context, args: &Rejoin) -> Result<Exit, CliErr
 
 pub(super) async fn reinit(context: &Context, args: &Reinit) -> Result<Exit, CliError> {
     let session = Session::open(context).await?;
+    let instead = format!(
+        "stop `{}` where it runs, empty its data directory, start it, then {}",
+        args.name,
+        session.up()
+    );
+    session.must_run_nodes("reinit", &instead)?;
     let wipe = Some(Wipe { save_to: None });
     let work = Work {
         verb: "reinit",

@@ -7,7 +7,7 @@ use super::{Context, diff};
 use crate::args::{Register, ShowReplicas, Unregister};
 use crate::cluster::{Action, Host, NodeError, Nodes, Options, Plan, Step, Target, decode_replicas, execute};
 use crate::error::{CliError, Exit};
-use crate::topology::{Addressing, Mode};
+use crate::topology::Mode;
 use crate::ui::{Cell, Table, Tone, Ui};
 
 const SHOW: &str = "SHOW REPLICAS;";
@@ -91,16 +91,9 @@ pub(super) async fn register(context: &Context, args: &Register) -> Result<Exit,
             let name = args.register_as.clone().unwrap_or_else(|| instance.register_as.clone());
             let role = Action::BecomeReplica { instance: node.clone(), port: instance.replication_port };
             plan.steps.push(step("role", &[], role));
-            let host = match session.topology.addressing {
-                Addressing::Dns => Host::Known(node.clone()),
-                Addressing::Static | Addressing::Ip => Host::OfMachine,
-            };
+            let (host, port) = Host::of(&session.topology, instance);
             let mode = args.mode.unwrap_or(instance.mode);
-            plan.steps.push(step(
-                "register",
-                &["role"],
-                registration(&main, node, &name, mode, host, instance.replication_port),
-            ));
+            plan.steps.push(step("register", &["role"], registration(&main, node, &name, mode, host, port)));
             name
         }
         (None, Some(address)) => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::promote::one_line;
-use super::session::{Session, Shown, on_ctrl_c};
+use super::session::{Session, Shown, must_run_nodes, on_ctrl_c};
 use super::{Context, diff, lifecycle, promote, select, status};
 use crate::args::{Add, Check, Remove, Scale, Upgrade};
 use crate::cluster::{
@@ -27,7 +27,8 @@ struct File {
 }
 
 impl File {
-    fn read(context: &Context) -> Result<File, CliError> {
+    /// Reads the file of a verb that makes or removes machines; `instead` is for nodes that someone else runs.
+    fn read(context: &Context, verb: &str, instead: &str) -> Result<File, CliError> {
         let path = context.selection.existing_path()?;
         if path == Path::new("-") {
             return Err(
@@ -35,6 +36,7 @@ impl File {
             );
         }
         let topology = select::read(&path)?.topology;
+        must_run_nodes(&topology, verb, instead)?;
         let text = std::fs::read_to_string(&path).map_err(|error| {
             CliError::new(Exit::Usage, format!("cannot read `{}`: {error}", path.display())).code("MG001")
         })?;
@@ -106,7 +108,11 @@ impl File {
 }
 
 pub(super) async fn add(context: &Context, args: &Add) -> Result<Exit, CliError> {
-    let file = File::read(context)?;
+    let file = File::read(
+        context,
+        "add",
+        "start the node where it is to run, name it in the file with its `address`, then: mgctl up",
+    )?;
     let (changed, line) = file.with(&args.name, args.mode)?;
     grow(context, &changed, &[line], args.write, args.dry_run.dry_run, args.timeout.timeout, "Add").await
 }
@@ -165,10 +171,12 @@ async fn grow(
 }
 
 pub(super) async fn remove(context: &Context, args: &Remove) -> Result<Exit, CliError> {
+    const INSTEAD: &str = "mgctl unregister NODE, take it out of the file, and stop it where it runs";
     let session = Session::open(context).await?;
+    session.must_run_nodes("remove", INSTEAD)?;
     let seen = session.look_at_existing().await?;
     let changed = match args.write {
-        true => Some(File::read(context)?.without(&args.name)?),
+        true => Some(File::read(context, "remove", INSTEAD)?.without(&args.name)?),
         false => None,
     };
     let plan = plan_remove(&session, &seen, &args.name, args.volumes)?;
@@ -268,7 +276,11 @@ fn plan_remove(session: &Session, seen: &Observed, name: &str, volumes: bool) ->
 
 pub(super) async fn scale(context: &Context, args: &Scale) -> Result<Exit, CliError> {
     let wanted = usize::try_from(args.replicas).unwrap_or(usize::MAX);
-    let file = File::read(context)?;
+    let file = File::read(
+        context,
+        "scale",
+        "start the nodes where they are to run, name them in the file with their `address`, then: mgctl up",
+    )?;
     let replicas: Vec<String> = {
         let session = Session::of_file(context, file.topology.clone(), Vec::new()).await?;
         let seen = session.look_at_existing().await?;
@@ -323,7 +335,11 @@ pub(super) async fn scale(context: &Context, args: &Scale) -> Result<Exit, CliEr
 }
 
 pub(super) async fn upgrade(context: &Context, args: &Upgrade) -> Result<Exit, CliError> {
-    let file = File::read(context)?;
+    let file = File::read(
+        context,
+        "upgrade",
+        "upgrade the nodes where they run, replicas first, and MAIN after `mgctl promote NODE`",
+    )?;
     let mut topology = file.topology.clone();
     if let Some(timeout) = args.timeout.timeout {
         topology.wait.timeout = timeout;
@@ -439,6 +455,6 @@ async fn one(session: &Session, shown: &Shown, interrupt: &Interrupt, name: &str
         Some(_) => Ok(()),
         None => Err(CliError::new(Exit::Degraded, format!("`{name}` was made anew and does not answer"))
             .code("MG068")
-            .help(session.command(&format!("logs {name}")))),
+            .help(session.logs(name))),
     }
 }

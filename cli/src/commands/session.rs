@@ -11,6 +11,7 @@ use crate::cluster::{
 use crate::error::{CliError, Exit, Problem};
 use crate::query::BoltNodes;
 use crate::runtime::docker::Docker;
+use crate::runtime::external::External;
 use crate::runtime::process::Processes;
 use crate::runtime::{Any, Lock};
 use crate::topology::{self, Role, Secret, Topology};
@@ -51,8 +52,13 @@ impl Session {
         warnings: Vec<Problem>,
     ) -> Result<Session, CliError> {
         let asked = context.runtime.unwrap_or(topology.runtime);
-        let (runtime, fallback) =
-            choose(context, asked, Some(&topology.name), topology.context.as_deref()).await?;
+        if (asked == topology::Runtime::External) != topology.is_external() {
+            return Err(other_runtime(context, &topology, asked));
+        }
+        let (runtime, fallback) = match topology.is_external() {
+            true => (Any::External(External::of(&topology)), None),
+            false => choose(context, asked, Some(&topology.name), topology.context.as_deref()).await?,
+        };
         if let Any::Process(processes) = &runtime {
             processes.adapt(&mut topology);
         }
@@ -68,10 +74,15 @@ impl Session {
 
     async fn of_name(context: &Context, name: Option<&str>) -> Result<Session, CliError> {
         let asked = context.runtime.unwrap_or_default();
+        if asked == topology::Runtime::External {
+            let what = "nodes that someone else runs are known from their topology file alone";
+            return Err(CliError::new(Exit::Usage, what).code("MG001").help("name it: -f TOPOLOGY"));
+        }
         let (runtime, fallback) = choose(context, asked, name, None).await?;
         let known: Vec<String> = match &runtime {
             Any::Docker(docker) => docker.clusters().await?.into_iter().map(|c| c.cluster).collect(),
             Any::Process(processes) => processes.clusters(),
+            Any::External(_) => Vec::new(),
         };
         let name = match (name, known.as_slice()) {
             (Some(name), _) if known.iter().any(|k| k == name) => name.to_owned(),
@@ -148,6 +159,19 @@ impl Session {
         }
     }
 
+    /// Returns what tells the log of a node.
+    pub(super) fn logs(&self, instance: &str) -> String {
+        match self.topology.is_external() {
+            true => format!("the log of {instance}, where it runs"),
+            false => self.logs(instance),
+        }
+    }
+
+    /// Refuses a verb that works on machines where someone else runs them; `instead` says what to do.
+    pub(super) fn must_run_nodes(&self, verb: &str, instead: &str) -> Result<(), CliError> {
+        must_run_nodes(&self.topology, verb, instead)
+    }
+
     /// Returns whether there is a topology file, which alone knows flags and environment.
     pub(super) fn has_file(&self) -> bool {
         self.file.is_some()
@@ -188,7 +212,7 @@ impl Session {
             .code("MG065")
             .note(format!("it has: {}", names.join(", "))));
         };
-        match machine.bolt {
+        match machine.bolt.clone() {
             Some(bolt) if machine.is_running() => Ok(Target { instance: instance.to_owned(), bolt }),
             _ => Err(CliError::new(Exit::Degraded, format!("`{instance}` does not run: {}", machine.state))
                 .code("MG070")
@@ -307,6 +331,35 @@ pub(super) fn mains(seen: &Observed) -> Vec<String> {
         .collect();
     let followed: Vec<String> = all.iter().filter(|(_, f)| *f).map(|(n, _)| (*n).clone()).collect();
     if followed.is_empty() { all.into_iter().map(|(n, _)| n.clone()).collect() } else { followed }
+}
+
+/// As [`Session::must_run_nodes`], before there is a session.
+pub(super) fn must_run_nodes(topology: &Topology, verb: &str, instead: &str) -> Result<(), CliError> {
+    if !topology.is_external() {
+        return Ok(());
+    }
+    let what = format!("`{verb}` is for nodes that mgctl runs, and someone else runs these");
+    Err(CliError::new(Exit::Usage, what)
+        .code("MG093")
+        .thing(format!("cluster `{}`, runtime `external`", topology.name))
+        .note("nothing was changed")
+        .help(instead))
+}
+
+/// The error for a runtime that does not fit the file.
+fn other_runtime(context: &Context, topology: &Topology, asked: topology::Runtime) -> CliError {
+    let error = match asked {
+        topology::Runtime::External => {
+            CliError::new(Exit::Usage, "`--runtime external` is for a topology that says where each node is")
+                .help("add `runtime: external` to it, and an `address` to each node")
+        }
+        other => {
+            let what = format!("someone else runs these nodes: `--runtime {other}` would make others");
+            CliError::new(Exit::Usage, what)
+                .help(format!("leave the flag out: {} -f FILE ...", context.program))
+        }
+    };
+    error.code("MG029").at(topology.place.clone())
 }
 
 /// Finds the runtime: the one asked for, or Docker where an engine answers, else processes.

@@ -8,9 +8,9 @@ use super::Context;
 use super::session::{Session, mains};
 use crate::args::{Check, Status};
 use crate::authority::{RENEW_SECONDS, show_seconds_left};
-use crate::cluster::{Machine, MachineState, NodeView, Observed, ReplicaRow, Runtime};
+use crate::cluster::{self, Machine, MachineState, NodeView, Observed, ReplicaRow, Runtime};
 use crate::error::{CliError, Exit};
-use crate::topology::{Addressing, Instance, Mode, Role, Topology};
+use crate::topology::{Instance, Mode, Role, Topology};
 use crate::ui::{Cell, Table, Tone, Ui};
 
 /// One node, from the engine's side, its own, and its MAIN's.
@@ -116,7 +116,7 @@ pub(super) fn report(session: &Session, seen: &Observed) -> Report {
         let is_main = main.as_ref() == Some(&name);
         let position = view.and_then(NodeView::facts).and_then(|facts| facts.position.as_ref());
         for warning in position.into_iter().flat_map(|position| &position.warnings) {
-            findings.push((format!("{name}: {warning}"), session.command(&format!("logs {name}"))));
+            findings.push((format!("{name}: {warning}"), session.logs(&name)));
         }
         if let Some(instance) = instance {
             find(
@@ -185,10 +185,8 @@ pub(super) async fn await_redundant(
 }
 
 fn is_stale(topology: &Topology, instance: &Instance, row: &ReplicaRow, machine: &Machine) -> bool {
-    if topology.addressing == Addressing::Dns || !machine.is_running() {
-        return false;
-    }
-    machine.address.is_some_and(|ip| row.address != format!("{ip}:{}", instance.replication_port))
+    machine.is_running()
+        && cluster::address_of(topology, instance, Some(machine)).is_some_and(|wanted| row.address != wanted)
 }
 
 #[allow(clippy::too_many_arguments, reason = "every fact about one node, to say what is wrong with it")]
@@ -205,7 +203,7 @@ fn find(
     findings: &mut Vec<(String, String)>,
 ) {
     let name = &instance.name;
-    let (up, logs) = (session.up(), session.command(&format!("logs {name}")));
+    let (up, logs) = (session.up(), session.logs(name));
     let Some(machine) = machine else {
         findings.push((format!("{name} does not exist"), up));
         return;
@@ -217,7 +215,7 @@ fn find(
                 format!("raise instances.{name}.memory, then {up}"),
             ));
         }
-        MachineState::Running => {}
+        MachineState::Running | MachineState::Elsewhere => {}
         _ if machine.is_fenced => {}
         state => findings.push((format!("{name} does not run: {state}"), format!("{up}; why: {logs}"))),
     }
@@ -244,7 +242,7 @@ fn find(
     match row {
         None => findings.push((format!("{name} is not registered at MAIN and gets no data"), up)),
         Some(row) if stale => {
-            let is = machine.address.map(|ip| ip.to_string()).unwrap_or_default();
+            let is = cluster::address_of(&session.topology, instance, Some(machine)).unwrap_or_default();
             findings.push((format!("{name} is registered as {}, and is at {is}", row.address), up));
         }
         Some(row) if row.status == "diverged" => {
@@ -288,6 +286,7 @@ pub(super) fn table(session: &Session, report: &Report) -> Table {
     let machine_title = match &session.runtime {
         crate::runtime::Any::Docker(_) => "CONTAINER",
         crate::runtime::Any::Process(_) => "PROCESS",
+        crate::runtime::Any::External(_) => "NODE",
     };
     let mut table = Table::new([
         "NAME",
@@ -334,7 +333,7 @@ pub(super) fn table(session: &Session, report: &Report) -> Table {
                 true => Cell::new(format!("{}!", r.address), Tone::Bad),
                 false => Cell::from(r.address.clone()),
             }),
-            running.and_then(|m| m.bolt).map_or_else(dash, |b| Cell::from(b.to_string())),
+            running.and_then(|m| m.bolt.as_ref()).map_or_else(dash, |b| Cell::from(b.to_string())),
             machine,
             running.and_then(|m| m.started).map_or_else(dash, |s| Cell::from(age(s))),
         ]);
@@ -373,7 +372,7 @@ pub(super) fn to_json(session: &Session, report: &Report) -> Value {
                     "id": m.id, "name": m.name, "state": m.state.to_string(), "address": m.address,
                     "started": m.started,
                 })),
-                "bolt": machine.and_then(|m| m.bolt).map(|b| b.to_string()),
+                "bolt": machine.and_then(|m| m.bolt.as_ref()).map(|b| b.to_string()),
                 "silent": line.silent,
             })
         })

@@ -92,11 +92,11 @@ async fn look_at(session: &Session, main: &str) -> Result<Sight, CliError> {
     let Some(machine) = session.runtime.machine(session.cluster(), main).await? else {
         return Ok(Sight::Ended);
     };
-    let bolt = match (&machine.state, machine.bolt) {
+    let bolt = match (machine.state, machine.bolt) {
         (MachineState::Exited { .. } | MachineState::Created, _) => return Ok(Sight::Ended),
         (MachineState::Paused | MachineState::Restarting, _) => return Ok(Sight::Halted),
-        (MachineState::Running, None) => return Ok(Sight::Silent),
-        (MachineState::Running, Some(bolt)) => bolt,
+        (MachineState::Running | MachineState::Elsewhere, None) => return Ok(Sight::Silent),
+        (MachineState::Running | MachineState::Elsewhere, Some(bolt)) => bolt,
     };
     let target = Target { instance: main.to_owned(), bolt };
     let asked = tokio::time::timeout(PROBE_TIME_MAX, session.nodes.ask(&target, "SHOW REPLICATION ROLE;"));
@@ -141,6 +141,14 @@ pub(super) async fn until_gone(
 
 pub(super) async fn run(context: &Context, args: &Supervise) -> Result<Exit, CliError> {
     let mut session = Session::open(context).await?;
+    if args.auto_failover || args.print_unit {
+        let verb = if args.print_unit { "supervise --print-unit" } else { "supervise --auto-failover" };
+        let instead = format!(
+            "it could not fence a MAIN that is silent: see that it has ended, then {}",
+            session.command("failover --force-unfenced")
+        );
+        session.must_run_nodes(verb, &instead)?;
+    }
     if args.print_unit {
         let unit = unit(&session)?;
         let data = json!({ "unit": unit });
@@ -319,11 +327,12 @@ fn unit(session: &Session) -> Result<String, CliError> {
         .map_err(|error| CliError::new(Exit::Other, format!("mgctl does not find itself: {error}")))?;
     let docker = match &session.runtime {
         crate::runtime::Any::Docker(_) => "After=docker.service\nRequires=docker.service\n",
-        crate::runtime::Any::Process(_) => "",
+        crate::runtime::Any::Process(_) | crate::runtime::Any::External(_) => "",
     };
     let runtime = match &session.runtime {
         crate::runtime::Any::Docker(_) => "docker",
         crate::runtime::Any::Process(_) => "process",
+        crate::runtime::Any::External(_) => "external",
     };
     Ok(format!(
         "[Unit]\nDescription=Fails over cluster {name} of mgctl\n{docker}\n[Service]\n\

@@ -30,7 +30,7 @@ pub(super) fn name_of(target: &Target) -> String {
 
 /// Connects to a node for long work.
 pub(super) async fn connect(session: &Session, target: &Target) -> Result<Client, CliError> {
-    let mut client = session.nodes.client(target.bolt, Duration::from_secs(10)).await.map_err(|error| {
+    let mut client = session.nodes.client(&target.bolt, Duration::from_secs(10)).await.map_err(|error| {
         CliError::new(Exit::Degraded, format!("`{}` does not answer: {error}", target.instance))
             .code("MG068")
             .help(format!("see {}", session.command("status")))

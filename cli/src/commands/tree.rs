@@ -32,7 +32,7 @@ fn split(report: &Report) -> (Vec<&NodeLine>, Vec<&NodeLine>) {
 fn draw(cluster: &str, report: &Report) -> String {
     let bolt = |l: &NodeLine| {
         let running = l.machine.as_ref().filter(|m| m.is_running());
-        running.and_then(|m| m.bolt).map_or(String::new(), |b| format!("  {b}"))
+        running.and_then(|m| m.bolt.as_ref()).map_or(String::new(), |b| format!("  {b}"))
     };
     let state = |l: &NodeLine| match (&l.row, l.role, &l.machine) {
         (_, _, None) => "does not exist".to_owned(),
@@ -94,7 +94,7 @@ mod tests {
                 state,
                 spec: None,
                 address: None,
-                bolt: Some(([127, 0, 0, 1], 7687).into()),
+                bolt: Some(std::net::SocketAddr::from(([127, 0, 0, 1], 7687)).into()),
                 image_is_current: true,
                 started: None,
                 is_fenced: false,

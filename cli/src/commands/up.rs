@@ -26,6 +26,11 @@ pub(super) async fn run(context: &Context, args: &Up) -> Result<Exit, CliError> 
     }
     let init = read_init(&topology)?;
     let session = Session::of_file(context, topology, loaded.warnings).await?;
+    for (flag, is_set) in [("up --recreate", args.recreate), ("up --remove-orphans", args.remove_orphans)] {
+        if is_set {
+            session.must_run_nodes(flag, &format!("leave it out: {}", session.up()))?;
+        }
+    }
     let ui = &session.ui;
     if let Some(why) = &session.fallback {
         ui.say(why);
@@ -218,7 +223,7 @@ async fn end_screen(session: &Session, seen: &Observed, took: Duration) -> Resul
         }
         out += "\n";
         for line in &report.lines {
-            if let Some(bolt) = line.machine.as_ref().and_then(|m| m.bolt) {
+            if let Some(bolt) = line.machine.as_ref().and_then(|m| m.bolt.as_ref()) {
                 out += &format!("\n  {:<10} bolt://{bolt}", line.name);
             }
         }

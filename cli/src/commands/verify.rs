@@ -206,7 +206,7 @@ async fn position(session: &Session, target: &Target) -> Result<Option<Position>
 }
 
 async fn fingerprint(session: &Session, target: &Target) -> Result<Print, QueryError> {
-    let mut client = session.nodes.client(target.bolt, Duration::from_secs(10)).await?;
+    let mut client = session.nodes.client(&target.bolt, Duration::from_secs(10)).await?;
     client.set_timeout(Duration::from_secs(600));
     let mut print = Print::default();
     // One transaction: both queries see one state.
@@ -237,7 +237,7 @@ fn failed(session: &Session, target: &Target, error: &QueryError) -> CliError {
     CliError::new(Exit::Degraded, format!("the graph of `{}` cannot be read: {error}", target.instance))
         .code("MG067")
         .thing(format!("Bolt {}", target.bolt))
-        .help(format!("see {}", session.command(&format!("logs {}", target.instance))))
+        .help(format!("see {}", session.logs(&target.instance)))
 }
 
 /// One query that all nodes answered alike.
@@ -284,7 +284,7 @@ async fn places(session: &Session, targets: &[Target]) -> Result<Vec<Option<(u64
 
 async fn compare(session: &Session, targets: &[Target], query: &'static str) -> Result<Proof, CliError> {
     let asked = targets.iter().map(|target| async move {
-        let mut client = session.nodes.client(target.bolt, Duration::from_secs(10)).await?;
+        let mut client = session.nodes.client(&target.bolt, Duration::from_secs(10)).await?;
         let mut print = Print::default();
         let result = client.run(query, Map::new()).await?;
         for row in result.rows {

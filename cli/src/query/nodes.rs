@@ -2,9 +2,9 @@
 
 use super::{Client, QueryError, to_json};
 use crate::cluster::{NodeError, Nodes, Rows, Target};
+use crate::topology::Endpoint;
 use crate::topology::Secret;
 use mgbolt::Map;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Nodes over Bolt.
@@ -39,14 +39,14 @@ impl BoltNodes {
     }
 
     /// Connects to where a node's Bolt is, for a conversation of more than one query.
-    pub async fn client(&self, bolt: SocketAddr, time_max: Duration) -> Result<Client, QueryError> {
+    pub async fn client(&self, bolt: &Endpoint, time_max: Duration) -> Result<Client, QueryError> {
         let auth = self.credentials.as_ref().map(|(user, password)| (user.as_str(), password.expose()));
         Client::connect(&bolt.to_string(), time_max, auth).await
     }
 
     /// Connects to a node.
     pub async fn connect(&self, target: &Target, time_max: Duration) -> Result<Client, NodeError> {
-        self.client(target.bolt, time_max).await.map_err(translate)
+        self.client(&target.bolt, time_max).await.map_err(translate)
     }
 }
 
@@ -136,7 +136,7 @@ mod tests {
             let bolt = listener.local_addr().unwrap();
             let server = tokio::spawn(guarded(listener));
             let nodes = BoltNodes::new(second, Some(("admin".to_owned(), Secret::new(password))));
-            let target = Target { instance: "main".into(), bolt };
+            let target = Target { instance: "main".into(), bolt: bolt.into() };
             match nodes.within(second).connect(&target, second).await {
                 Ok(_) => assert!(is_right),
                 Err(NodeError::Refused { code, .. }) => {

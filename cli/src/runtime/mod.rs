@@ -1,8 +1,10 @@
-//! What runs machines: containers of an engine, or processes of this system.
+//! What runs machines: containers of an engine, processes of this system, or someone else.
 //!
-//! Both do the same steps and keep the same promises; which one it is, the rest of mgctl does not know.
+//! The first two do the same steps and keep the same promises; which one it is, the rest of mgctl does not know. The
+//! third does none of them: see [`external`].
 
 pub mod docker;
+pub mod external;
 mod ports;
 pub mod process;
 
@@ -10,17 +12,20 @@ use crate::cluster::{Action, Existing, Machine, Runtime};
 use crate::error::CliError;
 use crate::topology::{Image, Topology};
 use docker::Docker;
+use external::External;
 use futures_util::StreamExt;
 use futures_util::stream::{self, LocalBoxStream};
 use process::Processes;
 use std::time::Duration;
 
-/// One of the two.
+/// One of the three.
 pub enum Any {
     /// Containers of an engine.
     Docker(Box<Docker>),
     /// Processes of this system.
     Process(Processes),
+    /// Someone else.
+    External(External),
 }
 
 /// A claim on a cluster; to be given back with [`Any::unlock`].
@@ -35,6 +40,7 @@ impl Any {
     pub async fn lock(&self, topology: &Topology, time_max: Duration) -> Result<Lock, CliError> {
         match self {
             Any::Process(processes) => processes.lock(&topology.name).map(Lock::Process),
+            Any::External(_) => Processes::of_this_user()?.lock(&topology.name).map(Lock::Process),
             Any::Docker(docker) => {
                 // A claim is a container, and a container is of an image; any will do.
                 let image = match &topology.main().image {
@@ -57,11 +63,12 @@ impl Any {
         }
     }
 
-    /// Returns a stream that says something whenever something may have changed. Of processes it says nothing.
+    /// Returns a stream that says something whenever something may have changed. Of others than containers it says
+    /// nothing.
     pub fn changes(&self, cluster: &str) -> LocalBoxStream<'_, ()> {
         match self {
             Any::Docker(docker) => docker.changes(cluster).chain(stream::pending()).boxed_local(),
-            Any::Process(_) => stream::pending().boxed_local(),
+            Any::Process(_) | Any::External(_) => stream::pending().boxed_local(),
         }
     }
 
@@ -82,6 +89,7 @@ impl Runtime for Any {
         match self {
             Any::Docker(it) => it.describe(),
             Any::Process(it) => it.describe(),
+            Any::External(it) => it.describe(),
         }
     }
 
@@ -89,6 +97,7 @@ impl Runtime for Any {
         match self {
             Any::Docker(it) => it.observe(cluster, topology).await,
             Any::Process(it) => it.observe(cluster, topology).await,
+            Any::External(it) => it.observe(cluster, topology).await,
         }
     }
 
@@ -96,6 +105,7 @@ impl Runtime for Any {
         match self {
             Any::Docker(it) => it.machine(cluster, instance).await,
             Any::Process(it) => it.machine(cluster, instance).await,
+            Any::External(it) => it.machine(cluster, instance).await,
         }
     }
 
@@ -103,6 +113,7 @@ impl Runtime for Any {
         match self {
             Any::Docker(it) => it.carry_out(topology, action).await,
             Any::Process(it) => it.carry_out(topology, action).await,
+            Any::External(it) => it.carry_out(topology, action).await,
         }
     }
 
@@ -110,6 +121,7 @@ impl Runtime for Any {
         match self {
             Any::Docker(it) => it.last_lines(cluster, instance, lines).await,
             Any::Process(it) => it.last_lines(cluster, instance, lines).await,
+            Any::External(it) => it.last_lines(cluster, instance, lines).await,
         }
     }
 }

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use super::container::{Container, container};
 use super::duration::show_duration;
+use super::endpoint::Endpoint;
 use super::model::*;
-use super::read::{Named, Section};
+use super::read::{Named, Section, UNNAMED_PORT};
 use super::report::Report;
 use super::secret::{self, Auth, License};
 use super::tree::Span;
@@ -52,6 +53,8 @@ pub(super) struct NodeDraft<'s> {
     pub(super) replication_port: u16,
     pub(super) bolt: BoltPort,
     pub(super) ip: Option<Ipv4Addr>,
+    /// Where it is, if the file says so.
+    pub(super) external: Option<External>,
     pub(super) image: Image,
     pub(super) image_span: Span,
     /// With the places of their names.
@@ -92,6 +95,7 @@ impl<'s> Draft<'s> {
         let checks = check_flag(replication);
         let instances = file.named("instances");
         let modes = Modes::new(replication, instances);
+        let runtime = file.word("runtime").and_then(Runtime::parse).unwrap_or_default();
         let mut bolt = BoltPorts::new(ports, instances);
         let is_external = part("network").flag("external").unwrap_or(false);
         let nodes = instances
@@ -103,6 +107,10 @@ impl<'s> Draft<'s> {
                 // Any of the nodes may become MAIN, so all of them get the rules.
                 let rules = if image == Image::BuiltIn { &rules[..] } else { &[] };
                 let flags = [&checks[..], rules, defaults.scalars("flags"), section.scalars("flags")];
+                let replication_port = section
+                    .port("replication_port")
+                    .or_else(|| replication.port("port"))
+                    .unwrap_or(REPLICATION_PORT);
                 NodeDraft {
                     name: &instance.name,
                     span: instance.span,
@@ -112,12 +120,13 @@ impl<'s> Draft<'s> {
                     register_as: section
                         .text("register_as")
                         .unwrap_or_else(|| instance.name.replace('-', "_")),
-                    replication_port: section
-                        .port("replication_port")
-                        .or_else(|| replication.port("port"))
-                        .unwrap_or(REPLICATION_PORT),
-                    bolt: bolt.next(instance, report),
+                    replication_port,
+                    bolt: match runtime {
+                        Runtime::External => BoltPort::None,
+                        _ => bolt.next(instance, report),
+                    },
                     ip: section.ipv4("ip"),
+                    external: external(section, replication_port),
                     image,
                     image_span,
                     flags: merge(flags, |name| name.replace('_', "-")),
@@ -133,7 +142,7 @@ impl<'s> Draft<'s> {
         Draft {
             file,
             name: file.text("name"),
-            runtime: file.word("runtime").and_then(Runtime::parse).unwrap_or_default(),
+            runtime,
             // In a network of others addresses are theirs to give; names are there anyway.
             addressing: file.word("addressing").and_then(Addressing::parse).unwrap_or(match is_external {
                 true => Addressing::Dns,
@@ -167,7 +176,8 @@ impl<'s> Draft<'s> {
             tls.and_then(|tls| tls.flag("cluster")).unwrap_or(match tls.and_then(|t| t.word("mode")) {
                 Some("off") => false,
                 Some("generate") => true,
-                _ => is_built_in,
+                // Who runs the nodes gives them their certificates.
+                _ => is_built_in && self.runtime != Runtime::External,
             });
         let secrets = secret::environment(self.auth.as_ref(), self.license.as_ref());
         let mut instances: Vec<Instance> =
@@ -228,6 +238,7 @@ impl NodeDraft<'_> {
             replication_port: self.replication_port,
             bolt: self.bolt,
             ip: self.ip,
+            external: self.external,
             image: self.image,
             flags: plain(self.flags),
             env: plain(self.env),
@@ -309,6 +320,20 @@ impl BoltPorts {
             _ => BoltPort::From(port),
         }
     }
+}
+
+/// Returns where a node is that names its address.
+fn external(section: &Section, replication_port: u16) -> Option<External> {
+    let with = |endpoint: Endpoint, port: u16| match endpoint.port {
+        UNNAMED_PORT => Endpoint { port, ..endpoint },
+        _ => endpoint,
+    };
+    let bolt = with(section.endpoint("address")?, BOLT_BASE);
+    let replication = match section.endpoint("replication_address") {
+        Some(endpoint) => with(endpoint, replication_port),
+        None => Endpoint { host: bolt.host.clone(), port: replication_port },
+    };
+    Some(External { bolt, replication })
 }
 
 /// Returns the image of the first section that names one.

@@ -32,6 +32,8 @@ pub(super) enum Shape {
     Ipv4,
     /// An IPv4 range.
     Subnet,
+    /// A host by address or name, and a port where it is not the usual one.
+    Endpoint,
     /// Names with a scalar each.
     Scalars,
     /// A text, or a list of texts.
@@ -80,7 +82,7 @@ pub(super) static FILE: Table = Table {
         key(
             "runtime",
             Shape::Words(Runtime::WORDS),
-            "What runs the nodes. auto: docker where an engine answers, else process.",
+            "What runs the nodes. auto: docker where an engine answers, else process. external: someone else, at the `address` of each.",
         ),
         key("context", Shape::Text, "The engine's docker context. Default: the current one."),
         key(
@@ -358,6 +360,16 @@ pub(super) static INSTANCE: Table = Table {
         key("register_as", Shape::Text, "Name under which MAIN registers it. Default: its own, - as _."),
         key("replication_port", Shape::Port, "Where it listens for MAIN. Default: replication.port."),
         key("ports", Shape::Map(&INSTANCE_PORTS), "Where it is published on this machine."),
+        key(
+            "address",
+            Shape::Endpoint,
+            "Where its Bolt is reached, as HOST or HOST:PORT; with `runtime: external`.",
+        ),
+        key(
+            "replication_address",
+            Shape::Endpoint,
+            "Where other nodes reach it, as HOST or HOST:PORT. Default: the host of `address`, and replication_port.",
+        ),
         key("ip", Shape::Ipv4, "Its address in network.subnet. Default: .11, .12 and so on."),
         key(
             "priority",
@@ -378,7 +390,7 @@ pub(super) static INSTANCE: Table = Table {
         LABELS,
         VOLUMES,
     ],
-    later: &["address", "container_name", "host"],
+    later: &["container_name", "host"],
 };
 
 static INSTANCE_PORTS: Table = Table {

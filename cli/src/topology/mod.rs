@@ -14,6 +14,7 @@ mod check;
 mod container;
 mod duration;
 mod edit;
+mod endpoint;
 mod env_file;
 mod interpolate;
 mod keys;
@@ -38,6 +39,7 @@ pub use container::{
 };
 pub use duration::{parse_duration, show_duration, show_size};
 pub use edit::{with_node, without_node};
+pub use endpoint::Endpoint;
 pub use model::*;
 pub use notes::notes;
 pub use report::{list, nearest};

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::container::{Container, without_effect};
+use super::endpoint::Endpoint;
 use super::secret::{Auth, License, Secret};
 use crate::error::Place;
 
@@ -71,6 +72,11 @@ impl Topology {
     /// Returns the node of that name.
     pub fn instance(&self, name: &str) -> Option<&Instance> {
         self.instances.iter().find(|i| i.name == name)
+    }
+
+    /// Returns true if someone else runs the nodes: mgctl only asks and tells them.
+    pub fn is_external(&self) -> bool {
+        self.runtime == Runtime::External
     }
 
     /// Returns the keys that local processes do without.
@@ -139,8 +145,19 @@ pub struct Instance {
     pub data: Data,
     /// How its container is kept.
     pub container: Container,
+    /// Where it is, if someone else runs it.
+    pub external: Option<External>,
     /// Where the node stands in the file.
     pub place: Place,
+}
+
+/// Where a node is that someone else runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct External {
+    /// Where its Bolt is reached from here.
+    pub bolt: Endpoint,
+    /// Where the other nodes reach it while it is a REPLICA.
+    pub replication: Endpoint,
 }
 
 impl Instance {
@@ -192,6 +209,8 @@ pub enum Runtime {
     Docker,
     /// Local processes on loopback addresses.
     Process,
+    /// Someone else, each node on a machine of its own or not: mgctl only asks and tells them.
+    External,
 }
 
 /// The role of a node.
@@ -422,7 +441,7 @@ macro_rules! words {
 
 pub(super) use words;
 
-words!(Runtime, Auto = "auto", Docker = "docker", Process = "process");
+words!(Runtime, Auto = "auto", Docker = "docker", Process = "process", External = "external");
 words!(Role, Main = "MAIN", Replica = "REPLICA");
 words!(Mode, Sync = "SYNC", Async = "ASYNC", StrictSync = "STRICT_SYNC");
 words!(Addressing, Static = "static", Dns = "dns", Ip = "ip");

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::container::{ULIMITS, Ulimit};
 use super::duration::{decimal, parse_duration, parse_size};
+use super::endpoint::Endpoint;
 use super::interpolate::{InterpolationError, interpolate};
 use super::keys::{Shape, Table};
 use super::model::Subnet;
@@ -49,6 +50,7 @@ pub(super) enum Typed {
     Ip(IpAddr),
     Ipv4(Ipv4Addr),
     Subnet(Subnet),
+    Endpoint(Endpoint),
     Scalars(Vec<Named<String>>),
     Texts(Vec<(String, Span)>),
     Limits(Vec<Named<Ulimit>>),
@@ -80,7 +82,7 @@ impl Section {
     getters! {
         text: Text -> String, flag: Bool -> bool, port: Port -> u16, duration: Duration -> Duration,
         size: Size -> u64, cpus: Cpus -> u64, priority: Priority -> u16, number: Number -> u32, word: Word -> &'static str, ip: Ip -> IpAddr,
-        ipv4: Ipv4 -> Ipv4Addr, subnet: Subnet -> Subnet,
+        ipv4: Ipv4 -> Ipv4Addr, subnet: Subnet -> Subnet, endpoint: Endpoint -> Endpoint,
     }
 
     fn entry(&self, key: &str) -> Option<&Entry> {
@@ -164,6 +166,9 @@ impl Section {
         matches!(self.value(key), Some(Typed::Named(_, true)))
     }
 }
+
+/// Stands for a port that an endpoint does not name; no port has this number.
+pub(super) const UNNAMED_PORT: u16 = 0;
 
 /// Reads sections and reports what is wrong with them.
 pub(super) struct Reader<'r, 'a> {
@@ -335,6 +340,7 @@ impl Reader<'_, '_> {
             Shape::Ip => text.parse().ok().map(Typed::Ip),
             Shape::Ipv4 => text.parse().ok().map(Typed::Ipv4),
             Shape::Subnet => return self.subnet(node, &text, path),
+            Shape::Endpoint => Endpoint::parse(&text, UNNAMED_PORT).map(Typed::Endpoint),
             Shape::Scalars | Shape::Texts | Shape::Limits | Shape::Map(_) | Shape::Named(_) => None,
         };
         typed.unwrap_or_else(|| {
@@ -396,7 +402,7 @@ impl Reader<'_, '_> {
         }
         let name = path.rsplit('.').next().unwrap_or(path);
         let code = if name == "mode" { "MG014" } else { "MG006" };
-        let later = name == "runtime" && ["swarm", "external"].contains(&text);
+        let later = name == "runtime" && text == "swarm";
         if later {
             self.report
                 .error(
@@ -405,7 +411,7 @@ impl Reader<'_, '_> {
                     format!("`runtime: {text}` is not served by this version of mgctl"),
                 )
                 .help
-                .push("use auto, docker or process".into());
+                .push("use auto, docker, process or external".into());
             return Typed::Bad;
         }
         if name == "restart" && text == "no" {
@@ -653,6 +659,7 @@ fn describe(shape: Shape) -> (String, &'static str) {
         Shape::Ip => ("an IP address", "127.0.0.1"),
         Shape::Ipv4 => ("an IPv4 address", "172.28.37.11"),
         Shape::Subnet => ("an IPv4 range", "172.28.37.0/24"),
+        Shape::Endpoint => ("a host, or a host and a port", "10.0.0.5:7687"),
         Shape::Texts => ("a list of texts", "[a, b]"),
         Shape::Scalars | Shape::Limits | Shape::Map(_) | Shape::Named(_) => ("a mapping", "{ key: value }"),
     };

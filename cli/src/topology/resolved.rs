@@ -92,6 +92,12 @@ pub fn to_json(topology: &Topology) -> Value {
         let paths: Vec<String> = topology.init.cypher.iter().map(|p| p.display().to_string()).collect();
         file["init"] = json!({ "cypher": paths, "once": topology.init.once });
     }
+    if topology.is_external() {
+        let keys = file.as_object_mut().expect("it was made as one");
+        for key in ["network", "addressing", "ports", "tls", "on_failure"] {
+            keys.remove(key);
+        }
+    }
     file
 }
 
@@ -106,6 +112,10 @@ fn instance(instance: &Instance, default_volume: &str) -> Value {
     }
     value["register_as"] = json!(instance.register_as);
     value["replication_port"] = json!(instance.replication_port);
+    if let Some(external) = &instance.external {
+        value["address"] = json!(external.bolt.to_string());
+        value["replication_address"] = json!(external.replication.to_string());
+    }
     let mut ports: Map<String, Value> =
         instance.container.ports.published().map(|(key, _, port)| (key.to_owned(), json!(port))).collect();
     if let BoltPort::Fixed(port) = instance.bolt {
@@ -120,7 +130,9 @@ fn instance(instance: &Instance, default_volume: &str) -> Value {
     if instance.priority != Instance::PRIORITY {
         value["priority"] = json!(instance.priority);
     }
-    value["image"] = json!(image);
+    if instance.external.is_none() {
+        value["image"] = json!(image);
+    }
     if !instance.flags.is_empty() {
         value["flags"] = json!(escaped(&instance.flags));
     }

@@ -52,6 +52,7 @@ fn shape(shape: Shape) -> Value {
         }
         Shape::Ip => text(),
         Shape::Ipv4 => or_variable(json!({ "type": "string", "format": "ipv4" })),
+        Shape::Endpoint => text(),
         Shape::Subnet => or_variable(json!({ "type": "string", "pattern": "^[0-9.]+/[0-9]+$" })),
         Shape::Scalars => {
             json!({ "type": "object", "additionalProperties": { "type": ["string", "number", "boolean"] } })

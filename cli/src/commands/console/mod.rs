@@ -88,7 +88,7 @@ impl Talk<'_> {
         let mut client = self
             .session
             .nodes
-            .client(target.bolt, Duration::from_secs(10))
+            .client(&target.bolt, Duration::from_secs(10))
             .await
             .map_err(|e| failed(self.session, &target, "", &e))?;
         client.set_timeout(self.time_max);

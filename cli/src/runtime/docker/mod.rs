@@ -30,7 +30,7 @@ use crate::cluster::{
     Action, Existing, Foreign, Machine, MachineState, Runtime, Spec, Subnetwork, container_name,
 };
 use crate::error::{CliError, Exit};
-use crate::topology::{Container, Driver, Image, Instance, Restart, Subnet, Topology};
+use crate::topology::{Container, Driver, Endpoint, Image, Instance, Restart, Subnet, Topology};
 use bollard::models::{
     ContainerCreateBody, ContainerInspectResponse, ContainerStateStatusEnum, ContainerUpdateBody,
     EndpointIpamConfig, EndpointSettings, HostConfig, Ipam, IpamConfig, Network, NetworkConnectRequest,
@@ -348,7 +348,7 @@ impl Docker {
             },
             spec,
             address,
-            bolt,
+            bolt: bolt.map(Endpoint::from),
             image_is_current: image.is_none_or(|image| found.image.as_deref() == Some(image)),
             started: state.started_at.as_deref().and_then(time::seconds),
             is_fenced: found
@@ -579,7 +579,7 @@ impl Docker {
             .await?;
         }
         if error.problem().code == Some("MG019") {
-            let bolt = self.machine_of(&found, None, None).bolt.map(|b| ("bolt", b.port()));
+            let bolt = self.machine_of(&found, None, None).bolt.map(|b| ("bolt", b.port));
             let more = instance.container.ports.published().map(|(key, _, port)| (key, port));
             let taken = self.taken_ports().await?;
             // The engine names the one that it could not have.

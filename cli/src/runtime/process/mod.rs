@@ -28,7 +28,7 @@ use super::ports::{self, Ports};
 use crate::authority::{Authority, seconds_left};
 use crate::cluster::{Action, Existing, Machine, MachineState, Runtime, Spec, Subnetwork};
 use crate::error::{CliError, Exit};
-use crate::topology::{Container, Data, Image, Instance, Subnet, Topology, show_duration};
+use crate::topology::{Container, Data, Endpoint, Image, Instance, Subnet, Topology, show_duration};
 use identity::Identity;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -208,7 +208,7 @@ impl Processes {
             },
             spec: Spec::parse(&spec),
             address: field("address").and_then(|ip| ip.parse().ok()),
-            bolt: field("bolt").and_then(|a| a.parse().ok()),
+            bolt: field("bolt").and_then(|a| a.parse::<SocketAddr>().ok()).map(Endpoint::from),
             image_is_current: true,
             started: running.and_then(|_| {
                 let changed = fs::metadata(folder.join("pid")).and_then(|m| m.modified()).ok()?;
@@ -371,13 +371,14 @@ impl Processes {
         if machine.is_running() {
             return Ok("runs already".into());
         }
-        if let Some(bolt) = machine.bolt
+        let command = read_text(&folder.join("command"))?.unwrap_or_default();
+        let command: Value = serde_json::from_str(&command).unwrap_or_default();
+        let bolt = command.get("bolt").and_then(Value::as_str).and_then(|a| a.parse::<SocketAddr>().ok());
+        if let Some(bolt) = bolt
             && ports::is_bound(bolt.ip(), bolt.port())
         {
             return Err(port_taken(topology, instance, bolt.port()));
         }
-        let command = read_text(&folder.join("command"))?.unwrap_or_default();
-        let command: Value = serde_json::from_str(&command).unwrap_or_default();
         let arguments: Vec<&str> = command
             .get("arguments")
             .and_then(Value::as_array)

@@ -1,6 +1,7 @@
 //! The rules that span more than one value. Each has a code under which the documents explain it.
 
 mod container;
+mod external;
 mod security;
 
 use std::net::Ipv4Addr;
@@ -52,6 +53,7 @@ pub(super) fn check(draft: &Draft<'_>, report: &mut Report<'_>) {
     environment(draft, report);
     container::check(draft, report);
     runtime(draft, report);
+    external::check(draft, report);
     init(draft, report);
 }
 
