@@ -163,7 +163,7 @@ impl Session {
     pub(super) fn logs(&self, instance: &str) -> String {
         match self.topology.is_external() {
             true => format!("the log of {instance}, where it runs"),
-            false => self.logs(instance),
+            false => self.command(&format!("logs {instance}")),
         }
     }
 
