@@ -208,3 +208,24 @@ fn the_schema_is_one_json_document() {
     assert_eq!(schema["additionalProperties"], false);
     assert!(schema["properties"]["instances"].is_object());
 }
+
+#[test]
+fn what_the_command_line_sets_stands_over_the_file_and_is_told_apart_from_it() {
+    let room = Room::new();
+    let (code, out, err) =
+        room.run(&["validate", "valid.yaml", "--set", "instances.r1.mode=ASYNC", "--set=name=other"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(out.starts_with("`valid.yaml` is valid: cluster `other` with 1 MAIN, 1 ASYNC\n"), "{out}");
+    let (code, _, err) = room.run(&["validate", "valid.yaml", "--set", "instances.r1.mode=SNYC"]);
+    assert_eq!(code, 2);
+    assert!(err.contains("MG014") && err.contains("--> --set instances.r1.mode\n"), "{err}");
+    for (args, wanted) in [
+        (&["validate", "valid.yaml", "--set", "mode"][..], "KEY=VALUE"),
+        (&["status", "--set", "name=x"][..], "none is named"),
+        (&["status", "-c", "demo", "--set", "name=x"][..], "reads none"),
+    ] {
+        let (code, _, err) = room.run(args);
+        assert_eq!(code, 2, "{args:?}: {err}");
+        assert!(err.contains(wanted), "{args:?}: {err}");
+    }
+}

@@ -54,6 +54,11 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).ok_or_else(|| "a time is a number with a unit, as 30s, 2m or 1h".to_owned())
 }
 
+pub(super) fn set(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write KEY=VALUE, as instances.r1.mode=ASYNC")?;
+    Ok((key.trim().to_owned(), value.to_owned()))
+}
+
 pub(super) fn runtime(text: &str) -> Result<Runtime, String> {
     Runtime::parse(text).ok_or_else(|| "auto, docker, process or external".to_owned())
 }

@@ -59,6 +59,9 @@ pub struct Global {
     /// Cluster by name; no file is read.
     #[arg(short, long, global = true, value_name = "NAME", help_heading = "Global")]
     pub cluster: Option<String>,
+    /// Sets a value over the topology file's, as `instances.r1.mode=ASYNC`; a value is YAML. May stand several times.
+    #[arg(long, global = true, value_parser = common::set, value_name = "KEY=VALUE", help_heading = "Global")]
+    pub set: Vec<(String, String)>,
     /// Form of the result.
     #[arg(short, long, global = true, value_enum, default_value_t, help_heading = "Global")]
     pub output: Output,

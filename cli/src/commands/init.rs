@@ -68,9 +68,13 @@ fn write(args: &Init) -> Result<String, CliError> {
         line("replication: { port: 10000, mode: SYNC }");
         line("ports: { bind: 127.0.0.1, bolt_base: 7687, strategy: auto }");
         line("wait: { timeout: 2m, until: redundant }");
+        line("backup: { dir: ./backups, keep: 7 }   # where `mgctl backup` writes, and how many stay");
         line("defaults:");
         line("  memory: 1GiB");
         line("  env: { TZ: UTC }");
+        line("  restart: unless-stopped");
+        line("  logging: { max_size: 10m, max_file: 3 }");
+        line("  ulimits: { nofile: 65536 }");
     }
     line("instances:");
     line(

@@ -59,7 +59,7 @@ mod tests {
 
     fn context() -> (Context, crate::ui::Captured) {
         let (ui, out, _) = Ui::captured(Output::Table, Progress::Plain, "");
-        let selection = Selection::new(None, None, None).unwrap();
+        let selection = Selection::new(None, None, None, &[]).unwrap();
         (Context { ui, selection, host: None, runtime: None, program: "mgctl".into() }, out)
     }
 

@@ -80,7 +80,7 @@ impl Context {
     ) -> Result<Context, CliError> {
         let (file_after, verbose_after) = command.after_verb();
         let ui = Ui::new(global, verbose + verbose_after);
-        let selection = Selection::new(file, file_after, global.cluster.as_deref())?;
+        let selection = Selection::new(file, file_after, global.cluster.as_deref(), &global.set)?;
         Ok(Context { ui, selection, host: global.host.clone(), runtime: global.runtime, program })
     }
 }

@@ -7,13 +7,13 @@ use serde_json::json;
 
 use super::promote::one_line;
 use super::session::{Session, Shown, must_run_nodes, on_ctrl_c};
-use super::{Context, diff, lifecycle, promote, select, status};
+use super::{Context, Selection, diff, lifecycle, promote, status};
 use crate::args::{Add, Check, Remove, Scale, Upgrade};
 use crate::cluster::{
     self, Action, Interrupt, NodeView, Observed, Options, Plan, Step, StepId, Wish, execute,
 };
 use crate::error::{CliError, Exit};
-use crate::topology::{self, Image, Mode, Source, Topology, load};
+use crate::topology::{self, Image, Mode, Source, Topology};
 use crate::ui::Ui;
 
 /// How long a cluster that was just waited for may take to be seen redundant: clients write meanwhile.
@@ -24,6 +24,7 @@ struct File {
     path: PathBuf,
     text: String,
     topology: Topology,
+    selection: Selection,
 }
 
 impl File {
@@ -35,21 +36,21 @@ impl File {
                 CliError::new(Exit::Usage, "standard input cannot be changed: name a file").code("MG001")
             );
         }
-        let topology = select::read(&path)?.topology;
+        let selection = context.selection.clone();
+        let topology = selection.read(&path)?.topology;
         must_run_nodes(&topology, verb, instead)?;
         let text = std::fs::read_to_string(&path).map_err(|error| {
             CliError::new(Exit::Usage, format!("cannot read `{}`: {error}", path.display())).code("MG001")
         })?;
-        Ok(File { path, text, topology })
+        Ok(File { path, text, topology, selection })
     }
 
     /// Reads a changed text as if it were in the file.
     fn changed(&self, text: String) -> Result<File, CliError> {
         let directory = self.path.parent().map(Path::to_path_buf).unwrap_or_default();
         let source = Source { name: self.path.display().to_string().into(), directory, text: text.clone() };
-        let loaded = load(&source, &|name| std::env::var(name).ok())
-            .map_err(|problems| CliError::of(Exit::Usage, problems))?;
-        Ok(File { path: self.path.clone(), text, topology: loaded.topology })
+        let topology = self.selection.load(&source)?.topology;
+        Ok(File { path: self.path.clone(), text, topology, selection: self.selection.clone() })
     }
 
     /// Replaces the file as a whole.

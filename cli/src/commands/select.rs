@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::error::{CliError, Exit};
-use crate::topology::{Loaded, Source, load};
+use crate::topology::{Loaded, Source, load_with};
 
 /// Names of topology files that are found without being named.
 const FILE_NAMES: [&str; 4] = ["mgctl.yaml", "mgctl.yml", "topology.yaml", "topology.yml"];
@@ -17,6 +17,8 @@ const FILE_BYTES_MAX: u64 = 4 << 20;
 pub struct Selection {
     file: Option<PathBuf>,
     cluster: Option<String>,
+    /// What the command line sets over the file.
+    sets: Vec<(String, String)>,
 }
 
 /// The cluster that is meant.
@@ -35,11 +37,12 @@ impl Selection {
     ///
     /// # Errors
     ///
-    /// When more than one of them is given.
+    /// When more than one of them is given, or something is set over no file.
     pub fn new(
         before: Option<&PathBuf>,
         after: Option<&PathBuf>,
         cluster: Option<&str>,
+        sets: &[(String, String)],
     ) -> Result<Selection, CliError> {
         if let (Some(before), Some(after)) = (before, after)
             && before != after
@@ -53,18 +56,27 @@ impl Selection {
                 format!("both a topology (`{}`) and a cluster (`{cluster}`) are named", file.display());
             return Err(CliError::new(Exit::Usage, what).help("name the file, or the cluster"));
         }
-        Ok(Selection { file, cluster: cluster.map(str::to_owned) })
+        if let (Some((key, _)), Some(cluster)) = (sets.first(), cluster) {
+            let what = format!("`--set {key}` changes a topology, and `--cluster {cluster}` reads none");
+            return Err(CliError::new(Exit::Usage, what).help("name the file instead"));
+        }
+        Ok(Selection { file, cluster: cluster.map(str::to_owned), sets: sets.to_vec() })
     }
 
     /// Returns what names `cluster` again in another command: the flag that was typed, or nothing where the
     /// cluster is found without one.
     pub(super) fn flag(&self, cluster: &str) -> String {
+        let sets: String = self
+            .sets
+            .iter()
+            .map(|(key, value)| format!(" --set {}", quoted(&format!("{key}={value}"))))
+            .collect();
         match (&self.file, &self.cluster) {
             // Standard input is read once.
             (Some(file), _) if file == Path::new("-") => format!(" -c {cluster}"),
-            (Some(file), _) => format!(" -f {}", quoted(&file.display().to_string())),
+            (Some(file), _) => format!(" -f {}{sets}", quoted(&file.display().to_string())),
             (None, Some(cluster)) => format!(" -c {cluster}"),
-            (None, None) => String::new(),
+            (None, None) => sets,
         }
     }
 
@@ -79,8 +91,14 @@ impl Selection {
             return Ok(Selected::Named(cluster.clone()));
         }
         match self.path() {
-            Some(path) => Ok(Selected::File(Box::new(read(&path)?))),
-            None => Ok(Selected::Only),
+            Some(path) => Ok(Selected::File(Box::new(self.read(&path)?))),
+            None => match self.sets.first() {
+                None => Ok(Selected::Only),
+                Some((key, _)) => {
+                    let what = format!("`--set {key}` changes a topology, and none is named");
+                    Err(CliError::new(Exit::Usage, what).help("name the file: `-f TOPOLOGY`"))
+                }
+            },
         }
     }
 
@@ -94,7 +112,26 @@ impl Selection {
             let what = format!("`--cluster {cluster}` names no file, and this command needs one");
             return Err(CliError::new(Exit::Usage, what).help("name the topology: `mgctl up TOPOLOGY`"));
         }
-        read(&self.existing_path()?)
+        self.read(&self.existing_path()?)
+    }
+
+    /// Reads and checks the topology at `path`, with what the command line sets.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read or has errors: all of them.
+    pub(super) fn read(&self, path: &Path) -> Result<Loaded, CliError> {
+        self.load(&source(path)?)
+    }
+
+    /// As [`Selection::read`], of a text.
+    ///
+    /// # Errors
+    ///
+    /// When it has errors: all of them.
+    pub(super) fn load(&self, source: &Source) -> Result<Loaded, CliError> {
+        load_with(source, &self.sets, &|name| std::env::var(name).ok())
+            .map_err(|problems| CliError::of(Exit::Usage, problems))
     }
 
     /// Finds the file and returns its path.
@@ -133,16 +170,6 @@ fn discover(directory: &Path) -> Option<PathBuf> {
         .ancestors()
         .flat_map(|directory| FILE_NAMES.map(|name| directory.join(name)))
         .find(|path| path.is_file())
-}
-
-/// Reads and checks the topology at `path`.
-///
-/// # Errors
-///
-/// When it cannot be read or has errors: all of them.
-pub(super) fn read(path: &Path) -> Result<Loaded, CliError> {
-    load(&source(path)?, &|name| std::env::var(name).ok())
-        .map_err(|problems| CliError::of(Exit::Usage, problems))
 }
 
 fn source(path: &Path) -> Result<Source, CliError> {
@@ -186,16 +213,16 @@ mod tests {
     #[test]
     fn the_file_may_stand_before_or_after_the_verb_but_only_one_is_meant() {
         let (a, b) = (PathBuf::from("a.yaml"), PathBuf::from("b.yaml"));
-        assert_eq!(Selection::new(Some(&a), None, None).unwrap().file, Some(a.clone()));
-        assert_eq!(Selection::new(Some(&a), Some(&a), None).unwrap().file, Some(a.clone()));
-        assert_eq!(Selection::new(Some(&a), Some(&b), None).unwrap_err().exit(), Exit::Usage);
-        assert_eq!(Selection::new(Some(&a), None, Some("demo")).unwrap_err().exit(), Exit::Usage);
+        assert_eq!(Selection::new(Some(&a), None, None, &[]).unwrap().file, Some(a.clone()));
+        assert_eq!(Selection::new(Some(&a), Some(&a), None, &[]).unwrap().file, Some(a.clone()));
+        assert_eq!(Selection::new(Some(&a), Some(&b), None, &[]).unwrap_err().exit(), Exit::Usage);
+        assert_eq!(Selection::new(Some(&a), None, Some("demo"), &[]).unwrap_err().exit(), Exit::Usage);
     }
 
     #[test]
     fn the_cluster_is_named_again_as_it_was_typed() {
         let flag = |file: Option<&str>, cluster| {
-            Selection::new(file.map(PathBuf::from).as_ref(), None, cluster).unwrap().flag("demo")
+            Selection::new(file.map(PathBuf::from).as_ref(), None, cluster, &[]).unwrap().flag("demo")
         };
         assert_eq!(flag(Some("a/b.yaml"), None), " -f a/b.yaml");
         assert_eq!(flag(Some("my own's.yaml"), None), r" -f 'my own'\''s.yaml'");
@@ -205,8 +232,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_set_is_set_again_in_another_command_and_needs_a_file() {
+        let sets = [
+            ("instances.r1.mode".to_owned(), "ASYNC".to_owned()),
+            ("wait".to_owned(), "{ timeout: 1m }".to_owned()),
+        ];
+        let file = PathBuf::from("a.yaml");
+        let selection = Selection::new(Some(&file), None, None, &sets).unwrap();
+        assert_eq!(
+            selection.flag("demo"),
+            " -f a.yaml --set 'instances.r1.mode=ASYNC' --set 'wait={ timeout: 1m }'"
+        );
+        assert_eq!(Selection::new(None, None, Some("demo"), &sets).unwrap_err().exit(), Exit::Usage);
+    }
+
+    #[test]
     fn a_name_is_enough_and_needs_no_file() {
-        let selection = Selection::new(None, None, Some("demo")).unwrap();
+        let selection = Selection::new(None, None, Some("demo"), &[]).unwrap();
         assert!(matches!(selection.resolve().unwrap(), Selected::Named(name) if name == "demo"));
         assert_eq!(selection.topology().unwrap_err().exit(), Exit::Usage);
     }
@@ -226,8 +268,13 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_read_says_why() {
         let root = tempfile::tempdir().unwrap();
-        let text =
-            |path: &Path| read(path).unwrap_err().to_string().replace(root.path().to_str().unwrap(), "DIR");
+        let text = |path: &Path| {
+            Selection::default()
+                .read(path)
+                .unwrap_err()
+                .to_string()
+                .replace(root.path().to_str().unwrap(), "DIR")
+        };
         assert_eq!(
             text(&root.path().join("none.yaml")),
             "error[MG001]: cannot read `DIR/none.yaml`: no such file\n\

@@ -288,7 +288,7 @@ const ULIMITS: Key = key("ulimits", Shape::Limits, "Limits of the system, as nof
 const LABELS: Key = key("labels", Shape::Scalars, "Labels of its container, for your own tools.");
 const VOLUMES: Key = key("volumes", Shape::Map(&VOLUMES_TABLE), "Where its files are.");
 
-static DEFAULTS: Table = Table {
+pub(super) static DEFAULTS: Table = Table {
     keys: &[
         IMAGE,
         PULL,

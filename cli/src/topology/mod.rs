@@ -25,6 +25,7 @@ mod report;
 mod resolved;
 mod schema;
 mod secret;
+mod set;
 mod tree;
 
 use std::collections::BTreeMap;
@@ -80,15 +81,30 @@ pub struct Loaded {
 ///
 /// All problems of the file, warnings among them.
 pub fn load(source: &Source, variable: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, Vec<Problem>> {
+    load_with(source, &[], variable)
+}
+
+/// As [`load`], with values that the command line sets over those of the file: keys with dots, and YAML.
+///
+/// # Errors
+///
+/// As there.
+pub fn load_with(
+    source: &Source,
+    sets: &[(String, String)],
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<Loaded, Vec<Problem>> {
     let text = source.text.strip_prefix('\u{feff}').unwrap_or(&source.text);
     let mut report = report::Report::new(source.name.clone(), text);
-    let root = match tree::read(text) {
+    report.set(sets);
+    let mut root = match tree::read(text) {
         Ok(root) => root,
         Err(error) => {
             syntax(&mut report, text, &error);
             return Err(report.finish());
         }
     };
+    set::apply(&mut root, sets, &mut report);
     let entries = match &root.value {
         tree::Value::Map(entries) => entries.as_slice(),
         tree::Value::Null => {

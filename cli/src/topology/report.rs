@@ -15,11 +15,25 @@ pub(super) struct Report<'a> {
     problems: Vec<Problem>,
     /// Places whose text is not shown.
     hidden: Vec<Span>,
+    /// What the command line sets.
+    sets: Vec<Arc<str>>,
 }
 
 impl<'a> Report<'a> {
     pub(super) fn new(file: Arc<str>, text: &'a str) -> Report<'a> {
-        Report { file, lines: text.lines().collect(), problems: Vec::new(), hidden: Vec::new() }
+        Report {
+            file,
+            lines: text.lines().collect(),
+            problems: Vec::new(),
+            hidden: Vec::new(),
+            sets: Vec::new(),
+        }
+    }
+
+    /// Adds the places of what the command line sets.
+    pub(super) fn set(&mut self, sets: &[(String, String)]) {
+        // A value may be a password; its key says enough.
+        self.sets = sets.iter().map(|(key, _)| format!("--set {key}").into()).collect();
     }
 
     /// Shows the text at `span` in no problem: a secret stands there.
@@ -62,7 +76,14 @@ impl<'a> Report<'a> {
     }
 
     pub(super) fn place(&self, span: Span) -> Place {
-        Place { file: self.file.clone(), line: span.line, column: span.column }
+        match span.set() {
+            Some(index) => Place {
+                file: self.sets.get(index).cloned().unwrap_or_else(|| "--set".into()),
+                line: 0,
+                column: 0,
+            },
+            None => Place { file: self.file.clone(), line: span.line, column: span.column },
+        }
     }
 
     pub(super) fn has_errors(&self) -> bool {

@@ -94,6 +94,7 @@ fn any_case(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::keys::DEFAULTS;
     use super::*;
 
     #[test]
@@ -114,5 +115,67 @@ mod tests {
             assert!(table.later.iter().all(|key| !properties.contains_key(*key)));
         }
         compare(&FILE, &json_schema());
+    }
+
+    const REFERENCE_HEAD: &str = "# Topology: every key\n\n\
+        Made from the table that the reader follows; `mgctl schema` gives the same to an editor, `mgctl validate --resolved` what a\n\
+        file means with every default. Keys that begin with `x-` are yours, everywhere. A value may hold `${NAME}`, `${NAME:-default}`,\n\
+        `${NAME:?text}` of the environment, and `$$` for a dollar sign.\n";
+
+    fn what(shape: Shape) -> String {
+        match shape {
+            Shape::Text => "text".into(),
+            Shape::Secret => "text, shown nowhere".into(),
+            Shape::Bool => "true, false".into(),
+            Shape::Port => "port".into(),
+            Shape::Duration => "time, as `30s`".into(),
+            Shape::Size => "size, as `512MiB`".into(),
+            Shape::Cpus => "number, as `1.5`".into(),
+            Shape::Priority => "0 to 1000".into(),
+            Shape::Number(least, most) => format!("{least} to {most}"),
+            Shape::Words(words) => words.join(", "),
+            Shape::Ip => "address".into(),
+            Shape::Ipv4 => "IPv4 address".into(),
+            Shape::Subnet => "range".into(),
+            Shape::Scalars => "names with a value each".into(),
+            Shape::Texts => "text, or a list of them".into(),
+            Shape::Limits => "limits with a number each, or `{ soft, hard }`".into(),
+            Shape::Map(_) => "see below".into(),
+            Shape::Named(_) => "names with such keys each, see below".into(),
+        }
+    }
+
+    fn reference(table: &'static Table, path: &str, out: &mut String) {
+        *out += &match path {
+            "" => "\n## The file\n\n".to_owned(),
+            path => format!("\n## `{path}`\n\n"),
+        };
+        *out += "| key | value | what it is |\n|---|---|---|\n";
+        for key in table.keys {
+            let about = key.about.replace('|', "\\|");
+            *out += &format!("| `{}` | {} | {about} |\n", key.name, what(key.shape));
+        }
+        for key in table.keys {
+            let below = if path.is_empty() { key.name.to_owned() } else { format!("{path}.{}", key.name) };
+            match key.shape {
+                // They are the same for every node and for `defaults`.
+                Shape::Map(_) if path.starts_with("instances") && DEFAULTS.get(key.name).is_some() => {}
+                Shape::Map(inner) => reference(inner, &below, out),
+                Shape::Named(inner) => reference(inner, &format!("{below}.NAME"), out),
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn the_page_of_keys_is_that_of_the_table() {
+        let mut text = REFERENCE_HEAD.to_owned();
+        reference(&FILE, "", &mut text);
+        let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/topology.md");
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(&page, &text).unwrap();
+        }
+        let written = std::fs::read_to_string(&page).unwrap_or_default();
+        assert!(written == text, "UPDATE=1 cargo test rewrites {}", page.display());
     }
 }

@@ -26,6 +26,21 @@ pub(super) struct Span {
     pub(super) width: u32,
 }
 
+impl Span {
+    /// Lines from here on are no lines of a file.
+    const SETS: u32 = 1 << 31;
+
+    /// Returns the place of what the `index`th `--set` says.
+    pub(super) fn of_set(index: usize) -> Span {
+        Span { line: Span::SETS + u32::try_from(index).unwrap_or(0), column: 0, width: 0 }
+    }
+
+    /// Returns which `--set` it is the place of, if it is of one.
+    pub(super) fn set(self) -> Option<usize> {
+        Some(self.line.checked_sub(Span::SETS)? as usize)
+    }
+}
+
 /// A value and its place.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Node {

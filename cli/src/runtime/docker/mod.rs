@@ -364,8 +364,17 @@ impl Docker {
         let _one_at_a_time = self.making_network.lock().await;
         let name = &topology.network.name;
         let doing = format!("create network `{name}`");
-        let taken: Vec<Subnet> =
-            self.networks(None).await?.iter().flat_map(subnets).chain(local_routes()).collect();
+        let networks = self.networks(None).await?;
+        let named = |n: &Network| subnets(n).into_iter().map(|s| (n.name.clone(), s)).collect::<Vec<_>>();
+        // An engine has routes to its own networks; those have names.
+        let mut owned: Vec<(Option<String>, Subnet)> = networks.iter().flat_map(named).collect();
+        let routes = local_routes().into_iter().filter(|r| !owned.iter().any(|(_, s)| s == r));
+        let routes: Vec<(Option<String>, Subnet)> = routes.map(|route| (None, route)).collect();
+        owned.extend(routes);
+        if let Some(error) = wanted.and_then(|wanted| overlap(topology, wanted, &owned)) {
+            return Err(error);
+        }
+        let taken: Vec<Subnet> = owned.iter().map(|(_, subnet)| *subnet).collect();
         let candidates: Vec<Subnet> = match wanted {
             Some(subnet) => vec![subnet],
             None => free_subnets(&topology.name)
@@ -1072,6 +1081,21 @@ fn external(topology: &Topology) -> Option<&str> {
     topology.network.is_external.then_some(topology.network.name.as_str())
 }
 
+/// Says with what a range overlaps, of networks with a name and routes without one, and which range is free.
+fn overlap(topology: &Topology, wanted: Subnet, taken: &[(Option<String>, Subnet)]) -> Option<CliError> {
+    let (name, other) = taken.iter().find(|(_, other)| other.overlaps(wanted))?;
+    let what = match name {
+        Some(name) => format!("{wanted} overlaps network `{name}` ({other})"),
+        None => format!("{wanted} overlaps {other}, to which this machine has a route, as to a VPN"),
+    };
+    let mut free = free_subnets(&topology.name).filter(|s| !taken.iter().any(|(_, t)| t.overlaps(*s)));
+    let error = CliError::new(Exit::Conflict, what).code("MG021").at(topology.place.clone());
+    Some(match free.next() {
+        Some(free) => error.help(format!("leave `network.subnet` out, or set it to a free range, as {free}")),
+        None => error.help("remove networks that are not used: docker network prune"),
+    })
+}
+
 fn labels(topology: &Topology) -> HashMap<String, String> {
     let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     [
@@ -1178,6 +1202,49 @@ mod tests {
             eth0\t00000000\t0102A8C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n\
             tun0\t00001CAC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0\n";
         assert_eq!(parse_routes(text), [Subnet::parse("172.28.0.0/16").unwrap()]);
+    }
+
+    fn demo(more: &str) -> Topology {
+        let text =
+            format!("name: demo\n{more}\ninstances:\n  main: {{ role: main }}\n  r1: {{ role: replica }}\n");
+        let source = crate::topology::Source { name: "demo.yaml".into(), directory: ".".into(), text };
+        crate::topology::load(&source, &|_| None).unwrap().topology
+    }
+
+    #[test]
+    fn a_range_that_overlaps_names_the_network_and_a_free_range() {
+        let subnet = |text| Subnet::parse(text).unwrap();
+        let taken = [(Some("kind".to_owned()), subnet("172.28.0.0/15")), (None, subnet("10.8.0.0/16"))];
+        let of = |wanted| overlap(&demo(""), subnet(wanted), &taken).map(|error| error.to_string());
+        assert_eq!(
+            of("172.28.37.0/24").unwrap(),
+            "error[MG021]: 172.28.37.0/24 overlaps network `kind` (172.28.0.0/15)\n  --> demo.yaml:1:7\n\
+             help: leave `network.subnet` out, or set it to a free range, as 172.30.151.0/24"
+        );
+        assert!(
+            of("10.8.3.0/24")
+                .unwrap()
+                .contains("10.8.3.0/24 overlaps 10.8.0.0/16, to which this machine has a route")
+        );
+        assert_eq!(of("172.30.0.0/24"), None);
+    }
+
+    #[test]
+    fn a_port_that_is_taken_is_named_with_its_key_and_its_owner() {
+        let topology = demo("");
+        let main = topology.main();
+        assert_eq!(
+            port_taken(&topology, main, "bolt", 7687, Some("container `other` (cluster `b`)")).to_string(),
+            "error[MG019]: 127.0.0.1:7687 is in use by container `other` (cluster `b`)\n  \
+             --> demo.yaml:4:3, Bolt of `main`\n\
+             help: set instances.main.ports.bolt to a free port, or `ports.strategy: auto`"
+        );
+        assert_eq!(
+            port_taken(&topology, main, "metrics", 9091, None).to_string(),
+            "error[MG019]: 127.0.0.1:9091 is in use by a process outside Docker (ss -ltnp 'sport = :9091')\n  \
+             --> demo.yaml:4:3, metrics of `main`\n\
+             help: set instances.main.ports.metrics to a free port, or remove it"
+        );
     }
 
     #[test]
