@@ -201,7 +201,8 @@ impl<'s> Draft<'s> {
             auth: self.auth,
             license: self.license,
             backup: self.backup,
-            place: report.place(file.span("name").unwrap_or_default()),
+            // The file itself, also where its name was set over it.
+            place: report.place(file.span("name").filter(|span| span.set().is_none()).unwrap_or_default()),
             name,
             runtime: self.runtime,
             addressing: self.addressing,

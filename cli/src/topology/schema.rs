@@ -141,6 +141,7 @@ mod tests {
             Shape::Texts => "text, or a list of them".into(),
             Shape::Limits => "limits with a number each, or `{ soft, hard }`".into(),
             Shape::Map(_) => "see below".into(),
+            Shape::Endpoint => "an address with a port: host:port".into(),
             Shape::Named(_) => "names with such keys each, see below".into(),
         }
     }
