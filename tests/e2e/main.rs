@@ -14,6 +14,7 @@ mod containers;
 mod crash;
 mod damage;
 mod data;
+mod export;
 mod external;
 mod faults;
 mod formats;
@@ -107,6 +108,7 @@ fn main() -> ExitCode {
         certificates::tests(),
         overlay::tests(),
         external::tests(),
+        export::tests(),
     ]
     .into_iter()
     .flatten()

@@ -8,17 +8,27 @@ use std::sync::OnceLock;
 /// What is installed, each at a fixed version.
 const PACKAGES: [&str; 2] = ["neo4j==5.28.8", "pymgclient==1.6.0"];
 
+/// What knows the schemas of Kubernetes.
+const VALIDATOR: [&str; 1] = ["kubernetes-validate==1.37.0"];
+
 /// The interpreter that has the drivers, or why there is none.
 pub fn interpreter() -> Result<PathBuf, String> {
     static MADE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    MADE.get_or_init(make).clone()
+    MADE.get_or_init(|| make("python", &PACKAGES)).clone()
 }
 
-fn make() -> Result<PathBuf, String> {
-    let dir = paths::cache("python");
+/// `kubernetes-validate`, in an environment of its own, or why there is none.
+pub fn validator() -> Result<PathBuf, String> {
+    let python = make("kubernetes-validate", &VALIDATOR)?;
+    Ok(python.with_file_name("kubernetes-validate"))
+}
+
+/// Makes a virtual environment with these packages where it is not there yet, and returns its interpreter.
+fn make(name: &str, packages: &[&str]) -> Result<PathBuf, String> {
+    let dir = paths::cache(name);
     let python = dir.join("bin").join("python");
     let stamp = dir.join("installed");
-    let wanted = PACKAGES.join(" ");
+    let wanted = packages.join(" ");
     if std::fs::read_to_string(&stamp).is_ok_and(|s| s == wanted) && python.exists() {
         return Ok(python);
     }
@@ -26,8 +36,8 @@ fn make() -> Result<PathBuf, String> {
         .map_err(|e| format!("python3 with venv is needed: {e}"))?;
     run(Command::new(&python)
         .args(["-m", "pip", "install", "-q", "--disable-pip-version-check"])
-        .args(PACKAGES))
-    .map_err(|e| format!("the Python drivers could not be installed: {e}"))?;
+        .args(packages))
+    .map_err(|e| format!("{wanted} could not be installed: {e}"))?;
     std::fs::write(&stamp, wanted).map_err(|e| format!("{}: {e}", stamp.display()))?;
     Ok(python)
 }

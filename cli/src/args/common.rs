@@ -68,6 +68,15 @@ pub(super) fn replicas(text: &str) -> Result<u32, String> {
     number.parse().ok().filter(|n| *n <= 200).ok_or_else(|| "write replicas=4; at most 200".to_owned())
 }
 
+/// Reads a size as Kubernetes writes it.
+pub(super) fn quantity(text: &str) -> Result<String, String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let is_one = digits > 0 && !text.starts_with('0') && ["", "Mi", "Gi", "Ti"].contains(&&text[digits..]);
+    is_one
+        .then(|| text.to_owned())
+        .ok_or_else(|| "a size is a number with a unit, as 500Mi, 10Gi or 2Ti".to_owned())
+}
+
 pub(super) fn mode(text: &str) -> Result<Mode, String> {
     Mode::parse(text).ok_or_else(|| "SYNC, ASYNC or STRICT_SYNC".to_owned())
 }

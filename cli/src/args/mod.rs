@@ -6,6 +6,7 @@
 
 mod common;
 mod data;
+mod export;
 mod image;
 mod install;
 mod lifecycle;
@@ -16,6 +17,7 @@ mod trial;
 
 pub use common::{DryRunArg, FileArg, FileFlag, TimeoutArg, VerboseFlag};
 pub use data::{Backup, Console, Dump, Env, EnvFormat, Import, Query, Restore, Uri, Verify};
+pub use export::{ExportCommand, ExportCompose, ExportKubernetes};
 pub use image::ImageCommand;
 pub use install::{Completions, Man, Schema, SchemaOf};
 pub use lifecycle::{Diff, Down, Init, Preset, Restart, Start, Stop, Up, Validate};
@@ -234,6 +236,11 @@ pub enum Command {
     Env(Env),
     /// JSON Schema of the topology file, for editors, or of what verbs answer.
     Schema(Schema),
+    /// The topology in the words of another tool: Docker Compose, Kubernetes.
+    Export {
+        #[command(subcommand)]
+        command: ExportCommand,
+    },
     /// The node's image, for containers that are started by hand.
     Image {
         #[command(subcommand)]
@@ -305,6 +312,7 @@ impl Command {
             Command::Diff(_) => "diff",
             Command::Uri(_) => "uri",
             Command::Schema(_) => "schema",
+            Command::Export { .. } => "export",
             Command::Image { .. } => "image",
             Command::Console(_) => "console",
             Command::Env(_) => "env",
@@ -360,6 +368,8 @@ impl Command {
             Command::History(a) => (a.file.path(), a.verbose.verbose),
             Command::Doctor(a) => (a.file.path(), a.verbose.verbose),
             Command::Report(a) => (a.file.file.as_ref(), a.verbose.verbose),
+            Command::Export { command: ExportCommand::Compose(a) } => (a.file.path(), 0),
+            Command::Export { command: ExportCommand::Kubernetes(a) } => (a.file.path(), 0),
             Command::Init(_) | Command::Ls | Command::Explain(_) => (None, 0),
             Command::Completions(_) | Command::Man(_) => (None, 0),
             Command::Schema(_) | Command::Image { .. } | Command::Version | Command::Node { .. } => (None, 0),

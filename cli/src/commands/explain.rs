@@ -351,6 +351,11 @@ const CODES: &[(&str, &str, &str)] = &[
         "With `runtime: external` it asks and tells them over Bolt. What starts, stops or makes a node is done where the node runs.",
     ),
     (
+        "MG094",
+        "this cannot be exported",
+        "`export` writes clusters of the built-in image that mgctl would run itself. What it leaves out stands at the top of what it writes.",
+    ),
+    (
         "MG100",
         "a backup is damaged",
         "A checksum does not fit, or the file is cut off. Nothing of it was restored. `restore --dry-run` checks a backup without a change; keep more than one.",

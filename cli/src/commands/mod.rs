@@ -10,6 +10,7 @@ mod drill;
 mod dump;
 mod env;
 mod explain;
+mod export;
 mod failover;
 mod history;
 mod image;
@@ -160,6 +161,7 @@ pub async fn run(command: &Command, context: &Context) -> Result<Exit, CliError>
         Command::Logs(args) => logs::run(context, args).await,
         Command::Diff(args) => diff::run(context, args).await,
         Command::Uri(args) => uri::run(context, args).await,
+        Command::Export { command } => export::run(context, command),
         Command::Image { command } => image::run(context, command).await,
         Command::Node { .. } => Err(CliError::new(
             Exit::Other,

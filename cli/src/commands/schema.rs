@@ -41,6 +41,7 @@ const KINDS: &[(&str, &[(&str, &str)])] = &[
     ("Import", &[("changed", "boolean")]),
     ("Env", &[("variables", "object")]),
     ("Image", &[("tag", "string"), ("id", "string")]),
+    ("Export", &[("manifest", "string")]),
     ("Man", &[("folder", "string"), ("pages", "array")]),
     (
         "Version",

@@ -177,6 +177,9 @@ fn source(path: &Path) -> Result<Source, CliError> {
         let mut text = Vec::new();
         let read = std::io::stdin().lock().take(FILE_BYTES_MAX + 1).read_to_end(&mut text);
         ("<stdin>".to_owned(), PathBuf::from("."), read.map(|_| text))
+    } else if let Some(variable) = path.to_str().and_then(|path| path.strip_prefix("env:")) {
+        let read = std::env::var(variable).map(String::into_bytes).map_err(std::io::Error::other);
+        (path.display().to_string(), PathBuf::from("."), read)
     } else {
         let directory = path.parent().map(Path::to_path_buf).unwrap_or_default();
         let read = std::fs::File::open(path).and_then(|file| {

@@ -95,7 +95,7 @@ pub fn to_json(topology: &Topology) -> Value {
     if topology.is_external() {
         let keys = file.as_object_mut().expect("it was made as one");
         for key in ["network", "addressing", "ports", "tls", "on_failure"] {
-            keys.remove(key);
+            keys.shift_remove(key);
         }
     }
     file

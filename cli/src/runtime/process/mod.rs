@@ -6,6 +6,7 @@
 //! <cluster>/lock         held while a mgctl changes the cluster
 //! <cluster>/network      the loopback range of its nodes, as 127.83.12.0/24
 //! <cluster>/.ca/         the authority: `ca.crt` and `ca.key`, for this user alone
+//! <cluster>/.export-ca/  the same, of nodes that `mgctl export` wrote certificates for
 //! <cluster>/<node>/tls/    certificate and key of the node, and the authority's certificate
 //! <cluster>/<node>/volume  name of the volume that `data` is
 //! <cluster>/<node>/data/   what the node keeps
@@ -264,20 +265,16 @@ impl Processes {
         self.root.join(cluster).join(".ca")
     }
 
+    /// Returns the authority of nodes that this user's exports are for, made when it is first asked for. It is not
+    /// that of a cluster of processes: nodes there and here do not let each other in.
+    pub fn export_authority(&self, cluster: &str) -> Result<Authority, CliError> {
+        let _claim = self.lock(cluster)?;
+        read_or_make(cluster, &self.root.join(cluster).join(".export-ca"))
+    }
+
     /// Reads the authority, or makes it. The claim on the cluster keeps others from it meanwhile.
     fn authority(&self, cluster: &str) -> Result<Authority, CliError> {
-        let folder = self.authority_folder(cluster);
-        let (certificate, key) = (folder.join(AUTHORITY_CERTIFICATE), folder.join(AUTHORITY_KEY));
-        if let Some(key) = read_text(&key)? {
-            let certificate = read_text(&certificate)?.unwrap_or_default();
-            return Authority::read(cluster, &certificate, &key);
-        }
-        let made = Authority::make(cluster)?;
-        make_private_folder(&folder)?;
-        write_private(&certificate, made.certificate(), 0o600)?;
-        // Last: from now on there is an authority.
-        write_private(&key, &made.key(), 0o600)?;
-        Ok(made)
+        read_or_make(cluster, &self.authority_folder(cluster))
     }
 
     fn issue_certificate(&self, cluster: &str, instance: &str) -> Result<String, CliError> {
@@ -737,6 +734,20 @@ fn write_private(path: &Path, text: &str, mode: u32) -> Result<(), CliError> {
         })
         .and_then(|()| fs::rename(&beside, path))
         .map_err(|e| failed("write", path, &e))
+}
+
+fn read_or_make(cluster: &str, folder: &Path) -> Result<Authority, CliError> {
+    let (certificate, key) = (folder.join(AUTHORITY_CERTIFICATE), folder.join(AUTHORITY_KEY));
+    if let Some(key) = read_text(&key)? {
+        let certificate = read_text(&certificate)?.unwrap_or_default();
+        return Authority::read(cluster, &certificate, &key);
+    }
+    let made = Authority::make(cluster)?;
+    make_private_folder(folder)?;
+    write_private(&certificate, made.certificate(), 0o600)?;
+    // Last: from now on there is an authority.
+    write_private(&key, &made.key(), 0o600)?;
+    Ok(made)
 }
 
 fn authority_volume(cluster: &str) -> String {
