@@ -768,6 +768,76 @@ mod tests {
     }
 
     #[test]
+    fn each_refusal_has_its_number_and_protocol_1_knows_seven() {
+        use RefusalReason::*;
+        let numbers = [
+            (NotReplica, 1, NotReplica),
+            (Fenced, 2, Fenced),
+            (WrongNode, 3, WrongNode),
+            (Protocol, 4, Protocol),
+            (Gap, 5, Gap),
+            (Mismatch, 6, Mismatch),
+            (Full, 7, Full),
+            (OtherCluster, 8, WrongNode),
+            (Stranger, 9, WrongNode),
+        ];
+        for (reason, number, in_protocol_1) in numbers {
+            assert_eq!(reason_byte(reason, 2), number);
+            assert_eq!(take_reason(&mut Bytes::copy_from_slice(&[number])), Ok(reason));
+            let told = reason_byte(reason, 1);
+            assert_eq!(take_reason(&mut Bytes::copy_from_slice(&[told])), Ok(in_protocol_1));
+        }
+        for unknown in [0, 10, 255] {
+            assert_eq!(take_reason(&mut Bytes::copy_from_slice(&[unknown])), Err(DecodeError::Invalid));
+        }
+    }
+
+    #[test]
+    fn protocol_1_takes_no_message_of_protocol_2() {
+        let position =
+            Position { epoch: Epoch { number: 3, node: NodeId(0xabcd), incarnation: 2 }, lsn: Lsn(8) };
+        for message in [
+            Message::Members { members: Vec::new() },
+            Message::Release,
+            Message::Diverged { common: position },
+        ] {
+            let frame = encoded(&message);
+            assert_eq!(Message::decode(1, frame.clone().into()), Err(DecodeError::UnknownKind(frame[0])));
+            assert_eq!(decode(frame), Ok(message));
+        }
+    }
+
+    #[test]
+    fn signs_of_life_do_not_wait_behind_records() {
+        for message in examples() {
+            let is_sign = matches!(message, Message::Ping { .. } | Message::Pong { .. });
+            assert_eq!(message.lane(), if is_sign { Lane::Control } else { Lane::Log }, "{message:?}");
+        }
+    }
+
+    #[test]
+    fn a_record_counts_as_its_head_and_its_payload() {
+        let epoch = Epoch { number: 3, node: NodeId(0xabcd), incarnation: 2 };
+        let record = CommitRecord { epoch, lsn: Lsn(10), ts: 20, payload: Bytes::from_static(b"changes") };
+        let bytes_of = |records: Vec<CommitRecord>| {
+            encoded(&Message::Append { epoch, prev: Lsn(9), prev_chain: 77, apply_to: Lsn(9), records }).len()
+        };
+        assert_eq!(record_bytes(&record), bytes_of(vec![record.clone()]) - bytes_of(Vec::new()));
+    }
+
+    #[test]
+    fn as_many_elements_as_fit_are_taken() {
+        let count = |count: u32, rest: usize, each| {
+            let mut bytes = count.to_le_bytes().to_vec();
+            bytes.resize(4 + rest, 0);
+            take_count(&mut bytes.into(), each)
+        };
+        assert_eq!(count(2, 8, 4), Ok(2));
+        assert_eq!(count(2, 7, 4), Err(DecodeError::Truncated));
+        assert_eq!(count(0, 0, 4), Ok(0));
+    }
+
+    #[test]
     fn a_count_beyond_the_frame_reserves_nothing() {
         let mut frame = vec![APPEND];
         frame.extend([0; EPOCH_BYTES + 24]);
