@@ -28,13 +28,15 @@ pub struct Node {
     child: Option<Child>,
 }
 
-/// Gives out 127.77.x.y; x is from this process, so that test programs do not meet.
+/// Gives out 127.77.x.y, and then 127.78.x.y and the next; x is from this process, so that test programs do not meet.
 fn next_ip() -> IpAddr {
-    static NEXT: AtomicU32 = AtomicU32::new(1);
+    const OF_ONE_RANGE: u32 = 254;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
     let n = NEXT.fetch_add(1, Ordering::Relaxed);
-    assert!(n < 255, "a test program starts at most 254 nodes");
-    let x = u8::try_from(std::process::id() % 256).expect("it is below 256");
-    IpAddr::from([127, 77, x, u8::try_from(n).expect("checked above")])
+    assert!(n < 4 * OF_ONE_RANGE, "a test program starts at most {} nodes", 4 * OF_ONE_RANGE);
+    let small = |n: u32| u8::try_from(n).expect("it is below 256");
+    let range = 77 + small(n / OF_ONE_RANGE);
+    IpAddr::from([127, range, small(std::process::id() % 256), small(n % OF_ONE_RANGE + 1)])
 }
 
 impl Node {
