@@ -21,6 +21,7 @@ mod elf;
 mod engine;
 pub mod image;
 mod lock;
+mod ranges;
 mod registry;
 mod time;
 
@@ -45,6 +46,7 @@ use bollard::query_parameters::{
 use engine::{answer, call, call_within};
 use futures_util::future::{join_all, try_join_all};
 use futures_util::{Stream, StreamExt, stream};
+use ranges::{free_subnets, local_routes, overlap, static_address, subnets};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -1081,21 +1083,6 @@ fn external(topology: &Topology) -> Option<&str> {
     topology.network.is_external.then_some(topology.network.name.as_str())
 }
 
-/// Says with what a range overlaps, of networks with a name and routes without one, and which range is free.
-fn overlap(topology: &Topology, wanted: Subnet, taken: &[(Option<String>, Subnet)]) -> Option<CliError> {
-    let (name, other) = taken.iter().find(|(_, other)| other.overlaps(wanted))?;
-    let what = match name {
-        Some(name) => format!("{wanted} overlaps network `{name}` ({other})"),
-        None => format!("{wanted} overlaps {other}, to which this machine has a route, as to a VPN"),
-    };
-    let mut free = free_subnets(&topology.name).filter(|s| !taken.iter().any(|(_, t)| t.overlaps(*s)));
-    let error = CliError::new(Exit::Conflict, what).code("MG021").at(topology.place.clone());
-    Some(match free.next() {
-        Some(free) => error.help(format!("leave `network.subnet` out, or set it to a free range, as {free}")),
-        None => error.help("remove networks that are not used: docker network prune"),
-    })
-}
-
 fn labels(topology: &Topology) -> HashMap<String, String> {
     let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     [
@@ -1126,65 +1113,6 @@ fn labels_of(topology: &Topology, instance: &Instance) -> HashMap<String, String
     all
 }
 
-fn subnets(network: &Network) -> Vec<Subnet> {
-    let configs = network.ipam.as_ref().and_then(|i| i.config.as_ref());
-    configs.into_iter().flatten().filter_map(|c| Subnet::parse(c.subnet.as_deref()?)).collect()
-}
-
-fn static_address(
-    topology: &Topology,
-    instance: &Instance,
-    network: &Subnetwork,
-) -> Result<Option<Ipv4Addr>, CliError> {
-    let Some(subnet) = network.subnet else { return Ok(instance.ip) };
-    let place = topology.instances.iter().position(|i| i.name == instance.name);
-    let address = topology.addresses(subnet).and_then(|all| place.and_then(|p| all.get(p).copied()));
-    match address {
-        Some(ip) => Ok(Some(ip)),
-        None => Err(CliError::new(
-            Exit::Conflict,
-            format!("subnet {subnet} has no address left for `{}`", instance.name),
-        )
-        .code("MG020")
-        .at(instance.place.clone())
-        .help("set `network.subnet` to a larger range")),
-    }
-}
-
-/// Ranges to try for a cluster: those of 172.28.0.0/14, then of 10.128.0.0/9, from a place of its own on.
-fn free_subnets(cluster: &str) -> impl Iterator<Item = Subnet> {
-    use sha2::Digest;
-    let digest = sha2::Sha256::digest(cluster.as_bytes());
-    let seed = u32::from(u16::from_be_bytes([digest[0], digest[1]]));
-    let range = |base: [u8; 4], count: u32| {
-        (0..count).filter_map(move |i| {
-            let offset = ((seed + i) % count) << 8;
-            Subnet::new(Ipv4Addr::from(u32::from(Ipv4Addr::from(base)) + offset), 24)
-        })
-    };
-    range([172, 28, 0, 0], 1 << 10).chain(range([10, 128, 0, 0], 1 << 15))
-}
-
-/// Ranges that this machine has routes to, as a VPN's; engines do not look at those.
-fn local_routes() -> Vec<Subnet> {
-    let Ok(text) = std::fs::read_to_string("/proc/net/route") else { return Vec::new() };
-    parse_routes(&text)
-}
-
-fn parse_routes(text: &str) -> Vec<Subnet> {
-    let hex = |field: Option<&str>| u32::from_str_radix(field?, 16).ok().map(u32::swap_bytes);
-    text.lines()
-        .skip(1)
-        .filter_map(|line| {
-            let mut fields = line.split_whitespace();
-            let base = hex(fields.nth(1))?;
-            let mask = hex(fields.nth(5))?;
-            let bits = u8::try_from(mask.count_ones()).ok()?;
-            Subnet::new(Ipv4Addr::from(base), bits)
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -1196,37 +1124,11 @@ mod tests {
         assert_eq!(split_tag("x@sha256:12"), ("x@sha256:12", ""));
     }
 
-    #[test]
-    fn routes_of_the_kernel_are_read() {
-        let text = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\n\
-            eth0\t00000000\t0102A8C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n\
-            tun0\t00001CAC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0\n";
-        assert_eq!(parse_routes(text), [Subnet::parse("172.28.0.0/16").unwrap()]);
-    }
-
-    fn demo(more: &str) -> Topology {
+    pub(super) fn demo(more: &str) -> Topology {
         let text =
             format!("name: demo\n{more}\ninstances:\n  main: {{ role: main }}\n  r1: {{ role: replica }}\n");
         let source = crate::topology::Source { name: "demo.yaml".into(), directory: ".".into(), text };
         crate::topology::load(&source, &|_| None).unwrap().topology
-    }
-
-    #[test]
-    fn a_range_that_overlaps_names_the_network_and_a_free_range() {
-        let subnet = |text| Subnet::parse(text).unwrap();
-        let taken = [(Some("kind".to_owned()), subnet("172.28.0.0/15")), (None, subnet("10.8.0.0/16"))];
-        let of = |wanted| overlap(&demo(""), subnet(wanted), &taken).map(|error| error.to_string());
-        assert_eq!(
-            of("172.28.37.0/24").unwrap(),
-            "error[MG021]: 172.28.37.0/24 overlaps network `kind` (172.28.0.0/15)\n  --> demo.yaml:1:7\n\
-             help: leave `network.subnet` out, or set it to a free range, as 172.30.151.0/24"
-        );
-        assert!(
-            of("10.8.3.0/24")
-                .unwrap()
-                .contains("10.8.3.0/24 overlaps 10.8.0.0/16, to which this machine has a route")
-        );
-        assert_eq!(of("172.30.0.0/24"), None);
     }
 
     #[test]
@@ -1244,17 +1146,6 @@ mod tests {
             "error[MG019]: 127.0.0.1:9091 is in use by a process outside Docker (ss -ltnp 'sport = :9091')\n  \
              --> demo.yaml:4:3, metrics of `main`\n\
              help: set instances.main.ports.metrics to a free port, or remove it"
-        );
-    }
-
-    #[test]
-    fn a_cluster_always_tries_the_same_ranges_first() {
-        let first = free_subnets("demo").next().unwrap();
-        assert_eq!(Some(first), free_subnets("demo").next());
-        assert!(Subnet::parse("172.28.0.0/14").unwrap().contains(first.base()));
-        assert_eq!(
-            free_subnets("demo").take(1024).map(|s| s.to_string()).collect::<BTreeSet<_>>().len(),
-            1024
         );
     }
 }
