@@ -754,6 +754,34 @@ mod tests {
         }
     }
 
+    /// Counts are checked against these before anything is allocated: they must not be less than what an item takes.
+    #[test]
+    fn the_smallest_items_are_as_small_as_is_counted_with() {
+        let member = Member { node: NodeId(1), identity: Identity::default(), bolt: Vec::new(), mode: None };
+        let with = |members: Vec<Member>| encoded(&Message::Members { members }).len();
+        assert_eq!(with(vec![member]) - with(Vec::new()), MEMBER_BYTES_MIN);
+
+        let epoch = |number| Epoch { number, node: NodeId(7), incarnation: 1 };
+        let with = |starts: Vec<(Epoch, Lsn)>| {
+            let last = Position { epoch: epoch(2), lsn: Lsn(9) };
+            let end = LogEnd { last, chain: 7, history: History { starts } };
+            let (node, reason, text) = (NodeId(1), RefusalReason::Fenced, String::new());
+            encoded(&Message::Refused { node, reason, promised: epoch(2), end, text }).len()
+        };
+        let (first, second) = ((epoch(1), Lsn(1)), (epoch(2), Lsn(4)));
+        assert_eq!(with(vec![first, second]) - with(vec![second]), HISTORY_ENTRY_BYTES);
+    }
+
+    #[test]
+    fn the_largest_record_fits_a_frame_by_itself_with_little_room_left() {
+        let (epoch, lsn) = (Epoch { number: 1, node: NodeId(7), incarnation: 1 }, Lsn(1));
+        let records = vec![CommitRecord { epoch, lsn, ts: 1, payload: Bytes::new() }];
+        let append = Message::Append { epoch, prev: Lsn(0), prev_chain: 0, apply_to: lsn, records };
+        let around = encoded(&append).len();
+        assert!(around + RECORD_BYTES_MAX <= FRAME_BYTES_MAX, "{around} bytes are around it");
+        assert!(FRAME_BYTES_MAX - RECORD_BYTES_MAX <= 1 << 20);
+    }
+
     #[test]
     fn a_frame_cut_anywhere_is_refused() {
         for message in examples() {

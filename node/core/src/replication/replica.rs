@@ -145,7 +145,8 @@ pub fn check_append(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{KeyPrint, Member};
+    use crate::types::{CommitRecord, KeyPrint, Member};
+    use bytes::Bytes;
 
     fn identity(key: u8) -> Identity {
         Identity { key: Some(KeyPrint([key; 32])), certified: None }
@@ -174,5 +175,43 @@ mod tests {
         assert_eq!(said(&state(identity(5)), &identity(5)), Ok(()));
         assert_eq!(said(&state(identity(5)), &identity(6)), Err(RefusalReason::OtherCluster));
         assert_eq!(said(&state(Identity::default()), &identity(5)), Err(RefusalReason::OtherCluster));
+    }
+
+    #[test]
+    fn protocols_next_to_its_own_are_spoken_and_no_others() {
+        let state = NodeState { role: Role::Replica { port: 1 }, ..NodeState::fresh(NodeId(1)) };
+        let said = |protocol| {
+            let epoch = Epoch { number: 1, node: NodeId(2), incarnation: 1 };
+            let greeting = Greeting { protocol, node: NodeId(2), to: NodeId(1), epoch, cluster: None };
+            check_hello(&state, state.role, &greeting, &Identity::default()).map_err(|refusal| refusal.reason)
+        };
+        for protocol in [PROTOCOL - 1, PROTOCOL, PROTOCOL + 1] {
+            assert_eq!(said(protocol), Ok(()), "{protocol}");
+        }
+        assert_eq!(said(PROTOCOL + 2), Err(RefusalReason::Protocol));
+        assert_eq!(said(u16::MAX), Err(RefusalReason::Protocol));
+    }
+
+    #[test]
+    fn only_records_of_the_promised_epoch_that_continue_the_log_are_appended() {
+        let epoch = |number| Epoch { number, node: NodeId(2), incarnation: 1 };
+        let state = NodeState { promised: epoch(5), ..NodeState::fresh(NodeId(1)) };
+        let mut log = Log::new(LogEnd::default(), 0, 1 << 20);
+        let chain = log.append(&CommitRecord {
+            epoch: epoch(5),
+            lsn: Lsn(1),
+            ts: 1,
+            payload: Bytes::from_static(b"x"),
+        });
+        let said = |e, prev, chain| {
+            check_append(&state, &log, e, Lsn(prev), chain).map_err(|refusal| refusal.reason)
+        };
+        assert_eq!(said(epoch(5), 1, chain), Ok(()));
+        assert_eq!(said(epoch(6), 1, chain), Ok(()));
+        assert_eq!(said(epoch(4), 1, chain), Err(RefusalReason::Fenced));
+        assert_eq!(said(Epoch::default(), 1, chain), Err(RefusalReason::Fenced));
+        assert_eq!(said(epoch(5), 0, chain), Err(RefusalReason::Gap));
+        assert_eq!(said(epoch(5), 2, chain), Err(RefusalReason::Gap));
+        assert_eq!(said(epoch(5), 1, chain ^ 1), Err(RefusalReason::Mismatch));
     }
 }

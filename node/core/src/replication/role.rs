@@ -76,5 +76,7 @@ mod tests {
         assert!(!may_reign(&fenced));
         assert!(promotion_epoch(&fenced, 0, Some(5)).expect("allowed") > fenced.promised);
         assert!(promotion_epoch(&fenced, 0, Some(4)).is_err());
+        // What nobody promised yet is no fence: there is no epoch 0.
+        assert!(promotion_epoch(&state(Epoch::default()), 0, Some(0)).is_err());
     }
 }

@@ -114,6 +114,16 @@ mod tests {
     }
 
     #[test]
+    fn a_part_begins_within_its_file_or_at_its_end() {
+        let SnapshotStream::Part { snapshot, .. } = part() else { unreachable!("it is a part") };
+        for (offset, is_right) in [(0, true), (4999, true), (5000, true), (5001, false)] {
+            let mut bytes = Vec::new();
+            SnapshotStream::Part { snapshot, offset }.encode(&mut bytes);
+            assert_eq!(SnapshotStream::decode(&bytes).is_ok(), is_right, "{offset}");
+        }
+    }
+
+    #[test]
     fn a_file_of_protocol_1_is_told_from_its_first_bytes() {
         assert_eq!(SnapshotStream::decode(b"\x89MGSNP\r\n"), Ok(Some((SnapshotStream::Plain, 0))));
         assert_eq!(SnapshotStream::decode(b"\x89MGS"), Ok(Some((SnapshotStream::Plain, 0))));
