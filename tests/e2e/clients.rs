@@ -8,7 +8,10 @@ use std::path::Path;
 use std::process::Command;
 
 pub(crate) fn tests() -> Vec<Trial> {
-    vec![super::python("a_social_graph_reads_the_same_on_every_node", social)]
+    vec![
+        super::python("a_social_graph_reads_the_same_on_every_node", social),
+        super::newest_python("the_official_driver_does_what_its_manual_shows", manual),
+    ]
 }
 
 /// Runs a script of `tests/python` and returns its standard output; its failure is the test's.
@@ -25,12 +28,18 @@ pub(crate) fn script(python: &Path, name: &str, args: &[String]) -> String {
     said
 }
 
-fn social(python: &Path) {
-    let dir = tempfile::tempdir().expect("a temporary folder");
-    let nodes = ["main", "rep1", "rep2"].map(|name| Node::start(dir.path(), name, &[]));
+/// A MAIN, a SYNC replica and ASYNC ones, as many as there are names.
+fn cluster<const N: usize>(dir: &Path, names: [&str; N]) -> [Node; N] {
+    let nodes = names.map(|name| {
+        let mut node = Node::new(dir, name, &[]);
+        node.advertise();
+        node.spawn();
+        node
+    });
     let bolt = nodes.each_ref().map(|n| n.bolt().to_string());
     let mut main = Bolt::connect(&bolt[0]).expect("MAIN answers");
-    for (i, mode) in [(1, "SYNC"), (2, "ASYNC")] {
+    for i in 1..N {
+        let mode = if i == 1 { "SYNC" } else { "ASYNC" };
         let mut replica = Bolt::connect(&bolt[i]).expect("a replica answers");
         replica
             .run("SET REPLICATION ROLE TO REPLICA WITH PORT 10000;")
@@ -38,7 +47,21 @@ fn social(python: &Path) {
         main.run(&format!("REGISTER REPLICA rep{i} {mode} TO \"{}\";", nodes[i].replication()))
             .expect("it registers");
     }
-    let said = script(python, "social.py", &bolt);
+    nodes
+}
+
+fn social(python: &Path) {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let nodes = cluster(dir.path(), ["main", "rep1", "rep2"]);
+    let said = script(python, "social.py", &nodes.each_ref().map(|n| n.bolt().to_string()));
     assert!(said.contains("equal on 3 nodes"), "{said}");
+    print!("{said}");
+}
+
+fn manual(python: &Path) {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let nodes = cluster(dir.path(), ["main", "rep1"]);
+    let said = script(python, "driver.py", &nodes.each_ref().map(|n| n.bolt().to_string()));
+    assert!(said.ends_with("everything went as the manual says\n"), "{said}");
     print!("{said}");
 }

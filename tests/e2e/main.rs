@@ -46,7 +46,20 @@ fn docker(name: &str, test: fn(&mg_tests::docker::Engine)) -> Trial {
 
 /// A test that needs Python with the drivers.
 fn python(name: &str, test: fn(&std::path::Path)) -> Trial {
-    Trial::ignorable_test(name, move || match mg_tests::python::interpreter() {
+    with_interpreter(name, mg_tests::python::interpreter, test)
+}
+
+/// A test that needs the newest of the official driver.
+fn newest_python(name: &str, test: fn(&std::path::Path)) -> Trial {
+    with_interpreter(name, mg_tests::python::newest, test)
+}
+
+fn with_interpreter(
+    name: &str,
+    interpreter: fn() -> Result<std::path::PathBuf, String>,
+    test: fn(&std::path::Path),
+) -> Trial {
+    Trial::ignorable_test(name, move || match interpreter() {
         Ok(python) => {
             test(&python);
             Ok(Completion::Completed)

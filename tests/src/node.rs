@@ -57,6 +57,11 @@ impl Node {
         Node { ip: next_ip(), dir, data, flags, dies_at, stops_at, fails_at, protocol_max, child: None }
     }
 
+    /// Has it name its own Bolt address to the cluster, by which clients that route are sent to it.
+    pub fn advertise(&mut self) {
+        self.flags.push(format!("--bolt-advertised-address={}", self.bolt()));
+    }
+
     /// Starts it again where it was, after [`kill`](Node::kill) or [`stop`](Node::stop).
     pub fn spawn(&mut self) {
         self.launch();

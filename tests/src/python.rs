@@ -8,6 +8,9 @@ use std::sync::OnceLock;
 /// What is installed, each at a fixed version.
 const PACKAGES: [&str; 2] = ["neo4j==5.28.8", "pymgclient==1.6.0"];
 
+/// The newest of the official driver, and what its result transformers need.
+const NEWEST: [&str; 2] = ["neo4j==6.4.1", "pandas==3.1.1"];
+
 /// What knows the schemas of Kubernetes.
 const VALIDATOR: [&str; 1] = ["kubernetes-validate==1.37.0"];
 
@@ -15,6 +18,12 @@ const VALIDATOR: [&str; 1] = ["kubernetes-validate==1.37.0"];
 pub fn interpreter() -> Result<PathBuf, String> {
     static MADE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     MADE.get_or_init(|| make("python", &PACKAGES)).clone()
+}
+
+/// The interpreter that has the newest driver, or why there is none.
+pub fn newest() -> Result<PathBuf, String> {
+    static MADE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    MADE.get_or_init(|| make("python-newest", &NEWEST)).clone()
 }
 
 /// `kubernetes-validate`, in an environment of its own, or why there is none.

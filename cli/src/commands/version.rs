@@ -17,7 +17,7 @@ pub(super) async fn run(context: &Context) -> Result<Exit, CliError> {
     let linkage = if cfg!(target_feature = "crt-static") { "static" } else { "dynamic" };
     let executable =
         std::env::current_exe().map_or_else(|_| String::new(), |path| path.display().to_string());
-    let bolt = format!("{} to {}", Version::V4_1, Version::V5_4);
+    let bolt = format!("{} to {}", Version::V4_1, Version::NEWEST);
     // An engine that does not answer is a fact here, no failure.
     let (engine, image) = match Docker::connect(context.host.as_deref(), None).await {
         // The image's name is a hash over all of this executable: only who asks for more waits for it.

@@ -2,8 +2,8 @@
 
 use super::QueryError;
 use mgbolt::{
-    ALL, Auth, ClientMachine, Dechunker, Map, PackValue, Request, RequestKind, Response, Stream,
-    TransactionExtra, Version, handshake,
+    ALL, Auth, ClientMachine, Dechunker, Map, NotificationFilter, PackValue, Request, RequestKind, Response,
+    Stream, TransactionExtra, Version, handshake,
 };
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -282,6 +282,7 @@ impl Client {
             auth: auth.clone(),
             routing: None,
             bolt_agent: (self.version >= Version::V5_3).then(|| Map::new().with("product", product)),
+            filter: NotificationFilter::default(),
         };
         let mut requests = vec![hello];
         if self.version.has_logon() {
@@ -368,7 +369,9 @@ impl Client {
 
     fn refusal(&mut self, kind: RequestKind, response: Response) -> QueryError {
         match response {
-            Response::Failure { code, message, position } => QueryError::Server { code, message, position },
+            Response::Failure { code, message, position, .. } => {
+                QueryError::Server { code, message, position }
+            }
             other => {
                 self.broken = true;
                 let what = format!("{other:?} to {}", kind.name());
@@ -504,6 +507,7 @@ fn fields_of(metadata: &Map) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mgbolt::Status;
     use tokio::net::TcpListener;
 
     /// A server that reads one request after another and answers each with a prepared list.
@@ -553,7 +557,7 @@ mod tests {
 
     fn failure() -> Response {
         let code = "Memgraph.TransientError.MemgraphError.MemgraphError".into();
-        Response::Failure { code, message: "not now".into(), position: None }
+        Response::Failure { code, message: "not now".into(), status: Status::ROLLBACK, position: None }
     }
 
     const SECOND: Duration = Duration::from_secs(1);

@@ -88,7 +88,7 @@ pub(super) fn translate(error: QueryError) -> NodeError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mgbolt::{Dechunker, Request, Response, Version, handshake};
+    use mgbolt::{Dechunker, Request, Response, Status, Version, handshake};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
@@ -113,6 +113,7 @@ mod tests {
                         answer = Response::Failure {
                             code,
                             message: "Authentication failure".into(),
+                            status: Status::DENIED,
                             position: None,
                         };
                     }

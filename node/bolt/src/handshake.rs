@@ -5,12 +5,19 @@
 //! answers with the chosen version as `00 00 minor major`, or with four zeros and closes.
 //!
 //! ```text
-//! C: 60 60 B0 17 | 00 00 01 FF | 00 08 08 05 | 00 02 04 04 | 00 00 00 03
-//! S: 00 00 04 05
+//! C: 60 60 B0 17 | 00 08 08 05 | 00 02 04 04 | 00 00 00 03 | 00 00 00 00
+//! S: 00 00 08 05
 //! ```
 //!
-//! `00 00 01 FF` asks for the manifest of Bolt 5.7. It is skipped, as its senders expect of a server
-//! that does not know it.
+//! A proposal of `00 00 01 FF` asks for the manifest of Bolt 5.7: the server lists what it speaks, and the client
+//! chooses. Numbers are in groups of seven bits, the lowest first, the eighth bit says that another follows; the
+//! last number of either side is a set of capabilities, of which this server has none.
+//!
+//! ```text
+//! C: 60 60 B0 17 | 00 00 01 FF | 00 08 08 05 | 00 02 04 04 | 00 00 00 03
+//! S: 00 00 01 FF | 03 | 00 08 08 05 | 00 01 04 04 | 00 00 01 04 | 00
+//! C: 00 00 08 05 | 00
+//! ```
 
 use crate::Version;
 
@@ -32,16 +39,42 @@ pub enum HandshakeError {
     NoCommonVersion,
     #[error("the server chose Bolt {0}, which was not proposed")]
     NotProposed(Version),
+    #[error("the client chose Bolt {0}, which was not offered")]
+    NotOffered(Version),
+    #[error("the client wants capabilities that were not offered")]
+    UnknownCapabilities,
 }
 
-/// Chooses the version to serve: the first proposal that can be met, in it the highest minor.
-pub fn choose(client: &[u8; CLIENT_BYTES]) -> Result<Version, HandshakeError> {
+/// How the server goes on after the client's proposals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// It answers with [`answer`], and this version is spoken.
+    Version(Version),
+    /// It sends [`manifest`], and the client's choice is read with [`chosen`].
+    Manifest,
+}
+
+/// What asks for the manifest, and what begins it.
+const MANIFEST: [u8; 4] = [0, 0, 1, 0xFF];
+
+/// What is offered: every version of [`Version::SERVED`], as ranges.
+const OFFERED: [[u8; 4]; 3] = [[0, 8, 8, 5], [0, 1, 4, 4], [0, 0, 1, 4]];
+
+/// What a client of this crate proposes. It needs nothing of what came after 5.4, whose notifications are as Memgraph
+/// has them.
+const PROPOSED: [[u8; 4]; 3] = [[0, 4, 4, 5], [0, 1, 4, 4], [0, 0, 1, 4]];
+
+/// Chooses how to go on: the first proposal that can be met, in it the highest minor.
+pub fn choose(client: &[u8; CLIENT_BYTES]) -> Result<Choice, HandshakeError> {
     if client[..4] != MAGIC {
         return Err(HandshakeError::NotBolt);
     }
     client[4..]
         .chunks_exact(4)
         .find_map(|word| {
+            if word == MANIFEST {
+                return Some(Choice::Manifest);
+            }
             let (range, minor, major) = (word[1], word[2], word[3]);
             let lowest = minor.saturating_sub(range);
             Version::SERVED
@@ -49,8 +82,32 @@ pub fn choose(client: &[u8; CLIENT_BYTES]) -> Result<Version, HandshakeError> {
                 .rev()
                 .copied()
                 .find(|v| v.major == major && (lowest..=minor).contains(&v.minor))
+                .map(Choice::Version)
         })
         .ok_or(HandshakeError::NoCommonVersion)
+}
+
+/// Returns what the server sends to one that asked for the manifest.
+pub fn manifest() -> Vec<u8> {
+    let mut bytes = MANIFEST.to_vec();
+    bytes.push(u8::try_from(OFFERED.len()).expect("they are few"));
+    bytes.extend(OFFERED.concat());
+    // No capabilities.
+    bytes.push(0);
+    bytes
+}
+
+/// Reads what a client chose of the manifest. `capabilities` is the first byte of that number.
+pub fn chosen(version: [u8; 4], capabilities: u8) -> Result<Version, HandshakeError> {
+    let [_, _, minor, major] = version;
+    let version = Version::new(major, minor);
+    if version == Version::new(0, 0) {
+        return Err(HandshakeError::NoCommonVersion);
+    }
+    if !Version::SERVED.contains(&version) {
+        return Err(HandshakeError::NotOffered(version));
+    }
+    if capabilities == 0 { Ok(version) } else { Err(HandshakeError::UnknownCapabilities) }
 }
 
 /// Returns the server's answer for a chosen version.
@@ -58,13 +115,11 @@ pub fn answer(version: Version) -> [u8; 4] {
     [0, 0, version.minor, version.major]
 }
 
-/// Returns what a client sends that speaks every version of this crate.
+/// Returns what a client of this crate sends.
 pub fn proposals() -> [u8; CLIENT_BYTES] {
     let mut bytes = [0; CLIENT_BYTES];
     bytes[..4].copy_from_slice(&MAGIC);
-    bytes[4..8].copy_from_slice(&[0, 4, 4, 5]);
-    bytes[8..12].copy_from_slice(&[0, 1, 4, 4]);
-    bytes[12..16].copy_from_slice(&[0, 0, 1, 4]);
+    bytes[4..16].copy_from_slice(&PROPOSED.concat());
     bytes
 }
 
@@ -97,26 +152,63 @@ mod tests {
         bytes
     }
 
+    const fn version(v: Version) -> Result<Choice, HandshakeError> {
+        Ok(Choice::Version(v))
+    }
+
     #[test]
     fn every_known_client_gets_a_version() {
         let neo4j = hello([[0, 0, 1, 0xFF], [0, 8, 8, 5], [0, 2, 4, 4], [0, 0, 0, 3]]);
-        assert_eq!(choose(&neo4j), Ok(Version::V5_4));
+        assert_eq!(choose(&neo4j), Ok(Choice::Manifest));
+        let without_manifest = hello([[0, 4, 4, 5], [0, 2, 4, 4], [0, 0, 1, 4], [0, 0, 0, 3]]);
+        assert_eq!(choose(&without_manifest), version(Version::V5_4));
         let pymgclient = hello([[0, 0, 4, 4], [0, 0, 3, 4], [0, 0, 1, 4], [0, 0, 0, 1]]);
-        assert_eq!(choose(&pymgclient), Ok(Version::V4_4));
+        assert_eq!(choose(&pymgclient), version(Version::V4_4));
         let mgconsole = hello([[0, 0, 1, 4], [0, 0, 0, 1], [0; 4], [0; 4]]);
-        assert_eq!(choose(&mgconsole), Ok(Version::V4_1));
+        assert_eq!(choose(&mgconsole), version(Version::V4_1));
         let neo4rs = hello([[0, 0, 1, 4], [0, 0, 0, 4], [0; 4], [0; 4]]);
-        assert_eq!(choose(&neo4rs), Ok(Version::V4_1));
-        assert_eq!(choose(&proposals()), Ok(Version::V5_4));
+        assert_eq!(choose(&neo4rs), version(Version::V4_1));
+        assert_eq!(choose(&proposals()), version(Version::V5_4));
     }
 
     #[test]
     fn a_range_reaches_down_and_no_further() {
-        assert_eq!(choose(&hello([[0, 3, 7, 5], [0; 4], [0; 4], [0; 4]])), Ok(Version::V5_4));
-        let above = hello([[0, 2, 7, 5], [0; 4], [0; 4], [0; 4]]);
+        assert_eq!(choose(&hello([[0, 3, 11, 5], [0; 4], [0; 4], [0; 4]])), version(Version::V5_8));
+        let above = hello([[0, 2, 11, 5], [0; 4], [0; 4], [0; 4]]);
         assert_eq!(choose(&above), Err(HandshakeError::NoCommonVersion));
         let to_the_floor = hello([[0, 255, 2, 4], [0; 4], [0; 4], [0; 4]]);
-        assert_eq!(choose(&to_the_floor), Ok(Version::V4_1));
+        assert_eq!(choose(&to_the_floor), version(Version::V4_1));
+        // The manifest is asked for first or not at all: what stands before it is met first.
+        let late = hello([[0, 0, 4, 4], [0, 0, 1, 0xFF], [0; 4], [0; 4]]);
+        assert_eq!(choose(&late), version(Version::V4_4));
+        // A manifest of another kind is not known.
+        assert_eq!(
+            choose(&hello([[0, 0, 2, 0xFF], [0; 4], [0; 4], [0; 4]])),
+            Err(HandshakeError::NoCommonVersion)
+        );
+    }
+
+    #[test]
+    fn the_manifest_lists_what_is_served_and_nothing_else() {
+        let bytes = manifest();
+        assert_eq!(bytes[..5], [0, 0, 1, 0xFF, 3]);
+        let mut listed: Vec<Version> = bytes[5..17]
+            .chunks_exact(4)
+            .flat_map(|offer| (offer[2] - offer[1]..=offer[2]).map(|minor| Version::new(offer[3], minor)))
+            .collect();
+        listed.sort();
+        assert_eq!(listed, Version::SERVED);
+        assert_eq!(bytes[17..], [0]);
+    }
+
+    #[test]
+    fn only_what_was_offered_can_be_chosen() {
+        assert_eq!(chosen([0, 0, 8, 5], 0), Ok(Version::V5_8));
+        assert_eq!(chosen([0, 0, 1, 4], 0), Ok(Version::V4_1));
+        assert_eq!(chosen([0, 0, 9, 5], 0), Err(HandshakeError::NotOffered(Version::new(5, 9))));
+        assert_eq!(chosen([0, 0, 2, 4], 0), Err(HandshakeError::NotOffered(Version::new(4, 2))));
+        assert_eq!(chosen([0; 4], 0), Err(HandshakeError::NoCommonVersion));
+        assert_eq!(chosen([0, 0, 8, 5], 1), Err(HandshakeError::UnknownCapabilities));
     }
 
     #[test]

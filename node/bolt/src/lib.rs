@@ -13,23 +13,27 @@
 //! size its receiver allows, and no declared length is believed beyond the bytes that are there, so
 //! memory grows with what was really sent.
 //!
-//! Left out: Bolt 5.7's handshake manifest (its word is skipped, older versions follow it), the `utc`
+//! Left out: the `utc`
 //! patch of 4.3 and 4.4 (offered by drivers, may be ignored), and everything of 3.x and below.
 
 mod chunk;
 mod decode;
 mod encode;
+mod filter;
 pub mod handshake;
 mod machine;
 mod message;
+mod status;
 mod value;
 mod version;
 
 pub use chunk::{Dechunker, MESSAGE_BYTES_BEFORE_LOGON, MessageTooLarge, write_message};
 pub use decode::{DecodeError, Decoder};
 pub use encode::{EncodeError, Encoder};
+pub use filter::{NotificationFilter, Severity, Threshold};
 pub use machine::{ClientMachine, Ended, ProtocolError, ServerMachine, ServerState, Verdict};
 pub use message::{ALL, AccessMode, Auth, Request, RequestKind, Response, Route, Stream, TransactionExtra};
+pub use status::Status;
 pub use value::{
     DateTime, Duration, Key, LocalDateTime, Map, Node, OffsetTime, PackValue, Path, Point, Relationship,
     Structure, UnboundRelationship,

@@ -373,7 +373,12 @@ mod tests {
         assert_eq!(m.received(&Response::Success(Map::new())), Ok(R::Run));
         assert_eq!(m.received(&Response::Record(vec![])), Ok(R::Pull));
         assert!(!m.is_idle());
-        let failure = Response::Failure { code: "c".into(), message: "m".into(), position: None };
+        let failure = Response::Failure {
+            code: "c".into(),
+            message: "m".into(),
+            status: crate::Status::UNEXPECTED,
+            position: None,
+        };
         assert_eq!(m.received(&failure), Ok(R::Pull));
         assert!(m.is_idle() && m.needs_reset());
         m.sent(&Request::Reset).unwrap();

@@ -7,11 +7,14 @@
 //! 02 GOODBYE                  12 COMMIT   13 ROLLBACK     2F DISCARD {n, qid}         3F PULL {n, qid}
 //! 6A LOGON auth (5.1)         6B LOGOFF (5.1)             66 ROUTE routing bookmarks {db, imp_user} (4.3)
 //! 54 TELEMETRY api (5.4)
-//! 70 SUCCESS meta             71 RECORD values            7E IGNORED                  7F FAILURE {code, message}
+//! 70 SUCCESS meta             71 RECORD values            7E IGNORED                  7F FAILURE meta
 //! ```
 //!
+//! A FAILURE is `{code, message}`, from 5.7 on `{neo4j_code, message, gql_status, description, diagnostic_record}`.
 //! Keys of `extra` that mean nothing here are skipped, so newer clients are served.
 
+use crate::filter::NotificationFilter;
+use crate::status::Status;
 use crate::value::{Map, PackValue};
 use crate::{DecodeError, Decoder, EncodeError, Encoder, Version, write_message};
 
@@ -24,6 +27,7 @@ pub enum Request {
         auth: Auth,
         routing: Option<Map>,
         bolt_agent: Option<Map>,
+        filter: NotificationFilter,
     },
     Logon(Auth),
     Logoff,
@@ -68,10 +72,12 @@ pub enum RequestKind {
 pub enum Response {
     Success(Map),
     Record(Vec<PackValue>),
-    /// `position` names the commit where the failure is about one that may stand, or does.
+    /// `position` names the commit where the failure is about one that may stand, or does. `status` travels
+    /// from 5.7 on; before, it reads as [`Status::UNEXPECTED`].
     Failure {
         code: String,
         message: String,
+        status: Status,
         position: Option<String>,
     },
     Ignored,
@@ -94,6 +100,7 @@ pub struct TransactionExtra {
     pub mode: AccessMode,
     pub db: Option<String>,
     pub imp_user: Option<String>,
+    pub filter: NotificationFilter,
 }
 
 /// What a client means to do; only routing depends on it.
@@ -233,6 +240,7 @@ impl Request {
                     auth: Auth::from_map(&extra)?,
                     routing: sub_map(&extra, "routing")?,
                     bolt_agent: sub_map(&extra, "bolt_agent")?,
+                    filter: NotificationFilter::from_map(&extra, version)?,
                 }
             }
             RequestKind::Logon => Request::Logon(Auth::from_map(&map_field(&mut decoder, "auth")?)?),
@@ -245,11 +253,11 @@ impl Request {
                     _ => return Err(DecodeError::Field { name: "query", expected: "string" }),
                 };
                 let parameters = map_field(&mut decoder, "parameters")?;
-                let extra = TransactionExtra::from_map(map_field(&mut decoder, "extra")?)?;
+                let extra = TransactionExtra::from_map(map_field(&mut decoder, "extra")?, version)?;
                 Request::Run { query, parameters, extra }
             }
             RequestKind::Begin => {
-                Request::Begin(TransactionExtra::from_map(map_field(&mut decoder, "extra")?)?)
+                Request::Begin(TransactionExtra::from_map(map_field(&mut decoder, "extra")?, version)?)
             }
             RequestKind::Commit => Request::Commit,
             RequestKind::Rollback => Request::Rollback,
@@ -275,7 +283,7 @@ impl Request {
     fn encode(&self, e: &mut Encoder<'_>) -> Result<(), EncodeError> {
         let tag = self.kind().tag();
         match self {
-            Request::Hello { user_agent, auth, routing, bolt_agent } => {
+            Request::Hello { user_agent, auth, routing, bolt_agent, filter } => {
                 let mut extra = Map::new();
                 put(&mut extra, "user_agent", user_agent);
                 if !e.version().has_logon() {
@@ -287,6 +295,7 @@ impl Request {
                 if let Some(agent) = bolt_agent {
                     extra.insert("bolt_agent", agent.clone());
                 }
+                filter.put_into(&mut extra, e.version());
                 e.structure_header(tag, 1);
                 e.map(&extra)
             }
@@ -300,11 +309,11 @@ impl Request {
                 e.structure_header(tag, 3);
                 e.string(query)?;
                 e.map(parameters)?;
-                e.map(&extra.to_map())
+                e.map(&extra.to_map(e.version()))
             }
             Request::Begin(extra) => {
                 e.structure_header(tag, 1);
-                e.map(&extra.to_map())
+                e.map(&extra.to_map(e.version()))
             }
             Request::Pull(stream) | Request::Discard(stream) => {
                 let mut extra = Map::new().with("n", stream.n);
@@ -353,9 +362,14 @@ impl Response {
             (0x7E, 0) => Response::Ignored,
             (0x7F, 1) => {
                 let metadata = map_field(&mut decoder, "metadata")?;
+                let code = if version.has_gql_failures() { "neo4j_code" } else { "code" };
                 Response::Failure {
-                    code: text(&metadata, "code")?.unwrap_or_default(),
+                    code: text(&metadata, code)?.unwrap_or_default(),
                     message: text(&metadata, "message")?.unwrap_or_default(),
+                    status: match version.has_gql_failures() {
+                        true => Status::of_code(&text(&metadata, "gql_status")?.unwrap_or_default()),
+                        false => Status::UNEXPECTED,
+                    },
                     position: text(&metadata, "position")?,
                 }
             }
@@ -376,9 +390,19 @@ impl Response {
                 Response::record_header(e, values.len())?;
                 values.iter().try_for_each(|v| e.value(v))
             }
-            Response::Failure { code, message, position } => {
+            Response::Failure { code, message, status, position } => {
                 e.structure_header(0x7F, 1);
-                let mut metadata = Map::new().with("code", code.as_str()).with("message", message.as_str());
+                let mut metadata = Map::new().with("message", message.as_str());
+                if version.has_gql_failures() {
+                    let class = Map::new().with("_classification", classification(code));
+                    metadata = metadata
+                        .with("neo4j_code", code.as_str())
+                        .with("gql_status", status.code)
+                        .with("description", status.text)
+                        .with("diagnostic_record", Status::diagnostic_record(class));
+                } else {
+                    metadata = metadata.with("code", code.as_str());
+                }
                 if let Some(position) = position {
                     metadata = metadata.with("position", position.as_str());
                 }
@@ -429,8 +453,9 @@ impl Auth {
 }
 
 impl TransactionExtra {
-    fn from_map(map: Map) -> Result<TransactionExtra, DecodeError> {
+    fn from_map(map: Map, version: Version) -> Result<TransactionExtra, DecodeError> {
         Ok(TransactionExtra {
+            filter: NotificationFilter::from_map(&map, version)?,
             bookmarks: match map.get("bookmarks") {
                 None | Some(PackValue::Null) => Vec::new(),
                 Some(value) => texts(value, "bookmarks")?,
@@ -446,7 +471,7 @@ impl TransactionExtra {
         })
     }
 
-    fn to_map(&self) -> Map {
+    fn to_map(&self, version: Version) -> Map {
         let mut map = Map::new();
         if !self.bookmarks.is_empty() {
             let bookmarks: Vec<PackValue> = self.bookmarks.iter().map(|b| b.as_str().into()).collect();
@@ -463,6 +488,7 @@ impl TransactionExtra {
         }
         put(&mut map, "db", &self.db);
         put(&mut map, "imp_user", &self.imp_user);
+        self.filter.put_into(&mut map, version);
         map
     }
 }
@@ -491,6 +517,15 @@ impl Route {
     }
 }
 
+/// Returns the class of a failure by the second part of its code, in the words of a diagnostic record.
+fn classification(code: &str) -> &'static str {
+    match code.split('.').nth(1) {
+        Some("ClientError") => "CLIENT_ERROR",
+        Some("TransientError") => "TRANSIENT_ERROR",
+        _ => "DATABASE_ERROR",
+    }
+}
+
 fn put(map: &mut Map, key: &'static str, value: &Option<String>) {
     if let Some(value) = value {
         map.insert(key, value.as_str());
@@ -506,7 +541,7 @@ fn map_field(decoder: &mut Decoder<'_>, name: &'static str) -> Result<Map, Decod
     }
 }
 
-fn text(map: &Map, name: &'static str) -> Result<Option<String>, DecodeError> {
+pub(crate) fn text(map: &Map, name: &'static str) -> Result<Option<String>, DecodeError> {
     match map.get(name) {
         None | Some(PackValue::Null) => Ok(None),
         Some(PackValue::String(s)) => Ok(Some(s.clone())),
@@ -514,7 +549,7 @@ fn text(map: &Map, name: &'static str) -> Result<Option<String>, DecodeError> {
     }
 }
 
-fn texts(value: &PackValue, name: &'static str) -> Result<Vec<String>, DecodeError> {
+pub(crate) fn texts(value: &PackValue, name: &'static str) -> Result<Vec<String>, DecodeError> {
     let wrong = DecodeError::Field { name, expected: "list of strings" };
     let items = match value {
         PackValue::Null => return Ok(Vec::new()),
@@ -558,6 +593,7 @@ mod tests {
             mode: AccessMode::Read,
             db: Some("memgraph".into()),
             imp_user: None,
+            filter: NotificationFilter::default(),
         };
         vec![
             Request::Hello {
@@ -565,6 +601,7 @@ mod tests {
                 auth: Auth::default(),
                 routing: Some(Map::new().with("address", "a:7687")),
                 bolt_agent: Some(Map::new().with("product", "mgctl")),
+                filter: NotificationFilter::default(),
             },
             Request::Logoff,
             Request::Goodbye,
@@ -608,8 +645,13 @@ mod tests {
 
     #[test]
     fn hello_authenticates_only_where_there_is_no_logon() {
-        let hello =
-            Request::Hello { user_agent: None, auth: Auth::basic("u", "p"), routing: None, bolt_agent: None };
+        let hello = Request::Hello {
+            user_agent: None,
+            auth: Auth::basic("u", "p"),
+            routing: None,
+            bolt_agent: None,
+            filter: NotificationFilter::default(),
+        };
         for (version, expected) in [(Version::V4_4, Auth::basic("u", "p")), (Version::V5_1, Auth::default())]
         {
             let mut line = Vec::new();
@@ -625,11 +667,44 @@ mod tests {
             Response::Success(Map::new().with("fields", vec![PackValue::from("a")])),
             Response::Record(vec![PackValue::Int(1), PackValue::Null]),
             Response::Ignored,
-            Response::Failure { code: "Memgraph.ClientError".into(), message: "no".into(), position: None },
+            Response::Failure {
+                code: "Memgraph.ClientError.Transaction.InDoubt".into(),
+                message: "no".into(),
+                status: Status::UNKNOWN_COMPLETION,
+                position: Some("1.7.1:9".into()),
+            },
         ] {
             let mut line = Vec::new();
-            response.write(&mut line, Version::V5_4).unwrap();
-            assert_eq!(Response::decode(&unchunk(&line), Version::V5_4), Ok(response));
+            response.write(&mut line, Version::NEWEST).unwrap();
+            assert_eq!(Response::decode(&unchunk(&line), Version::NEWEST), Ok(response));
+        }
+    }
+
+    #[test]
+    fn a_failure_has_the_keys_of_its_version() {
+        let failure = Response::Failure {
+            code: "Memgraph.TransientError.MemgraphError.MemgraphError".into(),
+            message: "no".into(),
+            status: Status::ROLLBACK,
+            position: None,
+        };
+        for version in Version::SERVED {
+            let mut line = Vec::new();
+            failure.write(&mut line, version).unwrap();
+            let bytes = unchunk(&line);
+            let mut decoder = Decoder::new(&bytes, version);
+            assert_eq!(decoder.message_header(), Ok((0x7F, 1)));
+            let metadata = map_field(&mut decoder, "metadata").unwrap();
+            let mut keys: Vec<&str> = metadata.iter().map(|(key, _)| key).collect();
+            keys.sort_unstable();
+            if version >= Version::V5_7 {
+                assert_eq!(keys, ["description", "diagnostic_record", "gql_status", "message", "neo4j_code"]);
+                let record = metadata.get("diagnostic_record").unwrap().as_map().unwrap();
+                assert_eq!(record.get("_classification"), Some(&"TRANSIENT_ERROR".into()));
+                assert_eq!(metadata.get("gql_status"), Some(&"40000".into()));
+            } else {
+                assert_eq!(keys, ["code", "message"], "{version}");
+            }
         }
     }
 

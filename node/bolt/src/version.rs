@@ -18,9 +18,13 @@ impl Version {
     pub const V5_2: Version = Version::new(5, 2);
     pub const V5_3: Version = Version::new(5, 3);
     pub const V5_4: Version = Version::new(5, 4);
+    pub const V5_5: Version = Version::new(5, 5);
+    pub const V5_6: Version = Version::new(5, 6);
+    pub const V5_7: Version = Version::new(5, 7);
+    pub const V5_8: Version = Version::new(5, 8);
 
     /// Every version that is served, oldest first.
-    pub const SERVED: [Version; 8] = [
+    pub const SERVED: [Version; 12] = [
         Version::V4_1,
         Version::V4_3,
         Version::V4_4,
@@ -29,7 +33,14 @@ impl Version {
         Version::V5_2,
         Version::V5_3,
         Version::V5_4,
+        Version::V5_5,
+        Version::V5_6,
+        Version::V5_7,
+        Version::V5_8,
     ];
+
+    /// The newest of [`SERVED`](Version::SERVED).
+    pub const NEWEST: Version = Version::V5_8;
 
     /// Makes a version.
     pub const fn new(major: u8, minor: u8) -> Version {
@@ -64,6 +75,31 @@ impl Version {
     /// Whether TELEMETRY exists: from 5.4.
     pub fn has_telemetry(self) -> bool {
         self >= Version::V5_4
+    }
+
+    /// Whether a client may say which notifications it does without: from 5.2.
+    pub fn has_notification_filter(self) -> bool {
+        self >= Version::V5_2
+    }
+
+    /// Whether a summary has `statuses` of GQL in place of `notifications`: from 5.5.
+    pub fn has_statuses(self) -> bool {
+        self >= Version::V5_5
+    }
+
+    /// Whether a status has a title, and a description beside that of its code: from 5.6.
+    pub fn has_titled_statuses(self) -> bool {
+        self >= Version::V5_6
+    }
+
+    /// Whether a FAILURE has a status of GQL, and its code is called `neo4j_code`: from 5.7.
+    pub fn has_gql_failures(self) -> bool {
+        self >= Version::V5_7
+    }
+
+    /// Whether BEGIN and RUN are answered with the database that they got: from 5.8.
+    pub fn tells_database(self) -> bool {
+        self >= Version::V5_8
     }
 }
 

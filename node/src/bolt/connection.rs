@@ -5,7 +5,10 @@ use super::interrupt::{Interrupt, Reason};
 use super::session::{Flow, Services, Session};
 use super::texts::Failure;
 use bytes::BytesMut;
-use mgbolt::{Dechunker, MESSAGE_BYTES_BEFORE_LOGON, Request, RequestKind, Response, Version, handshake};
+use mgbolt::{
+    Dechunker, MESSAGE_BYTES_BEFORE_LOGON, Request, RequestKind, Response, Version, handshake,
+    handshake::Choice,
+};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -55,9 +58,16 @@ async fn shake_hands(stream: &mut TcpStream) -> io::Result<Version> {
     }
     stream.read_exact(&mut bytes[4..]).await?;
     match handshake::choose(&bytes) {
-        Ok(version) => {
+        Ok(Choice::Version(version)) => {
             stream.write_all(&handshake::answer(version)).await?;
             Ok(version)
+        }
+        Ok(Choice::Manifest) => {
+            stream.write_all(&handshake::manifest()).await?;
+            let mut chosen = [0; 5];
+            stream.read_exact(&mut chosen).await?;
+            let [version @ .., capabilities] = chosen;
+            handshake::chosen(version, capabilities).map_err(io::Error::other)
         }
         Err(error) => {
             stream.write_all(&handshake::NO_VERSION).await?;
@@ -297,6 +307,7 @@ impl Writer {
         self.send(&Response::Failure {
             code: failure.code.to_owned(),
             message: failure.message.clone(),
+            status: failure.status,
             position: failure.position.map(|position| position.to_string()),
         })
     }

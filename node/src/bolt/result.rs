@@ -3,9 +3,9 @@
 use super::connection::Writer;
 use super::session::Pace;
 use super::statement::Deferred;
-use super::texts::{Failure, Notification};
+use super::texts::{self, Failure, Notification};
 use super::wire;
-use mgbolt::{Map, PackValue, Response, write_message};
+use mgbolt::{Map, NotificationFilter, PackValue, Response, Status, Version, write_message};
 use mgcypher::Execution;
 use mgnode_core::storage::Transaction;
 use mgnode_core::types::Value;
@@ -25,6 +25,8 @@ pub(super) struct Running {
     pub(super) kind: &'static str,
     pub(super) source: Source,
     pub(super) notifications: Vec<Notification>,
+    /// A row was given out, or rows were not asked for.
+    had_rows: bool,
     /// A row that was made to see whether there is one.
     ahead: Option<Vec<Value>>,
     pub(super) parsing: Duration,
@@ -61,6 +63,7 @@ impl Running {
             kind,
             source,
             notifications: Vec::new(),
+            had_rows: false,
             ahead: None,
             parsing: Duration::ZERO,
             planning: Duration::ZERO,
@@ -106,6 +109,7 @@ impl Running {
                     return Ok(Progress::HasMore);
                 }
                 let row = rows.next().expect("looked at above");
+                self.had_rows = true;
                 if let Some(out) = out.as_deref_mut() {
                     out.send(&Response::Record(row)).map_err(too_large)?;
                 }
@@ -127,6 +131,7 @@ impl Running {
                 return Ok(Progress::HasMore);
             }
             left.iter_mut().for_each(|left| *left -= 1);
+            self.had_rows = true;
             if let Some(out) = out.as_deref_mut() {
                 write_message(&mut out.buffer, out.version, |e| {
                     Response::record_header(e, row.len())?;
@@ -140,8 +145,22 @@ impl Running {
         }
     }
 
-    /// Returns what is said at the end of the result.
-    pub(super) fn summary(&self, db: &str) -> Map {
+    /// Notes that rows are not made because nobody wants them.
+    pub(super) fn skip_rows(&mut self) {
+        self.had_rows = true;
+    }
+
+    /// How the statement ended, in GQL's words.
+    fn status(&self) -> Status {
+        match (self.fields.is_empty(), self.had_rows) {
+            (true, _) => Status::OMITTED_RESULT,
+            (false, true) => Status::SUCCESS,
+            (false, false) => Status::NO_DATA,
+        }
+    }
+
+    /// Returns what is said at the end of the result, to a client that wants to hear what `filter` lets through.
+    pub(super) fn summary(&self, db: &str, filter: &NotificationFilter, version: Version) -> Map {
         // mgclient reads `has_more` unseen, at the end too.
         let mut summary =
             Map::with_room(SUMMARY_KEYS).with("has_more", false).with("type", self.kind).with("db", db);
@@ -159,15 +178,7 @@ impl Running {
             summary.insert("plan_execution_time", self.executing.as_secs_f64());
         }
         summary.insert("t_last", i64::try_from(self.executing.as_millis()).unwrap_or(i64::MAX));
-        put_notifications(&mut summary, &self.notifications);
+        texts::tell(&mut summary, &self.notifications, filter, Some(self.status()), version);
         summary
-    }
-}
-
-/// Adds notifications where there are some: mgconsole reads the first one of a list unseen.
-pub(super) fn put_notifications(metadata: &mut Map, notifications: &[Notification]) {
-    if !notifications.is_empty() {
-        metadata
-            .insert("notifications", notifications.iter().map(Notification::to_value).collect::<Vec<_>>());
     }
 }

@@ -2,15 +2,15 @@
 
 use super::connection::Writer;
 use super::interrupt::{Interrupt, Reason};
-use super::result::{Progress, Running, Source, put_notifications};
+use super::result::{Progress, Running, Source};
 use super::statement::{self, AdminStep, DATABASE, Deferred};
-use super::texts::{self, Failure, Notification, WRITE_ON_REPLICA};
+use super::texts::{self, COMMIT_DEGRADED, Failure, Notification};
 use super::{BoltConfig, Core, wire};
 use crate::config::SyncFailureReport;
 use crate::driver::BookmarkError;
 use mgbolt::{
-    ALL, Auth, Ended, Map, PackValue, Request, Response, Route, ServerMachine, ServerState, Stream,
-    TransactionExtra, Verdict, Version,
+    ALL, Auth, Ended, Map, NotificationFilter, PackValue, Request, Response, Route, ServerMachine,
+    ServerState, Stream, TransactionExtra, Verdict, Version,
 };
 use mgcypher::ast::{Query, Statement, TransactionStatement};
 use mgcypher::{CypherError, Execution, Limits, Params, Prepared, QueryKind, schema};
@@ -142,7 +142,11 @@ impl<F: Into<Failure>> From<F> for Stop {
 /// A conversation.
 pub(super) struct Session<C> {
     services: Arc<Services<C>>,
+    version: Version,
     machine: ServerMachine,
+    /// What the client wants to hear: on this connection, and in what it does now.
+    filter: NotificationFilter,
+    filter_now: NotificationFilter,
     interrupt: Arc<Interrupt>,
     /// RESETs that the state machine knows of, and those that were answered.
     resets_noted: u64,
@@ -170,7 +174,10 @@ impl<C: Core> Session<C> {
     pub(super) fn new(services: Arc<Services<C>>, version: Version, interrupt: Arc<Interrupt>) -> Session<C> {
         Session {
             services,
+            version,
             machine: ServerMachine::new(version),
+            filter: NotificationFilter::default(),
+            filter_now: NotificationFilter::default(),
             interrupt,
             resets_noted: 0,
             resets_served: 0,
@@ -234,7 +241,8 @@ impl<C: Core> Session<C> {
             return Err(Failure::timed_out().into());
         }
         match request {
-            Request::Hello { auth, routing, .. } => {
+            Request::Hello { auth, routing, filter, .. } => {
+                self.filter = filter;
                 self.reached_as = routing
                     .as_ref()
                     .and_then(|routing| routing.get("address"))
@@ -270,13 +278,15 @@ impl<C: Core> Session<C> {
                 if self.transaction.is_some() {
                     return Err(Failure::client("Nested transactions are not supported.").into());
                 }
+                self.filter_now = extra.filter.over(&self.filter);
                 self.open(&extra, true).await?;
-                done(Map::new())
+                let mut metadata = Map::new();
+                self.tell_database(&mut metadata);
+                done(metadata)
             }
             Request::Commit => {
-                let (metadata, notifications) = self.commit(out).await?;
-                let mut metadata = metadata;
-                put_notifications(&mut metadata, &notifications);
+                let (mut metadata, notifications) = self.commit(out).await?;
+                texts::tell(&mut metadata, &notifications, &self.filter_now, None, self.version);
                 done(metadata)
             }
             Request::Rollback => {
@@ -297,6 +307,13 @@ impl<C: Core> Session<C> {
     fn forget(&mut self) {
         self.results.clear();
         self.transaction = None;
+    }
+
+    /// Says which database it is, where the client could have left that to the node.
+    fn tell_database(&self, metadata: &mut Map) {
+        if self.version.tells_database() {
+            metadata.insert("db", DATABASE);
+        }
     }
 
     fn in_explicit_transaction(&self) -> bool {
@@ -355,12 +372,16 @@ impl<C: Core> Session<C> {
             None => aside(|| self.services.parse(query))?,
         };
         let parsing = started.elapsed();
+        if !self.in_explicit_transaction() {
+            self.filter_now = extra.filter.over(&self.filter);
+        }
         let mut running = self.begin_statement(&known, query, parameters, extra).await?;
         running.parsing = parsing;
         running.planning = started.elapsed() - parsing;
         let t_first = i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX);
         let fields: Vec<PackValue> = running.fields.iter().map(|f| f.as_str().into()).collect();
         let mut metadata = Map::new().with("fields", fields).with("t_first", t_first);
+        self.tell_database(&mut metadata);
         if self.in_explicit_transaction() {
             metadata.insert("qid", i64::try_from(self.results.len()).unwrap_or(i64::MAX));
         } else {
@@ -423,7 +444,7 @@ impl<C: Core> Session<C> {
                     return Err(Failure::multicommand(statement::schema_word(schema)).into());
                 }
                 if self.is_replica() {
-                    return Err(Failure::client(WRITE_ON_REPLICA).into());
+                    return Err(Failure::write_on_replica().into());
                 }
                 self.wait_for_bookmarks(&extra.bookmarks).await?;
                 deferred(Deferred::Schema(schema.clone()), Vec::new())
@@ -491,7 +512,7 @@ impl<C: Core> Session<C> {
         };
         guarded(|| {
             if is_replica && prepared.kind != QueryKind::Read {
-                return Err(Failure::client(WRITE_ON_REPLICA));
+                return Err(Failure::write_on_replica());
             }
             let fields = prepared.columns.iter().map(|c| c.to_string()).collect();
             let kind = prepared.kind.letters();
@@ -532,8 +553,12 @@ impl<C: Core> Session<C> {
         let skip =
             discard && stream.n == ALL && running.kind == "r" && matches!(running.source, Source::Query(_));
         let mut left = u64::try_from(stream.n).ok();
-        let progress =
-            if skip { Progress::End } else { self.stream(&mut running, &mut left, out, discard).await? };
+        let progress = if skip {
+            running.skip_rows();
+            Progress::End
+        } else {
+            self.stream(&mut running, &mut left, out, discard).await?
+        };
         if progress == Progress::HasMore {
             self.results[index] = Some(running);
             return Ok((Map::new().with("has_more", true), Ended::HasMore));
@@ -546,7 +571,7 @@ impl<C: Core> Session<C> {
             committed = metadata;
             running.notifications.extend(notifications);
         }
-        let mut summary = running.summary(DATABASE);
+        let mut summary = running.summary(DATABASE, &self.filter_now, self.version);
         summary.0.extend(committed.0);
         done(summary)
     }
@@ -681,7 +706,7 @@ impl<C: Core> Session<C> {
                 };
                 match self.services.config.sync_failure_report {
                     SyncFailureReport::Notification => {
-                        Ok((bookmark(position), vec![Notification::warning("SyncReplicationFailure", text)]))
+                        Ok((bookmark(position), vec![Notification::warning(COMMIT_DEGRADED, text)]))
                     }
                     SyncFailureReport::Error => Err(texts::degraded(position, &text).into()),
                 }

@@ -4,8 +4,8 @@ use super::{BoltConfig, Core, Listener};
 use crate::config::SyncFailureReport;
 use crate::driver::BookmarkError;
 use mgbolt::{
-    ALL, Auth, Dechunker, Map, PackValue, Request, Response, Route, Stream, TransactionExtra, Version,
-    handshake,
+    ALL, Auth, Dechunker, Map, NotificationFilter, PackValue, Request, Response, Route, Severity, Status,
+    Stream, Threshold, TransactionExtra, Version, handshake,
 };
 use mgnode_core::engine::{
     self, Admin, AdminAnswer, AdminError, CommitError, Outcome, ReplicaFailure, ReplicaFailureReason,
@@ -184,9 +184,29 @@ impl Client {
         Client { line, input: Dechunker::new(1 << 24), version }
     }
 
+    /// By the manifest: what the server offers comes back too.
+    async fn shake_by_manifest(server: &Server, version: Version) -> (Client, Vec<u8>) {
+        let mut line = TcpStream::connect(server.address).await.unwrap();
+        let mut hello = handshake::proposals();
+        hello[4..8].copy_from_slice(&[0, 0, 1, 0xFF]);
+        line.write_all(&hello).await.unwrap();
+        let mut offer = vec![0; handshake::manifest().len()];
+        line.read_exact(&mut offer).await.unwrap();
+        line.write_all(&[0, 0, version.minor, version.major, 0]).await.unwrap();
+        (Client { line, input: Dechunker::new(1 << 24), version }, offer)
+    }
+
     async fn connect(server: &Server) -> Client {
-        let mut client = Client::shake(server, Version::V5_4).await;
-        client.ask(hello(Auth::none())).await.metadata();
+        Client::connect_as(server, Version::V5_4, NotificationFilter::default()).await
+    }
+
+    async fn connect_as(server: &Server, version: Version, filter: NotificationFilter) -> Client {
+        let mut client = Client::shake(server, version).await;
+        let mut greeting = hello(Auth::none());
+        if let Request::Hello { filter: wanted, .. } = &mut greeting {
+            *wanted = filter;
+        }
+        client.ask(greeting).await.metadata();
         client.ask(Request::Logon(Auth::none())).await.metadata();
         client
     }
@@ -238,7 +258,13 @@ impl Client {
 }
 
 fn hello(auth: Auth) -> Request {
-    Request::Hello { user_agent: Some("test".into()), auth, routing: None, bolt_agent: None }
+    Request::Hello {
+        user_agent: Some("test".into()),
+        auth,
+        routing: None,
+        bolt_agent: None,
+        filter: NotificationFilter::default(),
+    }
 }
 
 fn run(query: &str) -> Request {
@@ -266,6 +292,115 @@ async fn hello_says_what_drivers_look_for() {
             client.ask(Request::Logon(Auth::default())).await.metadata();
         }
         assert_eq!(client.run("SHOW VERSION").await.rows.len(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_chooses_from_the_manifest() {
+    let server = start();
+    for version in Version::SERVED {
+        let (mut client, offer) = Client::shake_by_manifest(&server, version).await;
+        assert_eq!(offer, handshake::manifest());
+        client.ask(hello(Auth::none())).await.metadata();
+        if version.has_logon() {
+            client.ask(Request::Logon(Auth::none())).await.metadata();
+        }
+        assert_eq!(client.run("SHOW VERSION").await.rows.len(), 1, "{version}");
+    }
+    // What was not offered ends the connection.
+    let (mut client, _) = Client::shake_by_manifest(&server, Version::new(5, 9)).await;
+    assert_eq!(client.receive().await, None);
+}
+
+/// Code and title of each status, in their order.
+fn statuses(metadata: &Map) -> Vec<(String, Option<String>)> {
+    let text = |status: &Map, key: &str| status.get(key).and_then(PackValue::as_str).map(str::to_owned);
+    let all = metadata.get("statuses").map(|all| all.as_list().unwrap().to_vec()).unwrap_or_default();
+    all.iter()
+        .map(|status| {
+            let status = status.as_map().unwrap();
+            assert!(status.get("diagnostic_record").unwrap().as_map().is_some());
+            (text(status, "gql_status").unwrap(), text(status, "neo4j_code"))
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn summaries_have_statuses_from_5_5_on() {
+    let server = start();
+    for version in [Version::V5_4, Version::V5_5, Version::V5_6, Version::NEWEST] {
+        let mut client = Client::connect_as(&server, version, NotificationFilter::default()).await;
+        let mut end = async |query| statuses(&client.run(query).await.metadata());
+        let (index, row, none, write) = (
+            end(&format!("CREATE INDEX ON :V{}", version.minor)).await,
+            end("RETURN 1 AS one").await,
+            end("UNWIND [] AS x RETURN x").await,
+            end("CREATE (:A)").await,
+        );
+        if version < Version::V5_5 {
+            assert!([index, row, none, write].iter().all(Vec::is_empty), "{version}");
+            continue;
+        }
+        let plain = |code: &str| vec![(code.to_owned(), None)];
+        assert_eq!(row, plain("00000"), "{version}");
+        assert_eq!(none, plain("02000"), "{version}");
+        assert_eq!(write, plain("00001"), "{version}");
+        let created = ("03N42".to_owned(), Some("CreateIndex".to_owned()));
+        assert_eq!(index, [plain("00001"), vec![created]].concat(), "{version}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_says_in_gql_what_it_is() {
+    let server = start();
+    let mut client = Client::connect_as(&server, Version::NEWEST, NotificationFilter::default()).await;
+    for (query, expected) in [
+        ("RETURN", Status::SYNTAX),
+        ("RETURN 1/0", Status::DATA),
+        ("CREATE USER ada", Status::RULE),
+        ("COMMIT", Status::RULE),
+    ] {
+        let Response::Failure { status, .. } = client.run(query).await.end else {
+            panic!("{query} is refused")
+        };
+        assert_eq!(status, expected, "{query}");
+        client.reset().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_hears_what_it_asked_for() {
+    let server = start();
+    let heard = |threshold, disabled: &[&str]| NotificationFilter {
+        threshold,
+        disabled: Some(disabled.iter().map(|word| (*word).to_owned()).collect()),
+    };
+    let warnings = heard(Some(Threshold::From(Severity::Warning)), &[]);
+    let mut client = Client::connect_as(&server, Version::V5_4, warnings).await;
+    assert_eq!(notifications(&client.run("CREATE INDEX ON :B").await.metadata()), []);
+    // What a query says stands over what the connection said.
+    let with = |query: &str, filter| Request::Run {
+        query: query.into(),
+        parameters: Map::new(),
+        extra: TransactionExtra { filter, ..TransactionExtra::default() },
+    };
+    let all = heard(Some(Threshold::From(Severity::Information)), &[]);
+    client.ask(with("CREATE INDEX ON :B", all)).await.metadata();
+    let told = notifications(&client.ask(Request::Pull(Stream::default())).await.metadata());
+    assert_eq!(told, [("INFO".to_owned(), "IndexAlreadyExists".to_owned())]);
+    let no_schema = heard(Some(Threshold::From(Severity::Information)), &["SCHEMA"]);
+    client.ask(with("CREATE INDEX ON :B", no_schema)).await.metadata();
+    assert_eq!(notifications(&client.ask(Request::Pull(Stream::default())).await.metadata()), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn from_5_8_on_the_database_is_told() {
+    let server = start();
+    for (version, told) in [(Version::V5_7, None), (Version::V5_8, Some(PackValue::from("memgraph")))] {
+        let mut client = Client::connect_as(&server, version, NotificationFilter::default()).await;
+        let began = client.ask(Request::Begin(TransactionExtra::default())).await.metadata();
+        assert_eq!(began.get("db"), told.as_ref());
+        assert_eq!(client.ask(run("RETURN 1 AS x")).await.metadata().get("db"), told.as_ref());
     }
 }
 
@@ -535,7 +670,7 @@ async fn a_degraded_commit_is_an_error_where_that_was_asked_for() {
     let server = start_with(BoltConfig { sync_failure_report: report, ..config() });
     let mut client = Client::connect(&server).await;
     *server.fake.0.outcome.lock() = Some(missing);
-    let Response::Failure { code, message, position } = client.run("CREATE INDEX ON :A").await.end else {
+    let Response::Failure { code, message, position, .. } = client.run("CREATE INDEX ON :A").await.end else {
         panic!("it is told as a failure")
     };
     // Its code and its position tell it from a commit that did not happen.
@@ -819,6 +954,14 @@ async fn a_degraded_commit_of_a_transaction_warns_at_commit() {
     let metadata = client.run("COMMIT").await.metadata();
     assert_eq!(notifications(&metadata), [("WARNING".to_owned(), "SyncReplicationFailure".to_owned())]);
     assert!(metadata.get("bookmark").is_some());
+
+    // How a commit ended is no hint that a client could do without.
+    let silent = NotificationFilter { threshold: Some(Threshold::Off), disabled: None };
+    let mut client = Client::connect_as(&server, Version::NEWEST, silent).await;
+    *server.fake.0.outcome.lock() = Some(missing);
+    let metadata = client.run("CREATE (:A)").await.metadata();
+    let warning = ("01N42".to_owned(), Some("SyncReplicationFailure".to_owned()));
+    assert_eq!(statuses(&metadata), [warning, ("00001".to_owned(), None)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,8 +1,8 @@
 //! Words of failures and notifications. They are Memgraph's where Memgraph has some: clients and
 //! scripts look for them.
 
-use mgbolt::{Map, PackValue};
-use mgcypher::CypherError;
+use mgbolt::{Map, NotificationFilter, PackValue, Severity, Status, Version};
+use mgcypher::{CypherError, ErrorKind};
 use mgnode_core::engine::{Admin, AdminError, CommitError, ReplicaFailure, ReplicaFailureReason};
 use mgnode_core::types::{Position, SyncMode};
 
@@ -14,6 +14,8 @@ use mgnode_core::types::{Position, SyncMode};
 pub(super) struct Failure {
     pub(super) code: &'static str,
     pub(super) message: String,
+    /// The same in GQL's words.
+    pub(super) status: Status,
     /// The commit that stands, or may stand, all the same.
     pub(super) position: Option<Position>,
 }
@@ -27,10 +29,12 @@ const SESSION_LIMIT: &str = "Memgraph.ClientError.Statement.SessionLimitReached"
 /// The commit stands; it is told as an error only where that was asked for.
 const DEGRADED: &str = "Memgraph.ClientError.Transaction.Degraded";
 const IN_DOUBT: &str = "Memgraph.ClientError.Transaction.InDoubt";
+/// A notification, where the same is no failure.
+pub(super) const COMMIT_DEGRADED: &str = "SyncReplicationFailure";
 const BOOKMARK: &str = "Memgraph.ClientError.Transaction.InvalidBookmark";
 const BOOKMARK_TIMEOUT: &str = "Memgraph.TransientError.Transaction.BookmarkTimeout";
 
-pub(super) const WRITE_ON_REPLICA: &str = "Write queries are forbidden on the replica instance. Replica instances \
+const WRITE_ON_REPLICA: &str = "Write queries are forbidden on the replica instance. Replica instances \
 accept only read queries, while the main instance accepts read and write queries. Please retry your query on the \
 main instance.";
 
@@ -38,31 +42,46 @@ pub(super) const CHECK_REPLICAS: &str = "Check the status of the replicas using 
 
 impl Failure {
     fn with(code: &'static str, message: String) -> Failure {
-        Failure { code, message, position: None }
+        let status = match code {
+            TRANSIENT => Status::ROLLBACK,
+            DATABASE => Status::INTERNAL,
+            REQUEST => Status::PROTOCOL,
+            UNAUTHENTICATED => Status::DENIED,
+            IN_DOUBT => Status::UNKNOWN_COMPLETION,
+            BOOKMARK => Status::DATA,
+            BOOKMARK_TIMEOUT => Status::TRANSACTION_STATE,
+            CLIENT => Status::RULE,
+            _ => Status::UNEXPECTED,
+        };
+        Failure { code, message, status, position: None }
+    }
+
+    fn status(self, status: Status) -> Failure {
+        Failure { status, ..self }
     }
 
     /// The client must change something before it tries again.
     pub(super) fn client(message: impl Into<String>) -> Failure {
-        Failure { code: CLIENT, message: message.into(), position: None }
+        Failure::with(CLIENT, message.into())
     }
 
     /// The same may succeed later, and did not happen now.
     pub(super) fn transient(message: impl Into<String>) -> Failure {
-        Failure { code: TRANSIENT, message: message.into(), position: None }
+        Failure::with(TRANSIENT, message.into())
     }
 
     /// A defect of the node.
     pub(super) fn database(message: impl Into<String>) -> Failure {
-        Failure { code: DATABASE, message: message.into(), position: None }
+        Failure::with(DATABASE, message.into())
     }
 
     /// The client does not keep to the protocol.
     pub(super) fn request(message: impl Into<String>) -> Failure {
-        Failure { code: REQUEST, message: message.into(), position: None }
+        Failure::with(REQUEST, message.into())
     }
 
     pub(super) fn unauthenticated() -> Failure {
-        Failure { code: UNAUTHENTICATED, message: "Authentication failure".into(), position: None }
+        Failure::with(UNAUTHENTICATED, "Authentication failure".into())
     }
 
     pub(super) fn session_limit(limit: usize) -> Failure {
@@ -110,6 +129,12 @@ impl Failure {
              implicit transaction, also known as an auto committing transaction, in order to execute this \
              particularquery. For more details, visit https://memgraph.com/docs"
         ))
+        .status(Status::TRANSACTION_STATE)
+    }
+
+    /// What only a MAIN does.
+    pub(super) fn write_on_replica() -> Failure {
+        Failure::client(WRITE_ON_REPLICA).status(Status::READ_ONLY)
     }
 }
 
@@ -118,7 +143,25 @@ impl From<CypherError> for Failure {
         if error.is_transient {
             Failure::transient(error.to_string())
         } else {
-            Failure::client(error.to_string())
+            let status = match error.kind {
+                ErrorKind::SyntaxError => Status::SYNTAX,
+                ErrorKind::TypeError
+                | ErrorKind::ArgumentError
+                | ErrorKind::ArithmeticError
+                | ErrorKind::EntityNotFound
+                | ErrorKind::PropertyNotFound
+                | ErrorKind::LabelNotFound
+                | ErrorKind::ExternalResourceFailed => Status::DATA,
+                ErrorKind::ConstraintVerificationFailed | ErrorKind::ConstraintValidationFailed => {
+                    Status::GRAPH_TYPE
+                }
+                ErrorKind::Limit => Status::UNEXPECTED,
+                ErrorKind::SemanticError
+                | ErrorKind::ParameterMissing
+                | ErrorKind::ProcedureError
+                | ErrorKind::Statement => Status::RULE,
+            };
+            Failure::client(error.to_string()).status(status)
         }
     }
 }
@@ -133,7 +176,7 @@ pub(super) fn commit_failure(error: CommitError) -> Failure {
         CommitError::SchemaChanged => Failure::transient(
             "The schema changed while the transaction ran, and nothing of it was committed. Retry this transaction.",
         ),
-        CommitError::Constraint(text) => Failure::client(text),
+        CommitError::Constraint(text) => Failure::client(text).status(Status::GRAPH_TYPE),
         CommitError::NotMain => Failure::client("Cannot commit because instance is not main anymore."),
         CommitError::Fenced => Failure::client(
             "Cannot commit because instance is not main anymore: another node was promoted and holds a higher epoch.",
@@ -189,14 +232,14 @@ pub(super) fn in_doubt(position: Position, failed: &[ReplicaFailure]) -> Failure
         )
     };
     let position = Some(position).filter(|position| *position != Position::default());
-    Failure { code: IN_DOUBT, message, position }
+    Failure { position, ..Failure::with(IN_DOUBT, message) }
 }
 
 /// The transaction stands, and SYNC replicas lack it: the form of an error, as Memgraph had it up to 3.12.
 /// Never transient, for the same reason.
 pub(super) fn degraded(position: Position, text: &str) -> Failure {
     let message = format!("Replication Exception: {text}");
-    Failure { code: DEGRADED, message, position: Some(position) }
+    Failure { position: Some(position), ..Failure::with(DEGRADED, message) }
 }
 
 /// Which replicas did not confirm a commit, why, and what that means.
@@ -338,13 +381,94 @@ impl Notification {
         Notification { severity: "WARNING", code, title: title.into(), description: String::new() }
     }
 
-    pub(super) fn to_value(&self) -> PackValue {
-        let map = Map::new()
+    /// Whether a client that filters like that hears of it. How a commit ended is no hint: everyone does.
+    pub(super) fn passes(&self, filter: &NotificationFilter) -> bool {
+        self.code == COMMIT_DEGRADED || filter.lets_through(self.severity(), self.category())
+    }
+
+    fn severity(&self) -> Severity {
+        if self.severity == "WARNING" { Severity::Warning } else { Severity::Information }
+    }
+
+    /// What it is about, in the words of the drivers' filters.
+    fn category(&self) -> &'static str {
+        match self.code {
+            "SetReplica" | "RegisterReplica" | "DropReplica" | COMMIT_DEGRADED => "TOPOLOGY",
+            code if code.contains("Index") || code.contains("Constraint") => "SCHEMA",
+            _ => "GENERIC",
+        }
+    }
+
+    fn status(&self) -> Status {
+        match self.severity() {
+            Severity::Warning => Status::WARNING,
+            Severity::Information => Status::INFORMATION,
+        }
+    }
+
+    /// As an item of `notifications`; the words are Memgraph's.
+    fn to_value(&self, version: Version) -> PackValue {
+        let mut map = Map::new()
             .with("severity", self.severity)
             .with("code", self.code)
             .with("title", self.title.as_str())
             .with("description", self.description.as_str());
+        if version.has_notification_filter() {
+            map.insert("category", self.category());
+        }
         PackValue::Map(map)
+    }
+
+    /// As an item of `statuses`, from Bolt 5.5 on.
+    fn to_status(&self, version: Version) -> PackValue {
+        let about = if self.description.is_empty() { &self.title } else { &self.description };
+        let status = self.status();
+        let record =
+            Map::new().with("_severity", self.severity().word()).with("_classification", self.category());
+        let map = Map::new()
+            .with("gql_status", status.code)
+            .with("neo4j_code", self.code)
+            .with("title", self.title.as_str())
+            .with("diagnostic_record", Status::diagnostic_record(record));
+        PackValue::Map(if version.has_titled_statuses() {
+            map.with("status_description", status.text).with("description", about.as_str())
+        } else {
+            // There is one description, and drivers show it as the notification's.
+            map.with("status_description", about.as_str())
+        })
+    }
+}
+
+/// Adds what is to be told beside the rows: up to Bolt 5.4 the notifications, where there are some (mgconsole
+/// reads the first one of a list unseen); from 5.5 on statuses, of which `result` says how the statement
+/// ended, the most telling first.
+pub(super) fn tell(
+    metadata: &mut Map,
+    notifications: &[Notification],
+    filter: &NotificationFilter,
+    result: Option<Status>,
+    version: Version,
+) {
+    let told = notifications.iter().filter(|notification| notification.passes(filter));
+    if !version.has_statuses() {
+        let told: Vec<PackValue> = told.map(|notification| notification.to_value(version)).collect();
+        if !told.is_empty() {
+            metadata.insert("notifications", told);
+        }
+        return;
+    }
+    let mut all: Vec<(u8, PackValue)> =
+        told.map(|notification| (notification.status().rank(), notification.to_status(version))).collect();
+    all.extend(result.map(|status| {
+        let map = Map::new()
+            .with("gql_status", status.code)
+            .with("status_description", status.text)
+            .with("diagnostic_record", Status::diagnostic_record(Map::new()));
+        (status.rank(), PackValue::Map(map))
+    }));
+    if !all.is_empty() {
+        all.sort_by_key(|(rank, _)| *rank);
+        metadata.insert("statuses", all.into_iter().map(|(_, value)| value).collect::<Vec<_>>());
     }
 }
 

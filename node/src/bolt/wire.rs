@@ -1,7 +1,8 @@
 //! Values of a query, to and from the wire.
 
 use mgbolt::{DEPTH_MAX, DateTime, EncodeError, Encoder, Map, PackValue};
-use mgcypher::Params;
+use mgcypher::value::{zone_offset_at, zone_offset_of_local};
+use mgcypher::{CypherError, Params};
 use mgnode_core::storage::Transaction;
 use mgnode_core::types::{self, EdgeId, EnumValue, Value, VertexId};
 use std::collections::BTreeMap;
@@ -241,26 +242,23 @@ fn offset(seconds: i32) -> Result<i32, String> {
 }
 
 fn date_time(v: DateTime) -> Result<types::DateTime, String> {
-    let unknown = |zone: &str| {
-        format!("the offset of zone `{zone}` is not known here; send the date-time with an offset instead")
-    };
-    let is_utc = |zone: &str| matches!(zone, "UTC" | "Etc/UTC" | "Z" | "GMT" | "Etc/GMT");
-    match v {
-        DateTime::Offset { utc_seconds, nanos, offset_seconds } => Ok(types::DateTime {
-            seconds: utc_seconds,
-            nanos,
-            offset_seconds: offset(offset_seconds)?,
-            zone: None,
-        }),
-        DateTime::Zoned { utc_seconds: seconds, nanos, zone, .. }
-        | DateTime::LocalZoned { local_seconds: seconds, nanos, zone } => {
-            if is_utc(&zone) {
-                Ok(types::DateTime { seconds, nanos, offset_seconds: 0, zone: Some(zone.into()) })
-            } else {
-                Err(unknown(&zone))
-            }
+    let said = |error: CypherError| error.message;
+    Ok(match v {
+        DateTime::Offset { utc_seconds: seconds, nanos, offset_seconds } => {
+            types::DateTime { seconds, nanos, offset_seconds: offset(offset_seconds)?, zone: None }
         }
-    }
+        DateTime::Zoned { utc_seconds: seconds, nanos, zone, .. } => {
+            let offset_seconds = zone_offset_at(&zone, seconds).map_err(said)?;
+            types::DateTime { seconds, nanos, offset_seconds, zone: Some(zone.into()) }
+        }
+        DateTime::LocalZoned { local_seconds, nanos, zone } => {
+            let offset_seconds = zone_offset_of_local(&zone, local_seconds).map_err(said)?;
+            let seconds = local_seconds
+                .checked_sub(offset_seconds.into())
+                .ok_or_else(|| "its date is out of range".to_owned())?;
+            types::DateTime { seconds, nanos, offset_seconds, zone: Some(zone.into()) }
+        }
+    })
 }
 
 fn duration(v: mgbolt::Duration) -> Result<Value, String> {
@@ -301,15 +299,39 @@ mod tests {
         let zone =
             DateTime::Zoned { utc_seconds: 0, nanos: 0, offset_seconds: None, zone: "Mars/Base".into() };
         let map = Map(vec![("when".into(), PackValue::DateTime(Box::new(zone)))]);
-        assert!(
-            parameters(map)
-                .unwrap_err()
-                .starts_with("Parameter `$when` cannot be used: the offset of zone `Mars")
+        assert_eq!(
+            parameters(map).unwrap_err(),
+            "Parameter `$when` cannot be used: there is no time zone `Mars/Base`."
         );
         let map = Map(vec![("t".into(), PackValue::LocalTime(-1))]);
         assert_eq!(parameters(map).unwrap_err(), "Parameter `$t` cannot be used: its time is out of range.");
         let point = mgbolt::Point { srid: 4326, x: 0.0, y: 0.0, z: Some(0.0) };
         let map = Map(vec![("p".into(), PackValue::Point(Box::new(point)))]);
         assert!(parameters(map).unwrap_err().contains("no point has the SRID 4326"));
+    }
+
+    #[test]
+    fn a_moment_in_a_zone_has_the_offset_that_is_in_force_there() {
+        let zone = || "Europe/Berlin".to_owned();
+        let offset_of = |moment: DateTime| {
+            let map = Map(vec![("when".into(), PackValue::DateTime(Box::new(moment)))]);
+            match &parameters(map).unwrap()["when"] {
+                Value::DateTime(at) => {
+                    (at.seconds, at.offset_seconds, at.zone.as_deref() == Some("Europe/Berlin"))
+                }
+                other => panic!("{other:?}"),
+            }
+        };
+        // 2024-01-15T12:00Z and 2024-07-15T12:00Z.
+        for (utc_seconds, offset) in [(1_705_320_000, 3600), (1_721_044_800, 7200)] {
+            let moment = DateTime::Zoned { utc_seconds, nanos: 0, offset_seconds: None, zone: zone() };
+            assert_eq!(offset_of(moment), (utc_seconds, offset, true));
+            let local_seconds = utc_seconds + i64::from(offset);
+            let moment = DateTime::LocalZoned { local_seconds, nanos: 0, zone: zone() };
+            assert_eq!(offset_of(moment), (utc_seconds, offset, true));
+        }
+        let late = DateTime::LocalZoned { local_seconds: i64::MAX, nanos: 0, zone: zone() };
+        let map = Map(vec![("when".into(), PackValue::DateTime(Box::new(late)))]);
+        assert!(parameters(map).unwrap_err().starts_with("Parameter `$when` cannot be used: the offset of"));
     }
 }

@@ -1,8 +1,8 @@
 //! Inputs that are right, made by the product's own writers.
 
 use mgbolt::{
-    AccessMode, Auth, Encoder, Map, PackValue, Request, Response, Route, Stream, TransactionExtra, Version,
-    handshake,
+    AccessMode, Auth, Encoder, Map, NotificationFilter, PackValue, Request, Response, Route, Severity,
+    Status, Stream, Threshold, TransactionExtra, Version, handshake,
 };
 use mgnode_core::durability::{
     DECIDED_SLOT_BYTES, Decided, LoggedRecord, SegmentHeader, SnapshotEncoder, SnapshotHeader, encode_state,
@@ -100,6 +100,10 @@ fn some_requests() -> Vec<Request> {
         mode: AccessMode::Read,
         db: Some("memgraph".to_owned()),
         imp_user: None,
+        filter: NotificationFilter {
+            threshold: Some(Threshold::From(Severity::Warning)),
+            disabled: Some(vec!["SCHEMA".to_owned()]),
+        },
     };
     let parameters = map(&[("x", PackValue::List(some_values()))]);
     vec![
@@ -108,6 +112,7 @@ fn some_requests() -> Vec<Request> {
             auth: Auth::basic("user", "secret"),
             routing: Some(map(&[("address", PackValue::String("localhost:7687".to_owned()))])),
             bolt_agent: Some(map(&[("product", PackValue::String("client/1".to_owned()))])),
+            filter: NotificationFilter::default(),
         },
         Request::Logon(Auth::none()),
         Request::Logoff,
@@ -143,7 +148,7 @@ pub(crate) fn requests() -> Vec<Vec<u8>> {
     let of = |version| {
         some_requests().into_iter().filter_map(move |request| in_chunks(&request, version)).map(bare)
     };
-    of(Version::V5_4).chain(of(Version::V4_4)).collect()
+    of(Version::NEWEST).chain(of(Version::V5_4)).chain(of(Version::V4_4)).collect()
 }
 
 pub(crate) fn responses() -> Vec<Vec<u8>> {
@@ -153,16 +158,18 @@ pub(crate) fn responses() -> Vec<Vec<u8>> {
         Response::Failure {
             code: "Memgraph.ClientError.Transaction.InDoubt".to_owned(),
             message: "it may stand".to_owned(),
+            status: Status::UNKNOWN_COMPLETION,
             position: Some("1.7.1:9".to_owned()),
         },
         Response::Ignored,
     ];
-    let write = |response: &Response| {
+    let write = |(response, version): (&Response, Version)| {
         let mut out = Vec::new();
-        response.write(&mut out, Version::V5_4).expect("it is right");
+        response.write(&mut out, version).expect("it is right");
         bare(out)
     };
-    all.iter().map(write).collect()
+    let of = |version| all.iter().map(move |response| (response, version));
+    of(Version::NEWEST).chain(of(Version::V5_4)).map(write).collect()
 }
 
 pub(crate) fn chunks() -> Vec<Vec<u8>> {
@@ -173,7 +180,9 @@ pub(crate) fn chunks() -> Vec<Vec<u8>> {
 pub(crate) fn handshakes() -> Vec<Vec<u8>> {
     let mut old = handshake::proposals();
     old[4..8].copy_from_slice(&[0, 0, 1, 4]);
-    vec![handshake::proposals().to_vec(), old.to_vec()]
+    let mut manifest = old;
+    manifest[4..8].copy_from_slice(&[0, 0, 1, 0xFF]);
+    vec![handshake::proposals().to_vec(), old.to_vec(), manifest.to_vec()]
 }
 
 const EPOCH: Epoch = Epoch { number: 3, node: NodeId(7), incarnation: 2 };
@@ -362,7 +371,7 @@ mod tests {
         assert!(changes().iter().all(|bytes| graph.decode(bytes).is_ok()));
         assert!(values().iter().all(|bytes| {
             let reads = |v| mgbolt::Decoder::new(bytes, v).value().is_ok();
-            reads(Version::V5_4) || reads(Version::V4_4)
+            reads(Version::NEWEST) || reads(Version::V4_4)
         }));
         assert!(
             requests()

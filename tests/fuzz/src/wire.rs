@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 use mgbolt::{
-    Dechunker, Decoder, EncodeError, Encoder, Request, Response, Version, handshake, write_message,
+    Dechunker, Decoder, EncodeError, Encoder, Request, Response, Version, handshake, handshake::Choice,
+    write_message,
 };
 use mgnode_core::replication::{Message, PROTOCOL, PROTOCOL_MIN, STREAM_HEAD_BYTES, SnapshotStream};
 
-const VERSIONS: [Version; 3] = [Version::V4_1, Version::V4_4, Version::V5_4];
+const VERSIONS: [Version; 4] = [Version::V4_1, Version::V4_4, Version::V5_4, Version::NEWEST];
 
 pub(crate) fn value(bytes: &[u8]) {
     for version in VERSIONS {
@@ -107,9 +108,12 @@ pub(crate) fn chunks(bytes: &[u8]) {
 
 pub(crate) fn handshake(bytes: &[u8]) {
     let Some(client) = bytes.first_chunk::<{ handshake::CLIENT_BYTES }>() else { return };
-    if let Ok(version) = handshake::choose(client) {
+    if let Ok(Choice::Version(version)) = handshake::choose(client) {
         assert!(Version::SERVED.contains(&version));
         assert_eq!(handshake::accept(handshake::answer(version)), Ok(version));
+    }
+    if let Ok(version) = handshake::chosen([client[0], client[1], client[2], client[3]], client[4]) {
+        assert!(Version::SERVED.contains(&version) && client[4] == 0);
     }
 }
 

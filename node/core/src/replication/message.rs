@@ -778,8 +778,101 @@ mod tests {
         let records = vec![CommitRecord { epoch, lsn, ts: 1, payload: Bytes::new() }];
         let append = Message::Append { epoch, prev: Lsn(0), prev_chain: 0, apply_to: lsn, records };
         let around = encoded(&append).len();
-        assert!(around + RECORD_BYTES_MAX <= FRAME_BYTES_MAX, "{around} bytes are around it");
-        assert!(FRAME_BYTES_MAX - RECORD_BYTES_MAX <= 1 << 20);
+        let room = FRAME_BYTES_MAX - RECORD_BYTES_MAX;
+        assert!(
+            (around..1 << 20).contains(&room),
+            "{around} bytes are around it, and there is room for {room}"
+        );
+    }
+
+    /// What is written is not checked, so that a test can write what no node would.
+    fn reads_back(message: &Message) -> bool {
+        match decode(encoded(message)) {
+            Ok(read) => {
+                assert_eq!(&read, message);
+                true
+            }
+            Err(why) => {
+                assert_eq!(why, DecodeError::Invalid);
+                false
+            }
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_log_agrees_with_its_history() {
+        let epoch = |number| Epoch { number, node: NodeId(7), incarnation: 1 };
+        let reads = |last: (u64, u64), chain, starts: &[(u64, u64)]| {
+            let starts = starts.iter().map(|(number, lsn)| (epoch(*number), Lsn(*lsn))).collect();
+            let last = match last {
+                (0, 0) => Position::default(),
+                (number, lsn) => Position { epoch: epoch(number), lsn: Lsn(lsn) },
+            };
+            let end = LogEnd { last, chain, history: History { starts } };
+            let (node, promised) = (NodeId(1), epoch(2));
+            let welcome =
+                Message::Welcome { protocol: PROTOCOL, node, promised, end, partial: None, bolt: Vec::new() };
+            reads_back(&welcome)
+        };
+        assert!(reads((0, 0), 0, &[]));
+        assert!(reads((2, 9), 7, &[(1, 1), (2, 4)]));
+        // The last epoch may have one record.
+        assert!(reads((2, 4), 7, &[(1, 1), (2, 4)]));
+        assert!(!reads((0, 0), 7, &[]), "an empty log has no chain");
+        assert!(!reads((2, 9), 0, &[]), "records have an epoch");
+        assert!(!reads((3, 9), 7, &[(1, 1), (2, 4)]), "the last epoch is that of the last record");
+        assert!(!reads((2, 3), 7, &[(1, 1), (2, 4)]), "an epoch begins before the log ends");
+        assert!(!reads((2, 9), 7, &[(2, 0)]), "records are counted from 1");
+        assert!(!reads((2, 9), 7, &[(2, 1), (2, 4)]), "epochs rise");
+        assert!(!reads((2, 9), 7, &[(1, 4), (2, 4)]), "so do their beginnings");
+    }
+
+    #[test]
+    fn a_part_of_a_snapshot_is_no_longer_than_the_whole() {
+        let epoch = Epoch { number: 2, node: NodeId(7), incarnation: 1 };
+        let snapshot =
+            SnapshotId { position: Position { epoch, lsn: Lsn(8) }, chain: 5, bytes: 100, digest: 3 };
+        let reads = |bytes| {
+            let partial = Some(PartialSnapshot { snapshot, bytes });
+            let (node, end, bolt) = (NodeId(1), LogEnd::default(), Vec::new());
+            reads_back(&Message::Welcome { protocol: PROTOCOL, node, promised: epoch, end, partial, bolt })
+        };
+        assert!(reads(0) && reads(99) && reads(100));
+        assert!(!reads(101));
+    }
+
+    #[test]
+    fn records_follow_each_other_by_number_and_by_epoch() {
+        let epoch = |number| Epoch { number, node: NodeId(7), incarnation: 1 };
+        let reads = |all: &[(u64, u64)]| {
+            let record = |(number, lsn): &(u64, u64)| CommitRecord {
+                epoch: epoch(*number),
+                lsn: Lsn(*lsn),
+                ts: 1,
+                payload: Bytes::from_static(b"x"),
+            };
+            let records = all.iter().map(record).collect();
+            reads_back(&Message::Tail { prev: Lsn(1), prev_chain: 7, records })
+        };
+        assert!(reads(&[]) && reads(&[(1, 2), (1, 3)]) && reads(&[(1, 2), (2, 3)]));
+        assert!(!reads(&[(1, 2), (1, 4)]), "one is left out");
+        assert!(!reads(&[(2, 2), (1, 3)]), "an epoch never falls");
+        assert!(!reads(&[(1, u64::MAX), (1, 0)]));
+    }
+
+    #[test]
+    fn a_greeting_without_a_cluster_comes_back() {
+        let (node, to, epoch) = (NodeId(1), NodeId(2), Epoch { number: 1, node: NodeId(1), incarnation: 1 });
+        let (end, members) = (LogEnd::default(), Vec::new());
+        assert!(reads_back(&Message::Hello {
+            protocol: PROTOCOL,
+            node,
+            to,
+            epoch,
+            end,
+            cluster: None,
+            members
+        }));
     }
 
     #[test]

@@ -110,6 +110,20 @@ impl Zone {
     }
 }
 
+/// Returns the offset from UTC, in seconds, that is in force in a zone of that name at a moment, which is given in
+/// seconds since 1970 in UTC. An error names a zone that is not known, or a time that is out of range.
+pub fn zone_offset_at(zone: &str, utc_seconds: i64) -> Result<i32, CypherError> {
+    Zone::Named(zone.into()).offset_at(utc_seconds)
+}
+
+/// The same for a moment that is given as the zone's own clock shows it. Of a time that is there twice, it is the first
+/// one; one that is left out is taken by the offset before the gap.
+pub fn zone_offset_of_local(zone: &str, local_seconds: i64) -> Result<i32, CypherError> {
+    let day = local_seconds.div_euclid(DAY_NANOS / SECOND_NANOS);
+    let time = local_seconds.rem_euclid(DAY_NANOS / SECOND_NANOS) * SECOND_NANOS;
+    Zone::Named(zone.into()).offset(day, time)
+}
+
 fn named(name: &str) -> Result<jiff::tz::TimeZone, CypherError> {
     jiff::tz::TimeZone::get(name).map_err(|_| fail::value(format!("there is no time zone `{name}`")))
 }

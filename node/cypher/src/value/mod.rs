@@ -15,7 +15,7 @@ mod key;
 mod order;
 mod text;
 
-pub use crate::temporal::temporal_text;
+pub use crate::temporal::{temporal_text, zone_offset_at, zone_offset_of_local};
 pub use arithmetic::{add, divide, modulo, multiply, negate, power, subtract};
 pub use key::{Key, KeyRef, hash_value};
 pub use order::{comparable, equal, equivalent, orderable};

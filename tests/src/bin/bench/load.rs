@@ -1,7 +1,7 @@
 //! A client that costs next to nothing: the bytes of its one query are made once, and answers are
 //! looked at only as far as it takes to know that each is a yes.
 
-use mgbolt::{ALL, Auth, Map, PackValue, Request, Stream, TransactionExtra, handshake};
+use mgbolt::{ALL, Auth, Map, NotificationFilter, PackValue, Request, Stream, TransactionExtra, handshake};
 use std::error::Error;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -102,6 +102,7 @@ impl Connection {
             auth: Auth::none(),
             routing: None,
             bolt_agent: Some(Map::new().with("product", agent)),
+            filter: NotificationFilter::default(),
         };
         let mut greeting = Vec::new();
         hello.write(&mut greeting, version)?;
