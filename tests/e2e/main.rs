@@ -27,6 +27,7 @@ mod overlay;
 mod phases;
 mod policies;
 mod refusals;
+mod release;
 mod turns;
 mod upgrade;
 
@@ -122,6 +123,7 @@ fn main() -> ExitCode {
         overlay::tests(),
         external::tests(),
         export::tests(),
+        release::tests(),
     ]
     .into_iter()
     .flatten()

@@ -8,6 +8,7 @@
 //! cargo run --release -p mg-tests --bin bench -- recovery  a node's start from snapshot and log
 //! cargo run --release -p mg-tests --bin bench -- catch-up  a new replica, by log
 //! cargo run --release -p mg-tests --bin bench -- snapshot  a new replica, by snapshot
+//! cargo run --release -p mg-tests --bin bench -- heal      how long `mgctl supervise` needs
 //! cargo run --release -p mg-tests --bin bench -- return    commits while a replica catches up
 //! ```
 //!
@@ -19,6 +20,7 @@ mod catch_up;
 mod commit;
 mod far_end;
 mod floor;
+mod heal;
 mod load;
 mod postgres;
 mod processor;
@@ -57,9 +59,10 @@ fn main() -> ExitCode {
         Some("catch-up") => catch_up::by_log(rounds),
         Some("snapshot") => catch_up::by_snapshot(rounds),
         Some("return") => returns::run(rounds),
+        Some("heal") => heal::run(rounds),
         _ => {
             eprintln!(
-                "usage: bench commit|up|recovery|catch-up|snapshot|return [ROUNDS], or bench load HOST:PORT CLIENTS COMMITS"
+                "usage: bench commit|up|recovery|catch-up|snapshot|return|heal [ROUNDS], or bench load HOST:PORT CLIENTS COMMITS"
             );
             return ExitCode::from(2);
         }
