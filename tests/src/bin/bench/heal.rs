@@ -116,9 +116,9 @@ fn strike(dir: &Path, main: usize, fault: Fault) -> Result<Duration, Box<dyn Err
 /// The place of the one MAIN, where both others follow it and lack nothing.
 fn well() -> Result<usize, String> {
     let mut mains = Vec::new();
-    for i in 0..NODES.len() {
-        let mut client = connect(i).map_err(|e| format!("{}: {e}", NODES[i]))?;
-        let said = client.run("SHOW REPLICATION ROLE").map_err(|e| format!("{}: {e}", NODES[i]))?;
+    for (i, node) in NODES.iter().enumerate() {
+        let mut client = connect(i).map_err(|e| format!("{node}: {e}"))?;
+        let said = client.run("SHOW REPLICATION ROLE").map_err(|e| format!("{node}: {e}"))?;
         if said.rows.first().and_then(|row| row.first()) == Some(&PackValue::from("main")) {
             let replicas = client.run("SHOW REPLICAS").map_err(|e| e.to_string())?;
             let is_ready = |row: &Vec<PackValue>| format!("{row:?}").contains("ready");
