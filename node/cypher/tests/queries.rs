@@ -321,6 +321,33 @@ fn rows_that_share_a_list_do_not_count_as_many_lists() {
 }
 
 #[test]
+fn numbers_to_be_unwound_are_counted_as_they_are_taken() {
+    let mut s = Session::new();
+    s.limits.memory_bytes_max = 1 << 20;
+    let sum = "UNWIND range(1, 1000000) AS x RETURN sum(x)";
+    assert_eq!(s.one(sum), Value::Int(500_000_500_000));
+    let ends = "UNWIND range(1, 9223372036854775807) AS x WITH x LIMIT 3 RETURN collect(x)";
+    assert_eq!(s.one(ends), Value::list([1, 2, 3].map(Value::Int)));
+    let edge = "UNWIND range(9223372036854775806, 9223372036854775807) AS x RETURN count(x)";
+    assert_eq!(s.one(edge), Value::Int(2));
+    let down =
+        "UNWIND range(-9223372036854775807, 9223372036854775807, 9223372036854775807) AS x RETURN collect(x)";
+    assert_eq!(s.one(down), Value::list([-i64::MAX, 0, i64::MAX].map(Value::Int)));
+    for (none, count) in
+        [("range(1, 0)", 0), ("range(null, 3)", 0), ("range(3, 1, -2)", 2), ("range(1, 1, -1)", 1)]
+    {
+        assert_eq!(s.one(&format!("UNWIND {none} AS x RETURN count(x)")), Value::Int(count), "{none}");
+    }
+    for wrong in ["UNWIND range(1, 'a') AS x RETURN x", "UNWIND range(1, 3, 0) AS x RETURN x"] {
+        let error = s.run(wrong).expect_err(wrong);
+        assert_eq!(error.kind, mgcypher::ErrorKind::ArgumentError, "{wrong}: {error}");
+    }
+    // The input goes on after each list.
+    let nested = "UNWIND range(1, 3) AS x UNWIND range(1, x) AS y RETURN collect(y)";
+    assert_eq!(s.one(nested), Value::list([1, 1, 2, 1, 2, 3].map(Value::Int)));
+}
+
+#[test]
 fn a_list_that_grows_stops_when_it_is_asked_to() {
     let mut s = Session::new();
     s.limits.memory_bytes_max = usize::MAX;

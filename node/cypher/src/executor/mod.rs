@@ -16,7 +16,8 @@ pub use runtime::{Counters, Limits, MemoryPool, Runtime};
 use crate::error::CypherError;
 use crate::fail;
 use crate::functions::aggregate::Accumulator;
-use crate::plan::{Bounds, Expand, Inner, Op, OpId, Plan, Slot};
+use crate::functions::list::Steps;
+use crate::plan::{Bounds, Expand, Expr, Inner, Op, OpId, Plan, Slot};
 use crate::value::{Key, KeyRef, memory, orderable, type_name};
 use hashbrown::HashTable;
 use mgnode_core::storage::{Expansion, IndexBounds, IndexCursor, Transaction};
@@ -53,6 +54,7 @@ pub(crate) enum State {
         list: Arc<Vec<Value>>,
         at: usize,
     },
+    Steps(Steps),
     Distinct(FxHashSet<Key>),
     Left(u64),
     Part(usize),
@@ -208,8 +210,27 @@ impl<'a> Machine<'a> {
                     }
                     self.states[id] = State::Fresh;
                 }
+                if let State::Steps(steps) = &mut self.states[id] {
+                    if let Some(n) = steps.next() {
+                        self.row[*slot] = Value::Int(n);
+                        self.run.tick()?;
+                        return Ok(true);
+                    }
+                    self.states[id] = State::Fresh;
+                }
                 if !self.next(*input)? {
                     return Ok(false);
+                }
+                if let Expr::Call(function, args) = list
+                    && function.is_range()
+                {
+                    // Counted as it goes: it may be longer than memory.
+                    let args =
+                        args.iter().map(|arg| self.eval(arg)).collect::<Result<SmallVec<[_; 3]>, _>>()?;
+                    if !args.iter().any(Value::is_null) {
+                        self.states[id] = State::Steps(Steps::of(&args)?);
+                    }
+                    continue;
                 }
                 let list = match self.eval(list)? {
                     Value::List(list) => list,

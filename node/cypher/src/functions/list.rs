@@ -83,37 +83,58 @@ pub(super) fn to_set(_: &mut Scope<'_>, args: &mut [Value]) -> Answer {
     }
 }
 
+/// The integers that `range()` names, to be taken one after the other.
+#[derive(Clone, Debug)]
+pub(crate) struct Steps {
+    next: i64,
+    step: i64,
+    left: u128,
+}
+
+impl Steps {
+    /// Reads the arguments of `range()`, none of them Null: from, to and, where it is given, the step.
+    pub(crate) fn of(args: &[Value]) -> Result<Steps, CypherError> {
+        let int = |v: &Value| match v {
+            Value::Int(i) => Ok(*i),
+            other => Err(CypherError::runtime(
+                crate::error::ErrorKind::ArgumentError,
+                "InvalidArgumentType",
+                format!("`range()` takes integers, not {}", crate::value::type_name(other)),
+            )),
+        };
+        let (from, to) = (int(&args[0])?, int(&args[1])?);
+        let step = args.get(2).map_or(Ok(1), int)?;
+        if step == 0 {
+            return Err(fail::argument("NumberOutOfRange", "the step of `range()` must not be 0"));
+        }
+        let distance =
+            if step > 0 { i128::from(to) - i128::from(from) } else { i128::from(from) - i128::from(to) };
+        let left = u128::try_from(distance).map_or(0, |d| d / u128::from(step.unsigned_abs()) + 1);
+        Ok(Steps { next: from, step, left })
+    }
+}
+
+impl Iterator for Steps {
+    type Item = i64;
+
+    fn next(&mut self) -> Option<i64> {
+        self.left = self.left.checked_sub(1)?;
+        let value = self.next;
+        // The value after the last may lie outside of i64.
+        self.next = value.wrapping_add(self.step);
+        Some(value)
+    }
+}
+
 pub(super) fn range(scope: &mut Scope<'_>, args: &mut [Value]) -> Answer {
-    let int = |v: &Value| match v {
-        Value::Int(i) => Ok(*i),
-        other => Err(CypherError::runtime(
-            crate::error::ErrorKind::ArgumentError,
-            "InvalidArgumentType",
-            format!("`range()` takes integers, not {}", crate::value::type_name(other)),
-        )),
-    };
-    let (from, to) = (int(&args[0])?, int(&args[1])?);
-    let step = args.get(2).map_or(Ok(1), int)?;
-    if step == 0 {
-        return Err(fail::argument("NumberOutOfRange", "the step of `range()` must not be 0"));
-    }
-    let distance =
-        if step > 0 { i128::from(to) - i128::from(from) } else { i128::from(from) - i128::from(to) };
-    if distance < 0 {
-        return Ok(Value::list(vec![]));
-    }
-    let count = usize::try_from(distance / i128::from(step).abs() + 1)
+    let steps = Steps::of(args)?;
+    let count = usize::try_from(steps.left)
         .map_err(|_| CypherError::limit("the list that `range()` asks for fits into no memory"))?;
     scope.run.require(count.saturating_mul(size_of::<Value>()))?;
     let mut out = Vec::with_capacity(count);
-    let mut at = from;
-    for i in 0..count {
+    for value in steps {
         scope.run.tick()?;
-        out.push(Value::Int(at));
-        // The value after the last may lie outside of i64.
-        if i + 1 < count {
-            at += step;
-        }
+        out.push(Value::Int(value));
     }
     Ok(Value::List(Arc::new(out)))
 }

@@ -6,7 +6,7 @@
 pub mod aggregate;
 mod convert;
 pub(crate) mod graph;
-mod list;
+pub(crate) mod list;
 mod math;
 mod string;
 
@@ -36,6 +36,13 @@ pub struct Function {
     /// The same arguments give the same result, without the graph, the clock or dice.
     pub pure: bool,
     pub code: Code,
+}
+
+impl Function {
+    /// Whether it is `range()`, whose list need not be there at once.
+    pub(crate) fn is_range(&self) -> bool {
+        self.name == "range"
+    }
 }
 
 const ANY: usize = usize::MAX;
