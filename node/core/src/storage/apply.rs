@@ -309,6 +309,7 @@ impl Applier<'_> {
         if !schema.remove_index(spec) {
             return Err("the index does not exist".to_owned());
         }
+        self.graph.statistics.forget(spec);
         schema.changed = self.lsn;
         self.writer.schema = Arc::new(schema);
         Ok(())

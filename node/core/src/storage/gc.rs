@@ -52,6 +52,11 @@ pub(super) struct Garbage {
 const SLICE: usize = 4096;
 
 impl Graph {
+    /// Counts the vertices and edges of which older versions are kept, each as often as it changed.
+    pub fn versions_kept(&self) -> u64 {
+        self.writer.lock().garbage.iter().map(|garbage| garbage.objects.len() as u64).sum()
+    }
+
     /// Drops one bounded slice of what no reader needs.
     pub fn collect_garbage(&self) -> GcStats {
         self.collect(&mut self.writer.lock(), SLICE)

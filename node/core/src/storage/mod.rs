@@ -40,6 +40,7 @@ mod order;
 mod overlay;
 mod properties;
 mod schema;
+mod statistics;
 #[cfg(test)]
 mod tests;
 mod transaction;
@@ -53,6 +54,7 @@ pub use gc::GcStats;
 pub use index::{IndexBounds, IndexCursor};
 pub use load::LoadError;
 pub use memory::Memory;
+pub use statistics::IndexStatistics;
 pub use transaction::{Direction, EdgeInfo, Expansion, Transaction, WriteError};
 pub use view::View;
 
@@ -103,6 +105,7 @@ pub struct Graph {
     label_sets: labels::LabelSets,
     members: labels::LabelMembers,
     readers: Arc<mvcc::Readers>,
+    statistics: statistics::Statistics,
     /// Held while anything changes, and while garbage is collected.
     writer: Mutex<Writer>,
     /// Greater than every id that was applied or given out.
@@ -160,6 +163,7 @@ impl Graph {
             label_sets: labels::LabelSets::default(),
             members: labels::LabelMembers::default(),
             readers: Arc::default(),
+            statistics: statistics::Statistics::default(),
             writer: Mutex::default(),
             next_vertex: AtomicU64::new(0),
             next_edge: AtomicU64::new(0),
