@@ -7,7 +7,7 @@ use crate::error::CypherError;
 use crate::fail;
 use crate::functions::Scope;
 use crate::value::type_name;
-use mgnode_core::types::Value;
+use mgnode_core::types::{DateTime, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -52,7 +52,7 @@ fn construct(kind: Kind, scope: &mut Scope<'_>, args: &mut [Value]) -> Answer {
             {
                 return now(scope).in_zone(&read_zone(zone)?)?.build(kind);
             }
-            from_map(kind, map)?.build(kind)
+            exact(from_map(kind, map)?.build(kind)?, map)
         }
         Some(other) => match Parts::of(other) {
             Some(parts)
@@ -88,6 +88,33 @@ fn base(map: &Fields, key: &str) -> Result<Option<Parts>, CypherError> {
     }
 }
 
+/// Returns the moment that a map names by itself, in nanoseconds since 1970 in UTC.
+fn epoch_nanos(map: &Fields) -> Result<Option<i128>, CypherError> {
+    let nanos = || Ok::<_, CypherError>(i128::from(int(map, "nanosecond")?.unwrap_or(0)));
+    if let Some(seconds) = int(map, "epochSeconds")? {
+        return Ok(Some(i128::from(seconds) * i128::from(SECOND_NANOS) + nanos()?));
+    }
+    if let Some(millis) = int(map, "epochMillis")? {
+        return Ok(Some(i128::from(millis) * 1_000_000 + nanos()?));
+    }
+    Ok(None)
+}
+
+/// Puts right what the clock of a zone leaves open: where it is set back it shows two moments alike, and a map may name
+/// one of them.
+fn exact(made: Value, map: &Fields) -> Answer {
+    match (made, epoch_nanos(map)?) {
+        (Value::DateTime(t), Some(nanos)) if t.zone.is_some() => {
+            let seconds = i64::try_from(nanos.div_euclid(i128::from(SECOND_NANOS)))
+                .map_err(|_| fail::value("the date is too far away"))?;
+            let zone = t.zone.clone().map(Zone::Named).expect("looked at above");
+            let offset_seconds = zone.offset_at(seconds)?;
+            Ok(Value::DateTime(Arc::new(DateTime { seconds, offset_seconds, ..(*t).clone() })))
+        }
+        (made, _) => Ok(made),
+    }
+}
+
 /// Puts together what a map says: a base (`date`, `time`, `datetime`), then single fields over it.
 fn from_map(kind: Kind, map: &Fields) -> Result<Parts, CypherError> {
     let zone = match map.get("timezone") {
@@ -99,14 +126,7 @@ fn from_map(kind: Kind, map: &Fields) -> Result<Parts, CypherError> {
     if let Some(both) = base(map, "datetime")? {
         parts = both;
     }
-    if let Some(seconds) = int(map, "epochSeconds")? {
-        let nanos =
-            i128::from(seconds) * i128::from(SECOND_NANOS) + i128::from(int(map, "nanosecond")?.unwrap_or(0));
-        let utc = Parts { zone: Some(Zone::Offset(0)), ..Parts::default() }.at_local(nanos);
-        return zone.map_or(Ok(utc.clone()), |z| utc.in_zone(&z));
-    }
-    if let Some(millis) = int(map, "epochMillis")? {
-        let nanos = i128::from(millis) * 1_000_000 + i128::from(int(map, "nanosecond")?.unwrap_or(0));
+    if let Some(nanos) = epoch_nanos(map)? {
         let utc = Parts { zone: Some(Zone::Offset(0)), ..Parts::default() }.at_local(nanos);
         return zone.map_or(Ok(utc.clone()), |z| utc.in_zone(&z));
     }
