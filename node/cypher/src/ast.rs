@@ -353,6 +353,8 @@ pub struct LoadCsv {
     pub source: Expr,
     /// `HEADER` or `NO HEADER`; Neo4j's form without the word is `NO HEADER`.
     pub with_header: bool,
+    /// Neo4j's form: records of any width, and an empty field is null.
+    pub is_lenient: bool,
     pub ignore_bad: bool,
     pub delimiter: Option<Expr>,
     pub quote: Option<Expr>,

@@ -3,7 +3,8 @@
 //! A query goes through these rooms, and each knows only what the one before it yields:
 //! text → [`parser`] → [`ast`] → [`semantics`] (names resolved, nonsense refused) → `planner` →
 //! [`plan`] → `executor` → rows. [`value`] holds Cypher's rules over values, [`functions`] and
-//! [`procedures`] what can be called, [`schema`] the statements about indexes and constraints.
+//! [`procedures`] what can be called, [`schema`] the statements about indexes and constraints,
+//! [`analyze`] what measures them, [`dump`] the graph as statements, [`csv`] records of text for `LOAD CSV`.
 //!
 //! ```text
 //! let Statement::Query(query) = parse(text)? else { ... };
@@ -14,7 +15,10 @@
 //!
 //! Nothing here reads a clock or throws dice: [`Limits`] carries the time and a seed.
 
+pub mod analyze;
 pub mod ast;
+pub mod csv;
+pub mod dump;
 pub mod error;
 mod executor;
 mod fail;
@@ -30,7 +34,7 @@ mod temporal;
 pub mod value;
 
 pub use error::{CypherError, ErrorKind, Phase};
-pub use executor::{Counters, Limits, MemoryPool, Runtime};
+pub use executor::{Commits, Counters, Import, Limits, MemoryPool, Runtime};
 pub use parser::parse;
 pub use procedures::{Builtin, Procedures};
 
@@ -38,10 +42,11 @@ use ast::{Name, Query};
 use executor::{Machine, State};
 use mgnode_core::storage::Transaction;
 use mgnode_core::types::Value;
-use plan::Plan;
+use plan::{Plan, Slot};
 use semantics::{Analyzed, Arity, Catalog, ProcedureShape};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Parameters of a query by name, without the `$`.
 pub type Params = Arc<BTreeMap<Arc<str>, Value>>;
@@ -92,7 +97,7 @@ impl std::fmt::Debug for Prepared {
 }
 
 impl Prepared {
-    /// Whether indexes came or went since: then it must be prepared again before it runs.
+    /// Whether indexes came or went since, or were measured anew: then it must be prepared again before it runs.
     pub fn is_stale(&self, tx: &Transaction) -> bool {
         self.schema != fingerprint(tx)
     }
@@ -103,21 +108,31 @@ impl Prepared {
         self.plan.is_short()
     }
 
+    /// Whether it commits as it goes, and so must have its transaction for itself.
+    pub fn commits(&self) -> bool {
+        self.plan.commits()
+    }
+
     /// Returns the plan as `EXPLAIN` shows it, one line a row.
     pub fn explain(&self, tx: &Transaction) -> Vec<String> {
-        self.plan.explain(tx.names(), &|slot| match self.analyzed.variables.get(slot) {
+        self.plan.explain(tx.names(), &|slot| self.variable(slot))
+    }
+
+    fn variable(&self, slot: Slot) -> String {
+        match self.analyzed.variables.get(slot) {
             Some(v) if !v.name.is_empty() => v.name.to_string(),
             _ => format!("anon{slot}"),
-        })
+        }
     }
 }
 
-/// Names the set of indexes and constraints.
+/// Names the set of indexes and constraints, and what was measured of them.
 fn fingerprint(tx: &Transaction) -> u64 {
     use std::hash::{Hash, Hasher};
     let mut h = rustc_hash::FxHasher::default();
     tx.indexes().hash(&mut h);
     tx.constraints().hash(&mut h);
+    tx.graph().statistics_version().hash(&mut h);
     h.finish()
 }
 
@@ -201,11 +216,15 @@ impl Execution {
         let params = parameters(&prepared.plan, &params)?;
         let mut states = Vec::new();
         states.resize_with(prepared.plan.ops.len(), State::default);
+        let mut run = Runtime::new(limits);
+        if let Some(profile) = &mut run.profile {
+            profile.of = prepared.plan.measured();
+        }
         Ok(Execution {
             row: vec![Value::Null; prepared.plan.width],
             states,
             params,
-            run: Runtime::new(limits),
+            run,
             prepared,
             is_over: false,
         })
@@ -243,6 +262,31 @@ impl Execution {
     /// Returns what was changed so far.
     pub fn counters(&self) -> Counters {
         self.run.counters
+    }
+
+    /// Returns the rows of `PROFILE` as far as the query has run: operator, how often it was asked for a row, its part
+    /// of the time, its time without that of the operators below it. None without [`Limits::profile_clock`].
+    pub fn profile(&self, tx: &Transaction) -> Option<Vec<Vec<Value>>> {
+        let of = &self.run.profile.as_ref()?.of;
+        let total = of.iter().map(|m| m.own).sum::<Duration>().as_secs_f64();
+        let prepared = &self.prepared;
+        let lines = prepared.plan.lines(tx.names(), &|slot| prepared.variable(slot));
+        let row = |line: plan::Line| {
+            let name = Value::string(format!("{}{}", "| ".repeat(line.depth), line.text()));
+            let Some((id, _)) = line.op else {
+                let empty = || Value::string("");
+                return vec![name, empty(), empty(), empty()];
+            };
+            let own = of[id].own.as_secs_f64();
+            let part = if total > 0.0 { own / total * 100.0 } else { 0.0 };
+            vec![
+                name,
+                Value::Int(i64::try_from(of[id].hits).unwrap_or(i64::MAX)),
+                Value::string(format!("{part:10.6} %")),
+                Value::string(format!("{:10.6} ms", own * 1000.0)),
+            ]
+        };
+        Some(lines.into_iter().map(row).collect())
     }
 
     /// Returns the query that it runs.

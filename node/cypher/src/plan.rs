@@ -10,7 +10,8 @@
 //! forgetting the states of that part. Its leaf is [`Op::Argument`], which yields one row: the
 //! registers as they are.
 
-use crate::ast::{AggregateFunction, ArithmeticOp, CompareOp, QuantifierKind, StringOp};
+use crate::ast::{AggregateFunction, ArithmeticOp, CompareOp, OnError, QuantifierKind, StringOp};
+use crate::executor::Measured;
 use crate::functions::Function;
 use mgnode_core::storage::Direction;
 use mgnode_core::types::{EdgeTypeId, IndexSpec, LabelId, Names, PropertyKeyId, Value};
@@ -255,6 +256,13 @@ pub enum Op {
         outputs: Vec<(usize, Slot)>,
         has_fields: bool,
     },
+    LoadCsv(LoadCsv),
+    /// Commits whenever so many rows have come through.
+    CommitEach {
+        input: OpId,
+        rows: Expr,
+    },
+    InTransactions(InTransactions),
     /// Runs the input to its end and yields nothing.
     Drain {
         input: OpId,
@@ -363,6 +371,33 @@ pub enum Properties {
 pub enum CreateItem {
     Node { slot: Slot, labels: Vec<NewName>, properties: Properties },
     Edge { slot: Slot, from: Slot, to: Slot, edge_type: NewName, properties: Properties },
+}
+
+/// Rows of a file.
+#[derive(Debug)]
+pub struct LoadCsv {
+    pub input: OpId,
+    pub slot: Slot,
+    pub source: Expr,
+    /// The first record holds the names of the columns: rows are maps, else lists.
+    pub with_header: bool,
+    /// Records of any width, and an empty field is null, as Neo4j has it.
+    pub is_lenient: bool,
+    pub ignore_bad: bool,
+    pub delimiter: Option<Expr>,
+    pub quote: Option<Expr>,
+    pub null_text: Option<Expr>,
+}
+
+/// An inner plan whose writes are committed as it goes.
+#[derive(Debug)]
+pub struct InTransactions {
+    pub input: OpId,
+    pub inner: Inner,
+    pub rows: Option<Expr>,
+    pub on_error: OnError,
+    /// Its rows go on; else it is run for its effects.
+    pub returns: bool,
 }
 
 #[derive(Debug)]
@@ -480,6 +515,8 @@ impl Op {
             | Op::Apply { input, inner }
             | Op::ForEffect { input, inner }
             | Op::Foreach { input, inner, .. } => (Some(*input), Some(inner)),
+            Op::InTransactions(call) => (Some(call.input), Some(&call.inner)),
+            Op::LoadCsv(csv) => (Some(csv.input), None),
             Op::Merge(m) => (Some(m.input), Some(&m.matching)),
             Op::Expand(e) => (Some(e.input), None),
             Op::VarExpand(e) => (Some(e.hop.input), None),
@@ -504,6 +541,7 @@ impl Op {
             | Op::Set { input, .. }
             | Op::Delete { input, .. }
             | Op::Call { input, .. }
+            | Op::CommitEach { input, .. }
             | Op::Drain { input } => (Some(*input), None),
         }
     }
@@ -516,6 +554,24 @@ impl Op {
         let parts = if let Op::Union { parts, .. } = self { &parts[..] } else { &[] };
         let below = input.into_iter().chain(inner.map(|i| i.root)).chain(parts.iter().map(|(root, _)| *root));
         1 + below.map(|b| before[b]).max().unwrap_or(0)
+    }
+}
+
+/// A line of a plan as it is shown.
+pub(crate) struct Line {
+    /// How many inner plans it is in.
+    pub(crate) depth: usize,
+    /// The operator and its title; None where an inner plan begins.
+    pub(crate) op: Option<(OpId, String)>,
+}
+
+impl Line {
+    /// Returns the line without what it is indented by.
+    pub(crate) fn text(&self) -> String {
+        match &self.op {
+            Some((_, title)) => format!("* {title}"),
+            None => "|\\".to_owned(),
+        }
     }
 }
 
@@ -547,6 +603,11 @@ impl Plan {
         })
     }
 
+    /// Whether an operator ends the transaction and goes on in another.
+    pub(crate) fn commits(&self) -> bool {
+        self.ops.iter().any(|op| matches!(op, Op::CommitEach { .. } | Op::InTransactions(_)))
+    }
+
     /// Returns how many operators may be asked for a row within each other: the longest chain below
     /// the root, and everything inside expressions.
     pub(crate) fn depth(&self) -> usize {
@@ -570,9 +631,32 @@ impl Plan {
         depth[self.root] + is_reached.iter().filter(|reached| !**reached).count()
     }
 
+    /// Returns a place for what each operator is seen to do, and which of them the plan shows.
+    pub(crate) fn measured(&self) -> Vec<Measured> {
+        let mut of = vec![Measured::default(); self.ops.len()];
+        let mut stack = vec![self.root];
+        while let Some(id) = stack.pop() {
+            of[id].is_shown = !matches!(self.ops[id], Op::Pass { .. });
+            let (input, inner) = self.ops[id].below();
+            stack.extend(input.into_iter().chain(inner.map(|i| i.root)));
+            if let Op::Union { parts, .. } = &self.ops[id] {
+                stack.extend(parts.iter().map(|(root, _)| *root));
+            }
+        }
+        of
+    }
+
     /// Writes the plan as `EXPLAIN` shows it: the last operator first, inner plans indented before
     /// the operator's input. `variable` names a slot.
     pub fn explain(&self, names: &Names, variable: &dyn Fn(Slot) -> String) -> Vec<String> {
+        self.lines(names, variable)
+            .into_iter()
+            .map(|line| format!("{} {}", " |".repeat(line.depth), line.text()))
+            .collect()
+    }
+
+    /// Returns the same lines with the operators that they stand for.
+    pub(crate) fn lines(&self, names: &Names, variable: &dyn Fn(Slot) -> String) -> Vec<Line> {
         let mut lines = Vec::new();
         // Operator and indentation; an explicit stack, since plans can be long.
         let mut stack = vec![(self.root, 0)];
@@ -582,8 +666,7 @@ impl Plan {
                 stack.push((*input, depth));
                 continue;
             }
-            let indent = " |".repeat(depth);
-            lines.push(format!("{indent} * {}", self.title(op, names, variable)));
+            lines.push(Line { depth, op: Some((id, self.title(op, names, variable))) });
             if let Op::Union { parts, .. } = op {
                 for (part, _) in parts.iter().rev() {
                     stack.push((*part, depth + 1));
@@ -594,7 +677,7 @@ impl Plan {
                 stack.push((input, depth));
             }
             if let Some(inner) = inner {
-                lines.push(format!("{indent} |\\"));
+                lines.push(Line { depth, op: None });
                 stack.push((inner.root, depth + 1));
             }
         }
@@ -704,6 +787,9 @@ impl Plan {
             }
             Op::Foreach { slot, .. } => format!("Foreach {{{}}}", variable(*slot)),
             Op::Call { name, .. } => format!("CallProcedure<{name}>"),
+            Op::LoadCsv(csv) => format!("LoadCsv {{{}}}", variable(csv.slot)),
+            Op::CommitEach { .. } => "PeriodicCommit".into(),
+            Op::InTransactions(_) => "PeriodicSubquery".into(),
             Op::Drain { .. } => "EmptyResult".into(),
         }
     }

@@ -422,3 +422,81 @@ fn how_fast_rows_are_loaded_and_read() {
     s.run("MATCH (u:User)-[:KNOWS]->()-[:KNOWS]->(w) RETURN count(DISTINCT w.id)").unwrap();
     println!("two hops from everywhere: {:.0} ms", begin.elapsed().as_secs_f64() * 1e3);
 }
+
+#[test]
+fn a_profile_counts_each_time_that_an_operator_was_asked() {
+    let mut s = people();
+    s.limits.profile_clock = Some(|| std::time::Duration::ZERO);
+    let text = "MATCH (a:Person)-[:KNOWS]->(b) WHERE a.id < 10 AND EXISTS { (b)-->() } OPTIONAL MATCH (b)-->(c) RETURN c";
+    let Statement::Query(query) = parse(text).unwrap() else { panic!() };
+    let mut tx = s.graph.begin(false);
+    let prepared = prepare(&query, &tx, &Params::default()).unwrap();
+    let mut run = Execution::new(prepared, Params::default(), s.limits.clone()).unwrap();
+    while run.next(&mut tx).unwrap().is_some() {}
+    let rows = run.profile(&tx).unwrap();
+    let lines: Vec<String> = rows
+        .iter()
+        .map(|row| match (&row[0], &row[1]) {
+            (Value::String(name), Value::Int(hits)) => format!("{name}: {hits}"),
+            (Value::String(name), _) => name.to_string(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    // Ten rows and the end; of what an expression looks into nothing is shown.
+    assert_eq!(
+        lines,
+        [
+            "* Optional: 11",
+            "|\\",
+            "| * Expand (b)-[anon5]->(c): 20",
+            "| * Filter: 20",
+            "| * Once: 20",
+            "* Filter: 11",
+            "* Expand (a)-[anon1:KNOWS]->(b): 11",
+            "* ScanAllByLabelProperties (a :Person {id}): 11",
+            "* Once: 2",
+        ]
+    );
+    assert!(
+        Execution::new(run.prepared().clone(), Params::default(), Limits::default())
+            .unwrap()
+            .profile(&tx)
+            .is_none()
+    );
+}
+
+#[test]
+fn a_plan_follows_what_was_measured() {
+    let mut s = Session::new();
+    for text in ["CREATE INDEX ON :A(x)", "CREATE INDEX ON :A(y)"] {
+        s.schema(text).unwrap();
+    }
+    s.run("UNWIND range(0, 99) AS i CREATE (:A {x: i % 2, y: i})").unwrap();
+    let text = "MATCH (a:A {x: 1, y: 7}) RETURN a";
+    assert!(s.explain(text).contains("(a :A {x})"), "nothing is known of either: {}", s.explain(text));
+    let Statement::Query(query) = parse(text).unwrap() else { panic!() };
+    let tx = s.graph.begin(false);
+    let prepared = prepare(&query, &tx, &Params::default()).unwrap();
+    mgcypher::analyze::analyze(&[], &tx, &|| Ok(())).unwrap();
+    assert!(prepared.is_stale(&tx));
+    assert!(s.explain(text).contains("(a :A {y})"), "{}", s.explain(text));
+    // It goes with the index.
+    s.schema("DROP INDEX ON :A(y)").unwrap();
+    s.schema("CREATE INDEX ON :A(y)").unwrap();
+    let forgotten = mgcypher::analyze::forget(&[], &s.graph.begin(false)).rows;
+    assert_eq!(forgotten.len(), 1, "{forgotten:?}");
+}
+
+#[test]
+fn a_moment_in_the_hour_that_comes_twice_is_the_one_that_was_named() {
+    let mut s = Session::new();
+    for (seconds, offset) in [(1_698_539_400, 7200), (1_698_543_000, 3600)] {
+        let zone = "timezone: 'Europe/Berlin'";
+        for map in [format!("epochSeconds: {seconds}, {zone}"), format!("epochMillis: {seconds}000, {zone}")]
+        {
+            let text =
+                format!("WITH datetime({{{map}}}) AS t RETURN t.epochSeconds * 10000 + t.offsetSeconds AS n");
+            assert_eq!(s.one(&text), Value::Int(seconds * 10_000 + offset), "{map}");
+        }
+    }
+}

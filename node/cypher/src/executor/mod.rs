@@ -5,12 +5,17 @@
 //! yielding a row calls [`Runtime::tick`], so that a query can be stopped at any time, and every
 //! operator that holds rows accounts for them with [`Runtime::hold`].
 
+mod batches;
 mod eval;
+mod load_csv;
 mod rows;
 mod runtime;
 mod walk;
 mod write;
 
+pub use batches::Commits;
+pub use load_csv::Import;
+pub(crate) use runtime::Measured;
 pub use runtime::{Counters, Limits, MemoryPool, Runtime};
 
 use crate::error::CypherError;
@@ -61,6 +66,8 @@ pub(crate) enum State {
     Table {
         rows: std::vec::IntoIter<Vec<Value>>,
     },
+    Csv(Box<load_csv::CsvScan>),
+    Batch(batches::Batch),
 }
 
 /// A scan in batches: what was fetched, and where to go on.
@@ -93,7 +100,31 @@ pub(crate) struct Machine<'a> {
 
 impl<'a> Machine<'a> {
     /// Makes the next row of an operator in the registers. False at the end.
+    #[inline(always)]
     pub(crate) fn next(&mut self, id: OpId) -> Result<bool, CypherError> {
+        if self.run.profile.is_none() { self.step(id) } else { self.measured(id) }
+    }
+
+    /// As [`Self::next`], for `PROFILE`.
+    #[cold]
+    #[inline(never)]
+    fn measured(&mut self, id: OpId) -> Result<bool, CypherError> {
+        let profile = self.run.profile.as_mut().expect("looked at by the caller");
+        if !profile.of[id].is_shown {
+            return self.step(id);
+        }
+        profile.of[id].hits += 1;
+        let below = std::mem::take(&mut profile.below);
+        let began = (profile.clock)();
+        let made = self.step(id);
+        let profile = self.run.profile.as_mut().expect("nobody takes it away");
+        let took = (profile.clock)().saturating_sub(began);
+        profile.of[id].own += took.saturating_sub(profile.below);
+        profile.below = below + took;
+        made
+    }
+
+    fn step(&mut self, id: OpId) -> Result<bool, CypherError> {
         let plan = self.plan;
         match &plan.ops[id] {
             Op::Argument => {
@@ -358,6 +389,9 @@ impl<'a> Machine<'a> {
             Op::Call { input, name, args, outputs, has_fields } => {
                 self.call(id, *input, name, args, outputs, *has_fields)
             }
+            Op::LoadCsv(csv) => self.load_csv(id, csv),
+            Op::CommitEach { input, rows } => self.commit_each(id, *input, rows),
+            Op::InTransactions(call) => self.in_transactions(id, call),
             Op::Drain { input } => {
                 while self.next(*input)? {
                     self.run.tick()?;

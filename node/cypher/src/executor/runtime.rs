@@ -1,5 +1,6 @@
 //! What a running query is told and what it keeps count of.
 
+use super::{Commits, Import};
 use crate::error::CypherError;
 use crate::procedures::{Builtin, Procedures};
 use mgnode_core::storage::EdgeInfo;
@@ -44,6 +45,12 @@ pub struct Limits {
     pub seed: u64,
     /// What `CALL` can call.
     pub procedures: Arc<dyn Procedures>,
+    /// Where `LOAD CSV` finds its files.
+    pub import: Option<Arc<dyn Import>>,
+    /// What a query that commits as it goes does that with; None in a transaction that is not the query's alone.
+    pub commits: Option<Arc<dyn Commits>>,
+    /// For `PROFILE`: time on a clock that never goes back. What each operator does is counted where it is there.
+    pub profile_clock: Option<fn() -> Duration>,
 }
 
 impl Default for Limits {
@@ -55,8 +62,31 @@ impl Default for Limits {
             now: Duration::ZERO,
             seed: 0,
             procedures: Arc::new(Builtin),
+            import: None,
+            commits: None,
+            profile_clock: None,
         }
     }
+}
+
+/// What the operators of a plan were seen to do.
+pub(crate) struct Profile {
+    pub(crate) clock: fn() -> Duration,
+    /// Of each operator.
+    pub(crate) of: Vec<Measured>,
+    /// Time in operators below the one that runs.
+    pub(crate) below: Duration,
+}
+
+/// What one operator was seen to do.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Measured {
+    /// Whether the plan shows it; the time of one that it does not show is its user's.
+    pub(crate) is_shown: bool,
+    /// How often it was asked for a row.
+    pub(crate) hits: u64,
+    /// Time in it, without that in the operators below.
+    pub(crate) own: Duration,
 }
 
 /// What a query has changed.
@@ -102,6 +132,9 @@ pub struct Runtime {
     pub counters: Counters,
     pub(crate) procedures: Arc<dyn Procedures>,
     pub(crate) patterns: FxHashMap<Arc<str>, Arc<regex_automata::meta::Regex>>,
+    pub(crate) import: Option<Arc<dyn Import>>,
+    pub(crate) commits: Option<Arc<dyn Commits>>,
+    pub(crate) profile: Option<Box<Profile>>,
     cancel: Option<Arc<AtomicBool>>,
     bytes_held: usize,
     bytes_max: usize,
@@ -119,6 +152,11 @@ impl Runtime {
             counters: Counters::default(),
             procedures: limits.procedures,
             patterns: FxHashMap::default(),
+            import: limits.import,
+            commits: limits.commits,
+            profile: limits
+                .profile_clock
+                .map(|clock| Box::new(Profile { clock, of: Vec::new(), below: Duration::ZERO })),
             cancel: limits.cancel,
             bytes_held: 0,
             bytes_max: limits.memory_bytes_max,

@@ -488,10 +488,11 @@ impl Parser<'_> {
         let mut with_header = self.eat_words(&["WITH", "HEADERS"]);
         self.expect_word("FROM")?;
         let source = self.expr()?;
+        let mut is_lenient = true;
         if self.eat_words(&["WITH", "HEADER"]) {
-            with_header = true;
+            (with_header, is_lenient) = (true, false);
         } else if self.eat_words(&["NO", "HEADER"]) {
-            with_header = false;
+            (with_header, is_lenient) = (false, false);
         }
         let ignore_bad = self.eat_words(&["IGNORE", "BAD"]);
         let mut delimiter = if self.eat_word("DELIMITER") { Some(self.atom()?) } else { None };
@@ -502,7 +503,7 @@ impl Parser<'_> {
         if self.eat_word("FIELDTERMINATOR") {
             delimiter = Some(self.atom()?);
         }
-        Ok(LoadCsv { source, with_header, ignore_bad, delimiter, quote, null_text, variable })
+        Ok(LoadCsv { source, with_header, is_lenient, ignore_bad, delimiter, quote, null_text, variable })
     }
 }
 

@@ -399,11 +399,27 @@ impl Parser<'_> {
             return Err(self.expected_words(&["ON", "FOR"]));
         };
         if self.eat_words(&["WITH", "CONFIG"]) || self.eat_word("OPTIONS") {
-            self.map()?;
+            self.skip_config()?;
             index.has_config = true;
         }
         index.span = self.since(begins);
         Ok(SchemaStatement::CreateIndex { index, name, if_not_exists })
+    }
+
+    /// Passes over a configuration in braces, whose keys may be strings: no index has one.
+    fn skip_config(&mut self) -> Result<()> {
+        self.expect(T::BraceOpen, "`{`")?;
+        let mut open = 1;
+        while open > 0 {
+            match self.kind() {
+                T::BraceOpen => open += 1,
+                T::BraceClose => open -= 1,
+                T::End => return Err(self.unexpected("`}`")),
+                _ => {}
+            }
+            self.advance();
+        }
+        Ok(())
     }
 
     /// Takes `ON :L(p, q)`.

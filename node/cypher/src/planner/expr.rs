@@ -258,7 +258,9 @@ impl Planner<'_> {
         let aggregates = self.aggregates.take();
         let from = self.ops.len();
         let leaf = self.push(Op::Argument);
+        self.inside += 1;
         let result = plan(self, leaf);
+        self.inside -= 1;
         self.bound = bound;
         self.known = known;
         self.aggregates = aggregates;

@@ -388,10 +388,9 @@ impl Planner<'_> {
                     && c.label == label
                     && c.properties.iter().all(|p| keys.contains(p))
             });
-            return Some((
-                if unique { 1.0 } else { 1.0 + entries.sqrt() * 0.1 },
-                start(equal, Vec::new(), None),
-            ));
+            let measured = self.tx.graph().statistics(spec).map(|found| found.group_average);
+            let hits = measured.unwrap_or_else(|| entries.sqrt() * 0.1);
+            return Some((if unique { 1.0 } else { 1.0 + hits }, start(equal, Vec::new(), None)));
         }
         let next = names.key_name(keys[equal.len()]);
         if equal.is_empty()

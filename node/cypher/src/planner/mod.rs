@@ -68,6 +68,8 @@ pub(crate) struct Planner<'a> {
     aggregates: Option<Vec<AggregateItem>>,
     /// Of the clauses since the last operator that holds all rows.
     effects: Effects,
+    /// How many inner plans this is in.
+    inside: usize,
 }
 
 /// Plans a query.
@@ -88,6 +90,7 @@ pub(crate) fn plan(
         known: Vec::new(),
         aggregates: None,
         effects: Effects::default(),
+        inside: 0,
     };
     let leaf = p.push(Op::Argument);
     let (mut root, columns) = p.query(&analyzed.query, leaf)?;
@@ -131,9 +134,25 @@ impl<'a> Planner<'a> {
 
     /// Plans a query or subquery; returns its end and the slots of its columns.
     fn query(&mut self, q: &Query, leaf: OpId) -> Result<(OpId, Vec<Slot>), CypherError> {
-        if q.directives.periodic_commit.is_some() {
-            return Err(unsupported("USING PERIODIC COMMIT", q.span));
+        let (mut end, columns) = self.parts(q, leaf)?;
+        if let Some(rows) = &q.directives.periodic_commit {
+            self.check_outermost("USING PERIODIC COMMIT", q.span)?;
+            let rows = self.expr(rows)?;
+            end = self.push(Op::CommitEach { input: end, rows });
         }
+        Ok((end, columns))
+    }
+
+    /// What commits as it goes cannot be done for each row of something else, which would go on in another transaction.
+    fn check_outermost(&self, what: &str, span: Span) -> Result<(), CypherError> {
+        if self.inside == 0 {
+            Ok(())
+        } else {
+            Err(unsupported(&format!("{what} inside of a subquery"), span))
+        }
+    }
+
+    fn parts(&mut self, q: &Query, leaf: OpId) -> Result<(OpId, Vec<Slot>), CypherError> {
         if let [only] = &q.parts[..] {
             return self.single(only, leaf);
         }
@@ -282,7 +301,24 @@ impl<'a> Planner<'a> {
                 })?;
                 Ok(self.push(Op::Foreach { input: end, slot, list, inner }))
             }
-            ClauseKind::LoadCsv(_) => Err(unsupported("LOAD CSV", clause.span)),
+            ClauseKind::LoadCsv(csv) => {
+                let source = self.expr(&csv.source)?;
+                let [delimiter, quote, null_text] = [&csv.delimiter, &csv.quote, &csv.null_text]
+                    .map(|e| e.as_ref().map(|e| self.expr(e)).transpose());
+                let slot = self.slot(csv.variable.var);
+                self.bound.insert(csv.variable.var);
+                Ok(self.push(Op::LoadCsv(plan::LoadCsv {
+                    input: end,
+                    slot,
+                    source,
+                    with_header: csv.with_header,
+                    is_lenient: csv.is_lenient,
+                    ignore_bad: csv.ignore_bad,
+                    delimiter: delimiter?,
+                    quote: quote?,
+                    null_text: null_text?,
+                })))
+            }
             ClauseKind::Create(_) | ClauseKind::Return(_) | ClauseKind::Call(_) => {
                 unreachable!("planned by `single`")
             }
@@ -448,9 +484,13 @@ impl<'a> Planner<'a> {
     }
 
     fn subquery(&mut self, end: OpId, s: &CallSubquery, span: Span) -> Result<OpId, CypherError> {
-        if s.in_transactions.is_some() {
-            return Err(unsupported("CALL { } IN TRANSACTIONS", span));
-        }
+        let rows = match &s.in_transactions {
+            None => None,
+            Some(how) => {
+                self.check_outermost("CALL { } IN TRANSACTIONS", span)?;
+                how.rows.as_ref().map(|rows| self.expr(rows)).transpose()?
+            }
+        };
         let outside: Vec<Slot> = s.returns.iter().map(|v| self.slot(*v)).collect();
         let (inner, columns) = self.inner(|p, leaf| {
             let (end, columns) = p.query(&s.query, leaf)?;
@@ -465,6 +505,16 @@ impl<'a> Planner<'a> {
             Ok((end, columns))
         })?;
         self.bound.extend(s.returns.iter().copied());
+        if let Some(InTransactions { on_error, .. }) = s.in_transactions {
+            let returns = !columns.is_empty();
+            if returns && (on_error != OnError::Fail || s.optional) {
+                let what = "ON ERROR CONTINUE or BREAK of a subquery that returns something, or an optional one IN \
+                    TRANSACTIONS,";
+                return Err(unsupported(what, span));
+            }
+            let call = plan::InTransactions { input: end, inner, rows, on_error, returns };
+            return Ok(self.push(Op::InTransactions(call)));
+        }
         Ok(if columns.is_empty() {
             self.push(Op::ForEffect { input: end, inner })
         } else if s.optional {

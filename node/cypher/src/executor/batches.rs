@@ -1,0 +1,180 @@
+//! `USING PERIODIC COMMIT` and `CALL { } IN TRANSACTIONS`: a query that commits as it goes.
+//!
+//! What an operator remembers between two rows are positions (the last vertex of a scan, the last entry of an index),
+//! and they hold in the next transaction too. What another transaction deleted meanwhile is met as deleted.
+
+use super::{Counters, Machine, State};
+use crate::ast::OnError;
+use crate::error::{CypherError, ErrorKind};
+use crate::plan::{Expr, InTransactions, OpId};
+use crate::value::type_name;
+use mgnode_core::storage::Transaction;
+use mgnode_core::types::Value;
+
+/// Rows of one transaction where a query does not say.
+const ROWS: u64 = 1000;
+
+/// Whoever can end a query's transaction and go on with another.
+pub trait Commits: Send + Sync {
+    /// Commits what was written, and puts a new transaction in the place of the old one.
+    ///
+    /// # Errors
+    /// It did not commit, or not surely; the query must end.
+    fn commit(&self, tx: &mut Transaction) -> Result<(), CypherError>;
+
+    /// Puts a new transaction in the place of the old one, whose writes are forgotten.
+    fn give_up(&self, tx: &mut Transaction);
+}
+
+/// How far a query is that commits as it goes.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    /// Rows of one transaction.
+    size: u64,
+    /// Rows since the last commit.
+    rows: u64,
+    /// An inner plan is at work for the row that counts.
+    is_inside: bool,
+    /// As many rows go by without their inner plan, since their batch failed.
+    skipped: u64,
+    /// What was changed before this batch.
+    before: Counters,
+}
+
+impl<'a> Machine<'a> {
+    fn batch(&mut self, id: OpId, rows: Option<&'a Expr>) -> Result<(), CypherError> {
+        if !matches!(self.states[id], State::Batch(_)) {
+            let size = match rows {
+                None => ROWS,
+                Some(rows) => match self.eval(rows)? {
+                    Value::Int(n @ 1..) => n as u64,
+                    Value::Int(n) => return Err(no_size(&n.to_string())),
+                    other => return Err(no_size(type_name(&other))),
+                },
+            };
+            self.states[id] = State::Batch(Batch { size, ..Batch::default() });
+        }
+        Ok(())
+    }
+
+    fn batch_mut(&mut self, id: OpId) -> &mut Batch {
+        match &mut self.states[id] {
+            State::Batch(batch) => batch,
+            _ => unreachable!("made before"),
+        }
+    }
+
+    fn commit(&mut self) -> Result<(), CypherError> {
+        let commits = self.run.commits.clone().ok_or_else(explicit)?;
+        commits.commit(self.tx)
+    }
+
+    /// Commits whenever so many rows have come through.
+    pub(super) fn commit_each(&mut self, id: OpId, input: OpId, rows: &'a Expr) -> Result<bool, CypherError> {
+        self.batch(id, Some(rows))?;
+        if !self.next(input)? {
+            return Ok(false);
+        }
+        let batch = self.batch_mut(id);
+        batch.rows += 1;
+        if batch.rows == batch.size {
+            batch.rows = 0;
+            self.commit()?;
+        }
+        Ok(true)
+    }
+
+    /// Runs an inner plan for each row, and commits whenever that was done for so many.
+    pub(super) fn in_transactions(
+        &mut self,
+        id: OpId,
+        call: &'a InTransactions,
+    ) -> Result<bool, CypherError> {
+        self.batch(id, call.rows.as_ref())?;
+        loop {
+            if self.batch_mut(id).is_inside {
+                if call.returns {
+                    if self.next(call.inner.root)? {
+                        return Ok(true);
+                    }
+                } else if let Err(error) = self.exhaust(&call.inner) {
+                    self.fail_batch(id, call, error)?;
+                    return Ok(true);
+                }
+                let batch = self.batch_mut(id);
+                batch.is_inside = false;
+                batch.rows += 1;
+                if batch.rows == batch.size {
+                    self.end_batch(id, call)?;
+                }
+                if !call.returns {
+                    return Ok(true);
+                }
+            }
+            if !self.next(call.input)? {
+                if self.batch_mut(id).rows > 0 {
+                    self.end_batch(id, call)?;
+                }
+                return Ok(false);
+            }
+            self.run.tick()?;
+            let counters = self.run.counters;
+            let batch = self.batch_mut(id);
+            if batch.skipped > 0 {
+                batch.skipped -= 1;
+                return Ok(true);
+            }
+            if batch.rows == 0 {
+                batch.before = counters;
+            }
+            batch.is_inside = true;
+            self.reset(&call.inner);
+        }
+    }
+
+    fn end_batch(&mut self, id: OpId, call: &'a InTransactions) -> Result<(), CypherError> {
+        if let Err(error) = self.commit() {
+            return self.fail_batch(id, call, error);
+        }
+        self.batch_mut(id).rows = 0;
+        Ok(())
+    }
+
+    /// A batch failed: what it wrote is forgotten, and the rest of its rows goes by.
+    fn fail_batch(
+        &mut self,
+        id: OpId,
+        call: &'a InTransactions,
+        error: CypherError,
+    ) -> Result<(), CypherError> {
+        // A limit is the whole query's, and so is a wish to stop, or a commit that may stand.
+        if call.on_error == OnError::Fail || error.kind == ErrorKind::Limit {
+            return Err(error);
+        }
+        let commits = self.run.commits.clone().ok_or_else(explicit)?;
+        commits.give_up(self.tx);
+        let batch = self.batch_mut(id);
+        let done = batch.rows + u64::from(batch.is_inside);
+        batch.skipped =
+            if call.on_error == OnError::Break { u64::MAX } else { batch.size.saturating_sub(done) };
+        batch.is_inside = false;
+        batch.rows = 0;
+        self.run.counters = self.batch_mut(id).before;
+        Ok(())
+    }
+}
+
+fn no_size(found: &str) -> CypherError {
+    CypherError::runtime(
+        ErrorKind::SyntaxError,
+        "InvalidArgumentType",
+        format!("a transaction has a number of rows from 1 on, not {found}"),
+    )
+}
+
+fn explicit() -> CypherError {
+    CypherError::statement(
+        "A query with `USING PERIODIC COMMIT` or `CALL { } IN TRANSACTIONS` commits by itself: run it in a transaction \
+         of its own, not between BEGIN and COMMIT.",
+    )
+}
