@@ -4,6 +4,7 @@ pub mod bolt;
 pub mod config;
 pub mod disk;
 pub mod driver;
+mod import;
 mod log;
 pub(crate) mod memory;
 pub mod quic;

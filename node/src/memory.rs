@@ -58,6 +58,35 @@ fn of_process() -> Option<u64> {
     Some(pages * rustix::param::page_size() as u64)
 }
 
+/// What the system says of this process and its memory, as far as it does.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Process {
+    /// Bytes in memory now, and at most so far.
+    pub(crate) resident: Option<u64>,
+    pub(crate) resident_peak: Option<u64>,
+    /// Areas of memory that a process may have.
+    pub(crate) maps_max: Option<u64>,
+}
+
+impl Process {
+    /// Asks the system.
+    pub(crate) fn look() -> Process {
+        let status = read_to_string("/proc/self/status").unwrap_or_default();
+        let maps_max = read_to_string("/proc/sys/vm/max_map_count").ok();
+        Process {
+            resident: kib(&status, "VmRSS:"),
+            resident_peak: kib(&status, "VmHWM:"),
+            maps_max: maps_max.and_then(|text| text.trim().parse().ok()),
+        }
+    }
+}
+
+/// Returns the bytes of a line such as `VmRSS:   1234 kB`.
+fn kib(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
 /// Whether there is room for more. Cloning is cheap.
 #[derive(Clone, Debug)]
 pub struct MemoryRoom {
@@ -189,6 +218,14 @@ mod tests {
     fn a_control_group_without_a_limit_says_so_in_words() {
         assert_eq!(number(Ok("max\n".into())), None);
         assert_eq!(number(Ok("536870912\n".into())), Some(512 << 20));
+    }
+
+    #[test]
+    fn what_a_process_holds_is_found_among_the_lines() {
+        assert_eq!(kib("Name:\tmgnode\nVmHWM:\t   200 kB\nVmRSS:\t   100 kB\n", "VmRSS:"), Some(102_400));
+        assert_eq!(kib("Name:\tmgnode\n", "VmRSS:"), None);
+        let found = Process::look();
+        assert!(found.resident_peak >= found.resident && found.resident.is_some(), "{found:?}");
     }
 
     #[test]

@@ -60,6 +60,12 @@ fn run(config: &Config) -> Result<(), String> {
     for flag in &config.ignored {
         tracing::warn!("`--{flag}` has no effect here");
     }
+    if let Some(directory) = config.import_directory.as_ref().filter(|directory| !directory.is_dir()) {
+        let directory = directory.display();
+        return Err(format!(
+            "`--import-directory={directory}` is no directory; make it, or leave the flag out"
+        ));
+    }
     memory::give_back();
     // Signals are caught from the first moment: as PID 1 nothing else would end the process.
     let runtime = tokio::runtime::Builder::new_multi_thread()

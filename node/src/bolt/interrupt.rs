@@ -15,6 +15,8 @@ pub(super) enum Reason {
     TimedOut = 3,
     /// The node stops.
     Shutdown = 4,
+    /// Someone asked for it with `TERMINATE TRANSACTIONS`.
+    Terminated = 5,
 }
 
 /// Shared by a session, its reader and its timers.
@@ -66,23 +68,33 @@ impl Interrupt {
             2 => Some(Reason::Gone),
             3 => Some(Reason::TimedOut),
             4 => Some(Reason::Shutdown),
+            5 => Some(Reason::Terminated),
             _ => None,
         }
     }
 
     /// Waits until the session has to stop.
     pub(super) async fn wait(&self) -> Reason {
+        self.wait_for(|_| true).await
+    }
+
+    /// Waits until the session's transaction is terminated.
+    pub(super) async fn wait_terminated(&self) -> Reason {
+        self.wait_for(|reason| reason == Reason::Terminated).await
+    }
+
+    async fn wait_for(&self, is_wanted: impl Fn(Reason) -> bool) -> Reason {
         loop {
             let notified = self.raised.notified();
-            if let Some(reason) = self.reason() {
+            if let Some(reason) = self.reason().filter(|reason| is_wanted(*reason)) {
                 return reason;
             }
             notified.await;
         }
     }
 
-    /// Lets the session go on: its time-out or the RESET number `served` has been answered. One that
-    /// came in meanwhile stands.
+    /// Lets the session go on: its time-out, the end of its transaction by another, or the RESET number `served` has
+    /// been answered. One that came in meanwhile stands.
     pub(super) fn clear(&self, served: u64) {
         if matches!(self.reason(), Some(Reason::Gone | Reason::Shutdown)) {
             return;

@@ -18,25 +18,29 @@
 //! A statement takes effect when its result is pulled or discarded, not when it is run; a client
 //! that runs and resets did nothing.
 //!
-//! Left out: TLS, users and their rights (anyone is let in), SHOW TRANSACTIONS and its counterpart.
+//! Left out: TLS, users and their rights (anyone is let in).
 
+mod between;
 mod connection;
 mod core;
 mod interrupt;
 mod listener;
+mod node;
 mod result;
 mod session;
 mod statement;
 #[cfg(test)]
 mod tests;
 mod texts;
+mod transactions;
 mod wire;
 
 pub use self::core::Core;
 pub use listener::Listener;
 
-use crate::config::{Config, SyncFailureReport};
+use crate::config::{Config, Setting, SyncFailureReport};
 use mgcypher::MemoryPool;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,6 +64,14 @@ pub struct BoltConfig {
     pub query_memory: Arc<MemoryPool>,
     /// How long a transaction waits for what its bookmarks name.
     pub bookmark_timeout: Duration,
+    /// What `SHOW CONFIG` tells.
+    pub settings: Arc<[Setting]>,
+    /// Where snapshots are, for `SHOW SNAPSHOTS`.
+    pub data_directory: PathBuf,
+    /// Bytes that the process may hold.
+    pub memory_max: u64,
+    /// Below it are the files that `LOAD CSV` may read.
+    pub import_directory: Option<PathBuf>,
 }
 
 /// All queries together hold no more than this part of the machine's memory; the graph needs the rest.
@@ -78,6 +90,10 @@ impl BoltConfig {
             query_memory_max: config.query_memory_max,
             query_memory: Arc::new(MemoryPool::new(crate::memory::of_machine() / QUERIES_SHARE)),
             bookmark_timeout: Duration::from_secs(30),
+            settings: config.settings.clone().into(),
+            data_directory: config.data_directory.clone(),
+            import_directory: config.import_directory.clone(),
+            memory_max: config.memory_max.unwrap_or_else(crate::memory::default_limit),
         }
     }
 }

@@ -1,15 +1,19 @@
 //! A result on its way to a client.
 
+use super::between::Progress as Batches;
 use super::connection::Writer;
 use super::session::Pace;
 use super::statement::Deferred;
 use super::texts::{self, Failure, Notification};
 use super::wire;
 use mgbolt::{Map, NotificationFilter, PackValue, Response, Status, Version, write_message};
-use mgcypher::Execution;
+use mgcypher::dump::Dump;
+use mgcypher::{Counters, Execution};
 use mgnode_core::storage::Transaction;
 use mgnode_core::types::Value;
+use parking_lot::Mutex;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Bytes of rows that are made before they are sent.
@@ -32,15 +36,29 @@ pub(super) struct Running {
     pub(super) parsing: Duration,
     pub(super) planning: Duration,
     executing: Duration,
+    /// What a query that was profiled has changed.
+    profiled: Option<Counters>,
+    /// Of a query that commits as it goes.
+    pub(super) batches: Option<Arc<Mutex<Batches>>>,
     /// Where it is told how long this took.
     pub(super) pace: Option<Arc<Pace>>,
     /// It is quick enough to hold its thread.
     pub(super) in_place: bool,
 }
 
+/// What is done for the first row of a table; it is given the transaction, where there is one.
+pub(super) type Work =
+    Box<dyn FnOnce(Option<&mut Transaction>) -> Result<Vec<Vec<PackValue>>, Failure> + Send + Sync>;
+
 /// Where rows come from.
 pub(super) enum Source {
     Query(Box<Execution>),
+    /// A query whose rows are thrown away: what its operators did is the table.
+    Profile(Box<Execution>),
+    /// The graph as statements, until the flag is raised.
+    Dump(Box<Dump>, Arc<AtomicBool>),
+    /// Begins at the first PULL or DISCARD, and leaves a table.
+    Work(Work),
     Table(std::vec::IntoIter<Vec<PackValue>>),
     /// Nothing has happened yet: that is for the first PULL or DISCARD.
     Deferred(Box<Deferred>),
@@ -68,6 +86,8 @@ impl Running {
             parsing: Duration::ZERO,
             planning: Duration::ZERO,
             executing: Duration::ZERO,
+            profiled: None,
+            batches: None,
             pace: None,
             in_place: false,
         }
@@ -92,15 +112,36 @@ impl Running {
         progress
     }
 
+    /// Does what must be done before the first row.
+    fn begin(&mut self, tx: Option<&mut Transaction>) -> Result<(), Failure> {
+        let rows = match std::mem::replace(&mut self.source, Source::Table(Vec::new().into_iter())) {
+            Source::Work(work) => work(tx)?,
+            Source::Profile(mut execution) => {
+                let tx = tx.expect("a query has a transaction");
+                while execution.next(tx)?.is_some() {}
+                self.profiled = Some(execution.counters());
+                let rows = execution.profile(tx).unwrap_or_default();
+                rows.iter().map(|row| row.iter().map(wire::plain).collect()).collect()
+            }
+            other => {
+                self.source = other;
+                return Ok(());
+            }
+        };
+        self.source = Source::Table(rows.into_iter());
+        Ok(())
+    }
+
     fn make(
         &mut self,
-        tx: Option<&mut Transaction>,
+        mut tx: Option<&mut Transaction>,
         left: &mut Option<u64>,
         mut out: Option<&mut Writer>,
     ) -> Result<Progress, Failure> {
         let too_large = |e: mgbolt::EncodeError| Failure::client(format!("A row cannot be sent: {e}."));
-        let execution = match &mut self.source {
-            Source::Query(execution) => execution,
+        self.begin(tx.as_deref_mut())?;
+        let tx = match &mut self.source {
+            Source::Query(_) | Source::Dump(..) => tx.expect("a query has a transaction"),
             Source::Table(rows) => loop {
                 if rows.as_slice().is_empty() {
                     return Ok(Progress::End);
@@ -116,16 +157,23 @@ impl Running {
                 left.iter_mut().for_each(|left| *left -= 1);
             },
             Source::Deferred(_) => unreachable!("the session has carried it out"),
+            Source::Profile(_) | Source::Work(_) => unreachable!("begun above"),
         };
-        let tx = tx.expect("a query has a transaction");
         loop {
             let row = match self.ahead.take() {
-                Some(row) => row,
-                None => match execution.next(tx)? {
-                    Some(row) => row,
-                    None => return Ok(Progress::End),
+                Some(row) => Some(row),
+                None => match &mut self.source {
+                    Source::Dump(dump, stop) => {
+                        if stop.load(Ordering::Relaxed) {
+                            return Err(Failure::terminated());
+                        }
+                        dump.next(tx)?.map(|line| vec![Value::string(line)])
+                    }
+                    Source::Query(execution) => execution.next(tx)?,
+                    _ => unreachable!("told apart above"),
                 },
             };
+            let Some(row) = row else { return Ok(Progress::End) };
             if *left == Some(0) {
                 self.ahead = Some(row);
                 return Ok(Progress::HasMore);
@@ -164,8 +212,11 @@ impl Running {
         // mgclient reads `has_more` unseen, at the end too.
         let mut summary =
             Map::with_room(SUMMARY_KEYS).with("has_more", false).with("type", self.kind).with("db", db);
-        if let Source::Query(execution) = &self.source {
-            let counters = execution.counters();
+        let counters = match &self.source {
+            Source::Query(execution) => Some(execution.counters()),
+            _ => self.profiled,
+        };
+        if let Some(counters) = counters {
             if counters.any() {
                 // Only what moved; mgconsole wants every value to be an integer.
                 let moved = counters.pairs().into_iter().filter(|(_, n)| *n > 0);

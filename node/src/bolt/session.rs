@@ -1,28 +1,31 @@
 //! One client's conversation: requests in, answers out, a transaction in between.
 
+use super::between::{Between, Progress as Batches};
 use super::connection::Writer;
 use super::interrupt::{Interrupt, Reason};
 use super::result::{Progress, Running, Source};
 use super::statement::{self, AdminStep, DATABASE, Deferred};
 use super::texts::{self, COMMIT_DEGRADED, Failure, Notification};
-use super::{BoltConfig, Core, wire};
+use super::transactions::{Seat, Transactions};
+use super::{BoltConfig, Core, node, wire};
 use crate::config::SyncFailureReport;
 use crate::driver::BookmarkError;
+use crate::import::ImportDirectory;
 use mgbolt::{
     ALL, Auth, Ended, Map, NotificationFilter, PackValue, Request, Response, Route, ServerMachine,
     ServerState, Stream, TransactionExtra, Verdict, Version,
 };
-use mgcypher::ast::{Query, Statement, TransactionStatement};
-use mgcypher::{CypherError, Execution, Limits, Params, Prepared, QueryKind, schema};
-use mgnode_core::engine::{self, Outcome};
-use mgnode_core::storage::Transaction;
+use mgcypher::ast::{AdminStatement, Query, Statement, TransactionStatement};
+use mgcypher::{CypherError, Execution, Limits, Params, Prepared, QueryKind, analyze, schema};
+use mgnode_core::engine::{self, Admin, Outcome};
+use mgnode_core::storage::{Commit, Transaction};
 use mgnode_core::types::{Position, Role, SyncMode};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::io;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::task::block_in_place;
 use tokio::time::Instant;
@@ -36,6 +39,9 @@ const STATEMENT_BYTES_KEPT: usize = 4096;
 const QUICK: Duration = Duration::from_micros(200);
 const QUICK_RUNS: u32 = 8;
 
+const COMMITS_BY_ITSELF: &str = "A query with USING PERIODIC COMMIT or CALL { } IN TRANSACTIONS commits by itself: run \
+    it in a transaction of its own, not between BEGIN and COMMIT.";
+
 /// How long a routing table is good for.
 const ROUTING_SECONDS: i64 = 300;
 
@@ -44,12 +50,16 @@ pub(super) struct Services<C> {
     pub(super) core: C,
     pub(super) config: BoltConfig,
     sessions: AtomicU64,
+    pub(super) transactions: Arc<Transactions>,
+    import: Arc<ImportDirectory>,
     /// Texts that were seen before: clients send the same few again and again.
     known: Mutex<HashMap<String, Arc<Known>>>,
 }
 
 /// A text that was parsed, how its query was last planned, and how long it takes.
 struct Known {
+    /// As others see it.
+    text: Arc<str>,
     statement: Statement,
     prepared: Mutex<Option<Arc<Prepared>>>,
     pace: Arc<Pace>,
@@ -79,7 +89,9 @@ impl Pace {
 
 impl<C: Core> Services<C> {
     pub(super) fn new(core: C, config: BoltConfig) -> Services<C> {
-        Services { core, config, sessions: AtomicU64::new(0), known: Mutex::default() }
+        let (sessions, transactions, known) = (AtomicU64::new(0), Arc::default(), Mutex::default());
+        let import = Arc::new(ImportDirectory(config.import_directory.clone()));
+        Services { core, config, sessions, transactions, import, known }
     }
 
     fn known(&self, text: &str) -> Option<Arc<Known>> {
@@ -88,7 +100,8 @@ impl<C: Core> Services<C> {
 
     fn parse(&self, text: &str) -> Result<Arc<Known>, Failure> {
         let statement = mgcypher::parse(text).map_err(|e| e.located(text))?;
-        let known = Arc::new(Known { statement, prepared: Mutex::new(None), pace: Arc::default() });
+        let (shown, prepared) = (shown(text), Mutex::new(None));
+        let known = Arc::new(Known { text: shown, statement, prepared, pace: Arc::default() });
         if text.len() <= STATEMENT_BYTES_KEPT {
             let mut all = self.known.lock();
             if all.len() >= STATEMENTS_KEPT {
@@ -97,6 +110,50 @@ impl<C: Core> Services<C> {
             all.insert(text.to_owned(), known.clone());
         }
         Ok(known)
+    }
+}
+
+/// A commit that stands, and what is said beside it.
+#[derive(Debug, Default)]
+pub(super) struct Committed {
+    pub(super) position: Option<Position>,
+    pub(super) notifications: Vec<Notification>,
+}
+
+impl Committed {
+    /// Adds a later one. What was said before is said once.
+    pub(super) fn join(&mut self, later: Committed) {
+        self.position = later.position.or(self.position);
+        for notification in later.notifications {
+            if !self.notifications.contains(&notification) {
+                self.notifications.push(notification);
+            }
+        }
+    }
+}
+
+impl<C: Core> Services<C> {
+    /// Commits, and tells how that ended.
+    pub(super) async fn settle(&self, commit: Commit) -> Result<Committed, Failure> {
+        let committed = |position, notifications| Committed { position: Some(position), notifications };
+        match self.core.commit(commit).await {
+            Outcome::Committed { position } => Ok(committed(position, Vec::new())),
+            Outcome::Degraded { position, failed } => {
+                let text = {
+                    let mode = failed.first().map_or(SyncMode::Sync, |f| f.mode);
+                    texts::replication_failure(&failed, mode, true)
+                };
+                match self.config.sync_failure_report {
+                    SyncFailureReport::Notification => {
+                        let warning = Notification::warning(COMMIT_DEGRADED, text);
+                        Ok(committed(position, vec![warning]))
+                    }
+                    SyncFailureReport::Error => Err(texts::degraded(position, &text)),
+                }
+            }
+            Outcome::Failed(error) => Err(texts::commit_failure(error)),
+            Outcome::InDoubt { position, failed } => Err(texts::in_doubt(position, &failed)),
+        }
     }
 }
 
@@ -152,8 +209,10 @@ pub(super) struct Session<C> {
     resets_noted: u64,
     resets_served: u64,
     transaction: Option<Open>,
-    /// The transaction outlived its time and was given up; the next request hears of it.
-    expired: bool,
+    /// What others see of it.
+    seat: Seat,
+    /// Why the transaction was given up while it lay idle; the next request hears of it.
+    given_up: Option<Reason>,
     /// Results by their number; one that was taken to its end is none.
     results: Vec<Option<Box<Running>>>,
     /// How the client says it reached this node.
@@ -172,6 +231,7 @@ struct Open {
 
 impl<C: Core> Session<C> {
     pub(super) fn new(services: Arc<Services<C>>, version: Version, interrupt: Arc<Interrupt>) -> Session<C> {
+        let seat = services.transactions.join(interrupt.clone());
         Session {
             services,
             version,
@@ -182,7 +242,8 @@ impl<C: Core> Session<C> {
             resets_noted: 0,
             resets_served: 0,
             transaction: None,
-            expired: false,
+            seat,
+            given_up: None,
             results: Vec::new(),
             reached_as: None,
             seed: random_seed(),
@@ -193,14 +254,22 @@ impl<C: Core> Session<C> {
         self.machine.is_logged_on()
     }
 
-    /// Waits until the transaction that lies idle has outlived its time, and gives it up.
+    /// Waits until the transaction that lies idle has outlived its time or is terminated, and gives it up.
     pub(super) async fn expire(&mut self) {
-        match self.transaction.as_ref().and_then(|open| open.deadline) {
-            Some(deadline) => tokio::time::sleep_until(deadline).await,
-            None => std::future::pending().await,
-        }
+        let Some(open) = &self.transaction else { return std::future::pending().await };
+        let deadline = open.deadline;
+        let late = async {
+            match deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        let reason = tokio::select! {
+            () = late => Reason::TimedOut,
+            reason = self.interrupt.wait_terminated() => reason,
+        };
         self.forget();
-        self.expired = true;
+        self.given_up = Some(reason);
     }
 
     /// Serves one request. An error means that the line is broken.
@@ -236,9 +305,10 @@ impl<C: Core> Session<C> {
     }
 
     async fn perform(&mut self, request: Request, out: &mut Writer) -> Result<(Map, Ended), Stop> {
-        if self.expired && !matches!(request, Request::Reset) {
-            self.expired = false;
-            return Err(Failure::timed_out().into());
+        if let Some(reason) = self.given_up.take()
+            && !matches!(request, Request::Reset)
+        {
+            return Err(stopped(reason).into());
         }
         match request {
             Request::Hello { auth, routing, filter, .. } => {
@@ -266,7 +336,6 @@ impl<C: Core> Session<C> {
             }
             Request::Reset => {
                 self.forget();
-                self.expired = false;
                 self.resets_served += 1;
                 self.interrupt.clear(self.resets_served);
                 done(Map::new())
@@ -279,7 +348,7 @@ impl<C: Core> Session<C> {
                     return Err(Failure::client("Nested transactions are not supported.").into());
                 }
                 self.filter_now = extra.filter.over(&self.filter);
-                self.open(&extra, true).await?;
+                self.open(&extra, true, None).await?;
                 let mut metadata = Map::new();
                 self.tell_database(&mut metadata);
                 done(metadata)
@@ -307,6 +376,7 @@ impl<C: Core> Session<C> {
     fn forget(&mut self) {
         self.results.clear();
         self.transaction = None;
+        self.seat.end(self.resets_served);
     }
 
     /// Says which database it is, where the client could have left that to the node.
@@ -324,9 +394,18 @@ impl<C: Core> Session<C> {
         matches!(self.services.core.role(), Role::Replica { .. })
     }
 
-    /// Begins a transaction on a state that includes what the client has seen.
-    async fn open(&mut self, extra: &TransactionExtra, explicit: bool) -> Result<(), Stop> {
+    /// Begins a transaction on a state that includes what the client has seen, for a query where there is one.
+    async fn open(
+        &mut self,
+        extra: &TransactionExtra,
+        explicit: bool,
+        query: Option<&Arc<str>>,
+    ) -> Result<(), Stop> {
         check_extra(extra)?;
+        self.seat.begin(extra.metadata.clone());
+        if let Some(query) = query {
+            self.seat.query(query);
+        }
         let bound = self.services.config.query_timeout;
         let asked = extra.timeout_ms.and_then(|ms| u64::try_from(ms).ok()).filter(|ms| *ms > 0);
         let limit = asked.map(Duration::from_millis).into_iter().chain(bound).min();
@@ -356,6 +435,15 @@ impl<C: Core> Session<C> {
             })?;
         }
         Ok(())
+    }
+
+    /// Makes sure that there is a transaction for what is run.
+    async fn enter(&mut self, extra: &TransactionExtra, query: &Arc<str>) -> Result<(), Stop> {
+        if self.in_explicit_transaction() {
+            self.seat.query(query);
+            return Ok(());
+        }
+        self.open(extra, false, Some(query)).await
     }
 
     // ------------------------------------------------------------------------------------------ RUN
@@ -401,29 +489,34 @@ impl<C: Core> Session<C> {
         let statement = &known.statement;
         let explicit = self.in_explicit_transaction();
         let deferred = |deferred, fields| Running::new(fields, "rw", Source::Deferred(Box::new(deferred)));
-        if !explicit && !matches!(statement, Statement::Query(_) | Statement::Explain(_) | Statement::Show(_))
-        {
+        let opens = matches!(
+            statement,
+            Statement::Query(_) | Statement::Explain(_) | Statement::Profile(_) | Statement::Show(_)
+        );
+        if !explicit && !opens {
             // No transaction is opened that would look at these.
             check_extra(extra)?;
         }
         Ok(match statement {
             Statement::Query(query) => {
-                if !explicit {
-                    self.open(extra, false).await?;
-                }
+                self.enter(extra, &known.text).await?;
                 self.prepare(known, query, text, parameters)?
             }
             Statement::Explain(query) => {
-                if !explicit {
-                    self.open(extra, false).await?;
-                }
+                self.enter(extra, &known.text).await?;
                 let parameters = wire::parameters(parameters).map_err(Failure::client)?;
                 let open = self.transaction.as_ref().expect("opened above, or explicit");
                 let lines = aside(|| Ok(explain(query, text, &open.tx, &parameters)?))?;
                 let rows: Vec<Vec<PackValue>> = lines.into_iter().map(|line| vec![line.into()]).collect();
                 Running::new(vec!["QUERY PLAN".to_owned()], "rw", Source::Table(rows.into_iter()))
             }
-            Statement::Profile(_) => return Err(statement::unsupported("PROFILE").into()),
+            Statement::Profile(query) => {
+                self.enter(extra, &known.text).await?;
+                let mut running = self.prepare(known, query, text, parameters)?;
+                running.in_place = false;
+                running.pace = None;
+                running
+            }
             Statement::Transaction(step) => {
                 match (step, explicit) {
                     (TransactionStatement::Begin, true) => {
@@ -447,7 +540,7 @@ impl<C: Core> Session<C> {
                     return Err(Failure::write_on_replica().into());
                 }
                 self.wait_for_bookmarks(&extra.bookmarks).await?;
-                deferred(Deferred::Schema(schema.clone()), Vec::new())
+                deferred(Deferred::Schema(schema.clone(), known.text.clone()), Vec::new())
             }
             Statement::Replication(replication) => {
                 if explicit {
@@ -458,30 +551,65 @@ impl<C: Core> Session<C> {
                 deferred(Deferred::Admin(command), fields)
             }
             Statement::Admin(admin) => {
-                if explicit {
+                if explicit && !matches!(admin, AdminStatement::DumpDatabase) {
                     return Err(Failure::multicommand("This statement").into());
                 }
-                match statement::admin_statement(admin)? {
+                let fields = |fields: &[&str]| fields.iter().map(|f| (*f).to_owned()).collect();
+                match statement::admin_statement(admin, self.is_replica())? {
                     AdminStep::Ask(command) => {
                         let fields = statement::admin_fields(&command);
                         deferred(Deferred::Admin(command), fields)
                     }
                     AdminStep::Done => Running::new(Vec::new(), "rw", Source::Table(Vec::new().into_iter())),
+                    AdminStep::FreeMemory => {
+                        let graph = self.services.core.graph();
+                        Running::new(Vec::new(), "rw", Source::Work(node::free_memory(graph)))
+                    }
+                    AdminStep::Terminate(ids) => {
+                        let parameters = wire::parameters(parameters).map_err(Failure::client)?;
+                        let ids = statement::strings(ids, &parameters)?;
+                        let work = node::terminate(ids, self.services.transactions.clone());
+                        Running::new(fields(&["transaction_id", "killed"]), "rw", Source::Work(work))
+                    }
+                    AdminStep::Analyze { labels, delete } => {
+                        self.enter(extra, &known.text).await?;
+                        let work = node::analyze(labels.to_vec(), delete, self.interrupt.flag());
+                        Running::new(fields(analyze::columns(delete)), "rw", Source::Work(work))
+                    }
+                    AdminStep::Dump => {
+                        self.enter(extra, &known.text).await?;
+                        let source = Source::Dump(Box::default(), self.interrupt.flag());
+                        Running::new(fields(&["QUERY"]), "r", source)
+                    }
                 }
             }
             Statement::Show(show) => {
+                let state = match statement::asks_for_state(show) {
+                    true => self.services.core.admin(Admin::ShowState).await.ok(),
+                    false => None,
+                };
                 // It looks at the graph without taking a value of its counter.
                 let own;
                 let tx = match &self.transaction {
-                    Some(open) if open.explicit => &open.tx,
+                    Some(open) if open.explicit => {
+                        self.seat.query(&known.text);
+                        &open.tx
+                    }
                     _ => {
                         check_extra(extra)?;
+                        self.seat.begin(extra.metadata.clone());
+                        self.seat.query(&known.text);
                         self.wait_for_bookmarks(&extra.bookmarks).await?;
                         own = self.services.core.graph().begin(false);
                         &own
                     }
                 };
-                let table = aside(|| statement::show(show, tx))?;
+                let (config, transactions) = (&self.services.config, &self.services.transactions);
+                let about = node::About { tx, config, transactions, state };
+                let table = aside(|| statement::show(show, &about))?;
+                if !explicit {
+                    self.seat.end(self.resets_served);
+                }
                 Running::new(table.fields, "rw", Source::Table(table.rows.into_iter()))
             }
             Statement::Unsupported { what, .. } => return Err(statement::unsupported(what).into()),
@@ -497,12 +625,15 @@ impl<C: Core> Session<C> {
     ) -> Result<Running, Stop> {
         let parameters = wire::parameters(parameters).map_err(Failure::client)?;
         let is_replica = self.is_replica();
-        let limits = Limits {
+        let is_profile = matches!(known.statement, Statement::Profile(_));
+        let mut limits = Limits {
             memory_bytes_max: self.services.config.query_memory_max.unwrap_or(usize::MAX),
             pool: Some(self.services.config.query_memory.clone()),
             cancel: Some(self.interrupt.flag()),
             now: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
             seed: self.next_seed(),
+            import: Some(self.services.import.clone()),
+            profile_clock: is_profile.then_some(since_start as fn() -> Duration),
             ..Limits::default()
         };
         let open = self.transaction.as_ref().expect("opened by the caller, or explicit");
@@ -510,6 +641,15 @@ impl<C: Core> Session<C> {
             Some(prepared) => prepared,
             None => aside(|| known.prepare(query, text, &open.tx, &parameters))?,
         };
+        let mut batches = None;
+        if prepared.commits() {
+            if self.in_explicit_transaction() {
+                return Err(Failure::client(COMMITS_BY_ITSELF).into());
+            }
+            let progress = Arc::<Mutex<Batches>>::default();
+            limits.commits = Some(Arc::new(Between::new(self.services.clone(), progress.clone())));
+            batches = Some(progress);
+        }
         guarded(|| {
             if is_replica && prepared.kind != QueryKind::Read {
                 return Err(Failure::write_on_replica());
@@ -518,7 +658,12 @@ impl<C: Core> Session<C> {
             let kind = prepared.kind.letters();
             let pace = prepared.is_short().then(|| known.pace.clone());
             let execution = Execution::new(prepared, parameters, limits).map_err(|e| e.located(text))?;
-            let mut running = Running::new(fields, kind, Source::Query(Box::new(execution)));
+            let execution = Box::new(execution);
+            let mut running = match is_profile {
+                false => Running::new(fields, kind, Source::Query(execution)),
+                true => Running::new(profile_fields(), kind, Source::Profile(execution)),
+            };
+            running.batches = batches;
             running.in_place = pace.as_ref().is_some_and(|pace| pace.is_quick());
             running.pace = pace;
             Ok(running)
@@ -567,9 +712,20 @@ impl<C: Core> Session<C> {
             pace.ran(running.executing());
         }
         if !was_explicit && self.transaction.as_ref().is_some_and(|open| !open.explicit) {
-            let (metadata, notifications) = self.finish_transaction(running.in_place).await?;
+            let finished = self.finish_transaction(running.in_place).await;
+            let (metadata, notifications) = match (finished, &running.batches) {
+                (Err(Stop::Failure(failure)), Some(batches)) => {
+                    return Err(batches.lock().failed(failure).into());
+                }
+                (finished, _) => finished?,
+            };
             committed = metadata;
             running.notifications.extend(notifications);
+            if let Some(batches) = &running.batches {
+                let mut before = std::mem::take(&mut batches.lock().committed);
+                before.notifications.retain(|said| !running.notifications.contains(said));
+                running.notifications.extend(before.notifications);
+            }
         }
         let mut summary = running.summary(DATABASE, &self.filter_now, self.version);
         summary.0.extend(committed.0);
@@ -605,10 +761,15 @@ impl<C: Core> Session<C> {
                         out.buffer.truncate(kept);
                     }
                     let reason = self.interrupt.reason();
+                    // A transaction that was terminated clears the flag when it ends.
                     if reason == Some(Reason::TimedOut) {
                         self.interrupt.clear(self.resets_served);
                     }
-                    return Err(reason.map_or(failure, stopped).into());
+                    let failure = reason.map_or(failure, stopped);
+                    return Err(match &running.batches {
+                        Some(batches) => batches.lock().failed(failure).into(),
+                        None => failure.into(),
+                    });
                 }
             }
             let flushed = tokio::select! {
@@ -640,7 +801,9 @@ impl<C: Core> Session<C> {
                 running.notifications.extend(statement::admin_notifications(&command));
                 Ok(Map::new())
             }
-            Deferred::Schema(statement) => {
+            Deferred::Schema(statement, text) => {
+                self.seat.begin(Map::new());
+                self.seat.query(&text);
                 // Counted: a schema change is a transaction of its own.
                 let mut tx = self.services.core.graph().begin(true);
                 let made = aside(|| Ok(schema::execute(&statement, &mut tx)?))?;
@@ -651,7 +814,7 @@ impl<C: Core> Session<C> {
                 Ok(metadata)
             }
             Deferred::Transaction(TransactionStatement::Begin) => {
-                self.open(&TransactionExtra::default(), true).await?;
+                self.open(&TransactionExtra::default(), true, None).await?;
                 Ok(Map::new())
             }
             Deferred::Transaction(TransactionStatement::Commit) => {
@@ -672,7 +835,7 @@ impl<C: Core> Session<C> {
     /// asked for is part of it, read or not.
     async fn commit(&mut self, out: &mut Writer) -> Result<(Map, Vec<Notification>), Stop> {
         for mut running in std::mem::take(&mut self.results).into_iter().flatten() {
-            if running.kind != "r" && matches!(running.source, Source::Query(_)) {
+            if running.kind != "r" && matches!(running.source, Source::Query(_) | Source::Profile(_)) {
                 self.stream(&mut running, &mut None, out, true).await?;
             }
         }
@@ -682,9 +845,18 @@ impl<C: Core> Session<C> {
     /// Ends the transaction; what was written is committed. Returns the bookmark and the warnings. That of a
     /// transaction without a write names what it has seen, so that a client never reads an older state after it.
     async fn finish_transaction(&mut self, in_place: bool) -> Result<(Map, Vec<Notification>), Stop> {
+        let finished = self.try_finish(in_place).await;
+        self.seat.end(self.resets_served);
+        finished
+    }
+
+    async fn try_finish(&mut self, in_place: bool) -> Result<(Map, Vec<Notification>), Stop> {
         let Some(open) = self.transaction.take() else {
             return Err(Failure::client("No current transaction to commit.").into());
         };
+        if !self.seat.commit() {
+            return Err(Failure::terminated().into());
+        }
         let bookmark = |position: Position| Map::new().with("bookmark", position.to_string());
         let (graph, read) = (open.tx.graph().clone(), open.tx.read_lsn());
         let seen = || {
@@ -697,23 +869,9 @@ impl<C: Core> Session<C> {
         let finish = || open.tx.finish().map_err(statement::write_failure);
         let commit = if in_place { guarded(finish) } else { aside(finish) }?;
         let Some(commit) = commit else { return seen() };
-        match self.services.core.commit(commit).await {
-            Outcome::Committed { position } => Ok((bookmark(position), Vec::new())),
-            Outcome::Degraded { position, failed } => {
-                let text = {
-                    let mode = failed.first().map_or(SyncMode::Sync, |f| f.mode);
-                    texts::replication_failure(&failed, mode, true)
-                };
-                match self.services.config.sync_failure_report {
-                    SyncFailureReport::Notification => {
-                        Ok((bookmark(position), vec![Notification::warning(COMMIT_DEGRADED, text)]))
-                    }
-                    SyncFailureReport::Error => Err(texts::degraded(position, &text).into()),
-                }
-            }
-            Outcome::Failed(error) => Err(texts::commit_failure(error).into()),
-            Outcome::InDoubt { position, failed } => Err(texts::in_doubt(position, &failed).into()),
-        }
+        let committed = self.services.settle(commit).await?;
+        let metadata = committed.position.map_or_else(Map::new, bookmark);
+        Ok((metadata, committed.notifications))
     }
 
     // ---------------------------------------------------------------------------------------- ROUTE
@@ -777,7 +935,7 @@ fn stopped(reason: Reason) -> Failure {
     match reason {
         Reason::TimedOut => Failure::timed_out(),
         Reason::Shutdown => Failure::shutdown(),
-        Reason::Reset | Reason::Gone => Failure::terminated(),
+        Reason::Reset | Reason::Gone | Reason::Terminated => Failure::terminated(),
     }
 }
 
@@ -807,6 +965,25 @@ fn explain(
 ) -> Result<Vec<String>, CypherError> {
     let prepared = mgcypher::prepare(query, tx, parameters).map_err(|e| e.located(text))?;
     Ok(prepared.explain(tx))
+}
+
+/// Returns as much of a text as is kept for those who look at transactions.
+fn shown(text: &str) -> Arc<str> {
+    if text.len() <= STATEMENT_BYTES_KEPT {
+        return text.into();
+    }
+    let end = (0..=STATEMENT_BYTES_KEPT).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    format!("{}...", &text[..end]).into()
+}
+
+fn profile_fields() -> Vec<String> {
+    ["OPERATOR", "ACTUAL HITS", "RELATIVE TIME", "ABSOLUTE TIME"].map(str::to_owned).into()
+}
+
+/// Returns the time on a clock that never goes back, since it was first asked for.
+fn since_start() -> Duration {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed()
 }
 
 fn random_seed() -> u64 {

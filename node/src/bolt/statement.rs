@@ -1,22 +1,26 @@
 //! Statements that are no queries: replication, schema, tables about the node.
 
+use super::node::{self, About};
 use super::texts::{Failure, Notification};
 use super::wire;
+use crate::disk::snapshot_path;
 use mgbolt::{Map, PackValue};
 use mgcypher::ast::{
-    AdminStatement, IsolationLevel, ReplicationStatement, SchemaStatement, ShowStatement, StorageMode,
-    StorageScope, TransactionStatement,
+    AdminStatement, Expr, ExprKind, IsolationLevel, Literal, ReplicationStatement, SchemaStatement,
+    ShowStatement, StorageMode, StorageScope, Symbol, TransactionStatement,
 };
-use mgcypher::schema;
+use mgcypher::{Params, schema};
 use mgnode_core::engine::{Admin, AdminAnswer, LagReport, OutcomeReport, ReplicaStatus, StateReport};
-use mgnode_core::storage::{Transaction, WriteError};
-use mgnode_core::types::{Position, Role};
+use mgnode_core::storage::WriteError;
+use mgnode_core::types::{Position, Role, Value};
+use std::sync::Arc;
 
 /// What happens at the first PULL or DISCARD.
 #[derive(Debug)]
 pub(super) enum Deferred {
     Admin(Admin),
-    Schema(SchemaStatement),
+    /// With its text.
+    Schema(SchemaStatement, Arc<str>),
     Transaction(TransactionStatement),
 }
 
@@ -28,7 +32,7 @@ pub(super) struct Table {
 }
 
 impl Table {
-    fn new(fields: &[&str]) -> Table {
+    pub(super) fn new(fields: &[&str]) -> Table {
         Table { fields: fields.iter().map(|f| (*f).to_owned()).collect(), rows: Vec::new() }
     }
 
@@ -133,7 +137,7 @@ pub(super) fn admin_rows(answer: AdminAnswer) -> Vec<Vec<PackValue>> {
             };
             vec![vec![word.into()]]
         }
-        AdminAnswer::Snapshot { lsn } => vec![vec![format!("snapshots/{:020}.snap", lsn.0).into()]],
+        AdminAnswer::Snapshot { lsn } => vec![vec![snapshot_path(lsn).into()]],
     }
 }
 
@@ -253,17 +257,26 @@ pub(super) fn write_failure(error: WriteError) -> Failure {
 
 // ------------------------------------------------------------------------------------ about the node
 
+/// Whether the table of a SHOW statement needs the state of the engine.
+pub(super) fn asks_for_state(statement: &ShowStatement) -> bool {
+    matches!(statement, ShowStatement::StorageInfo(_))
+}
+
 /// Returns the table of a SHOW statement.
-pub(super) fn show(statement: &ShowStatement, tx: &Transaction) -> Result<Table, Failure> {
+pub(super) fn show(statement: &ShowStatement, about: &About<'_>) -> Result<Table, Failure> {
+    let tx = about.tx;
     Ok(match statement {
         ShowStatement::Indexes => schema_table(schema::show_indexes(tx)),
         ShowStatement::Constraints => schema_table(schema::show_constraints(tx)),
-        ShowStatement::StorageInfo(StorageScope::Node) => storage_info(tx, true),
-        ShowStatement::StorageInfo(StorageScope::CurrentDatabase) => storage_info(tx, false),
+        ShowStatement::StorageInfo(StorageScope::Node) => node::storage_info(about, true),
+        ShowStatement::StorageInfo(StorageScope::CurrentDatabase) => node::storage_info(about, false),
         ShowStatement::StorageInfo(StorageScope::Database(name)) => {
             check_database(Some(&name.name))?;
-            storage_info(tx, false)
+            node::storage_info(about, false)
         }
+        ShowStatement::Config => node::config(about.config),
+        ShowStatement::Transactions(statuses) => node::transactions(about.transactions, statuses),
+        ShowStatement::Snapshots => node::snapshots(&about.config.data_directory)?,
         ShowStatement::BuildInfo => {
             let build = if cfg!(debug_assertions) { "Debug" } else { "Release" };
             Table::new(&["build info", "value"]).with(["build_type".into(), build.into()])
@@ -280,67 +293,21 @@ pub(super) fn show(statement: &ShowStatement, tx: &Transaction) -> Result<Table,
         ShowStatement::Users => Table::new(&["user"]),
         ShowStatement::Roles => Table::new(&["role", "builtin"]),
         ShowStatement::CurrentUser => Table::new(&["user"]).with([PackValue::Null]),
-        ShowStatement::Config
-        | ShowStatement::DatabaseSettings
-        | ShowStatement::DatabaseSetting(_)
-        | ShowStatement::Snapshots
-        | ShowStatement::NextSnapshot
-        | ShowStatement::Transactions(_)
-        | ShowStatement::ActiveUsers
-        | ShowStatement::LicenseInfo
-        | ShowStatement::SchemaInfo
-        | ShowStatement::MetricsInfo
-        | ShowStatement::Functions
-        | ShowStatement::Procedures => return Err(unsupported("This SHOW statement")),
+        ShowStatement::DatabaseSettings => return Err(unsupported("SHOW DATABASE SETTINGS")),
+        ShowStatement::DatabaseSetting(_) => return Err(unsupported("SHOW DATABASE SETTING")),
+        ShowStatement::NextSnapshot => return Err(unsupported("SHOW NEXT SNAPSHOT")),
+        ShowStatement::ActiveUsers => return Err(unsupported("SHOW ACTIVE USERS INFO")),
+        ShowStatement::LicenseInfo => return Err(unsupported("SHOW LICENSE INFO")),
+        ShowStatement::SchemaInfo => return Err(unsupported("SHOW SCHEMA INFO")),
+        ShowStatement::MetricsInfo => return Err(unsupported("SHOW METRICS INFO")),
+        ShowStatement::Functions => return Err(unsupported("SHOW FUNCTIONS")),
+        ShowStatement::Procedures => return Err(unsupported("SHOW PROCEDURES")),
     })
 }
 
 fn schema_table(table: schema::Table) -> Table {
     let rows = table.rows.iter().map(|row| row.iter().map(wire::plain).collect()).collect();
     Table { fields: table.columns.into_iter().map(str::to_owned).collect(), rows }
-}
-
-fn storage_info(tx: &Transaction, of_node: bool) -> Table {
-    let counts = tx.counts();
-    let memory = tx.graph().memory();
-    let bytes = memory.vertices
-        + memory.edges
-        + memory.adjacency
-        + memory.properties
-        + memory.labels
-        + memory.indexes
-        + memory.deltas;
-    let degree = if counts.vertices == 0 { 0.0 } else { 2.0 * counts.edges as f64 / counts.vertices as f64 };
-    let mut table = Table::new(&["storage info", "value"]);
-    let mut add = |key: &str, value: PackValue| table.rows.push(vec![key.into(), value]);
-    add("name", DATABASE.into());
-    if of_node {
-        add("memory_tracked", size_text(bytes).into());
-        add("global_isolation_level", "SNAPSHOT_ISOLATION".into());
-        add("session_isolation_level", "".into());
-        add("next_session_isolation_level", "".into());
-        add("global_storage_mode", "IN_MEMORY_TRANSACTIONAL".into());
-    }
-    add("vertex_count", int(counts.vertices));
-    add("edge_count", int(counts.edges));
-    add("average_degree", degree.into());
-    add("graph_memory_tracked", size_text(bytes).into());
-    add("storage_mode", "IN_MEMORY_TRANSACTIONAL".into());
-    add("storage_isolation_level", "SNAPSHOT_ISOLATION".into());
-    add("health", "ready".into());
-    table
-}
-
-/// As Memgraph writes sizes: `1.20GiB`.
-fn size_text(bytes: u64) -> String {
-    let mut value = bytes as f64;
-    for unit in ["B", "KiB", "MiB", "GiB"] {
-        if value < 1024.0 {
-            return format!("{value:.2}{unit}");
-        }
-        value /= 1024.0;
-    }
-    format!("{value:.2}TiB")
 }
 
 /// The one database of a node.
@@ -357,19 +324,31 @@ pub(super) fn check_database(name: Option<&str>) -> Result<(), Failure> {
 }
 
 /// What became of a statement about how the node runs.
-pub(super) enum AdminStep {
+pub(super) enum AdminStep<'a> {
     /// It goes to the engine.
     Ask(Admin),
     /// It is so already, or nothing has to be done.
     Done,
+    FreeMemory,
+    Analyze {
+        labels: &'a [Symbol],
+        delete: bool,
+    },
+    Dump,
+    Terminate(&'a [Expr]),
 }
 
-/// Carries out, or refuses, a statement about how the node runs.
-pub(super) fn admin_statement(statement: &AdminStatement) -> Result<AdminStep, Failure> {
+/// Sorts, or refuses, a statement about how the node runs.
+pub(super) fn admin_statement(
+    statement: &AdminStatement,
+    is_replica: bool,
+) -> Result<AdminStep<'_>, Failure> {
     Ok(match statement {
         AdminStatement::CreateSnapshot => AdminStep::Ask(Admin::CreateSnapshot),
-        // Memory is given back as it becomes free.
-        AdminStatement::FreeMemory => AdminStep::Done,
+        AdminStatement::FreeMemory => AdminStep::FreeMemory,
+        AdminStatement::AnalyzeGraph { labels, delete } => AdminStep::Analyze { labels, delete: *delete },
+        AdminStatement::DumpDatabase => AdminStep::Dump,
+        AdminStatement::TerminateTransactions(ids) => AdminStep::Terminate(ids),
         AdminStatement::SetIsolationLevel { level: IsolationLevel::SnapshotIsolation, .. } => AdminStep::Done,
         AdminStatement::SetIsolationLevel { .. } => {
             return Err(unsupported("An isolation level other than SNAPSHOT ISOLATION"));
@@ -382,16 +361,39 @@ pub(super) fn admin_statement(statement: &AdminStatement) -> Result<AdminStep, F
             check_database(Some(&name.name))?;
             AdminStep::Done
         }
-        AdminStatement::RecoverSnapshot { .. }
-        | AdminStatement::TerminateTransactions(_)
-        | AdminStatement::AnalyzeGraph { .. }
-        | AdminStatement::DumpDatabase
-        | AdminStatement::DropGraph
-        | AdminStatement::LockDataDirectory
-        | AdminStatement::UnlockDataDirectory
-        | AdminStatement::DataDirectoryLockStatus
-        | AdminStatement::SetDatabaseSetting { .. } => return Err(unsupported("This statement")),
+        AdminStatement::RecoverSnapshot { .. } if is_replica => {
+            return Err(Failure::client(
+                "Failed to recover a snapshot. Replica instances are not allowed to create them.",
+            ));
+        }
+        // It would leave out records that were promised to be part of the history, here and on every replica.
+        AdminStatement::RecoverSnapshot { .. } => {
+            let refused = unsupported("RECOVER SNAPSHOT").message;
+            return Err(Failure::client(format!(
+                "{refused} It would take back commits that clients were told are durable, here and on the replicas. \
+                 Restore a backup into a new cluster instead: `mgctl backup`, `mgctl restore`."
+            )));
+        }
+        AdminStatement::DropGraph => return Err(unsupported("DROP GRAPH")),
+        AdminStatement::LockDataDirectory => return Err(unsupported("LOCK DATA DIRECTORY")),
+        AdminStatement::UnlockDataDirectory => return Err(unsupported("UNLOCK DATA DIRECTORY")),
+        AdminStatement::DataDirectoryLockStatus => return Err(unsupported("DATA DIRECTORY LOCK STATUS")),
+        AdminStatement::SetDatabaseSetting { .. } => return Err(unsupported("SET DATABASE SETTING")),
     })
+}
+
+/// Returns the strings that literals and parameters stand for.
+pub(super) fn strings(exprs: &[Expr], parameters: &Params) -> Result<Vec<Arc<str>>, Failure> {
+    let string = |expr: &Expr| match &expr.kind {
+        ExprKind::Literal(Literal::String(text)) => Ok(text.clone()),
+        ExprKind::Parameter(name) => match parameters.get(&**name) {
+            Some(Value::String(text)) => Ok(text.clone()),
+            Some(_) => Err(Failure::client(format!("Parameter ${name} must be a string."))),
+            None => Err(Failure::client(format!("Parameter ${name} not provided."))),
+        },
+        _ => Err(Failure::client("Only strings and parameters can stand here.")),
+    };
+    exprs.iter().map(string).collect()
 }
 
 /// Refuses what is understood and not offered.

@@ -22,6 +22,10 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+mod language;
+mod load;
+mod statements;
+
 /// A node without an engine: commits go straight to the graph, and end as the test says.
 #[derive(Clone)]
 struct Fake(Arc<FakeState>);
@@ -119,6 +123,10 @@ fn config() -> BoltConfig {
         query_memory_max: None,
         query_memory: Arc::new(mgcypher::MemoryPool::new(1 << 30)),
         bookmark_timeout: Duration::from_millis(50),
+        settings: Arc::default(),
+        data_directory: "no-such-directory".into(),
+        memory_max: 1 << 30,
+        import_directory: None,
     }
 }
 

@@ -105,6 +105,7 @@ pub const FLAGS: &[Flag] = &[
         "0",
         "MiB that the node may hold before it refuses to grow; 0: nine tenths of what it can have",
     ),
+    text("import-directory", "", "where LOAD CSV finds its files; without it none is read"),
     text("log-level", "INFO", "TRACE, DEBUG, INFO, WARNING, ERROR or CRITICAL"),
     text("log-file", "", "write the log there"),
     switch("also-log-to-stderr", "false", "with a log file: to standard error too"),

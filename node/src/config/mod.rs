@@ -9,7 +9,7 @@ mod parse;
 
 pub use flags::{FLAGS, Flag, Kind};
 pub use mgnode_core::engine::SyncPolicy;
-pub use parse::ConfigError;
+pub use parse::{ConfigError, Setting};
 
 use crate::quic::ClusterFiles;
 use std::net::IpAddr;
@@ -102,12 +102,16 @@ pub struct Config {
     pub query_memory_max: Option<usize>,
     /// Bytes that the process may hold before it refuses to grow; `None`: nine tenths of what it can have.
     pub memory_max: Option<u64>,
+    /// Below it are the files that `LOAD CSV` may read. `None`: none is.
+    pub import_directory: Option<PathBuf>,
     pub log_level: LogLevel,
     /// Beside or instead of standard error.
     pub log_file: Option<PathBuf>,
     pub also_log_to_stderr: bool,
     /// Flags that were taken without effect, to be told in the log.
     pub ignored: Vec<String>,
+    /// All flags with an effect, as text, for `SHOW CONFIG`.
+    pub settings: Vec<Setting>,
 }
 
 /// What the command line asks for.
@@ -142,7 +146,7 @@ impl Config {
                 )
             })?,
         };
-        let log_file = raw.text("log-file");
+        let (log_file, import_directory) = (raw.text("log-file"), raw.text("import-directory"));
         Ok(Config {
             bolt_address: raw.address("bolt-address")?,
             bolt_port: raw.port("bolt-port")?,
@@ -212,6 +216,7 @@ impl Config {
                 0 => None,
                 mib => Some(mib.saturating_mul(1 << 20)),
             },
+            import_directory: (!import_directory.is_empty()).then(|| PathBuf::from(import_directory)),
             log_level: match raw.text("log-level").to_ascii_uppercase().as_str() {
                 "TRACE" => LogLevel::Trace,
                 "DEBUG" => LogLevel::Debug,
@@ -224,6 +229,7 @@ impl Config {
             log_file: (!log_file.is_empty()).then(|| PathBuf::from(log_file)),
             also_log_to_stderr: raw.switch("also-log-to-stderr")?,
             ignored: raw.ignored.clone(),
+            settings: raw.settings(),
         })
     }
 }

@@ -10,6 +10,14 @@ use std::time::Duration;
 #[error("{0}")]
 pub struct ConfigError(pub String);
 
+/// A flag and what it is set to.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    pub flag: &'static Flag,
+    /// As given, or the default.
+    pub value: String,
+}
+
 /// The values as text: given ones over defaults.
 pub(super) struct Raw {
     given: BTreeMap<&'static str, String>,
@@ -109,6 +117,16 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
 impl Raw {
     pub(super) fn has(&self, name: &str) -> bool {
         self.given.get(name).is_some_and(|v| v == "true")
+    }
+
+    /// Returns every flag that is served, as it stands now.
+    pub(super) fn settings(&self) -> Vec<Setting> {
+        let is_setting = |flag: &&Flag| flag.served && !matches!(flag.name, "help" | "version");
+        FLAGS
+            .iter()
+            .filter(is_setting)
+            .map(|flag| Setting { flag, value: self.text(flag.name).to_owned() })
+            .collect()
     }
 
     pub(super) fn was_given(&self, name: &str) -> bool {

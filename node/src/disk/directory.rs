@@ -111,7 +111,7 @@ impl Directory {
     }
 
     pub(super) fn snapshot(&self, lsn: Lsn) -> PathBuf {
-        self.snapshots().join(format!("{:020}.snap", lsn.0))
+        self.root.join(super::snapshots::snapshot_path(lsn))
     }
 
     /// Returns the folder of logs that were cut off, making it where it is missing.

@@ -43,7 +43,7 @@ mod tests;
 pub use directory::Directory;
 pub use error::DiskError;
 pub use room::Room;
-pub use snapshots::SnapshotStore;
+pub use snapshots::{SnapshotFile, SnapshotStore, list_snapshots, snapshot_path};
 
 use crate::config::Durability;
 use crate::driver::{DiskLane, Inputs};

@@ -14,9 +14,48 @@ use mgnode_core::storage::{Graph, View};
 use mgnode_core::types::{Lsn, Names, PartialSnapshot, SnapshotId};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+/// A snapshot file, for those who look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotFile {
+    /// Beside the data directory's other files, as `CREATE SNAPSHOT` tells it.
+    pub path: String,
+    /// `ts` of the last record in it.
+    pub ts: u64,
+    /// When it was written.
+    pub written: SystemTime,
+    pub bytes: u64,
+}
+
+/// Returns the snapshots of a data directory, oldest first. One that goes away meanwhile, or that nobody could load,
+/// is not among them. Blocks.
+pub fn list_snapshots(root: &Path) -> io::Result<Vec<SnapshotFile>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(root.join("snapshots"))? {
+        let path = entry?.path();
+        if path.extension().is_none_or(|extension| extension != "snap") {
+            continue;
+        }
+        let Ok(file) = File::open(&path) else { continue };
+        let written = file.metadata()?.modified()?;
+        let source = FileSource::new(file)?;
+        let Ok(index) = SnapshotIndex::read(&source) else { continue };
+        let path = snapshot_path(index.id.lsn());
+        found.push(SnapshotFile { path, ts: index.header.ts, written, bytes: source.bytes() });
+    }
+    // Their names begin with a number of fixed width.
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(found)
+}
+
+/// Returns the name of a snapshot's file within the data directory.
+pub fn snapshot_path(lsn: Lsn) -> String {
+    format!("snapshots/{:020}.snap", lsn.0)
+}
 
 /// Writes, sends and takes in snapshots.
 pub struct SnapshotStore {

@@ -1,0 +1,211 @@
+//! Files that are loaded, and queries that commit as they go.
+
+use super::*;
+
+struct Loader {
+    _folder: tempfile::TempDir,
+    server: Server,
+    client: Client,
+}
+
+/// A node that may read these files.
+async fn with_files(files: &[(&str, &str)]) -> Loader {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    let server = start_with(BoltConfig { import_directory: Some(folder.path().to_owned()), ..config() });
+    let client = Client::connect(&server).await;
+    Loader { _folder: folder, server, client }
+}
+
+impl Loader {
+    async fn rows(&mut self, query: &str) -> Vec<Vec<PackValue>> {
+        let answer = self.client.run(query).await;
+        let rows = answer.rows.clone();
+        answer.metadata();
+        rows
+    }
+
+    async fn refused(&mut self, query: &str) -> (String, String) {
+        let failure = self.client.run(query).await.failure();
+        self.client.reset().await;
+        failure
+    }
+
+    /// How many vertices there are, and in how many commits they came.
+    async fn count(&mut self) -> (PackValue, u64) {
+        let n = self.rows("MATCH (n) RETURN count(n) AS n").await.remove(0).remove(0);
+        (n, self.server.fake.0.graph.published().0)
+    }
+}
+
+fn list(items: &[&str]) -> PackValue {
+    PackValue::List(items.iter().map(|i| PackValue::from(*i)).collect())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn csv_is_loaded_in_memgraphs_form() {
+    let mut l = with_files(&[
+        ("people.csv", "id,name\n1,Ada\n2,\"A, B\"\n3,\n"),
+        ("bad.csv", "1;'x'\n2\n3;'y'z\n4;none\n"),
+    ])
+    .await;
+    let all = l.rows("LOAD CSV FROM 'file:///people.csv' WITH HEADER AS row RETURN row.id, row.name").await;
+    // An empty field is an empty string, unless something else is said.
+    assert_eq!(
+        all,
+        [["1".into(), "Ada".into()], ["2".into(), "A, B".into()], ["3".into(), PackValue::from("")]]
+    );
+    let nulls = "LOAD CSV FROM '/people.csv' WITH HEADER NULLIF '' AS row RETURN row.name ORDER BY row.id DESC LIMIT 1";
+    assert_eq!(l.rows(nulls).await, [[PackValue::Null]]);
+    let lists = "LOAD CSV FROM 'people.csv' NO HEADER AS row RETURN row LIMIT 2";
+    assert_eq!(l.rows(lists).await, [[list(&["id", "name"])], [list(&["1", "Ada"])]]);
+
+    let bad =
+        "LOAD CSV FROM $file NO HEADER IGNORE BAD DELIMITER ';' QUOTE \"'\" NULLIF 'none' AS row RETURN row";
+    let run = Request::Run {
+        query: bad.into(),
+        parameters: Map::new().with("file", "bad.csv"),
+        extra: TransactionExtra::default(),
+    };
+    l.client.ask(run).await.metadata();
+    let rows = l.client.ask(Request::Pull(Stream::default())).await.rows;
+    assert_eq!(rows, [[list(&["1", "x"])], [PackValue::List(vec!["4".into(), PackValue::Null])]]);
+    let (code, message) =
+        l.refused("LOAD CSV FROM 'bad.csv' NO HEADER DELIMITER ';' AS row RETURN row").await;
+    assert_eq!(code, CLIENT_ERROR);
+    assert_eq!(
+        message,
+        "Line 2 of 'bad.csv' cannot be loaded: it has 1 fields where 2 are expected. [ExternalResourceFailed]"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn csv_is_loaded_in_neo4js_form() {
+    let mut l = with_files(&[("x.csv", "a|b|c\n1|\n2|\"\"|x|more\n")]).await;
+    let query =
+        "LOAD CSV WITH HEADERS FROM 'file:///x.csv' AS row FIELDTERMINATOR '|' RETURN row.a, row.b, row.c";
+    let null = || PackValue::Null;
+    assert_eq!(l.rows(query).await, [["1".into(), null(), null()], ["2".into(), "".into(), "x".into()]]);
+    let query = "LOAD CSV FROM 'file:///x.csv' AS row FIELDTERMINATOR '|' RETURN size(row) AS n";
+    assert_eq!(l.rows(query).await, [[3i64.into()], [2i64.into()], [4i64.into()]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_row_of_a_query_can_have_its_file() {
+    let mut l = with_files(&[("1.csv", "a\nb"), ("2.csv", ""), ("3.csv", "c")]).await;
+    let query = "UNWIND [1, 2, 3] AS n LOAD CSV FROM toString(n) + '.csv' NO HEADER AS row RETURN n, row[0]";
+    let found = l.rows(query).await;
+    assert_eq!(
+        found,
+        [[1i64.into(), "a".into()], [1i64.into(), "b".into()], [3i64.into(), PackValue::from("c")]]
+    );
+    let query = "UNWIND [1, 3] AS n CALL { WITH n LOAD CSV FROM n + '.csv' NO HEADER AS row RETURN count(*) AS c } RETURN c";
+    assert_eq!(l.rows(query).await, [[2i64.into()], [1i64.into()]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_file_is_read_that_was_not_offered() {
+    let server = start();
+    let mut client = Client::connect(&server).await;
+    let (_, message) = client.run("LOAD CSV FROM '/etc/passwd' NO HEADER AS row RETURN row").await.failure();
+    assert!(message.contains("--import-directory=DIRECTORY"), "{message}");
+    let mut l = with_files(&[]).await;
+    for (file, why) in [
+        ("/etc/passwd", "There is no 'etc/passwd' in the import directory"),
+        ("../x.csv", "a path has no `..` here"),
+        ("https://example.com/x.csv", "no URL is fetched"),
+    ] {
+        let (code, message) = l.refused(&format!("LOAD CSV FROM '{file}' NO HEADER AS row RETURN row")).await;
+        assert_eq!(code, CLIENT_ERROR);
+        assert!(message.contains(why), "{message}");
+    }
+    for (options, why) in [
+        ("DELIMITER ''", "the delimiter of `LOAD CSV` is text"),
+        ("DELIMITER '\"'", "the delimiter of `LOAD CSV` is text"),
+        ("QUOTE 'ab'", "the quote of `LOAD CSV` is one character"),
+        ("QUOTE 1", "The quote of `LOAD CSV` is a string, not"),
+    ] {
+        let (_, message) =
+            l.refused(&format!("LOAD CSV FROM 'x' NO HEADER {options} AS row RETURN row")).await;
+        assert!(message.contains(why), "{message}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_periodic_commit_leaves_no_large_transaction() {
+    let file: String = (0..25).map(|i| format!("{i}\n")).collect();
+    let mut l = with_files(&[("n.csv", &file)]).await;
+    let query =
+        "USING PERIODIC COMMIT 10 LOAD CSV FROM 'n.csv' NO HEADER AS row CREATE (:A {n: toInteger(row[0])})";
+    let metadata = l.client.run(query).await.metadata();
+    assert_eq!(metadata.get("stats").unwrap().as_map().unwrap().get("nodes-created"), Some(&25i64.into()));
+    assert!(metadata.get("bookmark").is_some());
+    assert_eq!(l.count().await, (25i64.into(), 3));
+
+    // Rows that come out were committed in time, too.
+    let query = "USING PERIODIC COMMIT 2 UNWIND range(1, 3) AS i CREATE (b:B {i: i}) RETURN b.i";
+    assert_eq!(l.rows(query).await, [[1i64.into()], [2i64.into()], [3i64.into()]]);
+    assert_eq!(l.count().await, (28i64.into(), 5));
+
+    let (_, message) = l.refused("USING PERIODIC COMMIT 0 UNWIND [1] AS i CREATE (:C)").await;
+    assert!(message.contains("a transaction has a number of rows from 1 on, not 0"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subquery_commits_so_many_rows_at_a_time() {
+    let mut l = with_files(&[]).await;
+    l.rows("UNWIND range(1, 7) AS i CALL { WITH i CREATE (:A {i: i}) } IN TRANSACTIONS OF 3 ROWS").await;
+    assert_eq!(l.count().await, (7i64.into(), 3));
+    let query = "UNWIND range(1, 4) AS i CALL { WITH i CREATE (b:B {i: i}) RETURN b } IN TRANSACTIONS OF 2 ROWS RETURN b.i";
+    assert_eq!(l.rows(query).await.len(), 4);
+    assert_eq!(l.count().await, (11i64.into(), 5));
+    // What it walks is there after each of its commits.
+    l.rows("MATCH (a:A) CALL { WITH a DETACH DELETE a } IN TRANSACTIONS OF 2 ROWS").await;
+    assert_eq!(l.count().await, (4i64.into(), 9));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_committed_stands_when_a_later_part_fails() {
+    let mut l = with_files(&[]).await;
+    let query =
+        "UNWIND [1, 2, 3, 4, 0, 6, 7] AS i CALL { WITH i CREATE (:A {x: 12 / i}) } IN TRANSACTIONS OF 2 ROWS";
+    let (code, message) = l.refused(query).await;
+    assert_eq!(code, CLIENT_ERROR);
+    assert!(message.ends_with("Before that, 2 transactions of the query had been committed."), "{message}");
+    assert_eq!(l.count().await, (4i64.into(), 2));
+
+    let metadata = l.client.run(&format!("{query} ON ERROR CONTINUE")).await.metadata();
+    // The rows of the failed part are left out: 0 and 6.
+    assert_eq!(metadata.get("stats").unwrap().as_map().unwrap().get("nodes-created"), Some(&5i64.into()));
+    assert_eq!(l.count().await, (9i64.into(), 5));
+    l.client.run(&format!("{query} ON ERROR BREAK")).await.metadata();
+    assert_eq!(l.count().await, (13i64.into(), 7));
+
+    // A conflict could be tried again; a query of which a part is committed must not be.
+    *l.server.fake.0.outcome.lock() = Some(|_| Outcome::Failed(CommitError::Conflict));
+    let (code, message) = l.refused("USING PERIODIC COMMIT 2 UNWIND range(1, 3) AS i CREATE (:B)").await;
+    assert_eq!(code, TRANSIENT, "{message}");
+    let other = Client::connect(&l.server).await;
+    drop(other);
+    assert_eq!(l.count().await, (13i64.into(), 7));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_that_commits_by_itself_has_its_transaction_alone() {
+    let mut l = with_files(&[]).await;
+    l.client.ask(Request::Begin(TransactionExtra::default())).await.metadata();
+    let (_, message) =
+        l.client.ask(run("USING PERIODIC COMMIT 2 UNWIND [1] AS i CREATE (:A)")).await.failure();
+    assert!(message.contains("not between BEGIN and COMMIT"), "{message}");
+    l.client.reset().await;
+    for query in [
+        "UNWIND [1] AS i CALL { CALL { CREATE (:A) } IN TRANSACTIONS }",
+        "UNWIND [1] AS i CALL { CREATE (a:A) RETURN a } IN TRANSACTIONS ON ERROR CONTINUE RETURN a",
+    ] {
+        let (_, message) = l.refused(query).await;
+        assert!(message.contains("is not supported"), "{message}");
+    }
+    assert_eq!(l.count().await, (0i64.into(), 0));
+}
