@@ -41,6 +41,16 @@ const QUERIES: &[&str] = &[
     "RETURN (((((((((1 + 2) * 3) ^ 2) % 7))) = 4))) XOR NOT (true OR false) IS NOT NULL",
 ];
 
+/// The first byte says how the rest is written, see its target.
+pub(crate) fn csv() -> Vec<Vec<u8>> {
+    let texts = [
+        "0name,age\nAda,36\r\n\"A, \"\"B\"\"\",\n\n,\n",
+        "1\u{feff}a::b\n'::\"::\"\"\n\"x\"y\nz",
+        "6'it''s','a\\'b\\\\'\n'more\nlines'",
+    ];
+    texts.map(|text| text.as_bytes().to_vec()).into()
+}
+
 pub(crate) fn queries() -> Vec<Vec<u8>> {
     QUERIES.iter().map(|query| query.as_bytes().to_vec()).collect()
 }

@@ -28,6 +28,7 @@ pub struct Target {
 /// All of them.
 pub const TARGETS: &[Target] = &[
     Target { name: "cypher", run: language::cypher, corpus: corpus::queries },
+    Target { name: "csv", run: language::csv, corpus: corpus::csv },
     Target { name: "bolt_value", run: wire::value, corpus: corpus::values },
     Target { name: "bolt_request", run: wire::request, corpus: corpus::requests },
     Target { name: "bolt_response", run: wire::response, corpus: corpus::responses },

@@ -54,6 +54,11 @@ fn cypher() {
 }
 
 #[test]
+fn csv() {
+    run_all("csv");
+}
+
+#[test]
 fn bolt() {
     run_all("bolt");
 }
