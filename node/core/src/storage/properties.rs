@@ -43,6 +43,31 @@ pub(super) fn get(block: &[u8], key: PropertyKeyId) -> Value {
     }
 }
 
+/// Appends the values of keys that rise, Null for one that is not there, in one pass.
+pub(super) fn each(block: &[u8], keys: &[PropertyKeyId], out: &mut Vec<Value>) {
+    let mut r = Reader::new(block);
+    let mut found = None;
+    for wanted in keys {
+        // A key that was read and is above the last one that was wanted waits for its turn.
+        while !r.is_empty() || found.is_some() {
+            let here = *found.get_or_insert_with(|| key(&mut r));
+            match here.cmp(wanted) {
+                Ordering::Less => {
+                    r.skip_value().expect(WRITTEN_HERE);
+                    found = None;
+                }
+                Ordering::Equal | Ordering::Greater => break,
+            }
+        }
+        if found == Some(*wanted) {
+            out.push(r.value().expect(WRITTEN_HERE));
+            found = None;
+        } else {
+            out.push(Value::Null);
+        }
+    }
+}
+
 /// Whether the key is there.
 pub(super) fn has(block: &[u8], key: PropertyKeyId) -> bool {
     find(block, key).is_ok()
@@ -125,6 +150,13 @@ mod tests {
                 actual = next.unwrap_or(actual);
                 prop_assert_eq!(get(&actual, key), value);
                 prop_assert_eq!(has(&actual, key), expected.contains_key(&key));
+            }
+            for keys in [&[][..], &[0, 1, 2], &[7, 120, 128, 299], &[250], &(0..300).collect::<Vec<_>>()] {
+                let keys: Vec<_> = keys.iter().copied().map(PropertyKeyId).collect();
+                let mut values = Vec::new();
+                each(&actual, &keys, &mut values);
+                let one_by_one: Vec<_> = keys.iter().map(|key| get(&actual, *key)).collect();
+                prop_assert_eq!(values, one_by_one);
             }
             let expected: Vec<_> = expected.into_iter().collect();
             prop_assert_eq!(&block(&expected), &actual);

@@ -13,6 +13,7 @@ use super::constraint::{NewConstraint, violation};
 use super::delta::Touch;
 use super::gc::Object;
 use super::index::{Entry, Index, IndexBounds, IndexCursor};
+use super::labels::SetId;
 use super::mvcc::{Pin, Version};
 use super::order::Key;
 use super::overlay::{EdgeWrite, Overlay, Properties, VertexWrite, find, put};
@@ -178,6 +179,41 @@ impl Transaction {
         }
     }
 
+    /// Appends, vertex by vertex, the values of keys that rise, Null where there is none. Ends before the last vertex
+    /// where those so far took more than `bytes_max` bytes; returns how many it read, at least one.
+    pub fn vertices_properties(
+        &self,
+        ids: &[VertexId],
+        keys: &[PropertyKeyId],
+        bytes_max: usize,
+        out: &mut Vec<Value>,
+    ) -> usize {
+        let (mut done, mut bytes) = (0, 0);
+        self.graph.vertices.read_each(
+            ids,
+            |id| id.0,
+            |place, chunk| {
+                if bytes > bytes_max {
+                    return;
+                }
+                let id = ids[place];
+                let write = self.vertex_write(id);
+                if let Some(VertexWrite { is_deleted: false, properties: Some(properties), .. }) = write {
+                    // Shared with the write itself.
+                    out.extend(keys.iter().map(|key| find(properties, *key)));
+                } else {
+                    let is_deleted = write.is_some_and(|write| write.is_deleted);
+                    let content = chunk.filter(|_| !is_deleted).and_then(|c| c.at(id, self.version.lsn));
+                    let block = content.map_or(&[][..], |content| content.properties);
+                    bytes += block.len();
+                    properties::each(block, keys, out);
+                }
+                done += 1;
+            },
+        );
+        done
+    }
+
     /// Returns the properties of a vertex in the order of their key ids.
     pub fn vertex_properties(&self, id: VertexId) -> Vec<(PropertyKeyId, Value)> {
         match self.vertex_write(id) {
@@ -331,12 +367,38 @@ impl Transaction {
             self.graph.members.candidates(label, from, wanted, &mut candidates);
             let Some(last) = candidates.last() else { break };
             from = last.0 + 1;
-            for id in &candidates {
-                if found < limit && self.has_label(*id, label) {
-                    out.push(*id);
-                    found += 1;
-                }
-            }
+            let mut last: Option<(SetId, bool)> = None;
+            self.graph.vertices.read_each(
+                &candidates,
+                |id| id.0,
+                |place, chunk| {
+                    let id = candidates[place];
+                    if found == limit {
+                        return;
+                    }
+                    let has = match self.vertex_write(id) {
+                        Some(write) if write.is_deleted => false,
+                        Some(VertexWrite { labels: Some(labels), .. }) => {
+                            labels.binary_search(&label).is_ok()
+                        }
+                        _ => {
+                            chunk.and_then(|c| c.at(id, self.version.lsn)).is_some_and(|content| match last {
+                                // Vertices that follow each other often have the same labels.
+                                Some((set, has)) if set == content.labels => has,
+                                _ => {
+                                    let has = self.graph.label_sets.has(content.labels, label);
+                                    last = Some((content.labels, has));
+                                    has
+                                }
+                            })
+                        }
+                    };
+                    if has {
+                        out.push(id);
+                        found += 1;
+                    }
+                },
+            );
         }
         if own_end > start {
             out[start..].sort_unstable();

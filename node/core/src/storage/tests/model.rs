@@ -381,6 +381,20 @@ impl World {
             let expected = sees.vertices.iter().filter(|(_, v)| v.0.contains(&label)).map(|(id, _)| *id);
             prop_assert_eq!(ids, expected.collect::<Vec<_>>());
         }
+        // One that is not there reads as one without properties.
+        let ids: Vec<VertexId> = sees.vertices.keys().copied().chain([VertexId(999_999)]).collect();
+        for bytes_max in [0, 20, 1 << 20] {
+            let (mut values, mut done, mut portions) = (Vec::new(), 0, 0);
+            while done < ids.len() {
+                done += t.vertices_properties(&ids[done..], &self.keys, bytes_max, &mut values);
+                portions += 1;
+                prop_assert_eq!(values.len(), done * self.keys.len());
+            }
+            prop_assert!(bytes_max < 1 << 20 || portions == 1);
+            let one_by_one: Vec<Value> =
+                ids.iter().flat_map(|id| self.keys.map(|key| t.vertex_property(*id, key))).collect();
+            prop_assert_eq!(values, one_by_one);
+        }
         for (id, (labels, properties)) in &sees.vertices {
             prop_assert_eq!(t.labels(*id), labels.iter().copied().collect::<Vec<_>>());
             let expected: Vec<_> = properties.iter().map(|(k, v)| (*k, v.clone())).collect();

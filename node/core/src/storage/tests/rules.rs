@@ -442,7 +442,7 @@ fn chunks_of_what_was_deleted_are_freed() {
     }
     while w.graph.collect_garbage().more {}
     let memory = w.graph.memory();
-    assert!(memory.vertices < 150_000 && memory.edges < 80_000 && memory.labels < 1000, "{memory:?}");
+    assert!(memory.vertices < 150_000 && memory.edges < 100_000 && memory.labels < 1000, "{memory:?}");
     assert_eq!(w.graph.counts(), Counts::default());
 }
 
