@@ -127,14 +127,17 @@ pub enum Op {
     Pass {
         input: OpId,
     },
+    /// `columns` are properties that are read with the vertices, each into a slot of its own.
     AllNodes {
         input: OpId,
         slot: Slot,
+        columns: Vec<(KeyName, Slot)>,
     },
     LabelScan {
         input: OpId,
         slot: Slot,
         label: LabelRef,
+        columns: Vec<(KeyName, Slot)>,
     },
     IndexSeek {
         input: OpId,
@@ -508,7 +511,7 @@ impl std::fmt::Debug for Function {
 
 impl Op {
     /// Returns where its rows come from, and the plan inside it.
-    fn below(&self) -> (Option<OpId>, Option<&Inner>) {
+    pub(crate) fn below(&self) -> (Option<OpId>, Option<&Inner>) {
         match self {
             Op::Argument | Op::Nothing | Op::Union { .. } => (None, None),
             Op::Optional { input, inner, .. }

@@ -320,6 +320,72 @@ fn rows_that_share_a_list_do_not_count_as_many_lists() {
     assert_eq!(s.one(text), Value::Int(20_000));
 }
 
+/// Properties that a scan reads ahead are those of its own row, whatever stands between.
+#[test]
+fn what_a_scan_reads_ahead_is_what_its_rows_have() {
+    let mut s = Session::new();
+    // More than one batch, and more than one portion of properties of a batch.
+    s.run("UNWIND range(0, 499) AS i CREATE (:V {i: i, text: toString(i) + reduce(t = 'x', k IN range(1, 11) | t + t)})")
+        .unwrap();
+    s.run("MATCH (v:V) WHERE v.i % 5 = 0 SET v.five = v.i, v.i = null").unwrap();
+    s.run("MATCH (v:V) WHERE v.five > 400 REMOVE v:V").unwrap();
+    for (query, expected) in [
+        ("MATCH (v:V) RETURN count(v.i)", Value::Int(400)),
+        ("MATCH (v:V) RETURN count(v.five)", Value::Int(81)),
+        ("MATCH (v) RETURN count(v.five)", Value::Int(100)),
+        ("MATCH (v:V) RETURN sum(coalesce(v.i, v.five))", Value::Int((0..500).sum::<i64>() - 8550)),
+        ("MATCH (v:V) WHERE v.i >= 10 AND v.i < 20 RETURN sum(v.i)", Value::Int((10..20).sum::<i64>() - 25)),
+        ("MATCH (v:V) WHERE v.none IS NULL RETURN count(*)", Value::Int(481)),
+        (
+            "MATCH (v:V) WHERE v.text STARTS WITH '123x' WITH v MATCH (w) WHERE w.i = v.i RETURN w.i + v.i",
+            Value::Int(246),
+        ),
+        ("MATCH (v:V) WITH v ORDER BY v.i DESC LIMIT 1 RETURN size(v.text) + v.i", Value::Null),
+        (
+            "MATCH (v:V) WHERE v.i > 0 WITH v ORDER BY v.i DESC LIMIT 1 RETURN size(v.text) + v.i",
+            Value::Int(2550),
+        ),
+        ("MATCH (v:V), (w:V) WHERE v.i = 3 AND w.i = v.i + 1 RETURN v.i * 10 + w.i", Value::Int(34)),
+        ("UNWIND [1, 2] AS k MATCH (v:V) WHERE v.i = k RETURN sum(v.i)", Value::Int(3)),
+        ("MATCH (v:V) RETURN sum(size(v.text)) > 400 * 2048", Value::Bool(true)),
+    ] {
+        assert_eq!(s.one(query), expected, "{query}");
+    }
+}
+
+/// One shortest path is sought from both ends, all of them from one: they must be as long, and end where they should.
+#[test]
+fn one_shortest_path_is_as_short_as_all_of_them() {
+    for seed in 0..6u64 {
+        let mut s = Session::new();
+        s.run("UNWIND range(0, 13) AS i CREATE (:V {i: i})").unwrap();
+        let mut dice = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        for _ in 0..14 + 3 * seed {
+            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let (a, b, kind) = ((dice >> 33) % 14, (dice >> 43) % 14, ["R", "S"][(dice >> 60) as usize % 2]);
+            let text = format!("MATCH (a:V {{i: {a}}}), (b:V {{i: {b}}}) CREATE (a)-[:{kind}]->(b)");
+            s.run(&text).unwrap();
+        }
+        let mut found = 0;
+        for hop in ["-[*]->", "<-[*]-", "-[*]-", "-[:R*]->", "-[*..3]->", "-[:R*..2]-"] {
+            let ends = "MATCH (a:V), (b:V) WHERE a <> b OPTIONAL MATCH";
+            let one = format!(
+                "{ends} p = shortestPath((a){hop}(b)) RETURN a.i, b.i, length(p), nodes(p)[0] = a AND nodes(p)[-1] = b, \
+                 size(nodes(p)) = length(p) + 1 ORDER BY a.i, b.i"
+            );
+            let all = format!(
+                "{ends} p = allShortestPaths((a){hop}(b)) RETURN DISTINCT a.i, b.i, length(p), \
+                 nodes(p)[0] = a AND nodes(p)[-1] = b, size(nodes(p)) = length(p) + 1 ORDER BY a.i, b.i"
+            );
+            let (one, all) = (s.run(&one).unwrap(), s.run(&all).unwrap());
+            assert_eq!(one, all, "seed {seed}, {hop}");
+            found += one.iter().filter(|row| row[3] == Value::Bool(true)).count();
+            assert!(one.iter().all(|row| row[3] != Value::Bool(false)));
+        }
+        assert!(found > 20, "{found} paths of seed {seed} were compared");
+    }
+}
+
 #[test]
 fn numbers_to_be_unwound_are_counted_as_they_are_taken() {
     let mut s = Session::new();

@@ -22,11 +22,11 @@ use crate::error::CypherError;
 use crate::fail;
 use crate::functions::aggregate::Accumulator;
 use crate::functions::list::Steps;
-use crate::plan::{Bounds, Expand, Expr, Inner, Op, OpId, Plan, Slot};
+use crate::plan::{Bounds, Expand, Expr, Inner, KeyName, Op, OpId, Plan, Slot};
 use crate::value::{Key, KeyRef, memory, orderable, type_name};
 use hashbrown::HashTable;
 use mgnode_core::storage::{Expansion, IndexBounds, IndexCursor, Transaction};
-use mgnode_core::types::{EdgeId, EdgeTypeId, IndexSpec, Value, VertexId};
+use mgnode_core::types::{EdgeId, EdgeTypeId, IndexSpec, Names, PropertyKeyId, Value, VertexId};
 use rows::Rows;
 use rustc_hash::{FxHashSet, FxHasher};
 use smallvec::SmallVec;
@@ -37,6 +37,9 @@ use std::sync::Arc;
 
 /// How many vertices a scan fetches at once.
 const BATCH: usize = 128;
+
+/// How many bytes of properties it reads ahead, one vertex's more.
+const COLUMNS_BYTES: usize = 64 << 10;
 
 /// What an operator remembers between two rows.
 #[derive(Default)]
@@ -78,6 +81,19 @@ pub(crate) struct Scan {
     last: Option<VertexId>,
     seek: Option<Seek>,
     end: bool,
+    columns: Columns,
+}
+
+/// Properties that were read with a part of a batch.
+#[derive(Default)]
+struct Columns {
+    /// Keys that rise; one that nobody knows is left out.
+    keys: SmallVec<[PropertyKeyId; 4]>,
+    slots: SmallVec<[Slot; 4]>,
+    /// Of the vertices of the batch from `from` to `end`, one after the other.
+    values: Vec<Value>,
+    from: usize,
+    end: usize,
 }
 
 struct Seek {
@@ -134,17 +150,19 @@ impl<'a> Machine<'a> {
             }
             Op::Nothing => Ok(false),
             Op::Pass { input } => self.next(*input),
-            Op::AllNodes { input, slot } => self.scan(id, *input, *slot, |m, scan| {
+            Op::AllNodes { input, slot, columns } => self.scan(id, *input, *slot, columns, |m, scan| {
                 m.tx.scan_vertices(scan.last, BATCH, &mut scan.batch);
                 Ok(())
             }),
             // Looked up for each scan: what runs before it may be the first to use the label.
-            Op::LabelScan { input, slot, label } => self.scan(id, *input, *slot, |m, scan| {
-                if let Some(label) = label.find(m.tx.names()) {
-                    m.tx.scan_label(label, scan.last, BATCH, &mut scan.batch);
-                }
-                Ok(())
-            }),
+            Op::LabelScan { input, slot, label, columns } => {
+                self.scan(id, *input, *slot, columns, |m, scan| {
+                    if let Some(label) = label.find(m.tx.names()) {
+                        m.tx.scan_label(label, scan.last, BATCH, &mut scan.batch);
+                    }
+                    Ok(())
+                })
+            }
             Op::IndexSeek { input, slot, index, bounds } => self.seek(id, *input, *slot, index, bounds),
             Op::NodeById { input, slot, id: expr } => {
                 while self.next(*input)? {
@@ -450,11 +468,15 @@ impl<'a> Machine<'a> {
         id: OpId,
         input: OpId,
         slot: Slot,
+        columns: &'a [(KeyName, Slot)],
         fetch: impl Fn(&mut Self, &mut Scan) -> Result<(), CypherError>,
     ) -> Result<bool, CypherError> {
         loop {
             if let State::Scan(scan) = &mut self.states[id] {
                 if let Some(v) = scan.batch.get(scan.at) {
+                    if !scan.columns.keys.is_empty() {
+                        scan.columns.put(&scan.batch, scan.at, self.tx, self.row);
+                    }
                     scan.at += 1;
                     self.row[slot] = Value::Vertex(*v);
                     return Ok(true);
@@ -468,6 +490,7 @@ impl<'a> Machine<'a> {
                     };
                     scan.batch.clear();
                     scan.at = 0;
+                    scan.columns.begin(columns, self.tx.names());
                     fetch(self, &mut scan)?;
                     scan.end = scan.batch.len() < BATCH;
                     scan.last = scan.batch.last().copied();
@@ -820,6 +843,34 @@ impl<'a> Machine<'a> {
                 return Ok(true);
             }
             self.states[id] = State::Table { rows: rows.into_iter() };
+        }
+    }
+}
+
+impl Columns {
+    /// Begins with a batch of which nothing is read yet.
+    fn begin(&mut self, columns: &[(KeyName, Slot)], names: &Names) {
+        (self.from, self.end) = (0, 0);
+        self.values.clear();
+        if self.keys.len() < columns.len() {
+            let mut known: SmallVec<[(PropertyKeyId, Slot); 4]> =
+                columns.iter().filter_map(|(key, slot)| Some((key.find(names)?, *slot))).collect();
+            known.sort_unstable();
+            (self.keys, self.slots) = known.into_iter().unzip();
+        }
+    }
+
+    /// Puts the properties of one vertex of a batch into their slots.
+    fn put(&mut self, batch: &[VertexId], at: usize, tx: &Transaction, row: &mut [Value]) {
+        if at >= self.end {
+            self.values.clear();
+            self.from = at;
+            let read = tx.vertices_properties(&batch[at..], &self.keys, COLUMNS_BYTES, &mut self.values);
+            self.end = at + read;
+        }
+        let values = &mut self.values[(at - self.from) * self.keys.len()..];
+        for (slot, value) in self.slots.iter().zip(values) {
+            row[*slot] = std::mem::take(value);
         }
     }
 }

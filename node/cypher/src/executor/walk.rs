@@ -11,6 +11,7 @@ use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 /// A walk in progress: depth first, on an explicit stack.
@@ -32,6 +33,29 @@ pub(crate) struct Walk {
 
 /// How each vertex was reached: its level, and the last hops of its shortest paths.
 type Reached = FxHashMap<VertexId, (usize, SmallVec<[(EdgeId, VertexId); 1]>)>;
+
+/// What a search from one end has reached: each vertex with the hop that led to it.
+struct Side {
+    reached: FxHashMap<VertexId, Option<(EdgeId, VertexId)>>,
+    /// Vertices of the last level.
+    rim: Vec<VertexId>,
+    direction: Direction,
+}
+
+impl Side {
+    fn new(end: VertexId, direction: Direction) -> Side {
+        Side { reached: FxHashMap::from_iter([(end, None)]), rim: vec![end], direction }
+    }
+
+    /// Returns the edges of the way from a vertex back to this end.
+    fn way(&self, mut at: VertexId) -> impl Iterator<Item = EdgeId> {
+        std::iter::from_fn(move || {
+            let (edge, before) = self.reached[&at]?;
+            at = before;
+            Some(edge)
+        })
+    }
+}
 
 /// A shortest path: its end, its edges, its weight.
 pub(crate) struct Found {
@@ -225,6 +249,14 @@ impl<'a> Machine<'a> {
             }
         }
         let types = (!e.hop.types.is_empty()).then_some(types);
+        if let Some(to) = to
+            && !e.all
+            && min <= 1
+            && e.step.is_none()
+        {
+            found.extend(self.meet(e, from, to, max, types)?);
+            return Ok(());
+        }
         let mut reached = Reached::default();
         reached.insert(from, (0, SmallVec::new()));
         let mut level = vec![from];
@@ -266,6 +298,62 @@ impl<'a> Machine<'a> {
             level = next;
         }
         Ok(())
+    }
+
+    /// Finds one shortest path between two vertices from both ends at once, always going on where the last level is
+    /// smaller. The first vertex that both have reached is on one: were there a shorter path, an earlier level
+    /// of one side would have met the other.
+    fn meet(
+        &mut self,
+        e: &'a Shortest,
+        from: VertexId,
+        to: VertexId,
+        max: usize,
+        types: Option<&[EdgeTypeId]>,
+    ) -> Result<Option<Found>, CypherError> {
+        let back = match e.hop.direction {
+            Direction::Outgoing => Direction::Incoming,
+            Direction::Incoming => Direction::Outgoing,
+            Direction::Both => Direction::Both,
+        };
+        let (mut ahead, mut behind) = (Side::new(from, e.hop.direction), Side::new(to, back));
+        let mut hits = Vec::new();
+        for _ in 0..max {
+            let is_ahead = ahead.rim.len() <= behind.rim.len();
+            let (side, other_side) = if is_ahead { (&mut ahead, &behind) } else { (&mut behind, &ahead) };
+            let mut next = Vec::new();
+            let mut met = None;
+            'level: for at in std::mem::take(&mut side.rim) {
+                hits.clear();
+                self.tx.expand(at, side.direction, types, &mut hits);
+                for (edge, _, other, _) in &hits {
+                    self.run.tick()?;
+                    let Entry::Vacant(entry) = side.reached.entry(*other) else { continue };
+                    if self.is_taken(*edge, &e.hop.others) {
+                        continue;
+                    }
+                    entry.insert(Some((*edge, at)));
+                    if other_side.reached.contains_key(other) {
+                        met = Some(*other);
+                        break 'level;
+                    }
+                    next.push(*other);
+                }
+            }
+            if let Some(met) = met {
+                let mut edges: Vec<EdgeId> = ahead.way(met).collect();
+                edges.reverse();
+                edges.extend(behind.way(met));
+                self.run.hold(edges.len() * 8 + 48)?;
+                return Ok(Some(Found { to, edges, weight: None }));
+            }
+            if next.is_empty() {
+                return Ok(None);
+            }
+            side.rim = next;
+            self.run.require((ahead.reached.len() + behind.reached.len()) * 40)?;
+        }
+        Ok(None)
     }
 
     /// Lists the paths that lead back from `end`, on an explicit stack.

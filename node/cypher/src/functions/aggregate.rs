@@ -79,6 +79,26 @@ impl Accumulator {
 
     /// Takes a value; `second` is the percentile's place. Null is passed over.
     pub fn take(&mut self, v: Value, second: Option<Value>, run: &mut Runtime) -> Result<(), CypherError> {
+        // What most rows of most queries need.
+        if self.seen.is_none()
+            && let Value::Int(i) = v
+        {
+            match &mut self.state {
+                State::Count(n) => *n += 1,
+                State::Min(Value::Int(least)) => *least = i.min(*least),
+                State::Max(Value::Int(most)) => *most = i.max(*most),
+                State::Avg { count, sum, durations: None } => {
+                    *count += 1;
+                    *sum += i as f64;
+                }
+                _ => return self.take_any(v, second, run),
+            }
+            return Ok(());
+        }
+        self.take_any(v, second, run)
+    }
+
+    fn take_any(&mut self, v: Value, second: Option<Value>, run: &mut Runtime) -> Result<(), CypherError> {
         if let (State::Percentile { at, .. }, Some(place)) = (&mut self.state, second) {
             *at = match place {
                 Value::Int(i) => i as f64,

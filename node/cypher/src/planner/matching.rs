@@ -256,11 +256,11 @@ impl Planner<'_> {
         let slot = self.slot(var);
         self.effects.reads |= Effects::VERTICES;
         let op = match start {
-            Start::All => Op::AllNodes { input: end, slot },
+            Start::All => Op::AllNodes { input: end, slot, columns: Vec::new() },
             Start::Label(name) => {
                 drop_label(conditions, var, &name);
                 self.effects.reads |= Effects::LABELS;
-                Op::LabelScan { input: end, slot, label: LabelRef::new(name.into()) }
+                Op::LabelScan { input: end, slot, label: LabelRef::new(name.into()), columns: Vec::new() }
             }
             Start::ById(c) => {
                 let Some(Fact::Id(e)) = fact(&conditions[c].kind, var) else { unreachable!("chosen for it") };

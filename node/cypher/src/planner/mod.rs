@@ -6,6 +6,7 @@
 //! clause reads what one before it writes, or writes what one before it reads, an [`Op::Eager`] goes
 //! between the two. [`Effects`] says coarsely what a clause reads and writes.
 
+mod columns;
 mod expr;
 mod matching;
 mod vars;
@@ -97,7 +98,10 @@ pub(crate) fn plan(
     if analyzed.columns.is_empty() {
         root = p.push(Op::Drain { input: root });
     }
-    let plan = Plan { ops: p.ops, root, width: p.width, params: p.params, columns };
+    let mut plan = Plan { ops: p.ops, root, width: p.width, params: p.params, columns };
+    if !analyzed.writes {
+        columns::gather(&mut plan);
+    }
     let depth = plan.depth();
     check_depth(depth)?;
     Ok(plan)
