@@ -298,6 +298,9 @@ pub struct Expand {
     pub into: bool,
     /// Edges (or lists of them) of the same `MATCH`, none of which may come again.
     pub others: Vec<Slot>,
+    /// Each vertex is wanted once, on whatever way: the rest of the plan looks at nothing else of a row, and drops what
+    /// repeats.
+    pub once: bool,
 }
 
 /// Many hops: every path without a repeated edge.

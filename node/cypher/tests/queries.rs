@@ -353,6 +353,47 @@ fn what_a_scan_reads_ahead_is_what_its_rows_have() {
     }
 }
 
+/// Where only the last vertex counts, it is given out once; where anything else does, every way counts.
+#[test]
+fn distinct_ends_are_those_of_all_ways() {
+    let mut s = Session::new();
+    s.run("UNWIND range(0, 19) AS i CREATE (:V {i: i, kind: i % 3})").unwrap();
+    s.run("MATCH (a:V), (b:V) WHERE (a.i * 7 + b.i * 3) % 11 = 1 AND a.i % 4 <> 3 CREATE (a)-[:R {w: a.i}]->(b)").unwrap();
+    s.run("MATCH (v:V) WHERE v.i % 5 = 0 SET v:F").unwrap();
+    let mut rows = 0;
+    for (pattern, end) in [
+        ("(a:V {i: 1})-->()-->(n)", ""),
+        ("(a:V {i: 1})-->()-->(n:F)", ""),
+        ("(a:V)-->()-->(n)", "WHERE n.i > 4 AND n.kind = 1"),
+        ("(a:V)<--()-->(n)", "WHERE n.i > 4 OR NOT n:F"),
+        ("(a:V {i: 2})-[*1..3]->(n)", ""),
+        ("(a:V {i: 2})-[*0..2]-(n:F)", "WHERE n.i < 15"),
+        ("(a:V)-->(n), (b:F)-->(n)", ""),
+        ("(a:V)-[e]->(n)", "WHERE e.w = n.i + 4"),
+        ("(a:V)-->(n)", "WHERE a.i = n.i - 1"),
+        ("(a:V)-[:R]->(n)-[:R]->(c)", ""),
+    ] {
+        for result in ["n.i", "n", "n.kind, n.i", "n.kind", "n.kind = 1", "a.i, n.i", "n.i + 1"] {
+            let distinct = format!("MATCH {pattern} {end} RETURN DISTINCT {result}");
+            // Grouping looks at every row.
+            let grouped = format!("MATCH {pattern} {end} RETURN {result}, count(*)");
+            let sorted = |mut rows: Vec<Vec<Value>>| {
+                rows.sort_by_key(|row| format!("{row:?}"));
+                rows
+            };
+            let mut expected = s.run(&grouped).unwrap();
+            expected.iter_mut().for_each(|row| drop(row.pop()));
+            let found = sorted(s.run(&distinct).unwrap());
+            assert_eq!(found, sorted(expected), "{distinct}");
+            rows += found.len();
+        }
+        let counted = format!("MATCH {pattern} {end} WITH DISTINCT n RETURN count(n.i)");
+        let other = format!("MATCH {pattern} {end} RETURN count(DISTINCT n.i)");
+        assert_eq!(s.one(&counted), s.one(&other), "{counted}");
+    }
+    assert!(rows > 250, "{rows} rows were compared");
+}
+
 /// One shortest path is sought from both ends, all of them from one: they must be as long, and end where they should.
 #[test]
 fn one_shortest_path_is_as_short_as_all_of_them() {

@@ -47,6 +47,8 @@ use std::sync::Arc;
 pub const NESTING_MAX: usize = 100;
 
 const VERSION: u8 = 1;
+/// The kind of most values.
+const INT: u8 = 3;
 /// Room for what most transactions write.
 const USUAL_BYTES: usize = 256;
 
@@ -335,7 +337,7 @@ pub(super) fn write_value(out: &mut Vec<u8>, value: &Value) {
             Value::Null => out.push(0),
             Value::Bool(b) => out.push(1 + u8::from(*b)),
             Value::Int(i) => {
-                out.push(3);
+                out.push(INT);
                 write_signed(out, *i);
             }
             Value::Float(f) => {
@@ -468,7 +470,19 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
+    #[inline]
     pub(super) fn varint(&mut self) -> Result<u64, DecodeError> {
+        // Most numbers are small.
+        match self.bytes.get(self.at) {
+            Some(byte) if *byte < 0x80 => {
+                self.at += 1;
+                Ok(u64::from(*byte))
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Result<u64, DecodeError> {
         let mut n = 0;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -549,7 +563,16 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads one value.
+    #[inline]
     pub(super) fn value(&mut self) -> Result<Value, DecodeError> {
+        if self.bytes.get(self.at) == Some(&INT) {
+            self.at += 1;
+            return Ok(Value::Int(self.signed()?));
+        }
+        self.any_value()
+    }
+
+    fn any_value(&mut self) -> Result<Value, DecodeError> {
         // What is being filled, outermost first; its length is the nesting.
         enum Open<'a> {
             List { items: Vec<Value>, left: usize },
@@ -617,7 +640,7 @@ impl<'a> Reader<'a> {
             0 => Value::Null,
             1 => Value::Bool(false),
             2 => Value::Bool(true),
-            3 => Value::Int(self.signed()?),
+            INT => Value::Int(self.signed()?),
             4 => Value::Float(self.f64()?),
             5 => Value::string(self.text()?),
             8 => Value::Bytes(self.sized()?.into()),
@@ -652,7 +675,16 @@ impl<'a> Reader<'a> {
     }
 
     /// Steps over one value.
+    #[inline]
     pub(super) fn skip_value(&mut self) -> Result<(), DecodeError> {
+        if self.bytes.get(self.at) == Some(&INT) {
+            self.at += 1;
+            return self.varint().map(drop);
+        }
+        self.skip_any_value()
+    }
+
+    fn skip_any_value(&mut self) -> Result<(), DecodeError> {
         let mut waiting = 1usize;
         while waiting > 0 {
             waiting -= 1;

@@ -41,6 +41,9 @@ const BATCH: usize = 128;
 /// How many bytes of properties it reads ahead, one vertex's more.
 const COLUMNS_BYTES: usize = 64 << 10;
 
+/// What it takes to remember a vertex.
+const GIVEN_BYTES: usize = 16;
+
 /// What an operator remembers between two rows.
 #[derive(Default)]
 pub(crate) enum State {
@@ -54,6 +57,8 @@ pub(crate) enum State {
     Expand {
         hits: Vec<Expansion>,
         at: usize,
+        /// Vertices that were given out, where each is wanted once.
+        given: FxHashSet<VertexId>,
     },
     Walk(Box<walk::Walk>),
     Paths(std::vec::IntoIter<walk::Found>),
@@ -63,7 +68,7 @@ pub(crate) enum State {
         at: usize,
     },
     Steps(Steps),
-    Distinct(FxHashSet<Key>),
+    Distinct(Seen),
     Left(u64),
     Part(usize),
     Table {
@@ -82,6 +87,35 @@ pub(crate) struct Scan {
     seek: Option<Seek>,
     end: bool,
     columns: Columns,
+}
+
+/// Rows that were given out: what stood in some slots.
+#[derive(Default)]
+pub(crate) struct Seen {
+    rows: HashTable<Box<[Value]>>,
+    /// The row that is looked for; its room is used again.
+    row: Vec<Value>,
+}
+
+impl Seen {
+    /// Notes a row; returns about how many bytes that takes, None where it is there already.
+    fn add(&mut self, slots: &[Slot], row: &[Value]) -> Option<usize> {
+        self.row.clear();
+        self.row.extend(slots.iter().map(|slot| row[*slot].clone()));
+        let (hashed, row) = (hash(&self.row), &self.row);
+        if self.rows.find(hashed, |known| KeyRef(known) == KeyRef(row)).is_some() {
+            return None;
+        }
+        let bytes = row.iter().map(memory).sum::<usize>() + 16;
+        self.rows.insert_unique(hashed, row.as_slice().into(), |known| hash(known));
+        Some(bytes)
+    }
+}
+
+fn hash(key: &[Value]) -> u64 {
+    let mut hasher = FxHasher::default();
+    KeyRef(key).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Properties that were read with a part of a batch.
@@ -291,14 +325,12 @@ impl<'a> Machine<'a> {
             Op::Aggregate { .. } => self.aggregate(id),
             Op::Distinct { input, slots } => {
                 if matches!(self.states[id], State::Fresh) {
-                    self.states[id] = State::Distinct(FxHashSet::default());
+                    self.states[id] = State::Distinct(Seen::default());
                 }
                 while self.next(*input)? {
                     self.run.tick()?;
-                    let key: Box<[Value]> = slots.iter().map(|s| self.row[*s].clone()).collect();
-                    let bytes = key.iter().map(memory).sum::<usize>() + 16;
                     let State::Distinct(seen) = &mut self.states[id] else { unreachable!("set above") };
-                    if seen.insert(Key(key)) {
+                    if let Some(bytes) = seen.add(slots, self.row) {
                         self.run.hold(bytes)?;
                         return Ok(true);
                     }
@@ -619,7 +651,7 @@ impl<'a> Machine<'a> {
 
     fn expand(&mut self, id: OpId, e: &'a Expand) -> Result<bool, CypherError> {
         loop {
-            if let State::Expand { hits, at } = &mut self.states[id] {
+            if let State::Expand { hits, at, given } = &mut self.states[id] {
                 let target = if e.into { Some(&self.row[e.to]) } else { None };
                 let mut found = None;
                 while let Some((edge, _, other, _)) = hits.get(*at) {
@@ -633,6 +665,12 @@ impl<'a> Machine<'a> {
                         _ => false,
                     });
                     if !taken {
+                        if e.once {
+                            if !given.insert(*other) {
+                                continue;
+                            }
+                            self.run.hold(GIVEN_BYTES)?;
+                        }
                         found = Some((*edge, *other));
                         break;
                     }
@@ -651,12 +689,13 @@ impl<'a> Machine<'a> {
                 return Ok(false);
             }
             self.run.tick()?;
-            let mut hits = match std::mem::take(&mut self.states[id]) {
-                State::Expand { mut hits, .. } => {
+            // Their memory is kept from one row to the next, and what was given out is known to all of them.
+            let (mut hits, given) = match std::mem::take(&mut self.states[id]) {
+                State::Expand { mut hits, given, .. } => {
                     hits.clear();
-                    hits
+                    (hits, given)
                 }
-                _ => Vec::new(),
+                _ => Default::default(),
             };
             if let Some(from) = self.vertex(e.from)?
                 && (!e.into || self.vertex(e.to)?.is_some())
@@ -665,7 +704,7 @@ impl<'a> Machine<'a> {
                 let types = (!e.types.is_empty()).then_some(&types[..]);
                 self.tx.expand(from, e.direction, types, &mut hits);
             }
-            self.states[id] = State::Expand { hits, at: 0 };
+            self.states[id] = State::Expand { hits, at: 0, given };
         }
     }
 
@@ -701,11 +740,6 @@ impl<'a> Machine<'a> {
             let mut groups: Vec<(Box<[Value]>, Vec<Accumulator>)> = Vec::new();
             let begin =
                 || aggregates.iter().map(|a| Accumulator::new(a.function, a.distinct)).collect::<Vec<_>>();
-            let hash = |key: &[Value]| {
-                let mut h = FxHasher::default();
-                KeyRef(key).hash(&mut h);
-                h.finish()
-            };
             if keys.is_empty() {
                 groups.push((Box::new([]), begin()));
             }
@@ -734,6 +768,7 @@ impl<'a> Machine<'a> {
                 for (i, item) in aggregates.iter().enumerate() {
                     match &item.args[..] {
                         [] => groups[group].1[i].row(),
+                        [Expr::Slot(slot)] => groups[group].1[i].see(&self.row[*slot], self.run)?,
                         [first, second @ ..] => {
                             let v = self.eval(first)?;
                             let second = second.first().map(|e| self.eval(e)).transpose()?;

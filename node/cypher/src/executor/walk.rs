@@ -7,7 +7,7 @@ use crate::plan::{EdgeEnds, Expr, OpId, Shortest, Slot, Step, VarExpand};
 use crate::value::{equal, type_name};
 use mgnode_core::storage::{Direction, Expansion};
 use mgnode_core::types::{EdgeId, EdgeTypeId, Value, VertexId};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -29,6 +29,8 @@ pub(crate) struct Walk {
     /// The path of no hops is to be given.
     start: Option<VertexId>,
     active: bool,
+    /// Vertices that were given out, where each is wanted once.
+    given: FxHashSet<VertexId>,
 }
 
 /// How each vertex was reached: its level, and the last hops of its shortest paths.
@@ -135,6 +137,7 @@ impl<'a> Machine<'a> {
     /// Goes on to the next path that counts.
     fn advance(&mut self, walk: &mut Walk, e: &'a VarExpand) -> Result<bool, CypherError> {
         if let Some(start) = walk.start.take()
+            && self.is_wanted(&mut walk.given, start, e)?
             && self.give(&[], start, e)
         {
             return Ok(true);
@@ -158,11 +161,31 @@ impl<'a> Machine<'a> {
             let depth = walk.path.len();
             // The edge is taken off again when its frame is empty.
             self.descend(walk, other, e);
-            if depth >= walk.min && self.give(&walk.path, other, e) {
+            if depth >= walk.min
+                && self.is_wanted(&mut walk.given, other, e)?
+                && self.give(&walk.path, other, e)
+            {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// Whether a path may end at a vertex: where each is wanted once, it must be the first.
+    fn is_wanted(
+        &mut self,
+        given: &mut FxHashSet<VertexId>,
+        to: VertexId,
+        e: &VarExpand,
+    ) -> Result<bool, CypherError> {
+        if !e.hop.once {
+            return Ok(true);
+        }
+        let is_new = given.insert(to);
+        if is_new {
+            self.run.hold(super::GIVEN_BYTES)?;
+        }
+        Ok(is_new)
     }
 
     fn step_holds(
@@ -485,7 +508,7 @@ impl<'a> Machine<'a> {
     pub(super) fn edge_ends(&mut self, id: OpId, input: OpId, e: &'a EdgeEnds) -> Result<bool, CypherError> {
         loop {
             // The second way to read an edge without direction.
-            if let State::Expand { hits, at } = &mut self.states[id]
+            if let State::Expand { hits, at, .. } = &mut self.states[id]
                 && let Some((_, _, to, _)) = hits.get(*at).copied()
             {
                 *at += 1;
@@ -534,7 +557,7 @@ impl<'a> Machine<'a> {
                     return Ok(true);
                 }
             } else {
-                self.states[id] = State::Expand { hits, at };
+                self.states[id] = State::Expand { hits, at, given: FxHashSet::default() };
             }
         }
     }

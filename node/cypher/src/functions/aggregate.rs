@@ -77,28 +77,37 @@ impl Accumulator {
         }
     }
 
-    /// Takes a value; `second` is the percentile's place. Null is passed over.
-    pub fn take(&mut self, v: Value, second: Option<Value>, run: &mut Runtime) -> Result<(), CypherError> {
-        // What most rows of most queries need.
-        if self.seen.is_none()
-            && let Value::Int(i) = v
-        {
-            match &mut self.state {
-                State::Count(n) => *n += 1,
-                State::Min(Value::Int(least)) => *least = i.min(*least),
-                State::Max(Value::Int(most)) => *most = i.max(*most),
-                State::Avg { count, sum, durations: None } => {
-                    *count += 1;
-                    *sum += i as f64;
+    /// Takes a value that stands in the row, without a copy where that will do.
+    #[inline]
+    pub fn see(&mut self, v: &Value, run: &mut Runtime) -> Result<(), CypherError> {
+        if self.seen.is_none() {
+            match (&mut self.state, v) {
+                (_, Value::Null) => return Ok(()),
+                (State::Count(n), _) => {
+                    *n += 1;
+                    return Ok(());
                 }
-                _ => return self.take_any(v, second, run),
+                (State::Min(Value::Int(least)), Value::Int(i)) => {
+                    *least = (*least).min(*i);
+                    return Ok(());
+                }
+                (State::Max(Value::Int(most)), Value::Int(i)) => {
+                    *most = (*most).max(*i);
+                    return Ok(());
+                }
+                (State::Avg { count, sum, durations: None }, Value::Int(i)) => {
+                    *count += 1;
+                    *sum += *i as f64;
+                    return Ok(());
+                }
+                _ => {}
             }
-            return Ok(());
         }
-        self.take_any(v, second, run)
+        self.take(v.clone(), None, run)
     }
 
-    fn take_any(&mut self, v: Value, second: Option<Value>, run: &mut Runtime) -> Result<(), CypherError> {
+    /// Takes a value; `second` is the percentile's place. Null is passed over.
+    pub fn take(&mut self, v: Value, second: Option<Value>, run: &mut Runtime) -> Result<(), CypherError> {
         if let (State::Percentile { at, .. }, Some(place)) = (&mut self.state, second) {
             *at = match place {
                 Value::Int(i) => i as f64,

@@ -502,7 +502,7 @@ impl Planner<'_> {
         if from == to {
             into = true;
         }
-        let hop_op = Expand { input: end, from, edge, to, direction, types, into, others };
+        let hop_op = Expand { input: end, from, edge, to, direction, types, into, others, once: false };
         followed.push((edge, r));
         self.bound.extend([hop.left, hop.right, r.var]);
         let end = match (&r.length, hop.shortest) {

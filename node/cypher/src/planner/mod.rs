@@ -9,6 +9,7 @@
 mod columns;
 mod expr;
 mod matching;
+mod once;
 mod vars;
 
 use crate::ast::*;
@@ -101,6 +102,7 @@ pub(crate) fn plan(
     let mut plan = Plan { ops: p.ops, root, width: p.width, params: p.params, columns };
     if !analyzed.writes {
         columns::gather(&mut plan);
+        once::mark(&mut plan);
     }
     let depth = plan.depth();
     check_depth(depth)?;

@@ -1,0 +1,69 @@
+//! Expansions whose rows are wanted once a vertex.
+//!
+//! `RETURN DISTINCT n.id` at the end of a pattern drops rows that repeat. Where nothing but `n` is looked at on the
+//! way there, and always with the same result for the same `n`, a vertex that comes a second time, on another way,
+//! cannot add a row: the hop that leads to it need not give it out again.
+
+use crate::plan::{Expr, LabelTest, Op, OpId, Plan, Slot};
+
+/// Marks the expansions below each `DISTINCT` that need to give out each vertex once.
+pub(super) fn mark(plan: &mut Plan) {
+    for id in 0..plan.ops.len() {
+        let Op::Distinct { input, slots } = &plan.ops[id] else { continue };
+        if let Some(expand) = only_source(plan, *input, slots.clone()) {
+            match &mut plan.ops[expand] {
+                Op::Expand(e) => e.once = true,
+                Op::VarExpand(e) => e.hop.once = true,
+                _ => unreachable!("it was found as one of these"),
+            }
+        }
+    }
+}
+
+/// Returns the expansion that `wanted` slots come from, if they depend on the vertex that it binds and on nothing else.
+fn only_source(plan: &Plan, mut at: OpId, mut wanted: Vec<Slot>) -> Option<OpId> {
+    loop {
+        match &plan.ops[at] {
+            Op::Project { input, items } => {
+                // What it makes is wanted no more, but what that is made of.
+                for (e, slot) in items {
+                    if wanted.contains(slot) {
+                        wanted.retain(|w| w != slot);
+                        looks_at(e, &mut wanted)?;
+                    }
+                }
+                at = *input;
+            }
+            Op::Filter { input, predicate } => {
+                looks_at(predicate, &mut wanted)?;
+                at = *input;
+            }
+            Op::Expand(e) if !e.into && wanted.iter().all(|w| *w == e.to) => return Some(at),
+            Op::VarExpand(e) if !e.hop.into && !e.keep_edges && wanted.iter().all(|w| *w == e.hop.to) => {
+                return Some(at);
+            }
+            _ => return None,
+        }
+    }
+}
+
+/// Adds the slots that an expression looks at; None where it may give something else the next time, or where that is not
+/// seen at once.
+fn looks_at(e: &Expr, slots: &mut Vec<Slot>) -> Option<()> {
+    let mut waiting = vec![e];
+    while let Some(e) = waiting.pop() {
+        match e {
+            Expr::Const(_) | Expr::Param(_) => {}
+            Expr::Slot(slot) => slots.push(*slot),
+            Expr::Property(e, _) | Expr::Not(e) | Expr::IsNull(e, _) => waiting.push(e),
+            Expr::HasLabels(e, test) if matches!(**test, LabelTest::Label(_)) => waiting.push(e),
+            Expr::And(all) | Expr::Or(all) => waiting.extend(all),
+            Expr::Compare(first, rest) => {
+                waiting.push(first);
+                waiting.extend(rest.iter().map(|(_, e)| e));
+            }
+            _ => return None,
+        }
+    }
+    Some(())
+}
