@@ -60,10 +60,27 @@ impl<'a> Machine<'a> {
 
     /// Evaluates to true, false or unknown; anything but a boolean is an error.
     fn condition(&mut self, e: &'a Expr) -> Result<Option<bool>, CypherError> {
+        // The most usual one, without a copy.
+        if let Expr::Compare(first, rest) = e
+            && let [(op, second)] = &rest[..]
+            && let (Some(a), Some(b)) = (self.look(first), self.look(second))
+        {
+            return Ok(compare(*op, a, b));
+        }
         match self.eval(e)? {
             Value::Bool(b) => Ok(Some(b)),
             Value::Null => Ok(None),
             other => Err(fail::types(format!("a condition is a Boolean, not {}", type_name(&other)))),
+        }
+    }
+
+    /// Returns a value that is there already.
+    fn look(&self, e: &'a Expr) -> Option<&Value> {
+        match e {
+            Expr::Const(v) => Some(v),
+            Expr::Param(i) => Some(&self.params[*i]),
+            Expr::Slot(s) => Some(&self.row[*s]),
+            _ => None,
         }
     }
 
@@ -618,6 +635,16 @@ pub(super) fn label_names(v: &Value) -> Result<Vec<Arc<str>>, CypherError> {
 }
 
 fn compare(op: CompareOp, a: &Value, b: &Value) -> Option<bool> {
+    if let (Value::Int(a), Value::Int(b)) = (a, b) {
+        return Some(match op {
+            CompareOp::Equal => a == b,
+            CompareOp::NotEqual => a != b,
+            CompareOp::Less => a < b,
+            CompareOp::LessOrEqual => a <= b,
+            CompareOp::Greater => a > b,
+            CompareOp::GreaterOrEqual => a >= b,
+        });
+    }
     match op {
         CompareOp::Equal => equal(a, b),
         CompareOp::NotEqual => equal(a, b).map(|x| !x),

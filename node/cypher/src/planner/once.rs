@@ -38,6 +38,7 @@ fn only_source(plan: &Plan, mut at: OpId, mut wanted: Vec<Slot>) -> Option<OpId>
                 looks_at(predicate, &mut wanted)?;
                 at = *input;
             }
+            Op::Pass { input } => at = *input,
             Op::Expand(e) if !e.into && wanted.iter().all(|w| *w == e.to) => return Some(at),
             Op::VarExpand(e) if !e.hop.into && !e.keep_edges && wanted.iter().all(|w| *w == e.hop.to) => {
                 return Some(at);
@@ -66,4 +67,49 @@ fn looks_at(e: &Expr, slots: &mut Vec<Slot>) -> Option<()> {
         }
     }
     Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::plan::Op;
+    use mgnode_core::storage::Graph;
+    use std::sync::Arc;
+
+    /// How many expansions of a query give out each vertex once.
+    fn marked(query: &str) -> usize {
+        let graph = Arc::new(Graph::new(Arc::default()));
+        let crate::ast::Statement::Query(query) = crate::parse(query).unwrap() else {
+            panic!("it is a query")
+        };
+        // So many that a plan begins at the vertex that is known.
+        let mut tx = graph.begin(true);
+        let label = tx.names().label("User");
+        for _ in 0..50 {
+            tx.create_vertex(&[label], Vec::new()).unwrap();
+        }
+        let prepared = crate::prepare(&query, &tx, &Arc::default()).unwrap();
+        let is_once = |op: &&Op| match op {
+            Op::Expand(e) => e.once,
+            Op::VarExpand(e) => e.hop.once,
+            _ => false,
+        };
+        prepared.plan.ops.iter().filter(is_once).count()
+    }
+
+    #[test]
+    fn the_last_hop_is_marked_where_only_its_end_is_looked_at() {
+        for (query, expected) in [
+            ("MATCH (s)-->()-->(n:User) WHERE id(s) = 1 RETURN DISTINCT n.id", 1),
+            ("MATCH (s)-[*1..2]->(n) WHERE id(s) = 1 AND n.age > 3 RETURN DISTINCT n.id, n", 1),
+            ("MATCH (s)-->(n) WHERE id(s) = 1 WITH DISTINCT n RETURN count(n)", 1),
+            ("MATCH (s)-->()-->(n) WHERE id(s) = 1 RETURN n.id", 0),
+            ("MATCH (s)-[e]->(n) WHERE id(s) = 1 RETURN DISTINCT n.id, e.w", 0),
+            ("MATCH (s)-->(n) WHERE id(s) = 1 RETURN DISTINCT n.id, s.i", 0),
+            ("MATCH (s)-->(n) WHERE id(s) = 1 AND n.age < rand() RETURN DISTINCT n.id", 0),
+            ("MATCH p = (s)-[*..2]->(n) WHERE id(s) = 1 RETURN DISTINCT n.id, length(p)", 0),
+            ("MATCH (s)-->(n) WHERE id(s) = 1 SET n.seen = true RETURN DISTINCT n.id", 0),
+        ] {
+            assert_eq!(marked(query), expected, "{query}");
+        }
+    }
 }
