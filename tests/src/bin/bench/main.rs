@@ -8,6 +8,7 @@
 //! cargo run --release -p mg-tests --bin bench -- recovery  a node's start from snapshot and log
 //! cargo run --release -p mg-tests --bin bench -- catch-up  a new replica, by log
 //! cargo run --release -p mg-tests --bin bench -- snapshot  a new replica, by snapshot
+//! cargo run --release -p mg-tests --bin bench -- query     queries, beside FalkorDB where FALKORDB_BIN names it
 //! cargo run --release -p mg-tests --bin bench -- heal      how long `mgctl supervise` needs
 //! cargo run --release -p mg-tests --bin bench -- return    commits while a replica catches up
 //! ```
@@ -24,6 +25,7 @@ mod heal;
 mod load;
 mod postgres;
 mod processor;
+mod query;
 mod recovery;
 mod returns;
 mod up;
@@ -60,9 +62,10 @@ fn main() -> ExitCode {
         Some("snapshot") => catch_up::by_snapshot(rounds),
         Some("return") => returns::run(rounds),
         Some("heal") => heal::run(rounds),
+        Some("query") => query::run(rounds),
         _ => {
             eprintln!(
-                "usage: bench commit|up|recovery|catch-up|snapshot|return|heal [ROUNDS], or bench load HOST:PORT CLIENTS COMMITS"
+                "usage: bench commit|up|recovery|catch-up|snapshot|return|heal|query [ROUNDS], or bench load HOST:PORT CLIENTS COMMITS"
             );
             return ExitCode::from(2);
         }
