@@ -353,6 +353,21 @@ fn what_a_scan_reads_ahead_is_what_its_rows_have() {
     }
 }
 
+#[test]
+fn a_number_is_one_group_however_it_is_written() {
+    let mut s = Session::new();
+    let text = "UNWIND [1, 1.0, 2, 1, 2.0, 2.5, null, 1.0, '1', null, 2] AS x WITH x, count(*) AS n RETURN x, n ORDER BY n, x";
+    let groups: Vec<i64> = s
+        .run(text)
+        .unwrap()
+        .iter()
+        .map(|row| if let Value::Int(n) = row[1] { n } else { panic!("{row:?}") })
+        .collect();
+    assert_eq!(groups, [1, 1, 2, 3, 4]);
+    // Found first as a float, then as an integer.
+    assert_eq!(s.one("UNWIND [3.0, 3, 3] AS x WITH x, count(*) AS n RETURN n"), Value::Int(3));
+}
+
 /// Where only the last vertex counts, it is given out once; where anything else does, every way counts.
 #[test]
 fn distinct_ends_are_those_of_all_ways() {

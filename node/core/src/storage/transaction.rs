@@ -283,14 +283,31 @@ impl Transaction {
         types: Option<&[EdgeTypeId]>,
         out: &mut Vec<Expansion>,
     ) {
+        self.expand_where(id, direction, types, |_, _| true, out);
+    }
+
+    /// Appends the edges at a vertex that `is_wanted`, told the edge and where it leads, takes. It is asked once for each,
+    /// under the lock of a part of the graph: it must not come back here.
+    pub fn expand_where(
+        &self,
+        id: VertexId,
+        direction: Direction,
+        types: Option<&[EdgeTypeId]>,
+        mut is_wanted: impl FnMut(EdgeId, VertexId) -> bool,
+        out: &mut Vec<Expansion>,
+    ) {
         let start = out.len();
         if direction != Direction::Incoming {
-            self.each_edge(id, Side::Out, types, |e| out.push((e.edge(), e.edge_type(), e.other(), true)));
+            self.each_edge(id, Side::Out, types, |e| {
+                if is_wanted(e.edge(), e.other()) {
+                    out.push((e.edge(), e.edge_type(), e.other(), true));
+                }
+            });
         }
         let is_both = direction == Direction::Both;
         if direction != Direction::Outgoing {
             self.each_edge(id, Side::In, types, |e| {
-                if !(is_both && e.other() == id) {
+                if !(is_both && e.other() == id) && is_wanted(e.edge(), e.other()) {
                     out.push((e.edge(), e.edge_type(), e.other(), false));
                 }
             });

@@ -28,7 +28,7 @@ use hashbrown::HashTable;
 use mgnode_core::storage::{Expansion, IndexBounds, IndexCursor, Transaction};
 use mgnode_core::types::{EdgeId, EdgeTypeId, IndexSpec, Names, PropertyKeyId, Value, VertexId};
 use rows::Rows;
-use rustc_hash::{FxHashSet, FxHasher};
+use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
 use smallvec::SmallVec;
 use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
@@ -649,39 +649,33 @@ impl<'a> Machine<'a> {
         })
     }
 
+    /// Returns the edges that are bound already in the same `MATCH`.
+    fn taken(&self, others: &[Slot]) -> SmallVec<[EdgeId; 8]> {
+        let mut taken = SmallVec::new();
+        for slot in others {
+            match &self.row[*slot] {
+                Value::Edge(edge) => taken.push(*edge),
+                Value::List(items) => taken.extend(items.iter().filter_map(|item| match item {
+                    Value::Edge(edge) => Some(*edge),
+                    _ => None,
+                })),
+                _ => {}
+            }
+        }
+        taken
+    }
+
     fn expand(&mut self, id: OpId, e: &'a Expand) -> Result<bool, CypherError> {
         loop {
-            if let State::Expand { hits, at, given } = &mut self.states[id] {
-                let target = if e.into { Some(&self.row[e.to]) } else { None };
-                let mut found = None;
-                while let Some((edge, _, other, _)) = hits.get(*at) {
-                    *at += 1;
-                    if target.is_some_and(|t| !matches!(t, Value::Vertex(v) if v == other)) {
-                        continue;
-                    }
-                    let taken = e.others.iter().any(|slot| match &self.row[*slot] {
-                        Value::Edge(x) => x == edge,
-                        Value::List(items) => items.iter().any(|v| matches!(v, Value::Edge(x) if x == edge)),
-                        _ => false,
-                    });
-                    if !taken {
-                        if e.once {
-                            if !given.insert(*other) {
-                                continue;
-                            }
-                            self.run.hold(GIVEN_BYTES)?;
-                        }
-                        found = Some((*edge, *other));
-                        break;
-                    }
+            if let State::Expand { hits, at, .. } = &mut self.states[id]
+                && let Some((edge, _, other, _)) = hits.get(*at)
+            {
+                *at += 1;
+                self.row[e.edge] = Value::Edge(*edge);
+                if !e.into {
+                    self.row[e.to] = Value::Vertex(*other);
                 }
-                if let Some((edge, other)) = found {
-                    self.row[e.edge] = Value::Edge(edge);
-                    if !e.into {
-                        self.row[e.to] = Value::Vertex(other);
-                    }
-                    return Ok(true);
-                }
+                return Ok(true);
             }
             // Both at once: no other row may come between them.
             if !self.next(e.input)? {
@@ -690,19 +684,31 @@ impl<'a> Machine<'a> {
             }
             self.run.tick()?;
             // Their memory is kept from one row to the next, and what was given out is known to all of them.
-            let (mut hits, given) = match std::mem::take(&mut self.states[id]) {
+            let (mut hits, mut given) = match std::mem::take(&mut self.states[id]) {
                 State::Expand { mut hits, given, .. } => {
                     hits.clear();
                     (hits, given)
                 }
                 _ => Default::default(),
             };
-            if let Some(from) = self.vertex(e.from)?
-                && (!e.into || self.vertex(e.to)?.is_some())
+            let from = self.vertex(e.from)?;
+            let target = if e.into && from.is_some() { Some(self.vertex(e.to)?) } else { None };
+            if let Some(from) = from
+                && target != Some(None)
                 && let Some(types) = self.types(&e.types)
             {
                 let types = (!e.types.is_empty()).then_some(&types[..]);
-                self.tx.expand(from, e.direction, types, &mut hits);
+                let target = target.flatten();
+                let taken = self.taken(&e.others);
+                let is_wanted = |edge, other| {
+                    target.is_none_or(|target| target == other)
+                        && !taken.contains(&edge)
+                        && (!e.once || given.insert(other))
+                };
+                self.tx.expand_where(from, e.direction, types, is_wanted, &mut hits);
+                if e.once {
+                    self.run.hold(hits.len() * GIVEN_BYTES)?;
+                }
             }
             self.states[id] = State::Expand { hits, at: 0, given };
         }
@@ -744,6 +750,8 @@ impl<'a> Machine<'a> {
                 groups.push((Box::new([]), begin()));
             }
             let mut key: SmallVec<[Value; 4]> = SmallVec::new();
+            // Groups of one key that is an integer, once they were found.
+            let mut by_number: FxHashMap<i64, usize> = FxHashMap::default();
             while self.next(*input)? {
                 self.run.tick()?;
                 let group = if keys.is_empty() {
@@ -753,15 +761,25 @@ impl<'a> Machine<'a> {
                     for (expr, _) in keys {
                         key.push(self.eval(expr)?);
                     }
-                    let hashed = hash(&key);
-                    match index.find(hashed, |g| KeyRef(&groups[*g].0) == KeyRef(&key)) {
-                        Some(g) => *g,
+                    let number = if let [Value::Int(number)] = key[..] { Some(number) } else { None };
+                    match number.and_then(|number| by_number.get(&number)) {
+                        Some(group) => *group,
                         None => {
-                            let bytes = key.iter().map(memory).sum::<usize>();
-                            self.run.hold(bytes + 64 + aggregates.len() * size_of::<Accumulator>())?;
-                            groups.push((key.iter().cloned().collect(), begin()));
-                            index.insert_unique(hashed, groups.len() - 1, |g| hash(&groups[*g].0));
-                            groups.len() - 1
+                            let hashed = hash(&key);
+                            let known = index.find(hashed, |g| KeyRef(&groups[*g].0) == KeyRef(&key));
+                            let group = match known {
+                                Some(group) => *group,
+                                None => {
+                                    let bytes = key.iter().map(memory).sum::<usize>();
+                                    self.run
+                                        .hold(bytes + 96 + aggregates.len() * size_of::<Accumulator>())?;
+                                    groups.push((key.iter().cloned().collect(), begin()));
+                                    index.insert_unique(hashed, groups.len() - 1, |g| hash(&groups[*g].0));
+                                    groups.len() - 1
+                                }
+                            };
+                            by_number.extend(number.map(|number| (number, group)));
+                            group
                         }
                     }
                 };

