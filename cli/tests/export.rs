@@ -93,8 +93,11 @@ fn the_topology_inside_is_valid_and_names_every_node() {
 
 #[test]
 fn what_has_no_counterpart_is_refused() {
-    for (file, what) in [("memgraph.yaml", "only the built-in image"), ("external.yaml", "someone else runs")]
-    {
+    for (file, what) in [
+        ("memgraph.yaml", "only the built-in image"),
+        ("external.yaml", "someone else runs"),
+        ("swarm.yaml", "of a swarm"),
+    ] {
         let error = compose(&example(file), IMAGE).unwrap_err();
         assert_eq!(error.problem().code, Some("MG094"));
         assert!(error.to_string().contains(what), "{error}");

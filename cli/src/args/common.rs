@@ -60,7 +60,7 @@ pub(super) fn set(text: &str) -> Result<(String, String), String> {
 }
 
 pub(super) fn runtime(text: &str) -> Result<Runtime, String> {
-    Runtime::parse(text).ok_or_else(|| "auto, docker, process or external".to_owned())
+    Runtime::parse(text).ok_or_else(|| "auto, docker, process, swarm or external".to_owned())
 }
 
 pub(super) fn replicas(text: &str) -> Result<u32, String> {

@@ -86,7 +86,7 @@ pub struct Global {
     #[arg(short = 'H', long, global = true, value_name = "URL", help_heading = "Global")]
     pub host: Option<String>,
     /// What runs the nodes; over `runtime:` of the file.
-    #[arg(long, global = true, value_parser = runtime, value_name = "auto|docker|process|external", help_heading = "Global")]
+    #[arg(long, global = true, value_parser = runtime, value_name = "auto|docker|process|swarm|external", help_heading = "Global")]
     pub runtime: Option<Runtime>,
     /// Shows each query sent to a node.
     #[arg(long, global = true, help_heading = "Global")]
@@ -459,6 +459,7 @@ mod tests {
         assert!(parse("mgctl register").is_err());
         assert!(parse("mgctl register --name X --address h:1").is_ok());
         assert!(parse("mgctl register --address h:1").is_err());
-        assert!(parse("mgctl --runtime swarm up").is_err());
+        assert!(parse("mgctl --runtime swarm up").is_ok());
+        assert!(parse("mgctl --runtime podman up").is_err());
     }
 }

@@ -170,7 +170,7 @@ pub async fn ask_all<'a, N: Nodes>(
     nodes: &N,
     machines: impl Iterator<Item = (&'a String, &'a Machine)>,
 ) -> std::collections::BTreeMap<String, NodeView> {
-    let asked = machines.filter(|(_, m)| m.is_running()).map(|(name, machine)| async move {
+    let asked = machines.filter(|(_, m)| m.may_answer()).map(|(name, machine)| async move {
         let view = match machine.bolt.clone() {
             Some(bolt) => ask_node(nodes, &Target { instance: name.clone(), bolt }).await,
             None => NodeView::Silent("its Bolt is not published".into()),
@@ -299,6 +299,7 @@ impl<R: Runtime, N: Nodes, P: Progress> Execution<'_, R, N, P> {
             | Action::RemoveVolume(_)
             | Action::SaveData { .. }
             | Action::FenceMachine(_)
+            | Action::KeepDown(_)
             | Action::UnfenceMachine(_)
             | Action::KillMachine(_)
             | Action::PauseMachine(_)
@@ -355,7 +356,7 @@ impl<R: Runtime, N: Nodes, P: Progress> Execution<'_, R, N, P> {
                 .help("`mgctl up` makes it"));
         };
         match machine.bolt.clone() {
-            Some(bolt) if machine.is_running() => Ok(Target { instance: instance.to_owned(), bolt }),
+            Some(bolt) if machine.may_answer() => Ok(Target { instance: instance.to_owned(), bolt }),
             _ => Err(self.ended(instance, &machine).await),
         }
     }
@@ -488,6 +489,16 @@ impl<R: Runtime, N: Nodes, P: Progress> Execution<'_, R, N, P> {
                 }
                 (MachineState::Running | MachineState::Elsewhere, None) => {
                     last = "its Bolt is not published".into()
+                }
+                (MachineState::Starting, _) => last = "its host prepares it".into(),
+                (MachineState::Lost { host }, bolt) => {
+                    let asked = bolt.map(|bolt| Target { instance: instance.to_owned(), bolt });
+                    match asked {
+                        Some(target) if ask_role(self.nodes, &target).await.is_ok() => {
+                            return Ok(format!("{} answers; its host is not heard of", target.bolt));
+                        }
+                        _ => return Err(lost(&self.wish.topology, instance, host)),
+                    }
                 }
                 (MachineState::Restarting, _) => {
                     let since = *restarting_since.get_or_insert_with(Instant::now);
@@ -703,6 +714,16 @@ fn init_failed(target: &Target, statement: &str, error: NodeError) -> CliError {
         .thing(format!("Bolt {}, near `{first}`", target.bolt))
         .note("its data statements are one transaction: all of them are there, or none")
         .help("correct the file and run `mgctl up` again; it is run while the graph has never held a vertex")
+}
+
+/// The error for a node of whose host nobody hears.
+fn lost(topology: &Topology, instance: &str, host: &str) -> CliError {
+    CliError::new(Exit::Degraded, format!("`{instance}` is on host `{host}`, which is not reached"))
+        .code("MG095")
+        .thing(format!("cluster `{}`", topology.name))
+        .note("whether it runs there is not known; its data are on that host")
+        .help("bring the host back, then: mgctl up")
+        .help("if it was MAIN, and the host stays away: mgctl failover")
 }
 
 /// Returns what tells the log of a node.

@@ -16,14 +16,15 @@
 //! every one of them had it; what an ASYNC replica lacks cannot be known once MAIN is gone, and needs a word
 //! of the operator. Memgraph's own image knows no fences and no positions: there the kill alone fences.
 //!
-//! Nodes that someone else runs cannot be ended from here. One that answers is demoted instead, which it keeps over
-//! a restart. One that does not answer may still take writes from clients that reach it: nobody is promoted then,
-//! unless the operator says that it has ended, or accepts it (`--force-unfenced`).
+//! Nodes that someone else runs cannot be ended from here, and neither can one on a host of a swarm whose managers do
+//! not hear of it. One that answers is demoted instead, which it keeps over a restart. One that does not answer may
+//! still take writes from clients that reach it: nobody is promoted then, unless the operator says that it has ended,
+//! or accepts it (`--force-unfenced`). One on a lost host is kept from being run again first.
 
 pub use super::candidate::Loss;
 use super::candidate::{self, Views, facts, refuse};
 use super::execute::{Execution, Progress, ask_all};
-use super::observed::{MachineState, NodeFacts, NodeView, Observed, Position};
+use super::observed::{Existing, Machine, MachineState, NodeFacts, NodeView, Observed, Position};
 use super::plan::{Action, Plan, Step, StepId};
 use super::promote::register;
 use super::{Nodes, Runtime};
@@ -31,6 +32,9 @@ use crate::error::{CliError, Exit, Problem};
 use crate::topology::{Instance, Role, Topology};
 use futures_util::future::join_all;
 use std::time::{Duration, Instant};
+
+/// The code of a machine that was told to end, and of which nobody said that it did.
+pub const UNSEEN_END: &str = "MG096";
 
 /// What every operation's name begins with.
 pub const OPERATION: &str = "mgctl failover ";
@@ -96,6 +100,8 @@ pub struct FailedOver {
     pub writable_after: Duration,
     /// From the beginning until every replica was 0 behind.
     pub redundant_after: Duration,
+    /// Nodes that may have been MAIN, and of which nobody here saw that they ended.
+    pub unfenced: Vec<String>,
     /// What is not as it should be although MAIN moved.
     pub left: Vec<Problem>,
 }
@@ -191,14 +197,16 @@ pub fn decide(topology: &Topology, seen: &Observed, request: &Request) -> Result
         };
         suspects.push((instance.name.clone(), why));
     }
-    let is_beyond_reach = |name: &&String| topology.is_external() && facts(nodes, name).is_none();
+    let is_lost = |name: &String| machines.get(name).is_some_and(Machine::is_lost);
+    let is_beyond_reach =
+        |name: &&String| (topology.is_external() || is_lost(name)) && facts(nodes, name).is_none();
     let unfenced: Vec<String> = suspects.iter().map(|(n, _)| n).filter(is_beyond_reach).cloned().collect();
     let answering: Vec<&NodeFacts> = of_role(Role::Replica).map(|(_, f)| f).collect();
     let has_positions = !answering.is_empty() && answering.iter().all(|f| f.position.is_some());
     let (candidate, loss) = candidate::pick(topology, nodes, request)?;
     candidate::accept(topology, nodes, request, &candidate, &loss)?;
     if !unfenced.is_empty() && !request.force_unfenced {
-        return Err(beyond_reach(topology, &unfenced, has_positions));
+        return Err(beyond_reach(topology, &seen.existing, &unfenced, has_positions));
     }
 
     let highest =
@@ -225,9 +233,28 @@ pub fn decide(topology: &Topology, seen: &Observed, request: &Request) -> Result
 }
 
 /// The error for nodes that may be MAIN and can be neither ended nor told.
-fn beyond_reach(topology: &Topology, unfenced: &[String], has_positions: bool) -> CliError {
+fn beyond_reach(
+    topology: &Topology,
+    existing: &Existing,
+    unfenced: &[String],
+    has_positions: bool,
+) -> CliError {
     let names = unfenced.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+    let hosts: Vec<String> = unfenced
+        .iter()
+        .filter_map(|name| match &existing.machines.get(name)?.state {
+            MachineState::Lost { host } => Some(format!("`{host}`")),
+            _ => None,
+        })
+        .collect();
+    let host_is_lost = format!(
+        "nobody hears of host {}: what runs there may run on, cut off from here alone",
+        hosts.join(", ")
+    );
     let (runs, seen) = match unfenced.len() {
+        _ if !hosts.is_empty() => {
+            (host_is_lost.as_str(), "at the host itself that it is off, or that its containers have ended")
+        }
         1 => (
             "someone else runs it, and it does not answer from here",
             "where it runs that it has ended and stays so",
@@ -250,7 +277,10 @@ fn beyond_reach(topology: &Topology, unfenced: &[String], has_positions: bool) -
     }
     error
         .note("nobody was promoted")
-        .help("bring it back, where it can be: mgctl up")
+        .help(match hosts.is_empty() {
+            true => "bring it back, where it can be: mgctl up",
+            false => "bring the host back, where it can be: the swarm goes on by itself",
+        })
         .help(format!("see {seen}, then: mgctl failover --force-unfenced"))
 }
 
@@ -287,11 +317,22 @@ impl Failover {
             }
         }
         let mut before = fences.clone();
+        // A host that comes back must not run its old MAIN again, whoever said that it has ended.
+        for name in self
+            .unfenced
+            .iter()
+            .filter(|name| seen.existing.machines.get(*name).is_some_and(Machine::is_lost))
+        {
+            let id = format!("keep-down:{name}");
+            plan.push(id.clone(), &fences, Action::KeepDown(name.clone()), "its host may come back");
+            before.push(id);
+        }
         for (name, why) in self.suspects.iter().filter(|(name, _)| !self.unfenced.contains(name)) {
             let id = format!("kill:{name}");
             let cause = format!("it {why}, and must not write");
-            let action = match topology.instance(name).filter(|_| topology.is_external()) {
-                // It answers, and keeps that it is no MAIN any more.
+            let is_lost = seen.existing.machines.get(name).is_some_and(Machine::is_lost);
+            let action = match topology.instance(name).filter(|_| topology.is_external() || is_lost) {
+                // It answers, though nobody can end it, and keeps that it is no MAIN any more.
                 Some(instance) => {
                     Action::BecomeReplica { instance: name.clone(), port: instance.replication_port }
                 }
@@ -328,7 +369,8 @@ impl Failover {
         }
         for (name, _) in &self.suspects {
             let state = match (topology.is_external(), self.unfenced.contains(name)) {
-                (false, _) => "stays down",
+                (false, false) => "stays down",
+                (false, true) => "is not run again when its host is back; that it has ended nobody saw",
                 (true, false) => "is MAIN no more",
                 (true, true) => "is not fenced, and must not come back as MAIN",
             };
@@ -351,13 +393,25 @@ pub async fn run<R: Runtime, N: Nodes, P: Progress>(
     }
     // From here to the promotion Ctrl-C is not heard: the way on is shorter than the way out.
     fence(run, &failover).await?;
-    let kills: Vec<&Step> = failover.plan.steps.iter().filter(|s| s.id.starts_with("kill:")).collect();
-    for result in join_all(kills.iter().map(|step| run.show(step))).await {
-        result.map_err(|error| {
-            error
-                .note("the old MAIN may still write, so nobody was promoted")
-                .help("see that it has ended, then run `mgctl failover` again: it goes on from here")
-        })?;
+    let is_end = |s: &&Step| s.id.starts_with("kill:") || s.id.starts_with("keep-down:");
+    let ends: Vec<Step> = failover.plan.steps.iter().filter(is_end).cloned().collect();
+    for (step, result) in ends.iter().zip(join_all(ends.iter().map(|step| run.show(step))).await) {
+        let Err(error) = result else { continue };
+        // It is kept from being run again; only that it has ended nobody said.
+        let is_unseen = error.problem().code == Some(UNSEEN_END);
+        if let (true, true, Action::FenceMachine(name)) =
+            (is_unseen, failover.request.force_unfenced, &step.action)
+        {
+            failover.unfenced.push(name.clone());
+            continue;
+        }
+        let error = error.note("the old MAIN may still write, so nobody was promoted");
+        return Err(match is_unseen {
+            true => error.help("see at the host that it has ended, then: mgctl failover --force-unfenced"),
+            false => {
+                error.help("see that it has ended, then run `mgctl failover` again: it goes on from here")
+            }
+        });
     }
     let fenced_after = began.elapsed();
 
@@ -381,6 +435,7 @@ pub async fn run<R: Runtime, N: Nodes, P: Progress>(
         fenced_after,
         writable_after,
         redundant_after,
+        unfenced: failover.unfenced,
         left,
     })
 }
@@ -414,9 +469,10 @@ async fn promote<R: Runtime, N: Nodes, P: Progress>(
 ) -> Result<(), CliError> {
     let topology = &run.wish.topology;
     let existing = run.runtime.observe(&topology.name, None).await?;
-    let mut nodes = ask_all(run.nodes, existing.machines.iter()).await;
-    // One that was demoted in the place of its end answers still, and is not who is looked for.
-    nodes.retain(|name, _| failover.suspects.iter().all(|(suspect, _)| suspect != name));
+    // A suspect that was demoted in the place of its end answers still, and is not who is looked for; one that is beyond
+    // reach would only be waited for.
+    let is_suspect = |name: &String| failover.suspects.iter().any(|(suspect, _)| suspect == name);
+    let nodes = ask_all(run.nodes, existing.machines.iter().filter(|(name, _)| !is_suspect(name))).await;
     let chosen = candidate::pick(topology, &nodes, &failover.request).and_then(|(candidate, loss)| {
         // What MAIN said it had was told before, and accepted; it is gone now.
         let is_told = candidate == failover.candidate && failover.loss.includes(&loss);
@@ -426,8 +482,12 @@ async fn promote<R: Runtime, N: Nodes, P: Progress>(
         }
         Ok(candidate)
     });
-    failover.candidate =
-        chosen.map_err(|error| error.note("the old MAIN is fenced and does not run: no node is MAIN now"))?;
+    failover.candidate = chosen.map_err(|error| {
+        error.note(match failover.unfenced.is_empty() {
+            true => "the old MAIN is fenced and does not run: no node is MAIN now",
+            false => "the replicas have let the old MAIN go, and no other node is MAIN now",
+        })
+    })?;
     failover.plan.steps.retain(|s| !s.id.starts_with("register:") && !s.id.starts_with("ready:"));
     let mut plan = std::mem::take(&mut failover.plan);
     if let Some(step) = plan.steps.iter_mut().find(|s| s.id == "promote") {

@@ -62,6 +62,8 @@ struct World {
     sent: Vec<String>,
     /// Instances that do not answer.
     silent: BTreeSet<String>,
+    /// Instances whose host is gone, and whether the runtime has noticed.
+    lost: BTreeMap<String, bool>,
     /// Queries that fail once: (part of the text, whether it takes effect all the same).
     failing: Vec<(String, bool)>,
     /// Queries at which a node falls silent: (part of the text, whether it takes effect).
@@ -216,6 +218,38 @@ impl Fake {
         self.silence(instance);
     }
 
+    /// Takes a machine's host away, with all that runs there; `is_noticed`: the runtime knows.
+    pub(super) fn lose_host(&self, instance: &str, is_noticed: bool) {
+        self.silence(instance);
+        self.world.borrow_mut().lost.insert(instance.into(), is_noticed);
+    }
+
+    /// Has the runtime miss a host that is there, and whose node answers.
+    pub(super) fn miss_host(&self, instance: &str) {
+        self.world.borrow_mut().lost.insert(instance.into(), true);
+    }
+
+    pub(super) fn is_lost(&self, instance: &str) -> bool {
+        self.world.borrow().lost.contains_key(instance)
+    }
+
+    /// Whether every node runs and answers.
+    pub(super) fn all_answer(&self) -> bool {
+        let world = self.world.borrow();
+        world.silent.is_empty() && world.machines.values().all(|m| m.state == MachineState::Running)
+    }
+
+    /// Brings the host back. It runs what it is told to: not what was ended meanwhile.
+    pub(super) fn host_returns(&self, instance: &str) {
+        let mut world = self.world.borrow_mut();
+        world.lost.remove(instance);
+        world.silent.remove(instance);
+        let machine = world.machines.get_mut(instance).expect("it is in the topology");
+        if machine.is_fenced {
+            machine.state = MachineState::Exited { code: None, out_of_memory: false };
+        }
+    }
+
     /// The running nodes that take writes, those that do not answer too.
     pub(super) fn writers(&self) -> Vec<String> {
         let mains = self.mains();
@@ -310,12 +344,16 @@ impl Fake {
         }
     }
 
-    fn machine_of(&self, instance: &str, found: &Case) -> Machine {
+    fn machine_of(&self, instance: &str, found: &Case, is_lost: bool) -> Machine {
         let index = self.topology.instances.iter().position(|i| i.name == instance).unwrap_or(0);
         Machine {
             id: found.id.to_string(),
             name: container_name(&self.topology.name, instance),
-            state: if self.is_external { MachineState::Elsewhere } else { found.state.clone() },
+            state: match self.is_external {
+                true => MachineState::Elsewhere,
+                false if is_lost => MachineState::Lost { host: format!("host-{instance}") },
+                false => found.state.clone(),
+            },
             spec: Some(found.spec.clone()),
             address: found.address,
             bolt: Some(std::net::SocketAddr::from((Ipv4Addr::LOCALHOST, 7687 + index as u16)).into()),
@@ -323,6 +361,7 @@ impl Fake {
             started: None,
             is_fenced: found.is_fenced,
             unhealthy: None,
+            host: None,
         }
     }
 }
@@ -386,8 +425,10 @@ impl Runtime for Fake {
 
     async fn observe(&self, _: &str, _: Option<&Topology>) -> Result<Existing, CliError> {
         let world = self.world.borrow();
+        let is_lost = |name: &String| world.lost.get(name) == Some(&true);
         if self.is_external {
-            let machines = world.machines.iter().map(|(n, m)| (n.clone(), self.machine_of(n, m))).collect();
+            let machines =
+                world.machines.iter().map(|(n, m)| (n.clone(), self.machine_of(n, m, is_lost(n)))).collect();
             return Ok(Existing { machines, ..Existing::default() });
         }
         Ok(Existing {
@@ -400,15 +441,22 @@ impl Runtime for Fake {
                 is_external: self.topology.network.is_external,
             }),
             volumes: world.disks.keys().filter(|data| !data.starts_with('/')).cloned().collect(),
-            machines: world.machines.iter().map(|(n, m)| (n.clone(), self.machine_of(n, m))).collect(),
+            machines: world
+                .machines
+                .iter()
+                .map(|(n, m)| (n.clone(), self.machine_of(n, m, is_lost(n))))
+                .collect(),
             has_authority: world.has_authority,
             certificates: world.certificates.clone(),
             foreign: world.foreign.clone(),
+            notes: Vec::new(),
         })
     }
 
     async fn machine(&self, _: &str, instance: &str) -> Result<Option<Machine>, CliError> {
-        Ok(self.world.borrow().machines.get(instance).map(|m| self.machine_of(instance, m)))
+        let world = self.world.borrow();
+        let is_lost = world.lost.get(instance) == Some(&true);
+        Ok(world.machines.get(instance).map(|m| self.machine_of(instance, m, is_lost)))
     }
 
     async fn carry_out(&self, topology: &Topology, action: &Action) -> Result<String, CliError> {
@@ -470,11 +518,21 @@ impl Runtime for Fake {
                     world.failing.remove(at);
                     return Err(CliError::new(crate::error::Exit::TimedOut, "it does not end").code("MG076"));
                 }
+                let is_away = world.lost.contains_key(name);
                 if let Some(machine) = world.machines.get_mut(name) {
-                    machine.state = MachineState::Exited { code: Some(137), out_of_memory: false };
                     machine.is_fenced = true;
+                    if is_away {
+                        world.lost.insert(name.clone(), true);
+                        let what = "whether it has ended is not known";
+                        return Err(CliError::new(crate::error::Exit::Degraded, what).code("MG096"));
+                    }
+                    machine.state = MachineState::Exited { code: Some(137), out_of_memory: false };
                     world.silent.remove(name);
                 }
+            }
+            Action::KeepDown(name) => {
+                assert!(world.lost.contains_key(name), "the host of {name} is there");
+                world.machines.get_mut(name).expect("only what is there is kept down").is_fenced = true;
             }
             Action::UnfenceMachine(name) => {
                 world.machines.get_mut(name).expect("only what is there is let go").is_fenced = false;

@@ -40,6 +40,8 @@ mod fake;
 #[cfg(test)]
 mod repair_tests;
 #[cfg(test)]
+mod swarm_tests;
+#[cfg(test)]
 mod tests;
 
 pub use execute::{

@@ -35,6 +35,8 @@ pub struct Existing {
     pub certificates: BTreeMap<String, i64>,
     /// What has a name that the cluster needs, and is not mgctl's.
     pub foreign: Vec<Foreign>,
+    /// What the runtime keeps otherwise than the topology says, and why, in words.
+    pub notes: Vec<String>,
 }
 
 /// The network between the machines.
@@ -86,12 +88,24 @@ pub struct Machine {
     pub is_fenced: bool,
     /// What the last run of its own healthcheck said, while the engine calls it unhealthy.
     pub unhealthy: Option<String>,
+    /// The host that it is kept on, where its runtime has several.
+    pub host: Option<String>,
 }
 
 impl Machine {
     /// Returns true while its node can be expected to answer.
     pub fn is_running(&self) -> bool {
         matches!(self.state, MachineState::Running | MachineState::Elsewhere)
+    }
+
+    /// Returns true while its node may answer: one is asked although its host is not heard of elsewhere.
+    pub fn may_answer(&self) -> bool {
+        self.is_running() || self.is_lost()
+    }
+
+    /// Returns true if nobody can tell whether it runs.
+    pub fn is_lost(&self) -> bool {
+        matches!(self.state, MachineState::Lost { .. })
     }
 }
 
@@ -100,6 +114,8 @@ impl Machine {
 pub enum MachineState {
     /// Made, never started.
     Created,
+    /// It was told to run, and is on its way: its host prepares it.
+    Starting,
     /// It runs.
     Running,
     /// It ended and is being started again.
@@ -115,12 +131,19 @@ pub enum MachineState {
     },
     /// Someone else runs it; only whether its node answers can be seen.
     Elsewhere,
+    /// Nobody hears of its host, and so whether it runs is not known: it may.
+    Lost {
+        /// The host, as people call it.
+        host: String,
+    },
 }
 
 impl std::fmt::Display for MachineState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             MachineState::Created => f.pad("created"),
+            MachineState::Starting => f.pad("starting"),
+            MachineState::Lost { .. } => f.pad("on a host that is not reached"),
             MachineState::Running => f.pad("running"),
             MachineState::Restarting => f.pad("restarting"),
             MachineState::Paused => f.pad("paused"),

@@ -96,6 +96,8 @@ pub enum Action {
     Fence { instance: String, epoch: u64, by: String },
     /// Ends a machine at once, keeps it from being started again by itself, and sees that it has ended.
     FenceMachine(String),
+    /// Sees that a machine whose host is not reached is not run again when the host is back.
+    KeepDown(String),
     /// Ends a machine at once, as a crash does.
     KillMachine(String),
     /// Freezes it.
@@ -172,6 +174,7 @@ impl fmt::Display for Action {
             }
             Action::Fence { instance, epoch, by } => write!(f, "{instance}: {}", fence_query(*epoch, by)),
             Action::FenceMachine(i) => write!(f, "kill {i}, and keep it from starting by itself"),
+            Action::KeepDown(i) => write!(f, "keep {i} from being run again when its host is back"),
             Action::KillMachine(i) => write!(f, "kill {i}"),
             Action::PauseMachine(i) => write!(f, "freeze {i}"),
             Action::DisconnectMachine(i) => write!(f, "take {i} off the network"),

@@ -79,7 +79,7 @@ enum Condition<'a> {
 
 fn condition<'a>(instance: &Instance, seen: &'a Observed) -> Condition<'a> {
     match seen.existing.machines.get(&instance.name) {
-        Some(machine) if machine.is_running() => match seen.nodes.get(&instance.name) {
+        Some(machine) if machine.may_answer() => match seen.nodes.get(&instance.name) {
             Some(NodeView::Answered(facts)) => Condition::Answered(facts),
             _ => Condition::Silent,
         },
@@ -112,6 +112,10 @@ pub fn find_main(topology: &Topology, seen: &Observed) -> MainFound {
             Condition::Answered(facts) => answered.push((instance, facts)),
             // Its reign is over, whatever its disk says.
             Condition::Asleep if is_fenced(seen, &instance.name) => {}
+            // It was fenced as far as it could be, and is not to come back.
+            Condition::Silent
+                if is_fenced(seen, &instance.name)
+                    && seen.existing.machines.get(&instance.name).is_some_and(Machine::is_lost) => {}
             Condition::Asleep | Condition::Silent => unknown.push(instance.name.clone()),
             Condition::Fresh => declared_is_fresh |= instance.name == *declared,
         }
@@ -314,6 +318,7 @@ fn plan_answers(topology: &Topology, seen: &Observed, plan: &mut Plan) {
 fn plan_machines(wish: &Wish, seen: &Observed, plan: &mut Plan) {
     let topology = &wish.topology;
     let existing = &seen.existing;
+    plan.notes.extend(existing.notes.iter().cloned());
     let to_make: Vec<(&Instance, String)> = topology
         .instances
         .iter()
@@ -402,7 +407,11 @@ fn plan_machines(wish: &Wish, seen: &Observed, plan: &mut Plan) {
             plan.push(start.clone(), &needs, Action::StartMachine(name.clone()), "it was just made");
         } else if let Some(machine) = machine {
             match &machine.state {
-                MachineState::Running | MachineState::Restarting | MachineState::Elsewhere => {}
+                MachineState::Starting
+                | MachineState::Running
+                | MachineState::Restarting
+                | MachineState::Elsewhere
+                | MachineState::Lost { .. } => {}
                 MachineState::Paused => {
                     plan.push(start.clone(), &[], Action::UnpauseMachine(name.clone()), "it is paused");
                 }

@@ -195,7 +195,11 @@ pub fn rejoin(
 
 fn plan_start(plan: &mut Plan, name: &str, machine: &Machine) {
     let action = match machine.state {
-        MachineState::Running | MachineState::Restarting | MachineState::Elsewhere => return,
+        MachineState::Starting
+        | MachineState::Running
+        | MachineState::Restarting
+        | MachineState::Elsewhere
+        | MachineState::Lost { .. } => return,
         MachineState::Paused => Action::UnpauseMachine(name.to_owned()),
         MachineState::Created | MachineState::Exited { .. } => Action::StartMachine(name.to_owned()),
     };

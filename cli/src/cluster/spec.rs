@@ -77,6 +77,7 @@ impl Spec {
             ("cluster_tls", json!(topology.cluster_tls)),
             ("env", json!(digests)),
             ("flags", json!(instance.flags)),
+            ("host", json!(instance.host)),
             ("image", json!(instance.image.to_string())),
             ("instance", json!(instance.name)),
             ("ip", json!(instance.ip.map(|ip| ip.to_string()))),
@@ -196,6 +197,7 @@ impl Spec {
             bolt: self.text("bolt").and_then(parse_bolt).unwrap_or(BoltPort::Random),
             ip: self.text("ip").and_then(|ip| ip.parse::<Ipv4Addr>().ok()),
             external: None,
+            host: self.text("host").map(str::to_owned),
             image: match self.text("image") {
                 Some("built-in") | None => Image::BuiltIn,
                 Some(named) => Image::Named(named.to_owned()),

@@ -87,7 +87,7 @@ fn every_example_has_a_plan() {
 
 #[test]
 fn up_makes_the_cluster_and_then_has_nothing_to_do() {
-    for file in ["quickstart.yaml", "single.yaml", "strict-sync.yaml", "five-nodes.yaml"] {
+    for file in ["quickstart.yaml", "single.yaml", "strict-sync.yaml", "five-nodes.yaml", "swarm.yaml"] {
         let wish = wish(&topology(file));
         let fake = Fake::new(&wish.topology);
         run(async {
@@ -131,7 +131,7 @@ async fn break_off_after(wish: &Wish, fake: &Fake, count: usize) -> Result<(), C
 
 #[test]
 fn up_ends_well_after_any_prefix_of_its_steps() {
-    for file in ["quickstart.yaml", "strict-sync.yaml", "five-nodes.yaml"] {
+    for file in ["quickstart.yaml", "strict-sync.yaml", "five-nodes.yaml", "swarm.yaml"] {
         let wish = wish(&topology(file));
         let count = reconcile(&wish, &Observed::default()).steps.len();
         for steps in 0..=count {

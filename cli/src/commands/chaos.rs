@@ -36,6 +36,10 @@ pub(super) async fn run(context: &Context, args: &Chaos) -> Result<Exit, CliErro
         "chaos",
         "break it where it runs; a move of MAIN under load: mgctl drill switchover",
     )?;
+    session.must_reach_machines(
+        "chaos",
+        &format!("break it on its host; a move of MAIN under load: {}", session.command("drill switchover")),
+    )?;
     let seen = session.look_at_existing().await?;
     let name = &args.name;
     let machine = seen.existing.machines.get(name).ok_or_else(|| {
@@ -178,6 +182,7 @@ async fn healer(
     let runtime = match &session.runtime {
         Any::Docker(_) => "docker",
         Any::Process(_) => "process",
+        Any::Swarm(_) => "swarm",
         Any::External(_) => "external",
     };
     command.args(["--cluster", session.cluster(), "--runtime", runtime, "--progress", "none"]);
@@ -209,6 +214,7 @@ pub(super) async fn heal(context: &Context, args: &Heal) -> Result<Exit, CliErro
     }
     let session = Session::open(context).await?;
     session.must_run_nodes("heal", &format!("mend it where it runs, then {}", session.up()))?;
+    session.must_reach_machines("heal", &format!("mend it on its host, then {}", session.up()))?;
     if let Some(after) = args.after {
         // The reader may be gone before the time is over; that is what this process is for.
         session.ui.print(READY);
@@ -258,7 +264,11 @@ async fn mend(session: &Session, name: &str) -> Result<String, CliError> {
         MachineState::Exited { .. } | MachineState::Created => {
             done.push(act(Action::StartMachine(name.to_owned())).await?);
         }
-        MachineState::Running | MachineState::Restarting | MachineState::Elsewhere => {}
+        MachineState::Starting
+        | MachineState::Running
+        | MachineState::Restarting
+        | MachineState::Elsewhere
+        | MachineState::Lost { .. } => {}
     }
     Ok(if done.is_empty() { "was well already".into() } else { done.join(", ") })
 }

@@ -89,6 +89,7 @@ fn sign(action: &Action) -> (&'static str, Tone) {
         | Action::RemoveVolume(_)
         | Action::RemoveNetwork
         | Action::FenceMachine(_)
+        | Action::KeepDown(_)
         | Action::KillMachine(_)
         | Action::PauseMachine(_)
         | Action::DisconnectMachine(_)

@@ -12,6 +12,7 @@ use crate::args::{Doctor, Report};
 use crate::cluster::{NodeView, Nodes, Runtime, Target};
 use crate::error::{CliError, Exit, printable};
 use crate::runtime::Any;
+use crate::runtime::swarm::Swarm;
 use crate::ui::{Cell, Table, Tone, Ui};
 
 /// An answer slower than this is worth a word.
@@ -125,12 +126,29 @@ async fn open(context: &Context, findings: &mut Vec<Finding>) -> Option<Session>
                     Err(error) => of_error("image", &error),
                 });
             }
+            if let Any::Swarm(swarm) = &session.runtime {
+                hosts(swarm, findings).await;
+            }
             Some(session)
         }
         Err(error) => {
             findings.push(of_error("runtime", &error));
             None
         }
+    }
+}
+
+/// Whether the managers of a swarm hear of its hosts.
+async fn hosts(swarm: &Swarm, findings: &mut Vec<Finding>) {
+    match swarm.hosts().await {
+        Ok(all) => findings.extend(all.into_iter().map(|(name, is_ready)| {
+            let check = format!("host {name}");
+            match is_ready {
+                true => finding(&check, Level::Pass, "ready", None),
+                false => finding(&check, Level::Fail, "is not reached", Some("docker node ls".to_owned())),
+            }
+        })),
+        Err(error) => findings.push(of_error("hosts", &error)),
     }
 }
 

@@ -44,6 +44,7 @@ pub(super) async fn run(context: &Context, args: &Drill) -> Result<Exit, CliErro
     if args.kind != DrillKind::Switchover {
         let instead = format!("what can be tried from here: {}", session.command("drill switchover"));
         session.must_run_nodes("drill failover and replica-loss", &instead)?;
+        session.must_reach_machines("drill failover and replica-loss", &instead)?;
     }
     session.look_at_existing().await?;
     if let Err(error) = await_redundant(&session, Duration::from_secs(5)).await {

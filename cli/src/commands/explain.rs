@@ -118,6 +118,11 @@ const CODES: &[(&str, &str, &str)] = &[
         "A port that Docker publishes goes past ufw and firewalld. Keep `bind: 127.0.0.1`.",
     ),
     (
+        "MG028",
+        "a swarm cannot do that, or has no such host",
+        "With `runtime: swarm` each node is a service that is kept on one host, where its volume is: `host` names it by id, host name or label, else mgctl takes the hosts in turn. Nodes find each other by name in an overlay network, and Bolt is published on every address of their host. Folders, static addresses and `healthcheck.test` are for one machine. docker node ls lists the hosts.",
+    ),
+    (
         "MG029",
         "an address and the runtime do not go together",
         "With `runtime: external` someone else runs the nodes: each has an `address` (its Bolt), and what says how nodes are run has no meaning. Without it no node has one. `flags` and the rules of `replication` may stay: they tell mgctl what the nodes were started with, and set nothing. mgctl speaks Bolt to the addresses in plain text and without a password: reach them over a network that you trust.",
@@ -343,7 +348,7 @@ const CODES: &[(&str, &str, &str)] = &[
     (
         "MG092",
         "this runtime cannot do that",
-        "Local processes share one network; containers can be parted from theirs. An overlay network needs an engine that is in a swarm.",
+        "Local processes share one network; containers can be parted from theirs. An overlay network needs an engine that is in a swarm, and `runtime: swarm` one that manages it; through a manager no single container is killed, frozen or copied from.",
     ),
     (
         "MG093",
@@ -354,6 +359,21 @@ const CODES: &[(&str, &str, &str)] = &[
         "MG094",
         "this cannot be exported",
         "`export` writes clusters of the built-in image that mgctl would run itself. What it leaves out stands at the top of what it writes.",
+    ),
+    (
+        "MG095",
+        "the host of a node is not reached",
+        "The managers of the swarm do not hear of it: it is down, or cut off. Its node may run, and its data are there. When the host is back, the swarm goes on by itself. If the node was MAIN and the host stays away: `mgctl failover`.",
+    ),
+    (
+        "MG096",
+        "whether a node has ended is not known",
+        "It was told to, and its host does not say that it did. A service that is told to run nothing is no proof: on a host that is cut off its container runs on, and clients that reach it may write. See at the host, then `mgctl failover --force-unfenced`. It is not run again when the host is back.",
+    ),
+    (
+        "MG097",
+        "a volume is on another host of the swarm",
+        "A manager removes no volumes of other hosts. Remove it there (`docker volume rm`), then the config that keeps where it was (`docker config rm`), both by the names that are told. Until then `mgctl up` finds those data again.",
     ),
     (
         "MG100",

@@ -11,6 +11,7 @@ use crate::args;
 use crate::cluster::Options;
 use crate::cluster::failover::{self, Decision, FailedOver, Failover, OPERATION, Request};
 use crate::error::{CliError, Exit, Problem};
+use crate::runtime::Any;
 use crate::ui::Ui;
 
 /// How long a failover may wait for the replicas afterwards.
@@ -89,13 +90,17 @@ pub(super) async fn run(context: &Context, args: &args::Failover) -> Result<Exit
         let mut lines = vec![
             format!("After   {}", one_line(&session, &seen)),
             format!(
-                "Failover done: {} is MAIN. Writes after {:.3} s (the old MAIN was fenced after {:.3} s), {rest}.",
+                "Failover done: {} is MAIN. Writes after {:.3} s ({} was fenced after {:.3} s), {rest}.",
                 done.main,
                 done.writable_after.as_secs_f64(),
+                if done.unfenced.is_empty() { "the old MAIN" } else { "every node that answers" },
                 done.fenced_after.as_secs_f64()
             ),
             format!("Estimated loss: {}", done.loss),
         ];
+        if !done.unfenced.is_empty() {
+            lines.push(format!("Not fenced: {}. Nobody saw that it has ended.", done.unfenced.join(", ")));
+        }
         lines.extend(failover.suspects.iter().filter(|(name, _)| *name != done.main).map(|(name, _)| {
             format!("Bring {name} back as a REPLICA: {}", session.command(&format!("rejoin {name}")))
         }));
@@ -123,6 +128,7 @@ pub(super) fn to_json(done: &FailedOver) -> Value {
         "fenced_after_ms": milliseconds(done.fenced_after),
         "writable_after_ms": milliseconds(done.writable_after),
         "redundant_after_ms": milliseconds(done.redundant_after),
+        "unfenced": done.unfenced,
         "left": done.left.iter().map(Problem::to_json).collect::<Vec<_>>(),
     })
 }
@@ -165,6 +171,9 @@ fn announcement(session: &Session, failover: &Failover) -> Vec<String> {
     if !within.is_empty() {
         let how = match session.topology.is_external() {
             true => "will be made a REPLICA",
+            false if matches!(session.runtime, Any::Swarm(_)) => {
+                "will be ended by its host, which must say so, and not start by itself any more"
+            }
             false => "will be killed and not start by itself any more",
         };
         lines.push(format!("Fence: {} {how}.", within.join(", ")));

@@ -258,7 +258,13 @@ fn plan_start(session: &Session, seen: &Observed, given: &[String]) -> Result<Pl
                 let cause = format!("it is {}", machine.state);
                 push_start(&mut plan, &name, Vec::new(), &cause);
             }
-            MachineState::Running | MachineState::Restarting | MachineState::Elsewhere => {}
+            MachineState::Starting
+            | MachineState::Running
+            | MachineState::Restarting
+            | MachineState::Elsewhere => {}
+            MachineState::Lost { .. } => {
+                plan.notes.push(format!("{name}: {}, and cannot be started from here", machine.state));
+            }
         }
     }
     Ok(plan)

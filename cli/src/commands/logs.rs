@@ -87,6 +87,7 @@ fn of_node<'a>(
 ) -> Result<LocalBoxStream<'a, Result<String, CliError>>, CliError> {
     match &session.runtime {
         Any::Docker(docker) => Ok(docker.log_lines(session.cluster(), name, follow, lines).boxed_local()),
+        Any::Swarm(swarm) => Ok(swarm.log_lines(session.cluster(), name, follow, lines).boxed_local()),
         Any::External(_) => Ok(stream::empty().boxed_local()),
         Any::Process(processes) => {
             let path = processes.log_path(session.cluster(), name);

@@ -7,6 +7,7 @@ use crate::cluster::Runtime;
 use crate::error::{CliError, Exit};
 use crate::runtime::docker::Docker;
 use crate::runtime::process::Processes;
+use crate::runtime::swarm::Swarm;
 use crate::topology;
 use crate::ui::{Cell, Table, Tone, Ui};
 
@@ -22,16 +23,27 @@ struct Found {
 pub(super) async fn run(context: &Context) -> Result<Exit, CliError> {
     let mut found = Vec::new();
     let mut missing = None;
-    if context.runtime != Some(topology::Runtime::Process) {
+    let listed = |runtime: topology::Runtime| {
+        context.runtime.is_none_or(|asked| asked == runtime || asked == topology::Runtime::Auto)
+    };
+    let of = |runtime: &'static str| {
+        move |c: crate::runtime::docker::Found| Found {
+            name: c.cluster,
+            runtime,
+            running: c.running,
+            machines: c.machines,
+            file: c.file,
+        }
+    };
+    if listed(topology::Runtime::Docker) || listed(topology::Runtime::Swarm) {
         match Docker::connect(context.host.as_deref(), None).await {
             Ok(docker) => {
-                found.extend(docker.clusters().await?.into_iter().map(|c| Found {
-                    name: c.cluster,
-                    runtime: "docker",
-                    running: c.running,
-                    machines: c.machines,
-                    file: c.file,
-                }));
+                if listed(topology::Runtime::Docker) {
+                    found.extend(docker.clusters().await?.into_iter().map(of("docker")));
+                }
+                if let (true, Some(swarm)) = (listed(topology::Runtime::Swarm), Swarm::of(docker).await?) {
+                    found.extend(swarm.clusters().await?.into_iter().map(of("swarm")));
+                }
             }
             // Nobody asked for an engine: what runs without one is listed all the same.
             Err(error) if context.runtime.is_none() && context.host.is_none() => {
@@ -40,7 +52,7 @@ pub(super) async fn run(context: &Context) -> Result<Exit, CliError> {
             Err(error) => return Err(error),
         }
     }
-    if context.runtime != Some(topology::Runtime::Docker) && context.host.is_none() {
+    if listed(topology::Runtime::Process) && context.host.is_none() {
         let processes = Processes::of_this_user()?;
         for name in processes.clusters() {
             let machines = processes.observe(&name, None).await?.machines;

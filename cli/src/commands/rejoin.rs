@@ -20,6 +20,10 @@ pub(super) async fn run(context: &Context, args: &Rejoin) -> Result<Exit, CliErr
         let rewind = session.command(&format!("rejoin {} --rewind", args.name));
         session
             .must_run_nodes("rejoin --wipe", &format!("keep what MAIN lacks aside, and follow: {rewind}"))?;
+        session.must_reach_machines(
+            "rejoin --wipe",
+            &format!("keep what MAIN lacks aside, and follow: {rewind}"),
+        )?;
     }
     let wipe = args
         .wipe
@@ -37,6 +41,12 @@ pub(super) async fn reinit(context: &Context, args: &Reinit) -> Result<Exit, Cli
         session.up()
     );
     session.must_run_nodes("reinit", &instead)?;
+    let instead = format!(
+        "take it out and begin anew: {0} --volumes, what that asks for on its host, then {1}",
+        session.command(&format!("remove {}", args.name)),
+        session.up()
+    );
+    session.must_reach_machines("reinit", &instead)?;
     let wipe = Some(Wipe { save_to: None });
     let work = Work {
         verb: "reinit",

@@ -13,6 +13,7 @@ use crate::query::BoltNodes;
 use crate::runtime::docker::Docker;
 use crate::runtime::external::External;
 use crate::runtime::process::Processes;
+use crate::runtime::swarm::Swarm;
 use crate::runtime::{Any, Lock};
 use crate::topology::{self, Role, Secret, Topology};
 use crate::ui::{self, Ui};
@@ -52,7 +53,9 @@ impl Session {
         warnings: Vec<Problem>,
     ) -> Result<Session, CliError> {
         let asked = context.runtime.unwrap_or(topology.runtime);
-        if (asked == topology::Runtime::External) != topology.is_external() {
+        let is_swarm = asked == topology::Runtime::Swarm;
+        if (asked == topology::Runtime::External) != topology.is_external() || is_swarm != topology.is_swarm()
+        {
             return Err(other_runtime(context, &topology, asked));
         }
         let (runtime, fallback) = match topology.is_external() {
@@ -78,12 +81,19 @@ impl Session {
             let what = "nodes that someone else runs are known from their topology file alone";
             return Err(CliError::new(Exit::Usage, what).code("MG001").help("name it: -f TOPOLOGY"));
         }
-        let (runtime, fallback) = choose(context, asked, name, None).await?;
-        let known: Vec<String> = match &runtime {
-            Any::Docker(docker) => docker.clusters().await?.into_iter().map(|c| c.cluster).collect(),
-            Any::Process(processes) => processes.clusters(),
-            Any::External(_) => Vec::new(),
-        };
+        let (mut runtime, fallback) = choose(context, asked, name, None).await?;
+        let mut known = clusters(&runtime).await?;
+        let is_there = |known: &[String]| name.map_or(!known.is_empty(), |n| known.iter().any(|k| k == n));
+        // An engine may manage a swarm too, and that one have it.
+        if let (topology::Runtime::Auto, Any::Docker(_), false) = (asked, &runtime, is_there(&known)) {
+            let docker = Docker::connect(context.host.as_deref(), None).await?;
+            if let Some(swarm) = Swarm::of(docker).await?.map(|swarm| Any::Swarm(Box::new(swarm))) {
+                let more = clusters(&swarm).await?;
+                if is_there(&more) {
+                    (runtime, known) = (swarm, more);
+                }
+            }
+        }
         let name = match (name, known.as_slice()) {
             (Some(name), _) if known.iter().any(|k| k == name) => name.to_owned(),
             (Some(name), _) => {
@@ -172,6 +182,19 @@ impl Session {
         must_run_nodes(&self.topology, verb, instead)
     }
 
+    /// Refuses a verb that needs the machine itself, where only a manager of a swarm is spoken to.
+    pub(super) fn must_reach_machines(&self, verb: &str, instead: &str) -> Result<(), CliError> {
+        if !matches!(self.runtime, Any::Swarm(_)) {
+            return Ok(());
+        }
+        let what = format!("`{verb}` needs the hosts themselves, and a swarm is spoken to through a manager");
+        Err(CliError::new(Exit::Usage, what)
+            .code("MG092")
+            .thing(format!("cluster `{}`, runtime `swarm`", self.cluster()))
+            .note("nothing was changed")
+            .help(instead))
+    }
+
     /// Returns whether there is a topology file, which alone knows flags and environment.
     pub(super) fn has_file(&self) -> bool {
         self.file.is_some()
@@ -213,7 +236,7 @@ impl Session {
             .note(format!("it has: {}", names.join(", "))));
         };
         match machine.bolt.clone() {
-            Some(bolt) if machine.is_running() => Ok(Target { instance: instance.to_owned(), bolt }),
+            Some(bolt) if machine.may_answer() => Ok(Target { instance: instance.to_owned(), bolt }),
             _ => Err(CliError::new(Exit::Degraded, format!("`{instance}` does not run: {}", machine.state))
                 .code("MG070")
                 .thing(machine.name.clone())
@@ -353,6 +376,16 @@ fn other_runtime(context: &Context, topology: &Topology, asked: topology::Runtim
             CliError::new(Exit::Usage, "`--runtime external` is for a topology that says where each node is")
                 .help("add `runtime: external` to it, and an `address` to each node")
         }
+        topology::Runtime::Swarm => CliError::new(
+            Exit::Usage,
+            "`--runtime swarm` is for a topology of a swarm, which has rules of its own",
+        )
+        .help("add `runtime: swarm` to it, or for once: --set runtime=swarm"),
+        other if topology.is_swarm() => {
+            let what = format!("these nodes are services of a swarm: `--runtime {other}` would make others");
+            CliError::new(Exit::Usage, what)
+                .help(format!("leave the flag out: {} -f FILE ...", context.program))
+        }
         other => {
             let what = format!("someone else runs these nodes: `--runtime {other}` would make others");
             CliError::new(Exit::Usage, what)
@@ -362,6 +395,17 @@ fn other_runtime(context: &Context, topology: &Topology, asked: topology::Runtim
     error.code("MG029").at(topology.place.clone())
 }
 
+/// The names of the clusters that a runtime has.
+async fn clusters(runtime: &Any) -> Result<Vec<String>, CliError> {
+    let found = match runtime {
+        Any::Docker(docker) => docker.clusters().await?,
+        Any::Swarm(swarm) => swarm.clusters().await?,
+        Any::Process(processes) => return Ok(processes.clusters()),
+        Any::External(_) => Vec::new(),
+    };
+    Ok(found.into_iter().map(|c| c.cluster).collect())
+}
+
 /// Finds the runtime: the one asked for, or Docker where an engine answers, else processes.
 async fn choose(
     context: &Context,
@@ -369,8 +413,13 @@ async fn choose(
     cluster: Option<&str>,
     docker_context: Option<&str>,
 ) -> Result<(Any, Option<String>), CliError> {
-    if asked == topology::Runtime::Process {
-        return Ok((Any::Process(Processes::of_this_user()?), None));
+    match asked {
+        topology::Runtime::Process => return Ok((Any::Process(Processes::of_this_user()?), None)),
+        topology::Runtime::Swarm => {
+            let swarm = Swarm::connect(context.host.as_deref(), docker_context).await?;
+            return Ok((Any::Swarm(Box::new(swarm)), None));
+        }
+        _ => {}
     }
     let connected = Docker::connect(context.host.as_deref(), docker_context).await;
     // Who names an engine wants that one.
@@ -514,6 +563,7 @@ fn words(action: &Action, network: &str) -> (&'static str, String) {
         Action::Fence { instance, .. } => ("fence", instance.clone()),
         Action::FenceMachine(i) => ("kill", i.clone()),
         Action::UnfenceMachine(i) => ("unfence", i.clone()),
+        Action::KeepDown(i) => ("keep off", i.clone()),
         Action::KillMachine(i) => ("kill", i.clone()),
         Action::PauseMachine(i) => ("pause", i.clone()),
         Action::DisconnectMachine(i) => ("part", i.clone()),

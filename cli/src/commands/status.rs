@@ -216,6 +216,18 @@ fn find(
             ));
         }
         MachineState::Running | MachineState::Elsewhere => {}
+        MachineState::Lost { host } => {
+            findings.push((
+                format!("{name} is on host {host}, which is not reached: whether it runs is not known"),
+                match is_main || !has_main {
+                    true => format!("bring the host back; if it stays away: {}", session.command("failover")),
+                    false => "bring the host back".to_owned(),
+                },
+            ));
+            if role.is_none() {
+                return;
+            }
+        }
         _ if machine.is_fenced => {}
         state => findings.push((format!("{name} does not run: {state}"), format!("{up}; why: {logs}"))),
     }
@@ -286,6 +298,7 @@ pub(super) fn table(session: &Session, report: &Report) -> Table {
     let machine_title = match &session.runtime {
         crate::runtime::Any::Docker(_) => "CONTAINER",
         crate::runtime::Any::Process(_) => "PROCESS",
+        crate::runtime::Any::Swarm(_) => "SERVICE",
         crate::runtime::Any::External(_) => "NODE",
     };
     let mut table = Table::new([
@@ -316,10 +329,14 @@ pub(super) fn table(session: &Session, report: &Report) -> Table {
             "diverged" | "invalid" => Cell::new(row.status.clone(), Tone::Bad),
             other => Cell::new(other, Tone::Doubtful),
         };
+        let on = line.machine.as_ref().and_then(|m| m.host.as_ref());
+        let on = on.map_or(String::new(), |host| format!(" on {host}"));
         let machine = match &line.machine {
             None => Cell::new("none", Tone::Bad),
-            Some(m) if m.is_running() && line.silent.is_none() => Cell::new("running", Tone::Good),
-            Some(m) if m.is_running() => Cell::new("silent", Tone::Bad),
+            Some(m) if m.is_running() && line.silent.is_none() => {
+                Cell::new(format!("running{on}"), Tone::Good)
+            }
+            Some(m) if m.is_running() => Cell::new(format!("silent{on}"), Tone::Bad),
             Some(m) => Cell::new(m.state.to_string(), Tone::Bad),
         };
         let running = line.machine.as_ref().filter(|m| m.is_running());
@@ -370,7 +387,7 @@ pub(super) fn to_json(session: &Session, report: &Report) -> Value {
                 "address_is_stale": line.stale,
                 "machine": machine.map(|m| json!({
                     "id": m.id, "name": m.name, "state": m.state.to_string(), "address": m.address,
-                    "started": m.started,
+                    "started": m.started, "host": m.host,
                 })),
                 "bolt": machine.and_then(|m| m.bolt.as_ref()).map(|b| b.to_string()),
                 "silent": line.silent,

@@ -94,9 +94,13 @@ async fn look_at(session: &Session, main: &str) -> Result<Sight, CliError> {
     };
     let bolt = match (machine.state, machine.bolt) {
         (MachineState::Exited { .. } | MachineState::Created, _) => return Ok(Sight::Ended),
-        (MachineState::Paused | MachineState::Restarting, _) => return Ok(Sight::Halted),
-        (MachineState::Running | MachineState::Elsewhere, None) => return Ok(Sight::Silent),
-        (MachineState::Running | MachineState::Elsewhere, Some(bolt)) => bolt,
+        (MachineState::Paused | MachineState::Starting | MachineState::Restarting, _) => {
+            return Ok(Sight::Halted);
+        }
+        (MachineState::Running | MachineState::Elsewhere | MachineState::Lost { .. }, None) => {
+            return Ok(Sight::Silent);
+        }
+        (MachineState::Running | MachineState::Elsewhere | MachineState::Lost { .. }, Some(bolt)) => bolt,
     };
     let target = Target { instance: main.to_owned(), bolt };
     let asked = tokio::time::timeout(PROBE_TIME_MAX, session.nodes.ask(&target, "SHOW REPLICATION ROLE;"));
@@ -148,6 +152,7 @@ pub(super) async fn run(context: &Context, args: &Supervise) -> Result<Exit, Cli
             session.command("failover --force-unfenced")
         );
         session.must_run_nodes(verb, &instead)?;
+        session.must_reach_machines(verb, &instead)?;
     }
     if args.print_unit {
         let unit = unit(&session)?;
@@ -327,11 +332,14 @@ fn unit(session: &Session) -> Result<String, CliError> {
         .map_err(|error| CliError::new(Exit::Other, format!("mgctl does not find itself: {error}")))?;
     let docker = match &session.runtime {
         crate::runtime::Any::Docker(_) => "After=docker.service\nRequires=docker.service\n",
-        crate::runtime::Any::Process(_) | crate::runtime::Any::External(_) => "",
+        crate::runtime::Any::Swarm(_)
+        | crate::runtime::Any::Process(_)
+        | crate::runtime::Any::External(_) => "",
     };
     let runtime = match &session.runtime {
         crate::runtime::Any::Docker(_) => "docker",
         crate::runtime::Any::Process(_) => "process",
+        crate::runtime::Any::Swarm(_) => "swarm",
         crate::runtime::Any::External(_) => "external",
     };
     Ok(format!(

@@ -99,6 +99,7 @@ mod tests {
                 started: None,
                 is_fenced: false,
                 unhealthy: None,
+                host: None,
             }),
             silent: None,
             stale: false,

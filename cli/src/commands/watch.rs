@@ -262,6 +262,7 @@ mod tests {
             started: None,
             is_fenced: false,
             unhealthy: None,
+            host: None,
         };
         NodeLine {
             name: name.into(),

@@ -32,6 +32,12 @@ fn check(topology: &Topology) -> Result<(), CliError> {
         let what = "someone else runs these nodes: there is nothing to export".to_owned();
         return refuse(what, "export a topology whose nodes mgctl would run");
     }
+    if topology.is_swarm() {
+        let what =
+            "a topology of a swarm says on which hosts its nodes are, which other tools name otherwise"
+                .to_owned();
+        return refuse(what, "export it without `runtime: swarm` and `host`");
+    }
     if let Some(other) = topology.instances.iter().find(|i| i.image != Image::BuiltIn) {
         let what = format!("`{}` runs {}, and only the built-in image is exported", other.name, other.image);
         return refuse(what, "leave `image` out; --image says under which name the built-in one is found");

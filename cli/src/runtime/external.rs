@@ -36,6 +36,7 @@ impl External {
                     started: None,
                     is_fenced: false,
                     unhealthy: None,
+                    host: None,
                 };
                 Some((instance.name.clone(), machine))
             })

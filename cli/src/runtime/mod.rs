@@ -1,12 +1,13 @@
-//! What runs machines: containers of an engine, processes of this system, or someone else.
+//! What runs machines: containers of an engine, processes of this system, services of a swarm, or someone else.
 //!
-//! The first two do the same steps and keep the same promises; which one it is, the rest of mgctl does not know. The
-//! third does none of them: see [`external`].
+//! The first three do the same steps and keep the same promises; which one it is, the rest of mgctl does not know. The
+//! last does none of them: see [`external`].
 
 pub mod docker;
 pub mod external;
 mod ports;
 pub mod process;
+pub mod swarm;
 
 use crate::cluster::{Action, Existing, Machine, Runtime};
 use crate::error::CliError;
@@ -17,13 +18,16 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, LocalBoxStream};
 use process::Processes;
 use std::time::Duration;
+use swarm::Swarm;
 
-/// One of the three.
+/// One of the four.
 pub enum Any {
     /// Containers of an engine.
     Docker(Box<Docker>),
     /// Processes of this system.
     Process(Processes),
+    /// Services of a swarm.
+    Swarm(Box<Swarm>),
     /// Someone else.
     External(External),
 }
@@ -33,12 +37,14 @@ pub enum Any {
 pub enum Lock {
     Docker(docker::Lock),
     Process(process::Lock),
+    Swarm(swarm::Lock),
 }
 
 impl Any {
     /// Claims a cluster, so that no other mgctl changes it, for at most `time_max`.
     pub async fn lock(&self, topology: &Topology, time_max: Duration) -> Result<Lock, CliError> {
         match self {
+            Any::Swarm(swarm) => swarm.lock(&topology.name, time_max).await.map(Lock::Swarm),
             Any::Process(processes) => processes.lock(&topology.name).map(Lock::Process),
             Any::External(_) => Processes::of_this_user()?.lock(&topology.name).map(Lock::Process),
             Any::Docker(docker) => {
@@ -68,7 +74,7 @@ impl Any {
     pub fn changes(&self, cluster: &str) -> LocalBoxStream<'_, ()> {
         match self {
             Any::Docker(docker) => docker.changes(cluster).chain(stream::pending()).boxed_local(),
-            Any::Process(_) | Any::External(_) => stream::pending().boxed_local(),
+            Any::Process(_) | Any::Swarm(_) | Any::External(_) => stream::pending().boxed_local(),
         }
     }
 
@@ -76,6 +82,7 @@ impl Any {
     pub async fn unlock(&self, lock: Lock) -> Result<(), CliError> {
         match (self, lock) {
             (Any::Docker(docker), Lock::Docker(lock)) => docker.unlock(lock).await,
+            (Any::Swarm(swarm), Lock::Swarm(lock)) => swarm.unlock(lock).await,
             (_, lock) => {
                 drop(lock);
                 Ok(())
@@ -89,6 +96,7 @@ impl Runtime for Any {
         match self {
             Any::Docker(it) => it.describe(),
             Any::Process(it) => it.describe(),
+            Any::Swarm(it) => it.describe(),
             Any::External(it) => it.describe(),
         }
     }
@@ -97,6 +105,7 @@ impl Runtime for Any {
         match self {
             Any::Docker(it) => it.observe(cluster, topology).await,
             Any::Process(it) => it.observe(cluster, topology).await,
+            Any::Swarm(it) => it.observe(cluster, topology).await,
             Any::External(it) => it.observe(cluster, topology).await,
         }
     }
@@ -105,6 +114,7 @@ impl Runtime for Any {
         match self {
             Any::Docker(it) => it.machine(cluster, instance).await,
             Any::Process(it) => it.machine(cluster, instance).await,
+            Any::Swarm(it) => it.machine(cluster, instance).await,
             Any::External(it) => it.machine(cluster, instance).await,
         }
     }
@@ -113,6 +123,7 @@ impl Runtime for Any {
         match self {
             Any::Docker(it) => it.carry_out(topology, action).await,
             Any::Process(it) => it.carry_out(topology, action).await,
+            Any::Swarm(it) => it.carry_out(topology, action).await,
             Any::External(it) => it.carry_out(topology, action).await,
         }
     }
@@ -121,6 +132,7 @@ impl Runtime for Any {
         match self {
             Any::Docker(it) => it.last_lines(cluster, instance, lines).await,
             Any::Process(it) => it.last_lines(cluster, instance, lines).await,
+            Any::Swarm(it) => it.last_lines(cluster, instance, lines).await,
             Any::External(it) => it.last_lines(cluster, instance, lines).await,
         }
     }

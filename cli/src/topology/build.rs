@@ -55,6 +55,7 @@ pub(super) struct NodeDraft<'s> {
     pub(super) ip: Option<Ipv4Addr>,
     /// Where it is, if the file says so.
     pub(super) external: Option<External>,
+    pub(super) host: Option<String>,
     pub(super) image: Image,
     pub(super) image_span: Span,
     /// With the places of their names.
@@ -127,6 +128,7 @@ impl<'s> Draft<'s> {
                     },
                     ip: section.ipv4("ip"),
                     external: external(section, replication_port),
+                    host: section.text("host"),
                     image,
                     image_span,
                     flags: merge(flags, |name| name.replace('_', "-")),
@@ -143,14 +145,21 @@ impl<'s> Draft<'s> {
             file,
             name: file.text("name"),
             runtime,
-            // In a network of others addresses are theirs to give; names are there anyway.
-            addressing: file.word("addressing").and_then(Addressing::parse).unwrap_or(match is_external {
-                true => Addressing::Dns,
-                false => Addressing::default(),
-            }),
+            // In a network of others addresses are theirs to give, and in a swarm each start gives another; names are
+            // there anyway.
+            addressing: file.word("addressing").and_then(Addressing::parse).unwrap_or(
+                match is_external || runtime == Runtime::Swarm {
+                    true => Addressing::Dns,
+                    false => Addressing::default(),
+                },
+            ),
             is_external,
             subnet: part("network").subnet("subnet"),
-            bind: ports.ip("bind").unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            bind: ports.ip("bind").unwrap_or(IpAddr::V4(match runtime {
+                // A swarm publishes on every address of a host.
+                Runtime::Swarm => Ipv4Addr::UNSPECIFIED,
+                _ => Ipv4Addr::LOCALHOST,
+            })),
             bolt_base: bolt.base,
             nodes,
             init: part("init").texts("cypher").iter().map(|(p, span)| (directory.join(p), *span)).collect(),
@@ -189,7 +198,12 @@ impl<'s> Draft<'s> {
             network: Network {
                 name: network.and_then(|n| n.text("name")).unwrap_or_else(|| format!("mgctl-{name}")),
                 subnet: self.subnet,
-                driver: network.and_then(|n| n.word("driver")).and_then(Driver::parse).unwrap_or_default(),
+                driver: network.and_then(|n| n.word("driver")).and_then(Driver::parse).unwrap_or(match self
+                    .runtime
+                {
+                    Runtime::Swarm => Driver::Overlay,
+                    _ => Driver::default(),
+                }),
                 mtu: network.and_then(|n| n.number("mtu")),
                 is_external: self.is_external,
             },
@@ -240,6 +254,7 @@ impl NodeDraft<'_> {
             bolt: self.bolt,
             ip: self.ip,
             external: self.external,
+            host: self.host,
             image: self.image,
             flags: plain(self.flags),
             env: plain(self.env),

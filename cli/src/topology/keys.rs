@@ -82,7 +82,7 @@ pub(super) static FILE: Table = Table {
         key(
             "runtime",
             Shape::Words(Runtime::WORDS),
-            "What runs the nodes. auto: docker where an engine answers, else process. external: someone else, at the `address` of each.",
+            "What runs the nodes. auto: docker where an engine answers, else process. swarm: the engines of several hosts. external: someone else, at the `address` of each.",
         ),
         key("context", Shape::Text, "The engine's docker context. Default: the current one."),
         key(
@@ -92,7 +92,11 @@ pub(super) static FILE: Table = Table {
         ),
         key("image", Shape::Text, "Image of all nodes. Without it, or built-in: the node inside mgctl."),
         key("network", Shape::Map(&NETWORK), "The network between the nodes."),
-        key("addressing", Shape::Words(Addressing::WORDS), "How MAIN names its replicas. Default: static."),
+        key(
+            "addressing",
+            Shape::Words(Addressing::WORDS),
+            "How MAIN names its replicas. Default: static; dns with `runtime: swarm`.",
+        ),
         key("replication", Shape::Map(&REPLICATION), "Defaults of replication."),
         key("ports", Shape::Map(&PORTS), "Where Bolt is published on this machine."),
         key("auth", Shape::Map(&AUTH), "The user that Memgraph's image lets in, and mgctl uses."),
@@ -119,7 +123,7 @@ static NETWORK: Table = Table {
         key(
             "driver",
             Shape::Words(Driver::WORDS),
-            "bridge: within one machine; overlay: over all machines of a swarm. Default: bridge.",
+            "bridge: within one machine; overlay: over all machines of a swarm. Default: bridge, and overlay with `runtime: swarm`.",
         ),
         key("mtu", Shape::Number(68, 65535), "Largest packet in bytes. Default: the engine's."),
         key("external", Shape::Bool, "The network is there already; mgctl neither makes nor removes it."),
@@ -370,6 +374,11 @@ pub(super) static INSTANCE: Table = Table {
             Shape::Endpoint,
             "Where other nodes reach it, as HOST or HOST:PORT. Default: the host of `address`, and replication_port.",
         ),
+        key(
+            "host",
+            Shape::Text,
+            "The host that it runs on, by id, host name or label (rack=1); with `runtime: swarm`. Default: the hosts in turn.",
+        ),
         key("ip", Shape::Ipv4, "Its address in network.subnet. Default: .11, .12 and so on."),
         key(
             "priority",
@@ -390,7 +399,7 @@ pub(super) static INSTANCE: Table = Table {
         LABELS,
         VOLUMES,
     ],
-    later: &["container_name", "host"],
+    later: &["container_name"],
 };
 
 static INSTANCE_PORTS: Table = Table {

@@ -79,6 +79,11 @@ impl Topology {
         self.runtime == Runtime::External
     }
 
+    /// Returns true if the nodes are services of a swarm, each on a host of its own or not.
+    pub fn is_swarm(&self) -> bool {
+        self.runtime == Runtime::Swarm
+    }
+
     /// Returns the keys that local processes do without.
     pub fn without_effect_on_processes(&self) -> Vec<&'static str> {
         let mut keys: Vec<&str> = self.instances.iter().flat_map(|i| without_effect(&i.container)).collect();
@@ -147,6 +152,8 @@ pub struct Instance {
     pub container: Container,
     /// Where it is, if someone else runs it.
     pub external: Option<External>,
+    /// The host of a swarm that it is to run on: an id, a host name, or a label as `rack=1`. `None`: mgctl chooses.
+    pub host: Option<String>,
     /// Where the node stands in the file.
     pub place: Place,
 }
@@ -209,6 +216,8 @@ pub enum Runtime {
     Docker,
     /// Local processes on loopback addresses.
     Process,
+    /// Services of a swarm of engines, one for each node, each kept on one host.
+    Swarm,
     /// Someone else, each node on a machine of its own or not: mgctl only asks and tells them.
     External,
 }
@@ -441,7 +450,14 @@ macro_rules! words {
 
 pub(super) use words;
 
-words!(Runtime, Auto = "auto", Docker = "docker", Process = "process", External = "external");
+words!(
+    Runtime,
+    Auto = "auto",
+    Docker = "docker",
+    Process = "process",
+    Swarm = "swarm",
+    External = "external"
+);
 words!(Role, Main = "MAIN", Replica = "REPLICA");
 words!(Mode, Sync = "SYNC", Async = "ASYNC", StrictSync = "STRICT_SYNC");
 words!(Addressing, Static = "static", Dns = "dns", Ip = "ip");

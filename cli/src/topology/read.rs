@@ -402,18 +402,6 @@ impl Reader<'_, '_> {
         }
         let name = path.rsplit('.').next().unwrap_or(path);
         let code = if name == "mode" { "MG014" } else { "MG006" };
-        let later = name == "runtime" && text == "swarm";
-        if later {
-            self.report
-                .error(
-                    "MG009",
-                    node.span,
-                    format!("`runtime: {text}` is not served by this version of mgctl"),
-                )
-                .help
-                .push("use auto, docker, process or external".into());
-            return Typed::Bad;
-        }
         if name == "restart" && text == "no" {
             let what = "`restart: no` is how mgctl marks a node that a failover has ended";
             self.report.error("MG038", node.span, what).help.push(

@@ -92,6 +92,10 @@ pub fn to_json(topology: &Topology) -> Value {
         let paths: Vec<String> = topology.init.cypher.iter().map(|p| p.display().to_string()).collect();
         file["init"] = json!({ "cypher": paths, "once": topology.init.once });
     }
+    if topology.is_swarm() {
+        // Every address of a host: nothing else can be said, and so nothing is.
+        file["ports"].as_object_mut().expect("it was made as one").shift_remove("bind");
+    }
     if topology.is_external() {
         let keys = file.as_object_mut().expect("it was made as one");
         for key in ["network", "addressing", "ports", "tls", "on_failure"] {
@@ -123,6 +127,9 @@ fn instance(instance: &Instance, default_volume: &str) -> Value {
     }
     if !ports.is_empty() {
         value["ports"] = Value::Object(ports);
+    }
+    if let Some(host) = &instance.host {
+        value["host"] = json!(host.replace('$', "$$"));
     }
     if let Some(ip) = instance.ip {
         value["ip"] = json!(ip.to_string());

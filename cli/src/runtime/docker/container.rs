@@ -14,7 +14,7 @@ const LOG: &str = "/var/log/memgraph";
 const ETC: &str = "/etc/memgraph";
 
 /// Returns what is put over folders of the image: the data at `data`, and what the file asks for besides.
-pub(super) fn mounts(instance: &Instance, data: &str) -> Vec<Mount> {
+pub(in crate::runtime) fn mounts(instance: &Instance, data: &str) -> Vec<Mount> {
     let mount = |typ, source: &str, target: &str| Mount {
         target: Some(target.to_owned()),
         source: Some(source.to_owned()),
@@ -42,7 +42,7 @@ pub(super) fn mounts(instance: &Instance, data: &str) -> Vec<Mount> {
 }
 
 /// Returns the environment. Whoever may ask the engine sees it, secrets too.
-pub(super) fn environment(instance: &Instance) -> Vec<String> {
+pub(in crate::runtime) fn environment(instance: &Instance) -> Vec<String> {
     let plain = instance.env.iter().map(|(name, value)| format!("{name}={value}"));
     let secret = instance.secrets.iter().map(|(name, value)| format!("{name}={}", value.expose()));
     plain.chain(secret).collect()
@@ -89,7 +89,7 @@ pub(super) fn log_config(logging: &Logging) -> HostConfigLogConfig {
     }
 }
 
-pub(super) fn ulimits(container: &Container) -> Option<Vec<ResourcesUlimits>> {
+pub(in crate::runtime) fn ulimits(container: &Container) -> Option<Vec<ResourcesUlimits>> {
     let limits = container.ulimits.iter().map(|(name, limit)| ResourcesUlimits {
         name: Some(name.clone()),
         soft: Some(limit.soft),

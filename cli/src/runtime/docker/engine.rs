@@ -16,7 +16,7 @@ use std::time::Duration;
 const HELLO_TIME_MAX: Duration = Duration::from_secs(4);
 
 /// How long any other call may take.
-pub(super) const CALL_TIME_MAX: Duration = Duration::from_secs(60);
+pub(in crate::runtime) const CALL_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// Where an engine is, and who said so.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,7 +158,7 @@ fn reason(error: &Error) -> String {
 }
 
 /// Waits for a call to the engine, and puts what goes wrong into words. `doing` is as in "create network `n`".
-pub(super) async fn call<T>(
+pub(in crate::runtime) async fn call<T>(
     doing: &str,
     work: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, CliError> {
@@ -166,7 +166,7 @@ pub(super) async fn call<T>(
 }
 
 /// As [`call`], for what may take longer.
-pub(super) async fn call_within<T>(
+pub(in crate::runtime) async fn call_within<T>(
     time_max: Duration,
     doing: &str,
     work: impl Future<Output = Result<T, Error>>,
@@ -186,7 +186,7 @@ fn too_slow(doing: &str, time_max: Duration) -> CliError {
 }
 
 /// The status code, and the message as the engine wrote it.
-pub(super) fn answer(error: &Error) -> Option<(u16, &str)> {
+pub(in crate::runtime) fn answer(error: &Error) -> Option<(u16, &str)> {
     match error {
         Error::DockerResponseServerError { status_code, message } => Some((*status_code, message)),
         _ => None,
@@ -194,7 +194,7 @@ pub(super) fn answer(error: &Error) -> Option<(u16, &str)> {
 }
 
 /// Puts an engine's error into words: by its status code first, by its text second.
-pub(super) fn translate(doing: &str, error: &Error) -> CliError {
+pub(in crate::runtime) fn translate(doing: &str, error: &Error) -> CliError {
     let Some((status, message)) = answer(error) else {
         if matches!(error, Error::RequestTimeoutError) {
             return too_slow(doing, CALL_TIME_MAX);

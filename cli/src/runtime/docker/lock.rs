@@ -28,12 +28,8 @@ impl Docker {
         let name = container_name(cluster, "lock");
         // The second attempt follows the removal of a claim that nobody holds any more.
         for attempt in 0..2 {
-            let labels = HashMap::from([
-                (MANAGED.to_owned(), "true".to_owned()),
-                (CLUSTER.to_owned(), cluster.to_owned()),
-                (EXPIRES.to_owned(), (now() + time_max.as_secs()).to_string()),
-                (HOLDER.to_owned(), me()),
-            ]);
+            let mut labels = labels(cluster, time_max);
+            labels.insert(MANAGED.to_owned(), "true".to_owned());
             let body = ContainerCreateBody {
                 image: Some(image.to_owned()),
                 labels: Some(labels),
@@ -53,21 +49,12 @@ impl Docker {
             }
             let Some(held) = self.inspect(&name).await? else { continue };
             let labels = held.config.and_then(|c| c.labels).unwrap_or_default();
-            let label = |name: &str| labels.get(name).cloned();
-            let (Some(expires), Some(holder)) = (label(EXPIRES), label(HOLDER)) else {
+            let Some((holder, is_over)) = holder(&labels) else {
                 return Err(super::foreign("container", &name, &super::owner_of(Some(&labels), None)));
             };
-            let is_over = expires.parse::<u64>().is_ok_and(|at| at < now()) || is_dead(&holder);
             if !is_over || attempt > 0 {
-                return Err(CliError::new(
-                    Exit::Conflict,
-                    format!("another mgctl is at work on cluster `{cluster}`"),
-                )
-                .code("MG090")
-                .thing(format!("container `{name}`, held by {holder}"))
-                .help(format!(
-                    "wait for it; if it is gone, the claim ends by itself, or now: docker rm {name}"
-                )));
+                let thing = format!("container `{name}`");
+                return Err(self::held(cluster, &thing, &holder, &format!("docker rm {name}")));
             }
             let id = held.id.unwrap_or_default();
             call(
@@ -76,8 +63,7 @@ impl Docker {
             )
             .await?;
         }
-        Err(CliError::new(Exit::Conflict, format!("several mgctl claim cluster `{cluster}` at once"))
-            .code("MG090"))
+        Err(contended(cluster))
     }
 
     /// Gives a claim back.
@@ -89,6 +75,35 @@ impl Docker {
         .await
         .map(|_| ())
     }
+}
+
+/// The labels of a claim.
+pub(in crate::runtime) fn labels(cluster: &str, time_max: Duration) -> HashMap<String, String> {
+    HashMap::from([
+        (CLUSTER.to_owned(), cluster.to_owned()),
+        (EXPIRES.to_owned(), (now() + time_max.as_secs()).to_string()),
+        (HOLDER.to_owned(), me()),
+    ])
+}
+
+/// Who holds a claim, by its labels, and whether it is over; `None` where it is no claim.
+pub(in crate::runtime) fn holder(labels: &HashMap<String, String>) -> Option<(String, bool)> {
+    let (expires, holder) = (labels.get(EXPIRES)?, labels.get(HOLDER)?);
+    let is_over = expires.parse::<u64>().is_ok_and(|at| at < now()) || is_dead(holder);
+    Some((holder.clone(), is_over))
+}
+
+/// The error for a claim that another has; `thing` is what stands for it, `remove` what ends it.
+pub(in crate::runtime) fn held(cluster: &str, thing: &str, holder: &str, remove: &str) -> CliError {
+    CliError::new(Exit::Conflict, format!("another mgctl is at work on cluster `{cluster}`"))
+        .code("MG090")
+        .thing(format!("{thing}, held by {holder}"))
+        .help(format!("wait for it; if it is gone, the claim ends by itself, or now: {remove}"))
+}
+
+/// The error for a claim that goes from hand to hand.
+pub(in crate::runtime) fn contended(cluster: &str) -> CliError {
+    CliError::new(Exit::Conflict, format!("several mgctl claim cluster `{cluster}` at once")).code("MG090")
 }
 
 /// An image may declare volumes, and then even a container that never runs has them.

@@ -16,11 +16,11 @@
 //! Labels cannot be changed once a container is made: a role that can move is not among them.
 
 mod authority;
-mod container;
+pub(super) mod container;
 mod elf;
-mod engine;
+pub(super) mod engine;
 pub mod image;
-mod lock;
+pub(super) mod lock;
 mod ranges;
 mod registry;
 mod time;
@@ -57,29 +57,29 @@ use tokio::sync::{Mutex, OnceCell};
 pub use lock::Lock;
 pub(crate) use time::seconds;
 
-const MANAGED: &str = "dev.mgctl.managed";
-const CLUSTER: &str = "dev.mgctl.cluster";
-const INSTANCE: &str = "dev.mgctl.instance";
-const SPEC: &str = "dev.mgctl.spec";
+pub(super) const MANAGED: &str = "dev.mgctl.managed";
+pub(super) const CLUSTER: &str = "dev.mgctl.cluster";
+pub(super) const INSTANCE: &str = "dev.mgctl.instance";
+pub(super) const SPEC: &str = "dev.mgctl.spec";
 
 /// Where a node's Bolt listens inside its container.
-const BOLT: u16 = 7687;
+pub(super) const BOLT: u16 = 7687;
 
 /// The option of a network that says how large its packets are.
 const MTU: &str = "com.docker.network.driver.mtu";
 
 /// Where a node's data are inside its container: the built-in one's, and Memgraph's.
-const DATA: [&str; 2] = ["/data", "/var/lib/memgraph"];
+pub(super) const DATA: [&str; 2] = ["/data", "/var/lib/memgraph"];
 
 /// How long a killed container may take to be gone.
 const KILL_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// How long a registry may take to hand over an image.
-const PULL_TIME_MAX: Duration = Duration::from_secs(15 * 60);
+pub(super) const PULL_TIME_MAX: Duration = Duration::from_secs(15 * 60);
 
 /// An engine.
 pub struct Docker {
-    api: bollard::Docker,
+    pub(super) api: bollard::Docker,
     url: String,
     version: String,
     image: OnceCell<Arc<image::Image>>,
@@ -172,7 +172,7 @@ impl Docker {
             .thing(self.url.clone()))
     }
 
-    async fn has_image(&self, name: &str) -> Result<bool, CliError> {
+    pub(super) async fn has_image(&self, name: &str) -> Result<bool, CliError> {
         call(&format!("look for image {name}"), absent_is_none(self.api.inspect_image(name)))
             .await
             .map(|found| found.is_some())
@@ -243,7 +243,7 @@ impl Docker {
     }
 
     /// Returns the cluster's own network, or the `external` one of that name: the oldest, should there be several.
-    async fn network(
+    pub(super) async fn network(
         &self,
         cluster: &str,
         external: Option<&str>,
@@ -267,7 +267,10 @@ impl Docker {
         }))
     }
 
-    async fn network_of(&self, topology: &Topology) -> Result<Option<(String, Subnetwork)>, CliError> {
+    pub(super) async fn network_of(
+        &self,
+        topology: &Topology,
+    ) -> Result<Option<(String, Subnetwork)>, CliError> {
         self.network(&topology.name, external(topology)).await
     }
 
@@ -359,6 +362,7 @@ impl Docker {
                 .and_then(|h| h.restart_policy.as_ref()?.name)
                 .is_some_and(|policy| policy == RestartPolicyNameEnum::NO),
             unhealthy: state.health.as_ref().and_then(container::unhealthy),
+            host: None,
         }
     }
 
@@ -826,20 +830,7 @@ impl Runtime for Docker {
             Existing { network: network.as_ref().map(|(_, n)| n.clone()), volumes, ..Existing::default() };
         let mut current: HashMap<String, String> = HashMap::new();
         if let Some(topology) = topology {
-            let names: BTreeSet<String> = topology.instances.iter().map(|i| i.image.to_string()).collect();
-            for name in names {
-                let asked = match name.as_str() {
-                    "built-in" => self.built_in().await?.id.clone(),
-                    named => named.to_owned(),
-                };
-                let found = absent_is_none(self.api.inspect_image(&asked));
-                if let Some(found) = call(&format!("look for image {name}"), found).await? {
-                    existing.images.insert(name.clone());
-                    current.insert(name, found.id.unwrap_or_default());
-                } else if name == "built-in" {
-                    current.insert(name, asked);
-                }
-            }
+            (existing.images, current) = self.images_of(topology).await?;
         }
 
         let ids: Vec<String> = containers.into_iter().filter_map(|c| c.id).collect();
@@ -944,8 +935,35 @@ impl Runtime for Docker {
 }
 
 impl Docker {
+    /// Returns those images of a topology that are here, and what each stands for today, by id.
+    pub(super) async fn images_of(
+        &self,
+        topology: &Topology,
+    ) -> Result<(BTreeSet<String>, HashMap<String, String>), CliError> {
+        let (mut here, mut current) = (BTreeSet::new(), HashMap::new());
+        let names: BTreeSet<String> = topology.instances.iter().map(|i| i.image.to_string()).collect();
+        for name in names {
+            let asked = match name.as_str() {
+                "built-in" => self.built_in().await?.id.clone(),
+                named => named.to_owned(),
+            };
+            let found = absent_is_none(self.api.inspect_image(&asked));
+            if let Some(found) = call(&format!("look for image {name}"), found).await? {
+                here.insert(name.clone());
+                current.insert(name, found.id.unwrap_or_default());
+            } else if name == "built-in" {
+                current.insert(name, asked);
+            }
+        }
+        Ok((here, current))
+    }
+
     /// Returns what has a name that the cluster needs and is not its own.
-    async fn foreign(&self, topology: &Topology, existing: &Existing) -> Result<Vec<Foreign>, CliError> {
+    pub(super) async fn foreign(
+        &self,
+        topology: &Topology,
+        existing: &Existing,
+    ) -> Result<Vec<Foreign>, CliError> {
         let mut found = Vec::new();
         let missing = topology.instances.iter().filter(|i| !existing.machines.contains_key(&i.name));
         let names: Vec<String> = missing.map(|i| container_name(&topology.name, &i.name)).collect();
@@ -990,7 +1008,7 @@ impl Docker {
 }
 
 /// Turns "no such object" into `None`, and "it is so already" into success.
-async fn absent_is_none<T>(
+pub(super) async fn absent_is_none<T>(
     call: impl Future<Output = Result<T, bollard::errors::Error>>,
 ) -> Result<Option<T>, bollard::errors::Error> {
     match call.await {
@@ -1023,7 +1041,7 @@ fn endpoint(cluster: &str, instance: &Instance, address: Option<Ipv4Addr>) -> En
     }
 }
 
-fn owner_of(labels: Option<&HashMap<String, String>>, image: Option<&str>) -> String {
+pub(super) fn owner_of(labels: Option<&HashMap<String, String>>, image: Option<&str>) -> String {
     let label = |name: &str| labels.and_then(|l| l.get(name));
     if let Some(cluster) = label(CLUSTER) {
         return format!("belongs to cluster `{cluster}`");
@@ -1037,21 +1055,21 @@ fn owner_of(labels: Option<&HashMap<String, String>>, image: Option<&str>) -> St
     }
 }
 
-fn foreign(kind: &str, name: &str, owner: &str) -> CliError {
+pub(super) fn foreign(kind: &str, name: &str, owner: &str) -> CliError {
     CliError::new(Exit::Conflict, format!("{kind} `{name}` exists and is not mgctl's"))
         .code("MG064")
         .thing(owner.to_owned())
         .help("mgctl touches nothing that it did not make: rename or remove it, or give the cluster another `name:`")
 }
 
-fn gone(cluster: &str, instance: &str) -> CliError {
+pub(super) fn gone(cluster: &str, instance: &str) -> CliError {
     CliError::new(Exit::NotFound, format!("`{instance}` does not exist"))
         .code("MG065")
         .thing(format!("cluster `{cluster}`"))
         .help("`mgctl up` makes it")
 }
 
-fn port_taken(
+pub(super) fn port_taken(
     topology: &Topology,
     instance: &Instance,
     key: &str,
@@ -1078,12 +1096,17 @@ fn port_taken(
         })
 }
 
+/// Returns the ports beside Bolt that a node publishes: inside, and on its host.
+pub(super) fn published_elsewhere(instance: &Instance) -> impl Iterator<Item = (u16, u16)> {
+    instance.container.ports.published().map(|(_, inside, host)| (inside, host))
+}
+
 /// Returns the name of the network that the cluster shares with others.
 fn external(topology: &Topology) -> Option<&str> {
     topology.network.is_external.then_some(topology.network.name.as_str())
 }
 
-fn labels(topology: &Topology) -> HashMap<String, String> {
+pub(super) fn labels(topology: &Topology) -> HashMap<String, String> {
     let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     [
         (MANAGED, "true".to_owned()),
@@ -1097,7 +1120,7 @@ fn labels(topology: &Topology) -> HashMap<String, String> {
     .into()
 }
 
-fn labels_of(topology: &Topology, instance: &Instance) -> HashMap<String, String> {
+pub(super) fn labels_of(topology: &Topology, instance: &Instance) -> HashMap<String, String> {
     let spec = Spec::of(topology, instance);
     let mut all = labels(topology);
     for (name, value) in [

@@ -217,6 +217,7 @@ impl Processes {
             }),
             is_fenced: folder.join("fenced").exists(),
             unhealthy: None,
+            host: None,
         }))
     }
 

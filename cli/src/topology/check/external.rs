@@ -10,10 +10,11 @@ use crate::topology::report::Report;
 const RUN_KEYS: [&str; 7] = ["addressing", "context", "image", "network", "on_failure", "ports", "tls"];
 
 /// Keys of `defaults` and of a node that say so.
-const RUN_NODE: [&str; 14] = [
+const RUN_NODE: [&str; 15] = [
     "cpus",
     "env",
     "healthcheck",
+    "host",
     "image",
     "ip",
     "labels",

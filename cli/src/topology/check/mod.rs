@@ -3,6 +3,7 @@
 mod container;
 mod external;
 mod security;
+mod swarm;
 
 use std::net::Ipv4Addr;
 
@@ -54,6 +55,7 @@ pub(super) fn check(draft: &Draft<'_>, report: &mut Report<'_>) {
     container::check(draft, report);
     runtime(draft, report);
     external::check(draft, report);
+    swarm::check(draft, report);
     init(draft, report);
 }
 

@@ -2,7 +2,7 @@
 
 use super::visible;
 use crate::topology::build::Draft;
-use crate::topology::model::{BoltPort, Image};
+use crate::topology::model::{BoltPort, Image, Runtime};
 use crate::topology::report::Report;
 use crate::topology::secret;
 
@@ -23,10 +23,12 @@ fn public(draft: &Draft<'_>, report: &mut Report<'_>) {
     let ports = draft.file.section("ports");
     let published = draft.nodes.iter().any(|n| n.bolt != BoltPort::None);
     let accepted = ports.and_then(|p| p.flag("allow_public")).unwrap_or(false);
-    let Some(span) = ports.and_then(|p| p.span("bind")).filter(|_| !draft.bind.is_loopback() && published)
-    else {
-        return;
+    let is_swarm = draft.runtime == Runtime::Swarm;
+    let asked = match is_swarm {
+        true => draft.file.span("runtime"),
+        false => ports.and_then(|p| p.span("bind")).filter(|_| !draft.bind.is_loopback() && published),
     };
+    let Some(span) = asked else { return };
     let docker = "a port that Docker publishes goes past ufw and firewalld";
     let how = match draft.auth {
         None => "open to the network without a password",
@@ -37,7 +39,10 @@ fn public(draft: &Draft<'_>, report: &mut Report<'_>) {
     } else {
         let problem = report.error("MG027", span, format!("Bolt would be {how}"));
         problem.notes.push(docker.into());
-        problem.help.push("keep `bind: 127.0.0.1`, or accept it: `ports.allow_public: true`".into());
+        problem.help.push(match is_swarm {
+            true => "a swarm publishes on every address of a host: keep the network of the hosts private, and accept it: `ports.allow_public: true`".into(),
+            false => "keep `bind: 127.0.0.1`, or accept it: `ports.allow_public: true`".into(),
+        });
     }
 }
 
