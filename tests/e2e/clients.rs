@@ -11,6 +11,7 @@ pub(crate) fn tests() -> Vec<Trial> {
     vec![
         super::python("a_social_graph_reads_the_same_on_every_node", social),
         super::newest_python("the_official_driver_does_what_its_manual_shows", manual),
+        super::with_interpreter("the_object_mapper_works", mg_tests::python::mapper, mapper),
     ]
 }
 
@@ -63,5 +64,13 @@ fn manual(python: &Path) {
     let nodes = cluster(dir.path(), ["main", "rep1"]);
     let said = script(python, "driver.py", &nodes.each_ref().map(|n| n.bolt().to_string()));
     assert!(said.ends_with("everything went as the manual says\n"), "{said}");
+    print!("{said}");
+}
+
+fn mapper(python: &Path) {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let node = Node::start(dir.path(), "main", &[]);
+    let said = script(python, "ogm.py", &[node.bolt().to_string()]);
+    assert!(said.ends_with("the object mapper works\n"), "{said}");
     print!("{said}");
 }

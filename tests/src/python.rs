@@ -11,6 +11,18 @@ const PACKAGES: [&str; 2] = ["neo4j==5.28.8", "pymgclient==1.6.0"];
 /// The newest of the official driver, and what its result transformers need.
 const NEWEST: [&str; 2] = ["neo4j==6.4.1", "pandas==3.1.1"];
 
+/// Memgraph's object mapper, with what of its requirements it needs to be imported: all of them are gigabytes.
+const MAPPER: [&str; 7] = [
+    "pymgclient==1.6.0",
+    "pydantic==2.11.7",
+    "psutil<7",
+    "dacite==1.9.2",
+    "networkx==3.4.2",
+    "neo4j==5.28.8",
+    "numpy<2",
+];
+const MAPPER_ALONE: &str = "gqlalchemy==1.10.0";
+
 /// What knows the schemas of Kubernetes.
 const VALIDATOR: [&str; 1] = ["kubernetes-validate==1.37.0"];
 
@@ -24,6 +36,20 @@ pub fn interpreter() -> Result<PathBuf, String> {
 pub fn newest() -> Result<PathBuf, String> {
     static MADE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     MADE.get_or_init(|| make("python-newest", &NEWEST)).clone()
+}
+
+/// The interpreter that has Memgraph's object mapper, or why there is none.
+pub fn mapper() -> Result<PathBuf, String> {
+    static MADE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    MADE.get_or_init(|| {
+        let python = make("python-mapper", &MAPPER)?;
+        let install =
+            ["-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps", MAPPER_ALONE];
+        run(Command::new(&python).args(install))
+            .map_err(|e| format!("{MAPPER_ALONE} could not be installed: {e}"))?;
+        Ok(python)
+    })
+    .clone()
 }
 
 /// `kubernetes-validate`, in an environment of its own, or why there is none.

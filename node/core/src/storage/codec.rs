@@ -47,8 +47,9 @@ use std::sync::Arc;
 pub const NESTING_MAX: usize = 100;
 
 const VERSION: u8 = 1;
-/// The kind of most values.
+/// The kinds of most values.
 const INT: u8 = 3;
+const STRING: u8 = 5;
 /// Room for what most transactions write.
 const USUAL_BYTES: usize = 256;
 
@@ -642,7 +643,7 @@ impl<'a> Reader<'a> {
             2 => Value::Bool(true),
             INT => Value::Int(self.signed()?),
             4 => Value::Float(self.f64()?),
-            5 => Value::string(self.text()?),
+            STRING => Value::string(self.text()?),
             8 => Value::Bytes(self.sized()?.into()),
             9 => Value::Date(Date(self.narrow_signed()?)),
             10 => Value::LocalTime(LocalTime(self.signed()?)),
@@ -677,11 +678,17 @@ impl<'a> Reader<'a> {
     /// Steps over one value.
     #[inline]
     pub(super) fn skip_value(&mut self) -> Result<(), DecodeError> {
-        if self.bytes.get(self.at) == Some(&INT) {
-            self.at += 1;
-            return self.varint().map(drop);
+        match self.bytes.get(self.at) {
+            Some(&INT) => {
+                self.at += 1;
+                self.varint().map(drop)
+            }
+            Some(&STRING) => {
+                self.at += 1;
+                self.sized().map(drop)
+            }
+            _ => self.skip_any_value(),
         }
-        self.skip_any_value()
     }
 
     fn skip_any_value(&mut self) -> Result<(), DecodeError> {

@@ -752,19 +752,30 @@ impl<'a> Machine<'a> {
             let mut key: SmallVec<[Value; 4]> = SmallVec::new();
             // Groups of one key that is an integer, once they were found.
             let mut by_number: FxHashMap<i64, usize> = FxHashMap::default();
-            while self.next(*input)? {
+            // A place where nothing happens need not be asked for each row.
+            let mut input = *input;
+            while let Op::Pass { input: below } = &plan.ops[input] {
+                input = *below;
+            }
+            while self.next(input)? {
                 self.run.tick()?;
                 let group = if keys.is_empty() {
                     0
                 } else {
-                    key.clear();
-                    for (expr, _) in keys {
-                        key.push(self.eval(expr)?);
-                    }
-                    let number = if let [Value::Int(number)] = key[..] { Some(number) } else { None };
+                    let number = match &keys[..] {
+                        [(Expr::Slot(slot), _)] => match &self.row[*slot] {
+                            Value::Int(number) => Some(*number),
+                            _ => None,
+                        },
+                        _ => None,
+                    };
                     match number.and_then(|number| by_number.get(&number)) {
                         Some(group) => *group,
                         None => {
+                            key.clear();
+                            for (expr, _) in keys {
+                                key.push(self.eval(expr)?);
+                            }
                             let hashed = hash(&key);
                             let known = index.find(hashed, |g| KeyRef(&groups[*g].0) == KeyRef(&key));
                             let group = match known {
