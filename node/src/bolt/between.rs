@@ -96,3 +96,31 @@ impl Progress {
         Failure { code, message, ..failure }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::texts;
+    use super::*;
+    use mgnode_core::engine::CommitError;
+    use mgnode_core::types::Position;
+
+    #[test]
+    fn what_is_committed_in_part_is_never_tried_again_by_a_driver() {
+        let conflict = || texts::commit_failure(CommitError::Conflict);
+        let mut none = Progress::default();
+        assert_eq!(none.failed(conflict()), conflict());
+        let mut some = Progress { count: 1, ..Progress::default() };
+        let failure = some.failed(conflict());
+        assert_eq!(failure.code, Failure::client("").code);
+        assert!(failure.message.ends_with("Before that, 1 transaction of the query had been committed."));
+    }
+
+    #[test]
+    fn a_commit_in_doubt_keeps_its_position_and_its_code() {
+        let position: Position = "3.00000000000000aa.1:7".parse().unwrap();
+        let doubt = texts::in_doubt(position, &[]);
+        let mut progress = Progress { count: 2, failure: Some(doubt.clone()), ..Progress::default() };
+        let failure = progress.failed(Failure::terminated());
+        assert_eq!((failure.code, failure.position), (doubt.code, Some(position)));
+    }
+}
