@@ -28,6 +28,7 @@ mod phases;
 mod policies;
 mod refusals;
 mod release;
+mod swarm;
 mod turns;
 mod upgrade;
 
@@ -124,6 +125,7 @@ fn main() -> ExitCode {
         external::tests(),
         export::tests(),
         release::tests(),
+        swarm::tests(),
     ]
     .into_iter()
     .flatten()

@@ -3,12 +3,13 @@
 use bollard::Docker;
 use bollard::models::{
     ContainerCreateBody, HostConfig, Ipam, IpamConfig, LocalNodeState, NetworkCreateRequest, PortBinding,
-    SwarmInitRequest,
+    SwarmInitRequest, SwarmJoinRequest, SwarmSpec, SwarmSpecDispatcher,
 };
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, DownloadFromContainerOptionsBuilder, ImportImageOptionsBuilder,
-    LeaveSwarmOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder, RemoveImageOptions,
-    TagImageOptions,
+    LeaveSwarmOptionsBuilder, ListConfigsOptions, ListContainersOptions, ListNetworksOptions,
+    ListSecretsOptions, ListServicesOptions, LogsOptionsBuilder, RemoveContainerOptionsBuilder,
+    RemoveImageOptions, RemoveVolumeOptions, TagImageOptions, UpdateSecretOptions,
 };
 use futures_util::TryStreamExt;
 use std::collections::HashMap;
@@ -36,6 +37,109 @@ impl Engine {
             }
         })?;
         Ok(Engine { runtime, docker })
+    }
+
+    /// Connects to the engine at a socket.
+    pub fn at(socket: &std::path::Path) -> Result<Engine, String> {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
+        let docker = runtime.block_on(async {
+            let path = socket.to_string_lossy();
+            let docker = Docker::connect_with_unix(&path, 60, bollard::API_DEFAULT_VERSION)
+                .map_err(|e| e.to_string())?;
+            match tokio::time::timeout(Duration::from_secs(5), docker.ping()).await {
+                Ok(Ok(_)) => Ok(docker),
+                Ok(Err(e)) => Err(format!("no engine answers: {e}")),
+                Err(_) => Err("the engine says nothing".to_owned()),
+            }
+        })?;
+        Ok(Engine { runtime, docker })
+    }
+
+    /// `docker swarm init`; its managers miss a host after a few seconds. Returns the token for workers.
+    pub fn begin_swarm(&self, address: &str) -> Result<String, String> {
+        let dispatcher = SwarmSpecDispatcher { heartbeat_period: Some(1_000_000_000) };
+        let request = SwarmInitRequest {
+            listen_addr: Some("0.0.0.0:2377".to_owned()),
+            advertise_addr: Some(address.to_owned()),
+            spec: Some(SwarmSpec { dispatcher: Some(dispatcher), ..SwarmSpec::default() }),
+            ..SwarmInitRequest::default()
+        };
+        self.runtime.block_on(async {
+            self.docker.init_swarm(request).await.map_err(|e| format!("no swarm begins: {e}"))?;
+            let swarm = self.docker.inspect_swarm().await.map_err(|e| e.to_string())?;
+            swarm.join_tokens.and_then(|t| t.worker).ok_or_else(|| "the swarm gives no token".to_owned())
+        })
+    }
+
+    /// `docker swarm join`
+    pub fn join_swarm(&self, address: &str, manager: &str, token: &str) -> Result<(), String> {
+        let request = SwarmJoinRequest {
+            listen_addr: Some("0.0.0.0:2377".to_owned()),
+            advertise_addr: Some(address.to_owned()),
+            remote_addrs: Some(vec![format!("{manager}:2377")]),
+            join_token: Some(token.to_owned()),
+            ..SwarmJoinRequest::default()
+        };
+        self.runtime
+            .block_on(self.docker.join_swarm(request))
+            .map_err(|e| format!("{address} does not join: {e}"))
+    }
+
+    /// What a swarm keeps: names of its services, configs, secrets and overlay networks but its own.
+    pub fn kept_by_swarm(&self) -> Vec<String> {
+        let found = self.runtime.block_on(async {
+            let services = self.docker.list_services(None::<ListServicesOptions>).await?;
+            let configs = self.docker.list_configs(None::<ListConfigsOptions>).await?;
+            let secrets = self.docker.list_secrets(None::<ListSecretsOptions>).await?;
+            let networks = self.docker.list_networks(None::<ListNetworksOptions>).await?;
+            let names = services.into_iter().filter_map(|s| s.spec?.name);
+            let names = names.chain(configs.into_iter().filter_map(|c| c.spec?.name));
+            let names = names.chain(secrets.into_iter().filter_map(|s| s.spec?.name));
+            let overlays = networks.into_iter().filter(|n| n.driver.as_deref() == Some("overlay"));
+            let overlays = overlays.filter_map(|n| n.name).filter(|n| n != "ingress");
+            Ok::<_, bollard::errors::Error>(names.chain(overlays).collect())
+        });
+        found.unwrap_or_else(|e| panic!("what the swarm keeps: {e}"))
+    }
+
+    /// Changes a label of the secret whose name begins so.
+    pub fn label_secret(&self, prefix: &str, label: &str, value: &str) {
+        let changed = self.runtime.block_on(async {
+            for secret in self.docker.list_secrets(None::<ListSecretsOptions>).await? {
+                let mut spec = secret.spec.unwrap_or_default();
+                let name = spec.name.clone().unwrap_or_default();
+                if name.starts_with(prefix) {
+                    spec.labels.get_or_insert_default().insert(label.to_owned(), value.to_owned());
+                    let version = secret.version.and_then(|v| v.index).unwrap_or(0);
+                    let options = UpdateSecretOptions { version: i64::try_from(version).unwrap_or(0) };
+                    self.docker.update_secret(&name, spec, options).await?;
+                    return Ok(true);
+                }
+            }
+            Ok::<_, bollard::errors::Error>(false)
+        });
+        assert!(changed.unwrap_or_else(|e| panic!("label {prefix}: {e}")), "no secret is called {prefix}…");
+    }
+
+    /// `docker config rm NAME`
+    pub fn remove_config(&self, name: &str) {
+        self.runtime
+            .block_on(self.docker.delete_config(name))
+            .unwrap_or_else(|e| panic!("remove {name}: {e}"));
+    }
+
+    /// `docker volume rm NAME`; `Err` says why it stays.
+    pub fn remove_volume(&self, name: &str) -> Result<(), String> {
+        let removed = self.docker.remove_volume(name, None::<RemoveVolumeOptions>);
+        self.runtime.block_on(removed).map_err(|e| e.to_string())
+    }
+
+    /// `docker ps`: the names of the containers that run.
+    pub fn running(&self) -> Vec<String> {
+        let found = self.runtime.block_on(self.docker.list_containers(None::<ListContainersOptions>));
+        let found = found.unwrap_or_else(|e| panic!("list containers: {e}"));
+        found.into_iter().flat_map(|c| c.names.unwrap_or_default()).collect()
     }
 
     /// `docker run -d --name NAME IMAGE`, on the default bridge and with nothing else.

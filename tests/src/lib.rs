@@ -5,6 +5,7 @@ pub mod chaos;
 pub mod disks;
 pub mod docker;
 pub mod fixture;
+pub mod hosts;
 pub mod made;
 pub mod mgctl;
 pub mod node;
