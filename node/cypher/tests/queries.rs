@@ -364,6 +364,13 @@ fn a_number_is_one_group_however_it_is_written() {
         .map(|row| if let Value::Int(n) = row[1] { n } else { panic!("{row:?}") })
         .collect();
     assert_eq!(groups, [1, 1, 2, 3, 4]);
+    for (list, count) in
+        [("[1, 1, 1.0, 2]", 2), ("[1.0, 1, 1, 2.5]", 2), ("[2, null, '2', 2, 2.0]", 2), ("[]", 0)]
+    {
+        let text = format!("UNWIND {list} AS x RETURN count(DISTINCT x)");
+        assert_eq!(s.one(&text), Value::Int(count), "{text}");
+    }
+    assert_eq!(s.one("UNWIND [3, 3, 4, 4.0, 3] AS x RETURN sum(DISTINCT x)"), Value::Int(7));
     // Found first as a float, then as an integer.
     assert_eq!(s.one("UNWIND [3.0, 3, 3] AS x WITH x, count(*) AS n RETURN n"), Value::Int(3));
 }

@@ -13,8 +13,15 @@ use std::sync::Arc;
 /// One aggregate of one group.
 pub struct Accumulator {
     /// Values already seen, where `DISTINCT` was written.
-    seen: Option<FxHashSet<Key>>,
+    seen: Option<Seen>,
     state: State,
+}
+
+#[derive(Default)]
+struct Seen {
+    values: FxHashSet<Key>,
+    /// Those of them that are integers and were met as such: most repeat, and are found here without a copy.
+    numbers: FxHashSet<i64>,
 }
 
 enum State {
@@ -47,7 +54,7 @@ impl Accumulator {
     pub fn new(function: AggregateFunction, distinct: bool) -> Accumulator {
         use AggregateFunction as F;
         Accumulator {
-            seen: distinct.then(FxHashSet::default),
+            seen: distinct.then(Seen::default),
             state: match function {
                 F::CountStar | F::Count => State::Count(0),
                 F::Sum => State::Sum(Value::Int(0)),
@@ -103,6 +110,11 @@ impl Accumulator {
                 _ => {}
             }
         }
+        if let (Some(seen), Value::Int(number)) = (&self.seen, v)
+            && seen.numbers.contains(number)
+        {
+            return Ok(());
+        }
         self.take(v.clone(), None, run)
     }
 
@@ -129,7 +141,13 @@ impl Accumulator {
         }
         if let Some(seen) = &mut self.seen {
             let bytes = memory(&v);
-            if !seen.insert(Key(Box::new([v.clone()]))) {
+            if let Value::Int(number) = v {
+                if !seen.numbers.insert(number) {
+                    return Ok(());
+                }
+                run.hold(size_of::<i64>())?;
+            }
+            if !seen.values.insert(Key(Box::new([v.clone()]))) {
                 return Ok(());
             }
             run.hold(bytes + 16)?;
