@@ -8,6 +8,7 @@
 
 use crate::error::{CliError, Exit};
 use crate::runtime::docker;
+use crate::words::count;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
@@ -123,7 +124,7 @@ pub fn seconds_left(certificate: &str) -> Option<i64> {
 /// Says how long that is, for people: "in 12 days", "3 days ago".
 pub fn show_seconds_left(seconds: i64) -> String {
     let days = seconds.unsigned_abs() / DAY as u64;
-    let days = if days == 1 { "1 day".to_owned() } else { format!("{days} days") };
+    let days = count(days, "day");
     if seconds < 0 { format!("ended {days} ago") } else { format!("ends in {days}") }
 }
 

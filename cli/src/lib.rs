@@ -2,7 +2,7 @@
 //!
 //! `args` is the command surface. `topology` reads the YAML. `cluster` decides what to do, purely; `runtime` and
 //! `query` do it, with an engine or processes and with the nodes. `graph` carries a graph as text out of servers and
-//! into them; `export` writes a topology in the words of other tools. `commands` has a file per verb, `ui` shows what happens, `error` says what went wrong; `authority`
+//! into them; `export` writes a topology in the words of other tools. `commands` has a file per verb, `ui` shows what happens, `error` says what went wrong, `words` counts; `authority`
 //! issues the certificates by which the nodes of a cluster know each other.
 
 pub mod args;
@@ -16,6 +16,7 @@ pub mod query;
 pub mod runtime;
 pub mod topology;
 pub mod ui;
+pub mod words;
 
 use std::ffi::OsString;
 

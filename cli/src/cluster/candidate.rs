@@ -244,7 +244,7 @@ pub(super) fn accept(
         Loss::Covered { .. } | Loss::Told | Loss::Known(0) => return Ok(()),
         Loss::Known(_) if request.kill_main => return Ok(()),
         Loss::Known(1) => "1 commit is on MAIN only".to_owned(),
-        Loss::Known(count) => format!("{count} commits are on MAIN only"),
+        Loss::Known(count) => format!("{} are on MAIN only", commits(*count)),
         Loss::Behind { node, commits: count } => {
             format!("`{node}` has {} that `{name}` lacks", commits(*count))
         }

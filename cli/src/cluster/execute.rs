@@ -13,6 +13,7 @@ use super::rewind::{Branch, Parting};
 use super::{NodeError, Nodes, ReplicaRow, Rows, Runtime, Target};
 use crate::error::{CliError, Exit};
 use crate::topology::{Mode, Role, Topology};
+use crate::words::count;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
@@ -275,7 +276,7 @@ pub async fn execute<R: Runtime, N: Nodes, P: Progress>(
 }
 
 fn interrupted(topology: &Topology, done: usize, all: usize) -> CliError {
-    CliError::new(Exit::Interrupted, format!("interrupted after {done} of {all} steps"))
+    CliError::new(Exit::Interrupted, format!("interrupted after {done} of {}", count(all, "step")))
         .thing(format!("cluster `{}`", topology.name))
         .note("what was done stays, and no step was left half-done")
         .help("the same command goes on from here")
@@ -415,7 +416,7 @@ impl<R: Runtime, N: Nodes, P: Progress> Execution<'_, R, N, P> {
         let target = self.target(instance).await?;
         let query = format!("REWIND REPLICATION TO \"{common}\";");
         self.send(&target, &query).await.map_err(|e| node_failed(&self.wish.topology, &target, &query, e))?;
-        Ok(format!("{surplus} commits kept aside"))
+        Ok(format!("{} kept aside", count(surplus, "commit")))
     }
 
     async fn ended(&self, instance: &str, machine: &Machine) -> CliError {
@@ -515,7 +516,7 @@ impl<R: Runtime, N: Nodes, P: Progress> Execution<'_, R, N, P> {
             let gives_up = check.retries.is_some_and(|retries| failures >= retries);
             if self.deadline.is_over() || gives_up {
                 let waited = match gives_up {
-                    true => format!("to {failures} probes in a row"),
+                    true => format!("to {} in a row", count(failures, "probe")),
                     false => format!("within {}s", self.deadline.total().as_secs()),
                 };
                 let mut error =
@@ -703,7 +704,7 @@ impl<R: Runtime, N: Nodes, P: Progress> Execution<'_, R, N, P> {
             }
             self.nodes.transact(&target, &data).await.map_err(|e| init_failed(&target, data[0], e))?;
         }
-        Ok(format!("{} statements", self.wish.init.len()))
+        Ok(count(self.wish.init.len(), "statement"))
     }
 }
 

@@ -79,7 +79,7 @@ impl Parting {
 
 /// Returns a number of commits in words.
 pub(super) fn commits(count: u64) -> String {
-    if count == 1 { "1 commit".to_owned() } else { format!("{count} commits") }
+    crate::words::count(count, "commit")
 }
 
 #[cfg(test)]

@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 
 use super::Context;
 use super::session::{Session, Shown, on_ctrl_c};
-use super::transfer::{Out, Pace, ToStatements, connect, differs, digest, name_of, refused, warnings};
+use super::transfer::{
+    Out, Pace, ToStatements, connect, differs, digest, graph_size, name_of, refused, warnings,
+};
 use crate::args::{Backup, Restore};
 use crate::cluster::{self, Nodes, Observed, Options, Position, Target, Wish, decode_state};
 use crate::error::{CliError, Exit, Place, Problem};
@@ -21,6 +23,7 @@ use crate::graph::statements::{SplitError, Statements};
 use crate::query::Map;
 use crate::topology::{self, Until};
 use crate::ui::Ui;
+use crate::words;
 
 /// Most statements of a transaction: each has up to a thousand rows.
 const STATEMENTS_MAX: usize = 64;
@@ -260,7 +263,7 @@ async fn bring_in(session: &Session, backup: &archive::Backup) -> Result<Restore
     let mut pace = Pace::new(session.ui.step("restore", &main.instance), interrupt);
     let fed = match feed(session, &main, backup, &mut pace).await {
         Ok(fed) => {
-            pace.done(&format!("{} vertices, {} edges", fed.vertices, fed.edges));
+            pace.done(&graph_size(fed.vertices, fed.edges));
             fed
         }
         Err(error) => {
@@ -351,7 +354,7 @@ async fn feed(
         pace.say(|took| {
             let percent = bytes as f64 * 100.0 / backup.bytes.max(1) as f64;
             let rate = (done.vertices + done.edges) as f64 / took.as_secs_f64().max(0.001);
-            format!("{percent:.0}%, {} vertices, {} edges, {rate:.0}/s", done.vertices, done.edges)
+            format!("{percent:.0}%, {}, {rate:.0}/s", graph_size(done.vertices, done.edges))
         })?;
     }
     feeder.flush().await.map_err(|r| refused(session, main, &source, *r))?;
@@ -392,7 +395,9 @@ async fn refuse_unless_empty(session: &Session, main: &Target) -> Result<(), Cli
         .code("MG103")
         .thing(name_of(main))
         .note(format!(
-            "it holds {vertices} vertices, and {count} indexes and constraints; nothing was changed"
+            "it holds {}, and {} of indexes and constraints; nothing was changed",
+            words::count(vertices, "vertex"),
+            words::count(count, "definition")
         ))
         .help("restore into a new cluster: a topology with another `name`")
         .help(format!("or delete what this one holds: {}", session.command("down --volumes"))))

@@ -8,6 +8,7 @@ use crate::args::Diff;
 use crate::cluster::{Action, Options, Plan, Wish, observe, reconcile};
 use crate::error::{CliError, Exit};
 use crate::ui::{Cell, Table, Tone, Ui};
+use crate::words::count;
 
 pub(super) async fn run(context: &Context, args: &Diff) -> Result<Exit, CliError> {
     let loaded = context.selection.topology()?;
@@ -68,7 +69,7 @@ fn render(session: &Session, plan: &Plan, by: &str, ui: &Ui) -> String {
     if plan.is_done() {
         lines.push(format!("Cluster {} is as it should be: nothing to do", session.cluster()));
     } else if !plan.steps.is_empty() {
-        lines.push(format!("Plan: {} steps; {by}", plan.steps.len()));
+        lines.push(format!("Plan: {}; {by}", count(plan.steps.len(), "step")));
     }
     lines.join("\n")
 }

@@ -14,6 +14,7 @@ use crate::error::{CliError, Exit, printable};
 use crate::runtime::Any;
 use crate::runtime::swarm::Swarm;
 use crate::ui::{Cell, Table, Tone, Ui};
+use crate::words::count;
 
 /// An answer slower than this is worth a word.
 const SLOW: Duration = Duration::from_millis(200);
@@ -95,8 +96,8 @@ fn to_json(findings: &[Finding]) -> Vec<Value> {
 async fn open(context: &Context, findings: &mut Vec<Finding>) -> Option<Session> {
     match context.selection.resolve() {
         Ok(Selected::File(loaded)) => {
-            let count = loaded.topology.instances.len();
-            let text = format!("{}: {count} nodes", loaded.topology.place.file);
+            let nodes = count(loaded.topology.instances.len(), "node");
+            let text = format!("{}: {nodes}", loaded.topology.place.file);
             findings.push(finding("topology", Level::Pass, text, None));
             for warning in &loaded.warnings {
                 let help = warning.help.first().cloned();
@@ -267,10 +268,10 @@ pub(super) async fn report(context: &Context, args: &Report) -> Result<Exit, Cli
     let data = json!({ "file": path.display().to_string(), "contents": names });
     let text = |_: &Ui| {
         format!(
-            "Wrote {} ({} files). It holds states, settings and logs, no data of the graph and no passwords;\n\
+            "Wrote {} ({}). It holds states, settings and logs, no data of the graph and no passwords;\n\
              read it before you pass it on.",
             path.display(),
-            files.len()
+            count(files.len(), "file")
         )
     };
     session.ui.result("Report", Some(session.cluster()), data, &[], text);

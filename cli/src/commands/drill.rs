@@ -16,6 +16,7 @@ use crate::cluster::{self, Action, Interrupt, Options, Plan, Runtime, execute};
 use crate::error::{CliError, Exit, Problem};
 use crate::topology::{Endpoint, Mode};
 use crate::ui::Ui;
+use crate::words::count;
 
 /// How often it is asked whether a machine has ended.
 const WATCH_EVERY: Duration = Duration::from_millis(20);
@@ -117,10 +118,10 @@ fn announcement(args: &Drill, main: &str) -> Plan {
     };
     let mut plan = Plan::default();
     plan.notes.push(format!(
-        "{} clients write vertices `:MgctlLoad` for {}s, {} times; {fault} each time",
-        args.load.clients,
+        "vertices `:MgctlLoad` are written by {} for {}s, {}; {fault} each time",
+        count(args.load.clients, "client"),
         args.time.as_secs(),
-        args.runs
+        count(args.runs, "time")
     ));
     plan
 }
@@ -192,7 +193,7 @@ fn conclude(
         }
         parts.push(format!("first successful write after it {}", shown(&first_write)));
         parts.push(format!("longest time without one {}", shown(&gap)));
-        format!("{}\n{} (over {} runs)", total.text(), parts.join(" · "), runs.len())
+        format!("{}\n{} (over {})", total.text(), parts.join(" · "), count(runs.len(), "run"))
     };
     session.ui.partial_result("Drill", Some(session.cluster()), ok, data, warnings, text);
     if let Some(problem) = problem {

@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 use super::Context;
 use super::session::{Session, on_ctrl_c};
 use super::transfer::{
-    Out, Pace, ToStatements, connect, differs, digest, elements, name_of, refused, summary, warnings,
+    Out, Pace, ToStatements, connect, differs, digest, elements, graph_size, name_of, refused, summary,
+    warnings,
 };
 use crate::args::Import;
 use crate::cluster::Target;
@@ -27,6 +28,7 @@ use crate::graph::read;
 use crate::graph::statements::{SplitError, Statements, is_alone};
 use crate::query::{Client, Map, QueryError};
 use crate::ui::Ui;
+use crate::words;
 
 /// How long a source may take for one batch.
 const SOURCE_TIME_MAX: Duration = Duration::from_secs(600);
@@ -91,7 +93,7 @@ async fn run_cypher(context: &Context, args: &Import) -> Result<Exit, CliError> 
     }
     if args.dry_run {
         let data = json!({ "files": args.paths, "statements": known, "changed": false });
-        let text = |_: &Ui| format!("{known} statements can be read. Nothing was done.");
+        let text = |_: &Ui| format!("{} can be read. Nothing was done.", words::count(known, "statement"));
         context.ui.result("Import", None, data, &[], text);
         return Ok(Exit::Ok);
     }
@@ -142,7 +144,7 @@ fn check_cypher(context: &Context, path: &str) -> Result<u64, CliError> {
             }
         }
     }
-    step.done(&format!("{count} statements"));
+    step.done(&words::count(count, "statement"));
     Ok(count)
 }
 
@@ -204,7 +206,7 @@ async fn feed_cypher(
                 String::new()
             };
             let rate = done.statements as f64 / took.as_secs_f64().max(0.001);
-            format!("{far}{} statements, {rate:.0}/s", done.statements)
+            format!("{far}{}, {rate:.0}/s", words::count(done.statements, "statement"))
         });
         if let Err(error) = paced {
             feeder.flush().await.map_err(|r| refusal(r, first))?;
@@ -257,10 +259,10 @@ async fn run_csv(context: &Context, args: &Import) -> Result<Exit, CliError> {
         }
     }
     drop(ids);
-    step.done(&format!("{vertices} vertices, {edges} edges"));
+    step.done(&graph_size(vertices, edges));
     if args.dry_run {
         let data = json!({ "files": args.paths, "vertices": vertices, "edges": edges, "changed": false });
-        let text = |_: &Ui| format!("{vertices} vertices and {edges} edges can be read. Nothing was done.");
+        let text = |_: &Ui| format!("{} can be read. Nothing was done.", graph_size(vertices, edges));
         context.ui.result("Import", None, data, &[], text);
         return Ok(Exit::Ok);
     }
@@ -281,15 +283,15 @@ async fn run_csv(context: &Context, args: &Import) -> Result<Exit, CliError> {
         }
     };
     client.close().await;
-    pace.done(&format!("{} vertices, {} edges", fed.vertices, fed.edges));
+    pace.done(&graph_size(fed.vertices, fed.edges));
     if (fed.vertices, fed.edges) != (vertices, edges) {
         return Err(CliError::new(
             Exit::Degraded,
-            format!("{} vertices and {} edges were made", fed.vertices, fed.edges),
+            format!("made were {}", graph_size(fed.vertices, fed.edges)),
         )
         .code("MG106")
         .thing(name_of(&main))
-        .note(format!("the files have {vertices} vertices and {edges} edges"))
+        .note(format!("the files have {}", graph_size(vertices, edges)))
         .help("see that the files do not change, and that nothing else imports, then look at the graph"));
     }
     Ok(told(&session, &args.paths.join(", "), fed, began.elapsed(), &[], true, None))
@@ -557,7 +559,7 @@ async fn copy(context: &Context, args: &Import, from: &str) -> Result<Exit, CliE
         let asked = reader.run("MATCH (n) RETURN count(n)", Map::new()).await.map_err(unreachable)?;
         let vertices = asked.rows.first().and_then(|r| r.first()?.as_int()).unwrap_or(0);
         let data = json!({ "from": &*source, "vertices": vertices, "changed": false });
-        let text = |_: &Ui| format!("{source} has {vertices} vertices. Nothing was done.");
+        let text = |_: &Ui| format!("{source} has {}. Nothing was done.", words::count(vertices, "vertex"));
         session.ui.result("Import", Some(session.cluster()), data, &[], text);
         return Ok(Exit::Ok);
     }
@@ -628,7 +630,7 @@ fn told(
 ) -> Exit {
     let mut warnings = left_out.to_vec();
     if fed.degraded > 0 {
-        let what = format!("{} transactions were not confirmed by every SYNC replica", fed.degraded);
+        let what = format!("not every SYNC replica confirmed {}", words::count(fed.degraded, "transaction"));
         warnings.push(Problem::warning(what).code("MG068").help(session.command("status")));
     }
     let seconds = (took.as_secs_f64() * 1000.0).round() / 1000.0;

@@ -10,6 +10,7 @@ use crate::args::{Init, Preset};
 use crate::error::{CliError, Exit};
 use crate::topology::{Source, load};
 use crate::ui::Ui;
+use crate::words::count;
 
 pub(super) fn run(context: &Context, args: &Init) -> Result<Exit, CliError> {
     let text = write(args)?;
@@ -48,7 +49,7 @@ fn write(args: &Init) -> Result<String, CliError> {
     let replicas = args.replicas.unwrap_or(replicas);
     let sync = args.sync.unwrap_or(sync.min(replicas));
     if sync > replicas {
-        let what = format!("{sync} SYNC replicas of {replicas} replicas cannot be");
+        let what = format!("{} of {} cannot be", count(sync, "SYNC replica"), count(replicas, "replica"));
         return Err(CliError::new(Exit::Usage, what).help("give --replicas as many or more"));
     }
     let mut out =

@@ -7,6 +7,7 @@ use super::Context;
 use crate::args::{Cli, Completions, Man};
 use crate::error::{CliError, Exit};
 use crate::ui::Ui;
+use crate::words::count;
 
 pub(super) fn completions(context: &Context, args: &Completions) -> Result<Exit, CliError> {
     let mut text = Vec::new();
@@ -45,7 +46,7 @@ pub(super) fn man(context: &Context, args: &Man) -> Result<Exit, CliError> {
     }
     let names: Vec<_> = pages.iter().map(|(name, _)| json!({ "name": name })).collect();
     let data = json!({ "folder": args.folder.display().to_string(), "pages": names });
-    let text = |_: &Ui| format!("Wrote {} pages to {}", pages.len(), args.folder.display());
+    let text = |_: &Ui| format!("Wrote {} to {}", count(pages.len(), "page"), args.folder.display());
     context.ui.result("Man", None, data, &[], text);
     Ok(Exit::Ok)
 }

@@ -21,6 +21,7 @@ use crate::error::{CliError, Exit, Problem};
 use crate::query::{BoltNodes, Client, Map, QueryError};
 use crate::topology::Endpoint;
 use crate::ui::Ui;
+use crate::words::count;
 
 /// How long a client looks for MAIN at one node.
 const PROBE_TIME_MAX: Duration = Duration::from_millis(500);
@@ -362,7 +363,7 @@ impl Counts {
     pub(super) fn error(&self, session: &Session) -> Option<Problem> {
         (!self.is_true()).then(|| {
             Problem::error(format!(
-                "{} writes that were acknowledged OK are lost, {} are there twice, {} refused ones are there",
+                "of the writes {} acknowledged OK are lost, {} are there twice, {} refused are there",
                 self.lost, self.duplicated, self.refused_and_there
             ))
             .code("MG048")
@@ -476,8 +477,8 @@ pub(super) async fn run(context: &Context, args: &args::Load) -> Result<Exit, Cl
     if args.dry_run.dry_run {
         let mut plan = Plan::default();
         plan.notes.push(format!(
-            "{} clients would write vertices `:MgctlLoad` on {} for {}s{}",
-            args.load.clients,
+            "{} would write vertices `:MgctlLoad` on {} for {}s{}",
+            count(args.load.clients, "client"),
             main.instance,
             args.time.as_secs(),
             if args.load.keep { "" } else { ", and delete them afterwards" }
@@ -487,13 +488,14 @@ pub(super) async fn run(context: &Context, args: &args::Load) -> Result<Exit, Cl
     let name = run_name()?;
     let shape = args.load.shape(Duration::from_secs(15));
     let interrupt = on_ctrl_c(&session.ui);
-    let step = session.ui.step("load", &format!("{} clients, {}s", shape.clients, args.time.as_secs()));
+    let step =
+        session.ui.step("load", &format!("{}, {}s", count(shape.clients, "client"), args.time.as_secs()));
     let began = Instant::now();
     let load = Load::start(&session.nodes, &bolts(&seen), &shape, name.clone());
     sleep(args.time, &interrupt).await;
     let writes = load.stop().await?;
     let took = began.elapsed();
-    step.done(&format!("{} writes", writes.len()));
+    step.done(&count(writes.len(), "write"));
 
     let seen = session.look().await?;
     let of_main = ids_on(&session.nodes, &session.main(&seen)?, &name).await?;

@@ -15,6 +15,7 @@ use crate::error::{CliError, Exit};
 use crate::graph::statements;
 use crate::query::{Map, PackValue, QueryError, QueryResult, from_json, to_json, to_text};
 use crate::ui::{Cell, Table, Ui};
+use crate::words::count;
 
 /// How long a query may take where nothing is said.
 pub(super) const TIME_MAX: Duration = Duration::from_secs(600);
@@ -196,7 +197,7 @@ pub(super) fn show(ui: &Ui, target: &Target, result: &QueryResult, took: Duratio
     }
     let stats: Vec<String> =
         result.summary.stats.iter().map(|(name, n)| format!(", {}", counted(name, *n))).collect();
-    let rows = if result.rows.len() == 1 { "1 row".into() } else { format!("{} rows", result.rows.len()) };
+    let rows = count(result.rows.len(), "row");
     ui.say(&format!("{rows}{} ({} on {})", stats.concat(), milliseconds(took), target.instance));
 }
 

@@ -17,6 +17,7 @@ use crate::cluster::failover::{Decision, FailedOver, Request};
 use crate::cluster::{self, Interrupt, MachineState, NodeError, Nodes, Options, Runtime, Target, execute};
 use crate::error::{CliError, Exit};
 use crate::ui::Ui;
+use crate::words::count;
 
 /// How long a probe may take.
 const PROBE_TIME_MAX: Duration = Duration::from_secs(1);
@@ -170,7 +171,7 @@ pub(super) async fn run(context: &Context, args: &Supervise) -> Result<Exit, Cli
     }
     let mut guardian = Guardian { session: &session, args, interrupt, failovers: 0, said: String::new() };
     guardian.watch().await?;
-    let text = |_: &Ui| format!("{} failovers", guardian.failovers);
+    let text = |_: &Ui| count(guardian.failovers, "failover");
     let data = json!({ "failovers": guardian.failovers });
     session.ui.result("Supervise", Some(session.cluster()), data, &[], text);
     Ok(Exit::Ok)

@@ -16,6 +16,7 @@ use crate::graph::schema::Schema;
 use crate::graph::{Edge, Vertex, read};
 use crate::query::Client;
 use crate::ui::Step;
+use crate::words::count;
 
 /// How long a server may take for one batch.
 const TIME_MAX: Duration = Duration::from_secs(600);
@@ -89,7 +90,12 @@ impl Pace {
 /// Returns a number of elements with their speed.
 pub(super) fn elements(vertices: u64, edges: u64, took: Duration) -> String {
     let rate = (vertices + edges) as f64 / took.as_secs_f64().max(0.001);
-    format!("{vertices} vertices, {edges} edges, {rate:.0}/s")
+    format!("{}, {rate:.0}/s", graph_size(vertices, edges))
+}
+
+/// Returns how large a graph is, in words.
+pub(super) fn graph_size(vertices: u64, edges: u64) -> String {
+    format!("{}, {}", count(vertices, "vertex"), count(edges, "edge"))
 }
 
 /// Where statements go.
@@ -230,7 +236,7 @@ pub(super) fn refused(session: &Session, target: &Target, source: &Arc<str>, ref
 
 /// Returns in words what was done.
 pub(super) fn summary(done: Fed) -> String {
-    format!("{} statements ({} vertices, {} edges)", done.statements, done.vertices, done.edges)
+    format!("{} ({})", count(done.statements, "statement"), graph_size(done.vertices, done.edges))
 }
 
 /// Compares what is there with what should be.

@@ -13,6 +13,7 @@ use crate::error::{CliError, Exit};
 use crate::graph::statements;
 use crate::topology::{OnFailure, Topology, Until};
 use crate::ui::Ui;
+use crate::words::count;
 
 /// How long taking back may take at least.
 const TAKE_BACK: Duration = Duration::from_secs(60);
@@ -73,10 +74,10 @@ pub(super) async fn run(context: &Context, args: &Up) -> Result<Exit, CliError> 
         return Err(refusal.clone());
     }
 
-    let count = wish.topology.instances.len();
     ui.say(&format!(
-        "Cluster {}  ({count} instances, runtime {})",
+        "Cluster {}  ({}, runtime {})",
         session.cluster(),
+        count(wish.topology.instances.len(), "instance"),
         session.runtime.describe()
     ));
     let interrupt = on_ctrl_c(ui);
@@ -208,9 +209,9 @@ async fn end_screen(session: &Session, seen: &Observed, took: Duration) -> Resul
         out += &status::table(session, &report).render(ui);
         if let Some(Ok(Some(proof))) = &proof {
             out += &format!(
-                "\n\n{}\n  {} rows, digest {}, the same on {}",
+                "\n\n{}\n  {}, digest {}, the same on {}",
                 proof.query,
-                proof.rows,
+                count(proof.rows, "row"),
                 proof.digest,
                 proof.nodes.join(", ")
             );
@@ -242,9 +243,9 @@ fn summary(seen: &Observed, report: &status::Report) -> String {
     let rows = facts.map_or(&[][..], |f| &f.replicas);
     let mut parts = vec![format!("{} MAIN", usize::from(report.main.is_some()))];
     for mode in crate::topology::Mode::ALL {
-        let count = rows.iter().filter(|r| r.mode == Some(*mode)).count();
-        if count > 0 {
-            parts.push(format!("{count} {mode}"));
+        let of_mode = rows.iter().filter(|r| r.mode == Some(*mode)).count();
+        if of_mode > 0 {
+            parts.push(format!("{of_mode} {mode}"));
         }
     }
     parts.join(", ")

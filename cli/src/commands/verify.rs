@@ -24,6 +24,7 @@ use crate::cluster::{NodeError, Nodes, Observed, Position, Target, decode_state}
 use crate::error::{CliError, Exit};
 use crate::query::{Map, PackValue, QueryError, to_json};
 use crate::ui::{Cell, Table, Tone, Ui};
+use crate::words::count;
 
 const VERTICES: &str = "MATCH (n) RETURN id(n), labels(n), properties(n)";
 const EDGES: &str = "MATCH (a)-[r]->(b) RETURN id(r), type(r), id(a), id(b), properties(r)";
@@ -186,7 +187,7 @@ async fn read(
                 format!("the graph of `{}` changes while it is read", target.instance),
             )
             .code("MG079")
-            .thing(format!("cluster `{}`, {attempts} attempts", session.cluster()))
+            .thing(format!("cluster `{}`, {}", session.cluster(), count(attempts, "attempt")))
             .help("stop what writes, and run it again"));
         }
     }
@@ -309,10 +310,10 @@ async fn compare(session: &Session, targets: &[Target], query: &'static str) -> 
         )
         .code("MG080")
         .thing(format!(
-            "cluster `{}`: {} rows and {} rows",
+            "cluster `{}`: {} and {}",
             session.cluster(),
-            first.vertices,
-            print.vertices
+            count(first.vertices, "row"),
+            count(print.vertices, "row")
         ))
         .help(format!("compare them at one position: {}", session.command("verify"))));
     }

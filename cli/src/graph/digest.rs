@@ -16,6 +16,7 @@ use mgbolt::{EncodeError, Encoder, Map, PackValue, Version};
 use sha2::{Digest as _, Sha256};
 
 use super::{Edge, Vertex};
+use crate::words::count;
 
 /// The sum, and what went into it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,7 +62,8 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} vertices, {} edges, digest {}", self.vertices, self.edges, &self.text()[..12])
+        let (vertices, edges) = (count(self.vertices, "vertex"), count(self.edges, "edge"));
+        write!(f, "{vertices}, {edges}, digest {}", &self.text()[..12])
     }
 }
 

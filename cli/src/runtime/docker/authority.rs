@@ -10,6 +10,7 @@ use crate::authority::{Authority, seconds_left};
 use crate::cluster::container_name;
 use crate::error::{CliError, Exit};
 use crate::topology::Topology;
+use crate::words::count;
 use bollard::models::{ContainerCreateBody, HostConfig, Mount, MountType, VolumeCreateRequest};
 use bollard::query_parameters::{
     CreateContainerOptions, DownloadFromContainerOptions, RemoveContainerOptions, UploadToContainerOptions,
@@ -73,7 +74,7 @@ impl Docker {
         ];
         self.upload(&id, DATA, &members).await?;
         let days = seconds_left(&leaf.certificate).unwrap_or(0) / 86_400;
-        Ok(format!("certificate for {days} days"))
+        Ok(format!("certificate for {}", count(days, "day")))
     }
 
     /// Returns for how many seconds a node's certificate is good, `None` where it has none.
