@@ -66,16 +66,13 @@ impl Spec {
     /// Returns the spec that `topology` has for `instance`.
     pub fn of(topology: &Topology, instance: &Instance) -> Spec {
         let order = topology.instances.iter().position(|i| i.name == instance.name).unwrap_or(0);
-        let secrets = instance.secrets.iter().map(|(name, secret)| (name, digest(secret.expose())));
-        let digests: BTreeMap<&String, String> =
-            instance.env.iter().map(|(name, value)| (name, digest(value))).chain(secrets).collect();
         let mut fields = kept(&instance.container);
         for (name, value) in [
             ("addressing", json!(topology.addressing.as_str())),
             ("bind", json!(topology.bind.to_string())),
             ("bolt", json!(bolt_text(instance.bolt))),
             ("cluster_tls", json!(topology.cluster_tls)),
-            ("env", json!(digests)),
+            ("env", json!(digests(instance))),
             ("flags", json!(instance.flags)),
             ("host", json!(instance.host)),
             ("image", json!(instance.image.to_string())),
@@ -163,6 +160,12 @@ impl Spec {
     pub fn external_network(&self) -> Option<&str> {
         let is_external = self.fields.get("network_external") == Some(&Value::Bool(true));
         self.text("network").filter(|_| is_external)
+    }
+
+    /// Returns whether an instance has the environment that the machine was made with.
+    pub fn has_env_of(&self, instance: &Instance) -> bool {
+        let none = Value::Object(Map::new());
+        *self.fields.get("env").unwrap_or(&none) == json!(digests(instance))
     }
 
     /// Returns when its engine starts it again.
@@ -321,6 +324,12 @@ fn short(value: Option<&Value>) -> String {
         Some(Value::String(text)) => text.clone(),
         Some(other) => other.to_string(),
     }
+}
+
+/// Digests of the values of an instance's environment.
+fn digests(instance: &Instance) -> BTreeMap<&String, String> {
+    let secrets = instance.secrets.iter().map(|(name, secret)| (name, digest(secret.expose())));
+    instance.env.iter().map(|(name, value)| (name, digest(value))).chain(secrets).collect()
 }
 
 fn digest(text: &str) -> String {

@@ -12,6 +12,7 @@
 //! <cluster>/<node>/data/   what the node keeps
 //! <cluster>/<node>/spec    what it was made from; without it there is no machine, only data
 //! <cluster>/<node>/command its address, its Bolt address, and its arguments
+//! <cluster>/<node>/env     its environment, for this user alone: it may hold secrets
 //! <cluster>/<node>/pid     process id and start time; written by the process itself, too
 //! <cluster>/<node>/fenced  a failover ended it: until it is a REPLICA again its role does not count
 //! <cluster>/<node>/log     what it says; `log.1` is what it said before
@@ -30,10 +31,11 @@ use crate::authority::{Authority, seconds_left};
 use crate::cluster::{Action, Existing, Machine, MachineState, Runtime, Spec, Subnetwork};
 use crate::error::{CliError, Exit};
 use crate::topology::{Container, Data, Endpoint, Image, Instance, Subnet, Topology, show_duration};
+use crate::words::count;
 use identity::Identity;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
@@ -52,6 +54,9 @@ const AUTHORITY_CERTIFICATE: &str = "ca.crt";
 const AUTHORITY_KEY: &str = "ca.key";
 const NODE_CERTIFICATE: &str = "node.crt";
 const NODE_KEY: &str = "node.key";
+
+/// File of a node's environment.
+const ENVIRONMENT: &str = "env";
 
 /// Where a node that publishes no Bolt listens, on its own loopback address.
 const BOLT: u16 = 7687;
@@ -285,7 +290,8 @@ impl Processes {
         write_private(&folder.join(AUTHORITY_CERTIFICATE), &leaf.authority, 0o400)?;
         write_private(&folder.join(NODE_CERTIFICATE), &leaf.certificate, 0o400)?;
         write_private(&folder.join(NODE_KEY), &leaf.key, 0o400)?;
-        Ok(format!("certificate for {} days", seconds_left(&leaf.certificate).unwrap_or(0) / 86_400))
+        let days = seconds_left(&leaf.certificate).unwrap_or(0) / 86_400;
+        Ok(format!("certificate for {}", count(days, "day")))
     }
 
     fn create_machine(&self, topology: &Topology, instance: &Instance) -> Result<String, CliError> {
@@ -329,6 +335,8 @@ impl Processes {
             "ulimits": limits::to_text(&instance.container.ulimits),
         });
         write_text(&folder.join("command"), &command.to_string())?;
+        // Whoever starts it again need not have the file: an engine keeps it for a container, too.
+        write_private(&folder.join(ENVIRONMENT), &json!(instance.env).to_string(), 0o600)?;
         remove_file(&folder.join("pid"))?;
         // Last: from now on there is a machine.
         write_text(&folder.join("spec"), &Spec::of(topology, instance).to_text())?;
@@ -369,6 +377,7 @@ impl Processes {
         if machine.is_running() {
             return Ok("runs already".into());
         }
+        let environment = environment(&folder, instance, machine.spec.as_ref())?;
         let command = read_text(&folder.join("command"))?.unwrap_or_default();
         let command: Value = serde_json::from_str(&command).unwrap_or_default();
         let bolt = command.get("bolt").and_then(Value::as_str).and_then(|a| a.parse::<SocketAddr>().ok());
@@ -395,7 +404,7 @@ impl Processes {
         remove_file(&folder.join("pid"))?;
         let mut child = Command::new(&program);
         child.args(arguments).stdin(Stdio::null()).stdout(log).stderr(err).current_dir(&folder);
-        child.env_clear().envs(&instance.env).env(PID_FILE, folder.join("pid"));
+        child.env_clear().envs(environment).env(PID_FILE, folder.join("pid"));
         if let Some(limits) = command.get("ulimits").and_then(Value::as_str) {
             child.env(ULIMITS, limits);
         }
@@ -517,7 +526,7 @@ impl Processes {
                 .thing(machine.name)
                 .help("`mgctl down` stops it first"));
         }
-        for name in ["spec", "command", "pid", "pid.own", "fenced", "log", "log.1"] {
+        for name in ["spec", "command", ENVIRONMENT, "pid", "pid.own", "fenced", "log", "log.1"] {
             remove_file(&folder.join(name))?;
         }
         remove_folder(&folder.join("tls"))?;
@@ -659,6 +668,31 @@ pub fn tail(path: &Path, lines: usize) -> io::Result<Vec<String>> {
     let text = String::from_utf8_lossy(&bytes);
     let all: Vec<&str> = text.lines().collect();
     Ok(all[all.len().saturating_sub(lines)..].iter().map(|l| (*l).to_owned()).collect())
+}
+
+/// Returns the environment that a node was made with. A mgctl that kept none has left it to the topology file.
+fn environment(
+    folder: &Path,
+    instance: &Instance,
+    spec: Option<&Spec>,
+) -> Result<BTreeMap<String, String>, CliError> {
+    let path = folder.join(ENVIRONMENT);
+    match read_text(&path)? {
+        Some(text) => serde_json::from_str(&text).map_err(|error| {
+            CliError::new(Exit::Other, format!("`{}` cannot be read: {error}", path.display()))
+                .code("MG078")
+                .help("mgctl up --recreate TOPOLOGY makes it anew, and keeps the data")
+        }),
+        None if spec.is_some_and(|spec| !spec.has_env_of(instance)) => Err(CliError::new(
+            Exit::Usage,
+            format!("the environment of `{}` is known from its topology file alone", instance.name),
+        )
+        .code("MG001")
+        .note("the mgctl that made this node kept only a digest of it; nothing was started")
+        .help(format!("name the file: mgctl -f TOPOLOGY start {}", instance.name))
+        .help("mgctl up --recreate TOPOLOGY makes it anew, and from then on no file is needed")),
+        None => Ok(instance.env.clone()),
+    }
 }
 
 /// Returns true if every address of 127.0.0.0/8 is this system's own, as on Linux.
@@ -821,5 +855,51 @@ mod tests {
             parent.join().unwrap().unwrap();
             node.join().unwrap().unwrap();
         });
+    }
+
+    fn made(root: &Path, env: &[(&str, &str)]) -> (Processes, Topology) {
+        let text = "name: t-env\ninstances:\n  m: { role: main }\n  r: { role: replica }\n";
+        let source = crate::topology::Source {
+            name: "t.yaml".into(),
+            directory: root.to_path_buf(),
+            text: text.to_owned(),
+        };
+        let mut topology = crate::topology::load(&source, &|_| None).unwrap().topology;
+        topology.cluster_tls = false;
+        topology.instances[0].env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        topology.instances[0].bolt = crate::topology::BoltPort::None;
+        let processes = Processes::below(root.to_path_buf());
+        processes.create_network(&topology).unwrap();
+        processes.create_machine(&topology, &topology.instances[0]).unwrap();
+        (processes, topology)
+    }
+
+    #[test]
+    fn a_node_is_started_with_the_environment_that_it_was_made_with_whoever_has_its_file() {
+        let root = tempfile::tempdir().unwrap();
+        let (processes, topology) = made(root.path(), &[("RUST_LOG", "debug"), ("TOKEN", "secret")]);
+        let folder = processes.folder("t-env", "m");
+        let machine = processes.read_machine("t-env", "m").unwrap().unwrap();
+        let spec = machine.spec.as_ref();
+        assert!(!read_text(&folder.join("spec")).unwrap().unwrap().contains("secret"));
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = fs::metadata(folder.join(ENVIRONMENT)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+        // As the labels tell the topology: without any environment.
+        let mut bare = topology.instances[0].clone();
+        bare.env.clear();
+        assert_eq!(environment(&folder, &bare, spec).unwrap(), topology.instances[0].env);
+
+        // Made by a mgctl that kept none: only the file knows it, and nothing is started without.
+        fs::remove_file(folder.join(ENVIRONMENT)).unwrap();
+        assert_eq!(environment(&folder, &topology.instances[0], spec).unwrap(), topology.instances[0].env);
+        let error = environment(&folder, &bare, spec).unwrap_err();
+        assert!(error.to_string().contains("mgctl -f TOPOLOGY start m"), "{error}");
+
+        processes.remove("t-env", "m").unwrap();
+        assert!(!folder.join(ENVIRONMENT).exists());
     }
 }
