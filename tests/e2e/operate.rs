@@ -90,6 +90,12 @@ fn json(cluster: &Cluster, args: &[&str]) -> Value {
     value
 }
 
+/// What an answer says of one node.
+fn instance(answer: &Value, name: &str) -> Value {
+    let all = answer["data"]["instances"].as_array().expect("it lists the nodes");
+    all.iter().find(|i| i["name"] == name).expect("it is one of them").clone()
+}
+
 /// The id of the process that runs a node.
 fn pid(cluster: &Cluster, instance: &str) -> String {
     let file = cluster.user.dir.join("state/mgctl").join(&cluster.name).join(instance).join("pid");
@@ -302,7 +308,18 @@ fn chaos(cluster: &Cluster, engine: Option<&Engine>) {
     // Without a time it stays so until somebody mends it.
     json(cluster, &["chaos", "kill", "rep2", "--yes"]);
     assert!(is_well(cluster).is_err());
-    json(cluster, &["heal", "rep2"]);
+    // MAIN has not noticed yet; neither form of the answer calls a node ready that has ended.
+    let ended = instance(&json(cluster, &["status"]), "rep2");
+    assert_ne!(ended["state"], "ready", "{ended}");
+    let said = user.fails(7, &["-f", &cluster.file, "set-mode", "rep2", "SYNC"]);
+    assert!(said.contains("MG046") && said.contains("rep2"), "{said}");
+    assert_eq!(mg_tests::bolt::replicas(&mut cluster.bolt(0)).expect("rows").len(), 2, "it was dropped");
+    let healed = json(cluster, &["heal", "rep2"]);
+    assert!(
+        healed["data"]["outcome"].as_str().is_some_and(|o| o.ends_with("answers as REPLICA")),
+        "{healed}"
+    );
+    assert_eq!(instance(&json(cluster, &["status"]), "rep2")["role"], "REPLICA", "heal did not wait");
     wait::until("rep2 is mended by hand", LIMIT, || is_well(cluster));
 }
 

@@ -24,6 +24,7 @@
 pub use super::candidate::Loss;
 use super::candidate::{self, Views, facts, refuse};
 use super::execute::{Execution, Progress, ask_all};
+use super::modes::Modes;
 use super::observed::{Existing, Machine, MachineState, NodeFacts, NodeView, Observed, Position};
 use super::plan::{Action, Plan, Step, StepId};
 use super::promote::register;
@@ -84,6 +85,8 @@ pub struct Failover {
     pub loss: Loss,
     /// The steps, in their order.
     pub plan: Plan,
+    /// How MAIN waits for each of the others, as it did before.
+    pub modes: Modes,
     request: Request,
 }
 
@@ -160,6 +163,7 @@ pub fn decide(topology: &Topology, seen: &Observed, request: &Request) -> Result
                 is_promoted: true,
                 loss: Loss::Told,
                 plan: Plan::default(),
+                modes: Modes::in_force(topology, seen, None),
                 request: request.clone(),
             };
             failover.plan = failover.plan(topology, seen);
@@ -226,6 +230,7 @@ pub fn decide(topology: &Topology, seen: &Observed, request: &Request) -> Result
         is_promoted: false,
         loss,
         plan: Plan::default(),
+        modes: Modes::in_force(topology, seen, None),
         request: request.clone(),
     };
     failover.plan = failover.plan(topology, seen);
@@ -360,7 +365,7 @@ impl Failover {
             let id = format!("register:{}", instance.register_as);
             let needs = [std::mem::replace(&mut previous, id.clone())];
             let cause = format!("`{candidate}` knows no replicas yet");
-            plan.push(id, &needs, register(topology, instance, candidate), cause);
+            plan.push(id, &needs, register(topology, &self.modes, instance, candidate), cause);
         }
         for instance in &others {
             let level = Action::AwaitLevel { main: candidate.clone(), name: instance.register_as.clone() };

@@ -75,6 +75,8 @@ struct World {
     logs: BTreeMap<String, Vec<String>>,
     /// Commits that slip in just before the next demotion and reach nobody.
     slipping: usize,
+    /// Replicas say how their MAIN waits for them, as nodes of today do.
+    tells_modes: bool,
 }
 
 /// Everything there is.
@@ -201,6 +203,11 @@ impl Fake {
             machine.address = Some(address);
             machine.state = MachineState::Running;
         }
+    }
+
+    /// Lets replicas say from now on how their MAIN waits for them.
+    pub(super) fn tell_modes(&self) {
+        self.world.borrow_mut().tells_modes = true;
     }
 
     pub(super) fn log(&self, instance: &str, lines: Vec<String>) {
@@ -383,6 +390,16 @@ fn replica_at(world: &World, topology: &Topology, address: &str) -> Option<Strin
     // What an address outside leads to is the business of whoever runs the node.
     let is_port = instance.external.is_some() || disk.port.to_string() == port;
     (disk.role == Role::Replica && is_port).then(|| found.0.clone())
+}
+
+/// How the MAIN that has this node in its list waits for it.
+fn told_mode(world: &World, topology: &Topology, name: &str) -> Option<Mode> {
+    let own = topology.instance(name)?;
+    if world.disks[own.data.as_str()].role == Role::Main {
+        return None;
+    }
+    let mut lists = world.disks.values().filter(|d| d.role == Role::Main).flat_map(|d| &d.replicas);
+    lists.find(|(replica, _, _)| *replica == own.register_as).map(|(_, mode, _)| *mode)
 }
 
 fn history(log: &[(u64, String)]) -> Vec<String> {
@@ -653,6 +670,7 @@ impl Fake {
                     Some(_) => format!("{}.0000000000000000.0", disk.promised),
                     None => format!("{}.n.1", disk.promised),
                 };
+                let mode = world.tells_modes.then(|| told_mode(world, &self.topology, name)).flatten();
                 let row = vec![
                     json!(format!("{epoch}.n.1")),
                     json!(promised),
@@ -663,6 +681,7 @@ impl Fake {
                     json!(true),
                     json!(name),
                     json!(history(&disk.log)),
+                    json!(mode.map(|m| m.as_str())),
                 ];
                 let fields = [
                     "epoch",
@@ -674,6 +693,7 @@ impl Fake {
                     "confirmed",
                     "node_id",
                     "history",
+                    "mode",
                 ];
                 rows(&fields, vec![row])
             }

@@ -20,6 +20,7 @@
 mod candidate;
 mod execute;
 pub mod failover;
+mod modes;
 mod observed;
 mod plan;
 pub mod promote;
@@ -47,6 +48,7 @@ mod tests;
 pub use execute::{
     Deadline, Execution, Interrupt, Progress, Quiet, ask_all, ask_node, converge, execute, observe,
 };
+pub use modes::Modes;
 pub use observed::{
     Existing, Foreign, Machine, MachineState, NodeFacts, NodeView, Observed, Position, ReplicaRow,
     Subnetwork, decode_replicas, decode_state,

@@ -22,11 +22,14 @@
 use super::candidate;
 use super::execute::{Execution, Progress, ask_all, ask_role, logs_of, node_failed};
 use super::failover;
+use super::modes::Modes;
 use super::observed::{NodeFacts, NodeView, Observed, Position, decode_state};
 use super::plan::{Action, Host, Plan, Step, StepId, main_query};
+use super::rewind::commits;
 use super::{Nodes, Runtime};
 use crate::error::{CliError, Exit, Problem};
 use crate::topology::{Instance, Mode, Role, Topology};
+use crate::words::count;
 use std::time::{Duration, Instant};
 
 /// What is to be done.
@@ -47,6 +50,8 @@ pub struct Switch {
     pub old: Option<String>,
     /// The steps, in their order.
     pub plan: Plan,
+    /// How MAIN waits for each of the others, before and after.
+    modes: Modes,
     /// Whether nodes can say where they stand in the log.
     has_positions: bool,
 }
@@ -137,11 +142,13 @@ pub fn decide(topology: &Topology, seen: &Observed, candidate: &str) -> Result<D
             }
         }
     }
-    let plan = plan(topology, instance, old, &silent);
+    let modes = Modes::in_force(topology, seen, old.map(|main| main.name.as_str()));
+    let plan = plan(topology, &modes, instance, old, &silent);
     Ok(Decision::Switch(Switch {
         candidate: candidate.to_owned(),
         old: old.map(|i| i.name.clone()),
         plan,
+        modes,
         has_positions,
     }))
 }
@@ -185,7 +192,13 @@ fn names(instances: &[&Instance]) -> String {
     instances.iter().map(|i| i.name.as_str()).collect::<Vec<_>>().join(", ")
 }
 
-fn plan(topology: &Topology, candidate: &Instance, old: Option<&Instance>, silent: &[&str]) -> Plan {
+fn plan(
+    topology: &Topology,
+    modes: &Modes,
+    candidate: &Instance,
+    old: Option<&Instance>,
+    silent: &[&str],
+) -> Plan {
     let mut plan = Plan::default();
     let name = &candidate.name;
     if let Some(old) = old {
@@ -211,7 +224,8 @@ fn plan(topology: &Topology, candidate: &Instance, old: Option<&Instance>, silen
         }
         let id = format!("register:{}", instance.register_as);
         let needs = [std::mem::replace(&mut previous, id.clone())];
-        plan.push(id, &needs, register(topology, instance, name), format!("`{name}` knows no replicas yet"));
+        let action = register(topology, modes, instance, name);
+        plan.push(id, &needs, action, format!("`{name}` knows no replicas yet"));
     }
     for instance in to_register.iter().filter(|i| !silent.contains(&i.name.as_str())) {
         let level = Action::AwaitLevel { main: name.clone(), name: instance.register_as.clone() };
@@ -225,13 +239,13 @@ fn plan(topology: &Topology, candidate: &Instance, old: Option<&Instance>, silen
     plan
 }
 
-pub(super) fn register(topology: &Topology, instance: &Instance, main: &str) -> Action {
+pub(super) fn register(topology: &Topology, modes: &Modes, instance: &Instance, main: &str) -> Action {
     let (host, port) = Host::of(topology, instance);
     Action::Register {
         main: main.to_owned(),
         instance: instance.name.clone(),
         name: instance.register_as.clone(),
-        mode: instance.mode,
+        mode: modes.of(instance),
         host,
         port,
     }
@@ -274,7 +288,7 @@ pub async fn switch<R: Runtime, N: Nodes, P: Progress>(
                     format!("`{candidate}` cannot be promoted safely now"),
                 )
                 .code("MG041")
-                .thing(format!("cluster `{}`, tried {attempts} times", run.wish.topology.name))
+                .thing(format!("cluster `{}`, tried {}", run.wish.topology.name, count(attempts, "time")))
                 .note(missing)
                 .note(format!("`{old}` is MAIN as before, and nothing was lost"))
                 .help("try again while less is written, or promote a SYNC replica"));
@@ -479,7 +493,7 @@ async fn restore<R: Runtime, N: Nodes, P: Progress>(
         let step = Step {
             id: format!("register:{}", instance.register_as),
             needs: Vec::new(),
-            action: register(topology, instance, old),
+            action: register(topology, &switch.modes, instance, old),
             cause: "the switch is taken back".into(),
         };
         if let Err(error) = run.show(&step).await {
@@ -554,7 +568,7 @@ impl<R: Runtime, N: Nodes, P: Progress> Execution<'_, R, N, P> {
             }
             if began.elapsed() > ARRIVAL_TIME_MAX {
                 let missing = last.durable.saturating_sub(own.durable);
-                return Err(format!("`{candidate}` lacks the last {missing} commits of `{old}`"));
+                return Err(format!("`{candidate}` lacks the last {} of `{old}`", commits(missing)));
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
         }

@@ -14,6 +14,7 @@
 
 use super::candidate::parting;
 use super::failover::OPERATION;
+use super::modes::Modes;
 use super::observed::{Existing, Machine, MachineState, NodeFacts, NodeView, Observed, Position, Subnetwork};
 use super::plan::{Action, Host, Plan, StepId};
 use super::promote::register;
@@ -46,6 +47,8 @@ pub struct Options {
     /// MAIN goes back to where the file declares it. The switchover is no part of the plan: it is decided when
     /// the rest is done.
     pub enforce_roles: bool,
+    /// Replicas keep the modes that are in force, whatever the file says.
+    pub keep_modes: bool,
 }
 
 /// A statement of an init file.
@@ -588,6 +591,10 @@ pub(super) fn plan_roles_of(wish: &Wish, seen: &Observed, main: MainFound, plan:
         plan.notes.push(format!("main: the file declares {declared}, MAIN is {main}; {what}"));
     }
     let rows = main_facts.map_or(&[][..], |f| &f.replicas);
+    let modes = match wish.options.keep_modes {
+        true => Modes::in_force(topology, seen, Some(&main)),
+        false => Modes::of_file(topology),
+    };
     let main_ready = [format!("bolt:{main}"), format!("role:{main}")];
 
     // (instance, the row that stays, why it is registered anew)
@@ -651,9 +658,9 @@ pub(super) fn plan_roles_of(wish: &Wish, seen: &Observed, main: MainFound, plan:
                 push_drop(plan, &main, &row.name, &main_ready, cause.clone());
                 to_register.push((instance, cause));
             }
-            Some(row) if row.mode != Some(instance.mode) => {
+            Some(row) if row.mode != Some(modes.of(instance)) => {
                 let was = row.mode.map_or("unknown".to_owned(), |m| m.to_string());
-                let cause = format!("mode {was} → {}", instance.mode);
+                let cause = format!("mode {was} → {}", modes.of(instance));
                 push_drop(plan, &main, &row.name, &main_ready, cause.clone());
                 to_register.push((instance, cause));
             }
@@ -691,7 +698,7 @@ pub(super) fn plan_roles_of(wish: &Wish, seen: &Observed, main: MainFound, plan:
         needs.extend([format!("bolt:{}", instance.name), format!("role:{}", instance.name)]);
         needs.extend(drops.iter().cloned());
         needs.extend(previous.replace(id.clone()));
-        plan.push(id, &needs, register(topology, instance, &main), cause);
+        plan.push(id, &needs, register(topology, &modes, instance, &main), cause);
         to_await.push((instance, "it was just registered".to_owned()));
     }
     let mut awaited = Vec::new();

@@ -1,6 +1,8 @@
 //! Roles and registrations put in order, and one node brought back: what `repair`, `rejoin`, `reinit` and
 //! `set-mode` do. Pure.
 
+use super::execute::logs_of;
+use super::modes::Modes;
 use super::observed::{Machine, MachineState, NodeView, Observed, Position};
 use super::plan::{Action, Plan, StepId};
 use super::promote::register;
@@ -52,7 +54,8 @@ pub fn repair(topology: &Topology, seen: &Observed, chosen: Option<&str>) -> Pla
         let unfence = Action::UnfenceMachine(name.clone());
         plan.push(format!("unfence:{name}"), &[format!("role:{name}")], unfence, "it is MAIN again");
     }
-    let wish = Wish { topology: topology.clone(), init: Vec::new(), options: Options::default(), anew: None };
+    let options = Options { keep_modes: true, ..Options::default() };
+    let wish = Wish { topology: topology.clone(), init: Vec::new(), options, anew: None };
     plan_roles_of(&wish, seen, main, &mut plan);
     plan.steps.retain(|s| s.action != Action::AskNodes);
 
@@ -187,7 +190,8 @@ pub fn rejoin(
     }
     let id = format!("register:{}", instance.register_as);
     let before = [format!("role:{name}"), release, format!("rewind:{name}")];
-    plan.push(id.clone(), &before, register(topology, instance, main), "asked for");
+    let modes = Modes::in_force(topology, seen, Some(main));
+    plan.push(id.clone(), &before, register(topology, &modes, instance, main), "asked for");
     let level = Action::AwaitLevel { main: main.to_owned(), name: instance.register_as.clone() };
     plan.push(format!("ready:{}", instance.register_as), &[id], level, "it was just registered");
     Ok(plan)
@@ -292,14 +296,31 @@ pub fn set_mode(
         .thing(cluster())
         .help("use STRICT_SYNC and ASYNC, or SYNC and ASYNC"));
     }
-    if row.status != "ready" && row.status != "replicating" {
+    // MAIN goes on calling a replica ready for a moment after it ended: the node itself must answer, too.
+    let state = match (row.status.as_str(), seen.nodes.get(name)) {
+        ("ready" | "replicating", Some(NodeView::Answered(facts))) if facts.role == Role::Replica => None,
+        ("ready" | "replicating", Some(NodeView::Answered(facts))) => {
+            Some(format!("says that it is {}", facts.role))
+        }
+        ("ready" | "replicating", Some(NodeView::Silent(why))) => Some(format!("does not answer: {why}")),
+        ("ready" | "replicating", None) => Some(match seen.existing.machines.get(name) {
+            Some(machine) => format!("does not run: {}", machine.state),
+            None => "does not exist".to_owned(),
+        }),
+        (status, _) => Some(format!("is {status} at MAIN")),
+    };
+    if let Some(state) = state {
         return Err(CliError::new(
             Exit::Unsafe,
-            format!("`{name}` is {} at MAIN: it could not be registered again", row.status),
+            format!("`{name}` could not be registered again: it {state}"),
         )
         .code("MG046")
         .thing(cluster())
-        .help("see `mgctl status`"));
+        .note(format!(
+            "to change a mode MAIN drops a replica and registers it; `{name}` stays {}",
+            row.mode.map_or("as it is", |m| m.as_str())
+        ))
+        .help(format!("bring it up first: mgctl up; see `mgctl status` and {}", logs_of(topology, name))));
     }
     let was = row.mode.map_or("?", |m| m.as_str());
     let cause = format!("{was} → {mode}");
@@ -307,7 +328,8 @@ pub fn set_mode(
     let drop = Action::Drop { main: main.to_owned(), name: row.name.clone() };
     plan.push("drop", &[], drop, cause.clone());
     let anew = Instance { mode, ..instance.clone() };
-    plan.push("register", &["drop".into()], register(topology, &anew, main), cause);
+    let registration = register(topology, &Modes::default(), &anew, main);
+    plan.push("register", &["drop".into()], registration, cause);
     let level = Action::AwaitLevel { main: main.to_owned(), name: instance.register_as.clone() };
     plan.push("ready", &["register".into()], level, "it was just registered");
     if instance.mode != mode {

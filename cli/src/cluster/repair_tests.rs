@@ -179,6 +179,32 @@ fn a_mode_is_changed_by_registering_anew_and_never_mixed() {
 }
 
 #[test]
+fn the_mode_of_a_replica_that_does_not_answer_is_not_changed_although_main_calls_it_ready() {
+    let (wish, fake) = cluster(Addressing::Static);
+    run(async {
+        let seen = observe(&wish.topology, &fake, &fake).await.unwrap();
+        let ended = MachineState::Exited { code: Some(137), out_of_memory: false };
+        for (view, state, says) in [
+            (None, ended, "it does not run: exited (137)"),
+            (
+                Some(NodeView::Silent("no answer".into())),
+                MachineState::Running,
+                "it does not answer: no answer",
+            ),
+        ] {
+            let mut seen = seen.clone();
+            seen.nodes.remove("rep2");
+            seen.nodes.extend(view.map(|v| ("rep2".to_owned(), v)));
+            seen.existing.machines.get_mut("rep2").unwrap().state = state;
+            let error = set_mode(&wish.topology, &seen, "rep2", "main", Mode::Sync).unwrap_err();
+            assert_eq!((error.exit(), error.problem().code), (Exit::Unsafe, Some("MG046")));
+            assert!(error.to_string().contains(says), "{error}");
+            assert!(error.to_string().contains("`rep2` stays ASYNC"), "{error}");
+        }
+    });
+}
+
+#[test]
 fn a_replica_of_another_cluster_is_released_before_it_is_registered() {
     let wish = wish(&topology("quickstart.yaml"));
     let fake = Fake::new(&wish.topology);

@@ -227,8 +227,9 @@ pub(super) async fn heal(context: &Context, args: &Heal) -> Result<Exit, CliErro
     let until = Instant::now() + HEAL_TIME_MAX;
     loop {
         match mend(&session, &args.name).await {
-            Ok(detail) => {
+            Ok(mended) => {
                 if args.after.is_none() {
+                    let detail = mended.then_answers(&session, &args.name).await?;
                     let data = json!({ "node": args.name, "outcome": detail });
                     session.ui.result("Heal", Some(session.cluster()), data, &[], |_| {
                         format!("{}: {detail}", args.name)
@@ -242,17 +243,38 @@ pub(super) async fn heal(context: &Context, args: &Heal) -> Result<Exit, CliErro
     }
 }
 
+/// What was done to mend a node.
+enum Mended {
+    /// These steps; it comes back now.
+    Done(Vec<String>),
+    /// A failover has fenced it meanwhile, and it stays as it is.
+    Fenced(String),
+}
+
+impl Mended {
+    /// Waits until the node answers where it is to come back, and says what became of it.
+    async fn then_answers(self, session: &Session, name: &str) -> Result<String, CliError> {
+        let mut said = match self {
+            Mended::Fenced(why) => return Ok(why),
+            Mended::Done(steps) if steps.is_empty() => vec!["was well already".to_owned()],
+            Mended::Done(steps) => steps,
+        };
+        said.push(await_answer(session, name).await?);
+        Ok(said.join(", "))
+    }
+}
+
 /// Undoes whatever harm was done to a node.
-async fn mend(session: &Session, name: &str) -> Result<String, CliError> {
+async fn mend(session: &Session, name: &str) -> Result<Mended, CliError> {
     let machine = session.runtime.machine(session.cluster(), name).await?;
     let Some(Machine { state, is_fenced, address, .. }) = machine else {
         return Err(CliError::new(Exit::NotFound, format!("`{name}` does not exist")).code("MG065"));
     };
     if is_fenced {
-        return Ok(format!(
+        return Ok(Mended::Fenced(format!(
             "was fenced by a failover meanwhile; {}",
             session.command(&format!("rejoin {name}"))
-        ));
+        )));
     }
     let mut done = Vec::new();
     let act = async |action: Action| session.runtime.carry_out(&session.topology, &action).await;
@@ -270,7 +292,7 @@ async fn mend(session: &Session, name: &str) -> Result<String, CliError> {
         | MachineState::Elsewhere
         | MachineState::Lost { .. } => {}
     }
-    Ok(if done.is_empty() { "was well already".into() } else { done.join(", ") })
+    Ok(Mended::Done(done))
 }
 
 /// Waits until the node answers, and says as what.

@@ -155,7 +155,8 @@ fn announcement(session: &Session, failover: &Failover) -> Vec<String> {
         return lines;
     }
     let candidate = session.topology.instance(&failover.candidate);
-    let about = candidate.map_or(String::new(), |i| format!(" ({}, priority {})", i.mode, i.priority));
+    let about =
+        candidate.map_or(String::new(), |i| format!(" ({}, priority {})", failover.modes.of(i), i.priority));
     lines.push(format!("Candidate {}{about}   estimated loss: {}", failover.candidate, failover.loss));
     lines.extend(failover.loss.caveat());
     if failover.epoch.is_none() {

@@ -8,7 +8,7 @@ use super::session::{Session, Shown, mains, on_ctrl_c};
 use super::{Context, diff, promote, status};
 use crate::args::{Restart, Start, Stop};
 use crate::cluster::{
-    Action, Interrupt, MachineState, NodeView, Observed, Options, Plan, Step, StepId, Wish, execute,
+    Action, Interrupt, MachineState, Modes, NodeView, Observed, Options, Plan, Step, StepId, Wish, execute,
 };
 use crate::error::{CliError, Exit};
 use crate::topology::{Mode, Role};
@@ -192,7 +192,8 @@ pub(super) fn successor(session: &Session, seen: &Observed, main: &str) -> Optio
     let follows =
         |n: &str| seen.nodes.get(n).and_then(NodeView::facts).is_some_and(|f| f.role == Role::Replica);
     let candidates = session.topology.instances.iter().filter(|i| i.name != main && follows(&i.name));
-    candidates.rev().max_by_key(|i| (i.mode != Mode::Async, i.priority)).map(|i| i.name.clone())
+    let modes = Modes::in_force(&session.topology, seen, Some(main));
+    candidates.rev().max_by_key(|i| (modes.of(i) != Mode::Async, i.priority)).map(|i| i.name.clone())
 }
 
 fn wish(session: &Session, timeout: Option<Duration>) -> Wish {

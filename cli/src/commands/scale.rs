@@ -15,6 +15,7 @@ use crate::cluster::{
 use crate::error::{CliError, Exit};
 use crate::topology::{self, Image, Mode, Source, Topology};
 use crate::ui::Ui;
+use crate::words::count;
 
 /// How long a cluster that was just waited for may take to be seen redundant: clients write meanwhile.
 const SETTLE: Duration = Duration::from_secs(10);
@@ -134,7 +135,7 @@ async fn grow(
     let session = Session::of_file(context, topology, Vec::new()).await?;
     session.look_at_existing().await?;
     // The file's init statements are for a new cluster.
-    let wish = session.wish(Options::default());
+    let wish = session.wish(Options { keep_modes: true, ..Options::default() });
     if dry_run {
         let seen = cluster::observe(&wish.topology, &session.runtime, &session.nodes).await?;
         return Ok(diff::dry_run(&session, &cluster::reconcile(&wish, &seen)));
@@ -290,7 +291,7 @@ pub(super) async fn scale(context: &Context, args: &Scale) -> Result<Exit, CliEr
     };
     if replicas.len() == wanted {
         let data = json!({ "replicas": wanted, "changed": false });
-        let text = |_: &Ui| format!("{} has {wanted} replicas: nothing to do", file.topology.name);
+        let text = |_: &Ui| format!("{} has {}: nothing to do", file.topology.name, count(wanted, "replica"));
         context.ui.result("Scale", Some(&file.topology.name), data, &[], text);
         return Ok(Exit::Ok);
     }
@@ -437,7 +438,7 @@ pub(super) async fn upgrade(context: &Context, args: &Upgrade) -> Result<Exit, C
 
 /// A wish for one node: the others stay as they are.
 fn base(session: &Session, seen: &Observed, name: &str) -> Wish {
-    let mut wish = session.wish(Options::default());
+    let mut wish = session.wish(Options { keep_modes: true, ..Options::default() });
     for instance in wish.topology.instances.iter_mut().filter(|i| i.name != name) {
         let machine = seen.existing.machines.get(&instance.name);
         if let Some(image) = machine.and_then(|m| m.spec.as_ref()).and_then(cluster::Spec::image) {

@@ -12,6 +12,7 @@ use crate::cluster::{self, Machine, MachineState, NodeView, Observed, ReplicaRow
 use crate::error::{CliError, Exit};
 use crate::topology::{Instance, Mode, Role, Topology};
 use crate::ui::{Cell, Table, Tone, Ui};
+use crate::words::count;
 
 /// One node, from the engine's side, its own, and its MAIN's.
 pub(super) struct NodeLine {
@@ -26,6 +27,12 @@ pub(super) struct NodeLine {
 }
 
 impl NodeLine {
+    /// What MAIN says of it, where that says something: of a node that is gone MAIN may believe for a while that it is
+    /// ready.
+    pub(super) fn view(&self) -> Option<&ReplicaRow> {
+        self.row.as_ref().filter(|row| self.role.is_some() || row.status != "ready")
+    }
+
     /// MAIN goes on calling a replica ready for a moment after it ended; the node itself must answer too.
     pub(super) fn is_ready(&self) -> bool {
         self.role == Some(Role::Replica) && !self.stale && self.row.as_ref().is_some_and(ReplicaRow::is_level)
@@ -140,7 +147,8 @@ pub(super) fn report(session: &Session, seen: &Observed) -> Report {
                 level = level.map(|l| l.min(Check::Healthy));
             }
             // A STRICT_SYNC replica that is not there stops writes.
-            if instance.mode == Mode::StrictSync && row.as_ref().is_some_and(|r| r.status != "ready") {
+            let is_strict = |r: &ReplicaRow| r.mode.unwrap_or(instance.mode) == Mode::StrictSync;
+            if row.as_ref().is_some_and(|r| is_strict(r) && r.status != "ready") {
                 level = None;
             }
         } else {
@@ -283,9 +291,9 @@ pub(super) fn render(session: &Session, report: &Report, ui: &Ui) -> String {
     let writes = if report.level.is_some() { "writes OK" } else { "no writes" };
     let main = report.main.as_deref().unwrap_or("none");
     let mut out = format!(
-        "{}   {state}   main {main} · {ready}/{} replicas ready · {writes}\n",
+        "{}   {state}   main {main} · {ready}/{} ready · {writes}\n",
         session.cluster(),
-        replicas.len()
+        count(replicas.len(), "replica")
     );
     out += &table(session, report).render(ui);
     for (finding, help) in &report.findings {
@@ -322,8 +330,7 @@ pub(super) fn table(session: &Session, report: &Report) -> Table {
             None => Cell::new("?", Tone::Bad),
         };
         let row = line.row.as_ref().filter(|_| !is_main);
-        // What MAIN still believes of a node that is gone says nothing.
-        let view = row.filter(|r| line.role.is_some() || r.status != "ready");
+        let view = line.view().filter(|_| !is_main);
         let state = |row: &ReplicaRow| match row.status.as_str() {
             "ready" => Cell::new("ready", Tone::Good),
             "diverged" | "invalid" => Cell::new(row.status.clone(), Tone::Bad),
@@ -380,8 +387,8 @@ pub(super) fn to_json(session: &Session, report: &Report) -> Value {
                 "name": line.name,
                 "role": line.role.map(|r| r.as_str()),
                 "mode": row.and_then(|r| r.mode).map(|m| m.as_str()),
-                "state": row.map(|r| &r.status),
-                "behind": row.map(|r| r.behind),
+                "state": line.view().map(|r| &r.status),
+                "behind": line.view().map(|r| r.behind),
                 "registered_as": row.map(|r| &r.name),
                 "registered_address": row.map(|r| &r.address),
                 "address_is_stale": line.stale,

@@ -40,6 +40,7 @@ pub(super) async fn run(context: &Context, args: &Up) -> Result<Exit, CliError> 
         recreate: args.recreate,
         remove_orphans: args.remove_orphans,
         enforce_roles: args.enforce_roles,
+        keep_modes: false,
     };
     let wish = Wish { init, ..session.wish(options) };
 
