@@ -2,7 +2,7 @@
 //!
 //! `args` is the command surface. `topology` reads the YAML. `cluster` decides what to do, purely; `runtime` and
 //! `query` do it, with an engine or processes and with the nodes. `graph` carries a graph as text out of servers and
-//! into them; `export` writes a topology in the words of other tools. `commands` has a file per verb, `ui` shows what happens, `error` says what went wrong, `words` counts; `authority`
+//! into them; `export` writes a topology in the words of other tools. `commands` has a file per verb, `ui` shows what happens, `output` publishes what is shown to scripts, `error` says what went wrong, `words` counts; `authority`
 //! issues the certificates by which the nodes of a cluster know each other.
 
 pub mod args;
@@ -12,6 +12,7 @@ pub mod commands;
 pub mod error;
 pub mod export;
 pub mod graph;
+pub mod output;
 pub mod query;
 pub mod runtime;
 pub mod topology;

@@ -3,6 +3,7 @@
 //! Engine and Python are looked for when the tests run. A test that cannot run on this machine is
 //! ignored with its reason; where an engine answers, its tests run, and what does not work fails.
 
+mod answers;
 mod broken_disks;
 mod catch_up;
 mod certificates;
@@ -117,6 +118,7 @@ fn main() -> ExitCode {
         catch_up::tests(),
         cluster::tests(),
         operate::tests(),
+        answers::tests(),
         data::tests(),
         console::tests(),
         containers::tests(),

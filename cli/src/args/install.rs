@@ -2,8 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::PossibleValuesParser;
 use clap_complete::Shell;
+
+use crate::output::KINDS;
 
 /// `mgctl completions`.
 #[derive(Args, Clone, Debug)]
@@ -25,20 +28,36 @@ pub struct Man {
     pub folder: PathBuf,
 }
 
-/// What `schema` is of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum SchemaOf {
-    /// The topology file, for editors.
-    #[default]
-    Topology,
-    /// What verbs answer with `-o json`, for scripts.
-    Output,
+/// `mgctl schema`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "mgctl schema > topology.schema.json     for editors\n\
+    mgctl schema status                     what `mgctl status -o json` answers\n\
+    mgctl schema progress                   a line of --progress json")]
+pub struct Schema {
+    /// `topology` is the file, `output` what every verb answers with -o json, `progress` a line of --progress json; a verb
+    /// is what that one answers (`tree`: the verb `topology`).
+    #[arg(value_name = "WHAT", default_value = Schema::TOPOLOGY, hide_possible_values = true,
+        value_parser = PossibleValuesParser::new(Schema::names()))]
+    pub of: String,
 }
 
-/// `mgctl schema`.
-#[derive(Args, Clone, Copy, Debug, Default)]
-pub struct Schema {
-    /// What it is of.
-    #[arg(value_enum, value_name = "WHAT", default_value_t)]
-    pub of: SchemaOf,
+impl Schema {
+    /// The topology file.
+    pub const TOPOLOGY: &str = "topology";
+    /// What every verb answers.
+    pub const OUTPUT: &str = "output";
+    /// A line of `--progress json`.
+    pub const PROGRESS: &str = "progress";
+    /// The verb `topology`, whose own name is that of the file.
+    pub const TREE: &str = "tree";
+
+    /// Returns what there is a schema of.
+    pub fn names() -> Vec<&'static str> {
+        let verbs =
+            KINDS.iter().flat_map(|kind| kind.verbs).copied().filter(|verb| *verb != Schema::TOPOLOGY);
+        let mut names: Vec<&str> = verbs.chain([Schema::TREE]).collect();
+        names.sort_unstable();
+        names.dedup();
+        [Schema::TOPOLOGY, Schema::OUTPUT, Schema::PROGRESS].into_iter().chain(names).collect()
+    }
 }

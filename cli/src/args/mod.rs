@@ -19,7 +19,7 @@ pub use common::{DryRunArg, FileArg, FileFlag, TimeoutArg, VerboseFlag};
 pub use data::{Backup, Console, Dump, Env, EnvFormat, Import, Query, Restore, Uri, Verify};
 pub use export::{ExportCommand, ExportCompose, ExportKubernetes};
 pub use image::ImageCommand;
-pub use install::{Completions, Man, Schema, SchemaOf};
+pub use install::{Completions, Man, Schema};
 pub use lifecycle::{Diff, Down, Init, Preset, Restart, Start, Stop, Up, Validate};
 pub use roles::{
     Demote, Failover, Promote, Register, Reinit, Rejoin, Repair, SetMode, Supervise, Unregister,
@@ -131,7 +131,7 @@ pub enum Progress {
     Tty,
     /// One line per finished step.
     Plain,
-    /// One JSON object per change.
+    /// One JSON object per change, a line each on standard error; `mgctl schema progress` describes it.
     Json,
     /// Not at all.
     None,
@@ -234,7 +234,7 @@ pub enum Command {
     Uri(Uri),
     /// Addresses as variables of a shell.
     Env(Env),
-    /// JSON Schema of the topology file, for editors, or of what verbs answer.
+    /// JSON Schema of the topology file, for editors, or of what verbs answer, for scripts.
     Schema(Schema),
     /// The topology in the words of another tool: Docker Compose, Kubernetes.
     Export {

@@ -54,7 +54,7 @@ pub(super) async fn run(context: &Context, args: &History) -> Result<Exit, CliEr
     let session = Session::open(context).await?;
     let text = path(session.cluster()).and_then(|path| fs::read_to_string(path).ok()).unwrap_or_default();
     // A line that was cut off by a full disk or a crash is left out.
-    let mut entries: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let mut entries: Vec<Value> = text.lines().filter_map(operation).collect();
     let skip = entries.len().saturating_sub(args.lines);
     entries.drain(..skip);
     let data = json!({ "operations": entries });
@@ -78,6 +78,15 @@ pub(super) async fn run(context: &Context, args: &History) -> Result<Exit, CliEr
     };
     session.ui.result("History", Some(session.cluster()), data, &[], text);
     Ok(Exit::Ok)
+}
+
+/// Reads a line of the diary.
+fn operation(line: &str) -> Option<Value> {
+    let read: Value = serde_json::from_str(line).ok()?;
+    Some(json!({
+        "time": read["time"].as_u64()?, "command": read["command"].as_str()?, "user": read["user"].as_str()?,
+        "seconds": read["seconds"].as_f64()?, "exit": read["exit"].as_u64()?, "error": read["error"].as_str(),
+    }))
 }
 
 /// Returns a moment as `2026-11-26 22:40:21`.

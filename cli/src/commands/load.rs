@@ -532,7 +532,8 @@ pub(super) async fn run(context: &Context, args: &args::Load) -> Result<Exit, Cl
         )
     };
     let problem = counts.error(&session);
-    session.ui.partial_result("Load", Some(session.cluster()), problem.is_none(), data, &warnings, text);
+    let ok = problem.is_none() && !times.is_empty();
+    session.ui.partial_result("Load", Some(session.cluster()), ok, data, &warnings, text);
     if let Some(problem) = problem {
         session.ui.problem(&problem);
         return Ok(Exit::Degraded);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::stream::LocalBoxStream;
 use futures_util::{Stream, StreamExt, stream};
+use serde_json::json;
 
 use super::Context;
 use super::session::{Session, mains};
@@ -46,7 +47,9 @@ pub(super) async fn run(context: &Context, args: &Logs) -> Result<Exit, CliError
         let prefix = prefix(&session.ui, &seen, name, width);
         let of_node = of_node(&session, name, args.follow, tail)?;
         lines.push(
-            of_node.map(move |line| line.map(|line| format!("{prefix} {}", printable(&line)))).boxed_local(),
+            of_node
+                .map(move |line| line.map(|line| (name.as_str(), prefix.clone(), printable(&line))))
+                .boxed_local(),
         );
     }
     let stopped = tokio::signal::ctrl_c();
@@ -57,7 +60,11 @@ pub(super) async fn run(context: &Context, args: &Logs) -> Result<Exit, CliError
             _ = &mut stopped => None,
         };
         match line {
-            Some(line) => session.ui.print(&line?),
+            Some(line) => {
+                let (node, prefix, line) = line?;
+                let data = json!({ "node": node, "line": line });
+                session.ui.item("LogLine", session.cluster(), data, |_| format!("{prefix} {line}"));
+            }
             None => return Ok(Exit::Ok),
         }
         if args.follow {

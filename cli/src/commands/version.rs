@@ -7,6 +7,7 @@ use super::Context;
 use crate::cluster::Runtime;
 use crate::error::{CliError, Exit};
 use crate::graph::archive;
+use crate::output;
 use crate::runtime::docker::Docker;
 
 pub(super) async fn run(context: &Context) -> Result<Exit, CliError> {
@@ -29,7 +30,7 @@ pub(super) async fn run(context: &Context) -> Result<Exit, CliError> {
         Err(error) => (format!("none ({})", error.problem().what), String::new()),
     };
     let data = json!({
-        "version": version, "topology": topology, "output": "mgctl/v1", "backup": archive::VERSION, "bolt": bolt,
+        "version": version, "topology": topology, "output": output::VERSION, "backup": archive::VERSION, "bolt": bolt,
         "system": system, "build": build, "linkage": linkage, "executable": executable, "engine": engine,
         "image": Some(&image).filter(|i| !i.is_empty()),
     });

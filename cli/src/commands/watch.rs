@@ -130,7 +130,7 @@ pub(super) async fn status(session: &Session, every: Duration) -> Result<Exit, C
             ui.raw(&format!("\x1b[H{}\x1b[J", text.concat()));
         } else if let Some(last) = &view.last {
             let text = |ui: &Ui| render(session, last, ui);
-            ui.result("ClusterStatus", Some(session.cluster()), to_json(session, last), &[], text);
+            ui.item("ClusterStatus", session.cluster(), to_json(session, last), text);
             ui.flush();
         }
         if ui.is_closed() {
@@ -225,7 +225,7 @@ pub(super) async fn events(context: &Context, args: &Events) -> Result<Exit, Cli
             for change in changes(&last, &now) {
                 let at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
                 let data = json!({ "time": at, "event": change });
-                ui.result("Event", Some(session.cluster()), data, &[], |_| format!("{}  {change}", clock()));
+                ui.item("Event", session.cluster(), data, |_| format!("{}  {change}", clock()));
             }
             ui.flush();
             last = now;

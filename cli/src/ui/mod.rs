@@ -1,7 +1,7 @@
 //! Everything that a person or a script sees.
 //!
 //! Results go to standard output; progress, warnings and questions go to standard error. `-o json` gives the same
-//! facts as the table, in an envelope. Colour adds nothing that the words lack. When the reader of standard output
+//! facts as the table, in an envelope; `--progress json` makes all talk lines of JSON. Colour adds nothing that the words lack. When the reader of standard output
 //! goes away (`| head`), the rest is dropped and [`Ui::is_closed`] says so.
 
 mod progress;
@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 pub use crate::args::Output;
 use crate::args::{Global, Progress, When};
 use crate::error::{CliError, Exit, Problem, printable};
+use crate::output;
 pub use progress::{Step, Work};
 pub use table::{Cell, Table, Tone};
 
@@ -221,11 +222,16 @@ impl Ui {
         warnings: &[Problem],
         text: impl FnOnce(&Ui) -> String,
     ) {
+        let answer = json!({
+            "apiVersion": output::VERSION, "kind": kind, "cluster": cluster, "ok": ok, "data": data,
+            "warnings": warnings.iter().map(Problem::to_json).collect::<Vec<_>>(),
+        });
+        published(&answer);
         if self.0.output == Output::Name {
             for warning in warnings {
                 self.problem(warning);
             }
-            for name in names(&data, cluster) {
+            for name in names(&answer["data"], cluster) {
                 self.print(&name);
             }
             return;
@@ -240,16 +246,33 @@ impl Ui {
             }
             return;
         }
-        let warnings: Vec<Value> = warnings.iter().map(Problem::to_json).collect();
-        self.envelope(json!({
-            "apiVersion": "mgctl/v1", "kind": kind, "cluster": cluster, "ok": ok, "data": data,
-            "warnings": warnings,
-        }));
+        self.envelope(&answer);
     }
 
-    fn envelope(&self, value: Value) {
+    /// Writes one of many answers of a verb that goes on: `text` for people, an envelope on a line of its own for
+    /// scripts.
+    pub fn item(&self, kind: &str, cluster: &str, data: Value, text: impl FnOnce(&Ui) -> String) {
+        if !matches!(self.0.output, Output::Json | Output::Yaml) {
+            return self.result(kind, Some(cluster), data, &[], text);
+        }
+        let answer = json!({
+            "apiVersion": output::VERSION, "kind": kind, "cluster": cluster, "ok": true, "data": data,
+            "warnings": [],
+        });
+        published(&answer);
         match self.0.output {
-            Output::Yaml => match serde_yaml::to_string(&value) {
+            Output::Json => self.print(&answer.to_string()),
+            _ => {
+                // Several documents in one stream.
+                self.print("---");
+                self.envelope(&answer);
+            }
+        }
+    }
+
+    fn envelope(&self, value: &Value) {
+        match self.0.output {
+            Output::Yaml => match serde_yaml::to_string(value) {
                 Ok(text) => self.print(&text),
                 Err(error) => self.say(&format!("cannot write YAML: {error}")),
             },
@@ -261,11 +284,16 @@ impl Ui {
     pub fn error(&self, error: &CliError) {
         if matches!(self.0.output, Output::Json | Output::Yaml) {
             let problems: Vec<Value> = error.problems().iter().map(Problem::to_json).collect();
-            self.envelope(json!({
-                "apiVersion": "mgctl/v1", "kind": "Error", "cluster": null, "ok": false,
+            let answer = json!({
+                "apiVersion": output::VERSION, "kind": "Error", "cluster": null, "ok": false,
                 "exit": error.exit().code(), "error": problems[0], "errors": problems, "warnings": [],
-            }));
+            });
+            published(&answer);
+            self.envelope(&answer);
             return;
+        }
+        if self.0.progress == Progress::Json {
+            return error.problems().iter().for_each(|problem| self.problem(problem));
         }
         let text = error.render(self.0.colour_err);
         self.talk(&text);
@@ -273,13 +301,26 @@ impl Ui {
 
     /// Shows one problem on standard error.
     pub fn problem(&self, problem: &Problem) {
+        if self.0.progress == Progress::Json {
+            return self.line(&json!({
+                "apiVersion": output::VERSION, "kind": "Problem", "severity": problem.severity.word(),
+                "problem": problem.to_json(),
+            }));
+        }
         self.talk(&problem.render(self.0.colour_err));
     }
 
     /// Says something on standard error; `--quiet` silences it.
     pub fn say(&self, line: &str) {
-        if !self.0.quiet {
-            self.talk(&format!("{}\n", line.trim_end_matches('\n')));
+        if self.0.quiet {
+            return;
+        }
+        let text = line.trim_end_matches('\n');
+        match self.0.progress {
+            Progress::Json => {
+                self.line(&json!({ "apiVersion": output::VERSION, "kind": "Message", "text": text }));
+            }
+            _ => self.talk(&format!("{text}\n")),
         }
     }
 
@@ -292,9 +333,23 @@ impl Ui {
 
     /// Shows a query that is sent to a node, if `--print-queries` asks for it.
     pub fn query_sent(&self, node: &str, query: &str) {
-        if self.0.print_queries {
+        if self.0.print_queries && self.0.progress == Progress::Json {
+            self.line(&json!({
+                "apiVersion": output::VERSION, "kind": "Query", "node": node, "query": query,
+            }));
+        } else if self.0.print_queries {
             self.talk(&format!("{}> {}\n", printable(node), printable(query)));
         }
+    }
+
+    /// Writes a line of `--progress json`.
+    fn line(&self, line: &Value) {
+        if cfg!(debug_assertions)
+            && let Some(complaint) = output::complaint_of_line(line)
+        {
+            panic!("a line is otherwise than `mgctl schema progress` says: {complaint}");
+        }
+        self.talk(&format!("{line}\n"));
     }
 
     fn talk(&self, text: &str) {
@@ -377,6 +432,15 @@ impl Ui {
     }
 }
 
+/// Holds an answer against its published schema, in a build that checks itself.
+fn published(answer: &Value) {
+    if cfg!(debug_assertions)
+        && let Some(complaint) = output::complaint(answer)
+    {
+        panic!("an answer is otherwise than `mgctl schema` says: {complaint}");
+    }
+}
+
 /// The names of what a result lists: of its list of things with names, else of the one thing, else of the cluster.
 fn names(data: &Value, cluster: Option<&str>) -> Vec<String> {
     let text = |value: &Value| value.as_str().map(str::to_owned);
@@ -454,14 +518,35 @@ mod tests {
     fn the_envelope_carries_the_same_facts() {
         let (ui, out, err) = Ui::captured(Output::Json, Progress::Plain, "");
         let warning = Problem::warning("2 nodes are no majority").code("MG031").help("add one");
-        ui.result("Thing", Some("demo"), json!({"n": 1}), &[warning], |_| "text".into());
+        ui.result("Unit", Some("demo"), json!({"unit": "[Unit]"}), &[warning], |_| "text".into());
         let value: Value = serde_json::from_str(&out.text()).unwrap();
         assert_eq!(
             value,
-            json!({"apiVersion": "mgctl/v1", "kind": "Thing", "cluster": "demo", "ok": true, "data": {"n": 1},
+            json!({"apiVersion": "mgctl/v1", "kind": "Unit", "cluster": "demo", "ok": true, "data": {"unit": "[Unit]"},
                 "warnings": [{"code": "MG031", "message": "2 nodes are no majority", "hint": "add one"}]})
         );
         assert_eq!(err.text(), "");
+    }
+
+    #[test]
+    #[should_panic(expected = "`more` is not named")]
+    fn an_answer_that_is_not_published_is_not_given() {
+        let (ui, _, _) = Ui::captured(Output::Table, Progress::Plain, "");
+        ui.result("Unit", None, json!({"unit": "", "more": 1}), &[], |_| String::new());
+    }
+
+    #[test]
+    fn each_of_many_answers_is_a_line_for_scripts() {
+        let (ui, out, _) = Ui::captured(Output::Json, Progress::Plain, "");
+        for line in ["one", "two"] {
+            ui.item("LogLine", "demo", json!({"node": "m", "line": line}), |_| format!("m | {line}"));
+        }
+        let said: Vec<Value> = out.text().lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+        assert_eq!(said.len(), 2);
+        assert_eq!(said[1]["data"], json!({"node": "m", "line": "two"}));
+        let (ui, out, _) = Ui::captured(Output::Table, Progress::Plain, "");
+        ui.item("LogLine", "demo", json!({"node": "m", "line": "one"}), |_| "m | one".into());
+        assert_eq!(out.text(), "m | one\n");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::Ui;
 use crate::args::Progress;
 use crate::error::printable;
+use crate::output;
 
 /// The steps on a terminal, if any is shown.
 #[derive(Default)]
@@ -128,9 +129,9 @@ impl Step {
         if self.ui.0.progress == Progress::Json {
             let seconds = (self.began.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
             let event = json!({
-                "step": self.verb, "subject": self.subject, "state": state, "detail": detail, "seconds": seconds,
+                "apiVersion": output::VERSION, "kind": "Progress", "step": self.verb, "subject": self.subject, "state": state, "detail": detail, "seconds": seconds,
             });
-            self.ui.talk(&format!("{event}\n"));
+            self.ui.line(&event);
         }
     }
 }
@@ -182,13 +183,34 @@ mod tests {
     #[test]
     fn progress_for_scripts_is_a_json_object_per_change() {
         let (ui, _, err) = Ui::captured(Output::Table, Progress::Json, "");
-        ui.step("start", "m1").done("running");
-        let states: Vec<String> = err
-            .text()
-            .lines()
-            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["state"].to_string())
-            .collect();
-        assert_eq!(states, ["\"started\"", "\"done\""]);
+        let step = ui.step("start", "m1");
+        step.say("waits");
+        step.done("running");
+        let lines: Vec<serde_json::Value> =
+            err.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let states: Vec<&str> = lines.iter().map(|line| line["state"].as_str().unwrap()).collect();
+        assert_eq!(states, ["started", "running", "done"]);
+        assert!(lines.iter().all(|line| line["apiVersion"] == "mgctl/v1" && line["kind"] == "Progress"));
+    }
+
+    #[test]
+    fn with_progress_for_scripts_all_talk_is_json() {
+        let (ui, out, err) = Ui::captured(Output::Table, Progress::Json, "");
+        ui.say("Before  main MAIN");
+        ui.problem(&crate::error::Problem::warning("one node is no cluster").code("MG031"));
+        ui.error(&crate::error::CliError::new(crate::error::Exit::NotFound, "no cluster `x`"));
+        let lines: Vec<serde_json::Value> =
+            err.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines[0]["text"], "Before  main MAIN");
+        assert_eq!(
+            (&lines[1]["severity"], &lines[1]["problem"]["code"]),
+            (&json!("warning"), &json!("MG031"))
+        );
+        assert_eq!(
+            (&lines[2]["severity"], &lines[2]["problem"]["message"]),
+            (&json!("error"), &json!("no cluster `x`"))
+        );
+        assert_eq!((lines.len(), out.text().as_str()), (3, ""));
     }
 
     #[test]
