@@ -16,7 +16,10 @@ pub(crate) fn tests() -> Vec<Trial> {
 /// Verbs that are answered elsewhere, and where.
 const ELSEWHERE: [(&str, &str); 3] = [
     ("image", "it needs an engine: `docker_the_image_of_this_executable` and others load it"),
-    ("supervise", "it goes on until it is ended: its unit is answered here, its failovers in `supervise_heals...`"),
+    (
+        "supervise",
+        "it goes on until it is ended: its unit is answered here, its failovers in `supervise_heals...`",
+    ),
     ("upgrade", "it needs an image: `docker_upgrade_between_two_tags...`; here it has nothing to do"),
 ];
 
@@ -112,7 +115,8 @@ fn every_verb(cluster: &Cluster) {
     ask("Restore", &["restore", "graph.mgb"]);
     ask("Down", &["down"]);
 
-    let published: BTreeSet<&str> = mgctl::output::KINDS.iter().flat_map(|kind| kind.verbs).copied().collect();
+    let published: BTreeSet<&str> =
+        mgctl::output::KINDS.iter().flat_map(|kind| kind.verbs).copied().collect();
     let asked = asked.into_inner();
     let left: Vec<&&str> = published
         .iter()

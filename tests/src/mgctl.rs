@@ -50,7 +50,9 @@ impl User {
         if args.windows(2).any(|pair| pair == ["-o", "json"]) && args[0] != "schema" {
             for answer in answers(&out.stdout) {
                 if let Err(why) = self.is_published(&answer) {
-                    panic!("mgctl {args:?} answers otherwise than `mgctl schema output` says: {why}\n{answer:#}");
+                    panic!(
+                        "mgctl {args:?} answers otherwise than `mgctl schema output` says: {why}\n{answer:#}"
+                    );
                 }
             }
         }

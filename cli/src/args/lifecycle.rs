@@ -20,9 +20,12 @@ pub struct Up {
     /// Makes containers anew even where the running ones would do; the data stays.
     #[arg(long)]
     pub recreate: bool,
-    /// Removes nodes that the file no longer names; their volumes stay.
+    /// Removes nodes that the file no longer names; their data stay.
     #[arg(long)]
     pub remove_orphans: bool,
+    /// With --remove-orphans: deletes their data too.
+    #[arg(long, requires = "remove_orphans")]
+    pub volumes: bool,
     /// Moves MAIN back to where the file declares it, by a safe switchover.
     #[arg(long)]
     pub enforce_roles: bool,

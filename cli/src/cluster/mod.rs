@@ -39,6 +39,8 @@ mod failover_tests;
 #[cfg(test)]
 mod fake;
 #[cfg(test)]
+mod orphan_tests;
+#[cfg(test)]
 mod repair_tests;
 #[cfg(test)]
 mod swarm_tests;
@@ -54,7 +56,9 @@ pub use observed::{
     Subnetwork, decode_replicas, decode_state,
 };
 pub use plan::{Action, Host, Plan, Step, StepId};
-pub use reconcile::{InitStatement, MainFound, Options, Wish, address_of, find_main, reconcile};
+pub use reconcile::{
+    InitStatement, MainFound, Options, Orphan, Wish, address_of, find_main, orphans, reconcile,
+};
 pub use spec::{Drift, Spec, container_name, rebuild};
 pub use teardown::{Rollback, rollback, teardown};
 

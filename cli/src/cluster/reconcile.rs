@@ -44,6 +44,8 @@ pub struct Options {
     pub recreate: bool,
     /// Removes machines that the file no longer names; their volumes stay.
     pub remove_orphans: bool,
+    /// Removes the volumes of those, too.
+    pub remove_volumes: bool,
     /// MAIN goes back to where the file declares it. The switchover is no part of the plan: it is decided when
     /// the rest is done.
     pub enforce_roles: bool,
@@ -281,6 +283,10 @@ pub fn reconcile(wish: &Wish, seen: &Observed) -> Plan {
         plan.refusal = Some(refusal);
         return plan;
     }
+    if let Some(refusal) = main_is_orphan(topology, seen) {
+        plan.refusal = Some(refusal);
+        return plan;
+    }
     match topology.is_external() {
         true => plan_answers(topology, seen, &mut plan),
         false => plan_machines(wish, seen, &mut plan),
@@ -293,7 +299,119 @@ pub fn reconcile(wish: &Wish, seen: &Observed) -> Plan {
     } else if topology.wait.until == Until::Started {
         plan.steps.retain(|s| !matches!(s.action, Action::AwaitBolt(_)));
     }
+    plan_orphans(wish, seen, &mut plan);
     plan
+}
+
+/// A node of the cluster that the file does not name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Orphan<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its name in MAIN's list, if its label tells it.
+    pub register_as: Option<&'a str>,
+    /// The volume with its data, if its label tells it and it is there.
+    pub volume: Option<&'a str>,
+}
+
+/// Returns the nodes of the cluster that the file does not name.
+pub fn orphans<'a>(topology: &'a Topology, seen: &'a Observed) -> impl Iterator<Item = Orphan<'a>> {
+    let machines = seen.existing.machines.iter().filter(|(name, _)| topology.instance(name).is_none());
+    machines.map(|(name, machine)| {
+        let spec = machine.spec.as_ref();
+        Orphan {
+            name,
+            register_as: spec.and_then(Spec::register_as),
+            volume: spec.and_then(Spec::volume).filter(|volume| seen.existing.volumes.contains(*volume)),
+        }
+    })
+}
+
+/// Refuses a file that does not name the MAIN: another would be promoted beside it.
+fn main_is_orphan(topology: &Topology, seen: &Observed) -> Option<CliError> {
+    let facts = |name: &str| seen.nodes.get(name).and_then(NodeView::facts);
+    let is_main = |name: &str| {
+        facts(name).filter(|f| {
+            let is_over = is_fenced(seen, name) || f.position.as_ref().is_some_and(|p| p.is_fenced());
+            f.role == Role::Main && !is_over
+        })
+    };
+    // Where a MAIN of the file is followed, what an orphan says of itself is over.
+    if topology.instances.iter().any(|i| is_main(&i.name).is_some_and(|f| !f.replicas.is_empty())) {
+        return None;
+    }
+    let is_it =
+        |orphan: &Orphan| is_main(orphan.name).is_some_and(|f| !f.replicas.is_empty() || holds_data(f));
+    let orphan = orphans(topology, seen).find(is_it)?;
+    let name = orphan.name;
+    let other = topology.instances.iter().map(|i| i.name.as_str()).find(|n| facts(n).is_some());
+    Some(
+        CliError::new(Exit::Unsafe, format!("`{name}` is MAIN, and is not in the file"))
+            .code("MG045")
+            .thing(format!("cluster `{}`", topology.name))
+            .note("nothing was changed: a MAIN is neither left out nor removed")
+            .help(format!("name `{name}` in the file again"))
+            .help(format!(
+                "or move MAIN first: mgctl -c {} promote {}",
+                topology.name,
+                other.unwrap_or("NODE")
+            )),
+    )
+}
+
+/// Refuses to promote a node while one that the file does not name may be MAIN.
+fn orphan_may_be_main(topology: &Topology, seen: &Observed) -> Option<CliError> {
+    let is_unknown = |orphan: &Orphan| {
+        let answers = seen.nodes.get(orphan.name).and_then(NodeView::facts).is_some();
+        !answers && !is_fenced(seen, orphan.name)
+    };
+    let orphan = orphans(topology, seen).find(is_unknown)?;
+    let (name, cluster) = (orphan.name, &topology.name);
+    Some(
+        CliError::new(
+            Exit::Unsafe,
+            format!("no node is MAIN, and `{name}`, which is not in the file, may be it"),
+        )
+        .code("MG044")
+        .thing(format!("cluster `{cluster}`"))
+        .note("it does not answer; nobody was promoted")
+        .help(format!("have it say what it is: mgctl -c {cluster} start {name}"))
+        .help(format!("or, where it is gone for good: mgctl -c {cluster} failover")),
+    )
+}
+
+/// Nodes that the file no longer names: told, or dropped, stopped and removed.
+fn plan_orphans(wish: &Wish, seen: &Observed, plan: &mut Plan) {
+    if wish.topology.is_external() {
+        return;
+    }
+    let options = wish.options;
+    let is_known = plan.refusal.is_none() && matches!(find_main(&wish.topology, seen), MainFound::Is(_));
+    for orphan in orphans(&wish.topology, seen) {
+        let name = orphan.name;
+        if options.remove_orphans && !is_known {
+            plan.notes
+                .push(format!("{name}: is not in the file, and is removed when it is known who is MAIN"));
+            continue;
+        }
+        if !options.remove_orphans {
+            let state = &seen.existing.machines[name].state;
+            plan.notes.push(format!(
+                "{name}: is in this cluster and not in the file ({state}); --remove-orphans removes it, and keeps its data"
+            ));
+            continue;
+        }
+        let cause = "it is not in the file";
+        // As long as it is in MAIN's list, MAIN waits for it.
+        let drop = [format!("drop:{}", orphan.register_as.unwrap_or_default())];
+        plan.push(format!("stop:{name}"), &drop, Action::StopMachine(name.to_owned()), cause);
+        let stop = [format!("stop:{name}")];
+        plan.push(format!("remove:{name}"), &stop, Action::RemoveMachine(name.to_owned()), cause);
+        if let Some(volume) = orphan.volume.filter(|_| options.remove_volumes) {
+            let remove = [format!("remove:{name}")];
+            plan.push(format!("wipe:{name}"), &remove, Action::RemoveVolume(volume.to_owned()), "--volumes");
+        }
+    }
 }
 
 fn foreign_objects(topology: &Topology, seen: &Observed) -> Option<CliError> {
@@ -443,17 +561,6 @@ fn plan_machines(wish: &Wish, seen: &Observed, plan: &mut Plan) {
             plan.push(format!("bolt:{name}"), &[start], Action::AwaitBolt(name.clone()), cause);
         }
     }
-    for name in existing.machines.keys().filter(|n| topology.instance(n).is_none()) {
-        if wish.options.remove_orphans {
-            let cause = "it is not in the file";
-            plan.push(format!("stop:{name}"), &[], Action::StopMachine(name.clone()), cause);
-            let stop = [format!("stop:{name}")];
-            plan.push(format!("remove:{name}"), &stop, Action::RemoveMachine(name.clone()), cause);
-        } else {
-            plan.notes
-                .push(format!("{name}: is in this cluster and not in the file; --remove-orphans removes it"));
-        }
-    }
 }
 
 /// Says in what a network is otherwise than the file wants it.
@@ -550,7 +657,11 @@ fn certificate_is_due(
 }
 
 fn plan_roles(wish: &Wish, seen: &Observed, plan: &mut Plan) {
-    plan_roles_of(wish, seen, find_main(&wish.topology, seen), plan);
+    let main = match (find_main(&wish.topology, seen), orphan_may_be_main(&wish.topology, seen)) {
+        (MainFound::Becomes(_), Some(refusal)) => MainFound::Refused(refusal),
+        (main, _) => main,
+    };
+    plan_roles_of(wish, seen, main, plan);
 }
 
 /// Plans who is what and who follows whom, once it is known who is MAIN.
@@ -681,10 +792,10 @@ pub(super) fn plan_roles_of(wish: &Wish, seen: &Observed, main: MainFound, plan:
     }
 
     if wish.options.remove_orphans {
-        for (name, machine) in seen.existing.machines.iter().filter(|(n, _)| topology.instance(n).is_none()) {
-            let known = machine.spec.as_ref().and_then(Spec::register_as);
-            if let Some(row) = rows.iter().find(|r| Some(r.name.as_str()) == known) {
-                push_drop(plan, &main, &row.name, &main_ready, format!("`{name}` is not in the file"));
+        for orphan in orphans(topology, seen) {
+            if let Some(row) = rows.iter().find(|r| Some(r.name.as_str()) == orphan.register_as) {
+                let cause = format!("`{}` is not in the file", orphan.name);
+                push_drop(plan, &main, &row.name, &main_ready, cause);
             }
         }
     }

@@ -156,6 +156,11 @@ impl Spec {
         self.text("register_as")
     }
 
+    /// Returns the volume that its data are in; `None` where they are in a folder.
+    pub fn volume(&self) -> Option<&str> {
+        self.text("volume").filter(|place| matches!(Data::of(place), Data::Volume(_)))
+    }
+
     /// Returns the network that it is in, where that is not one of mgctl's own.
     pub fn external_network(&self) -> Option<&str> {
         let is_external = self.fields.get("network_external") == Some(&Value::Bool(true));

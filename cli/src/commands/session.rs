@@ -33,7 +33,7 @@ pub(super) struct Session {
     file: Option<std::sync::Arc<str>>,
     /// How this cluster is named in a command: the program, and the flag.
     invocation: String,
-    program: String,
+    pub(super) program: String,
 }
 
 impl Session {

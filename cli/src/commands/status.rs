@@ -24,6 +24,8 @@ pub(super) struct NodeLine {
     pub(super) silent: Option<String>,
     /// The address in MAIN's list is not the node's.
     pub(super) stale: bool,
+    /// The file does not name it.
+    pub(super) is_orphan: bool,
 }
 
 impl NodeLine {
@@ -111,7 +113,11 @@ pub(super) fn report(session: &Session, seen: &Observed) -> Report {
         let machine = seen.existing.machines.get(&name).cloned();
         let view = seen.nodes.get(&name);
         let role = view.and_then(NodeView::facts).map(|f| f.role);
-        let row = instance.and_then(|i| rows.iter().find(|r| r.name == i.register_as)).cloned();
+        let register_as = match instance {
+            Some(instance) => Some(instance.register_as.as_str()),
+            None => machine.as_ref().and_then(|m| m.spec.as_ref()?.register_as()),
+        };
+        let row = rows.iter().find(|r| Some(r.name.as_str()) == register_as).cloned();
         let silent = match view {
             Some(NodeView::Silent(why)) => Some(why.clone()),
             _ => None,
@@ -152,17 +158,34 @@ pub(super) fn report(session: &Session, seen: &Observed) -> Report {
                 level = None;
             }
         } else {
-            findings.push((
-                format!("{name} runs and is not in the file"),
-                format!("{} --remove-orphans", session.up()),
-            ));
+            let state = machine.as_ref().map_or(String::new(), |m| format!(" ({})", m.state));
+            let is_main = mains.contains(&name);
+            findings.push(match is_main {
+                true => (
+                    format!("{name} is MAIN, and is not in the file"),
+                    format!(
+                        "name it there, or move MAIN: {} -c {} promote NODE",
+                        session.program, topology.name
+                    ),
+                ),
+                false => (
+                    format!("{name} is in this cluster and not in the file{state}"),
+                    format!("{} --remove-orphans removes it, and keeps its data", session.up()),
+                ),
+            });
         }
-        lines.push(NodeLine { name, role, row, machine, silent, stale });
+        let is_orphan = instance.is_none();
+        lines.push(NodeLine { name, role, row, machine, silent, stale, is_orphan });
     }
     for (name, left) in seen.existing.certificates.iter().filter(|(_, left)| **left < RENEW_SECONDS) {
         findings.push((format!("{name}: its certificate {}", show_seconds_left(*left)), session.up()));
     }
-    for row in rows.iter().filter(|r| !topology.instances.iter().any(|i| i.register_as == r.name)) {
+    for row in
+        rows.iter().filter(|r| lines.iter().all(|l| l.row.as_ref().is_none_or(|own| own.name != r.name)))
+    {
+        if topology.instances.iter().any(|i| i.register_as == row.name) {
+            continue;
+        }
         findings.push((
             format!(
                 "{} at {} is registered and not in the file; it is {}",
@@ -281,7 +304,7 @@ fn find(
 /// Returns the headline, the table and the findings.
 pub(super) fn render(session: &Session, report: &Report, ui: &Ui) -> String {
     let replicas: Vec<&NodeLine> =
-        report.lines.iter().filter(|l| report.main.as_ref() != Some(&l.name)).collect();
+        report.lines.iter().filter(|l| report.main.as_ref() != Some(&l.name) && !l.is_orphan).collect();
     let ready = replicas.iter().filter(|l| l.is_ready()).count();
     let state = match report.level {
         Some(Check::Redundant) => "HEALTHY",
@@ -398,6 +421,7 @@ pub(super) fn to_json(session: &Session, report: &Report) -> Value {
                 })),
                 "bolt": machine.and_then(|m| m.bolt.as_ref()).map(|b| b.to_string()),
                 "silent": line.silent,
+                "is_orphan": line.is_orphan,
             })
         })
         .collect();

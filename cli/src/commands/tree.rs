@@ -103,6 +103,7 @@ mod tests {
             }),
             silent: None,
             stale: false,
+            is_orphan: false,
         }
     }
 

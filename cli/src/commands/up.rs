@@ -9,7 +9,7 @@ use super::session::{Session, Shown, mains, on_ctrl_c};
 use super::{Context, diff, promote, status, verify};
 use crate::args::Up;
 use crate::cluster::{self, Existing, InitStatement, Interrupt, NodeView, Observed, Options, Runtime, Wish};
-use crate::error::{CliError, Exit};
+use crate::error::{CliError, Exit, Problem};
 use crate::graph::statements;
 use crate::topology::{OnFailure, Topology, Until};
 use crate::ui::Ui;
@@ -39,6 +39,7 @@ pub(super) async fn run(context: &Context, args: &Up) -> Result<Exit, CliError> 
     let options = Options {
         recreate: args.recreate,
         remove_orphans: args.remove_orphans,
+        remove_volumes: args.volumes,
         enforce_roles: args.enforce_roles,
         keep_modes: false,
     };
@@ -81,6 +82,16 @@ pub(super) async fn run(context: &Context, args: &Up) -> Result<Exit, CliError> 
         count(wish.topology.instances.len(), "instance"),
         session.runtime.describe()
     ));
+    let lost: Vec<String> = cluster::orphans(&wish.topology, &seen)
+        .filter_map(|orphan| orphan.volume.map(|volume| format!("{} ({volume})", orphan.name)))
+        .collect();
+    if args.volumes && !lost.is_empty() {
+        let question =
+            format!("This deletes the data of {} of cluster `{}`", lost.join(", "), session.cluster());
+        if !ui.confirm_typed(&question, session.cluster())? {
+            return Err(CliError::new(Exit::Declined, "nothing was changed").code("MG091"));
+        }
+    }
     let interrupt = on_ctrl_c(ui);
     let shown = Shown::new(&session);
     let keeps = args.keep_on_failure || wish.topology.on_failure == OnFailure::Keep;
@@ -190,6 +201,11 @@ pub(super) fn read_init(topology: &Topology) -> Result<Vec<InitStatement>, CliEr
 /// Shows that it is true: the table, one query answered alike by all, where to connect, what is next.
 async fn end_screen(session: &Session, seen: &Observed, took: Duration) -> Result<Exit, CliError> {
     let report = status::report(session, seen);
+    let mut warnings = session.warnings.clone();
+    warnings.extend(cluster::orphans(&session.topology, seen).map(|orphan| {
+        Problem::warning(format!("`{}` is in this cluster and not in the file", orphan.name))
+            .help(format!("{} --remove-orphans removes it, and keeps its data", session.up()))
+    }));
     let proof = match session.topology.wait.until >= Until::Redundant {
         true => Some(verify::proof(session, seen).await),
         false => None,
@@ -232,7 +248,7 @@ async fn end_screen(session: &Session, seen: &Observed, took: Duration) -> Resul
         out += &next(session, &report);
         out
     };
-    session.ui.partial_result("Up", Some(session.cluster()), ok, data, &session.warnings, text);
+    session.ui.partial_result("Up", Some(session.cluster()), ok, data, &warnings, text);
     match proof {
         Some(Err(error)) => Err(error),
         _ => Ok(Exit::Ok),

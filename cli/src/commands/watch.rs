@@ -271,6 +271,7 @@ mod tests {
             machine: Some(machine),
             silent: None,
             stale: false,
+            is_orphan: false,
         }
     }
 

@@ -400,6 +400,7 @@ fn status() -> Value {
                 ),
                 ("bolt", maybe(text("where its Bolt is reached from here"))),
                 ("silent", maybe(text("why it does not answer"))),
+                ("is_orphan", flag("whether the topology does not name it")),
             ])),
         ),
         ("findings", list(object([("message", text("what is wrong")), ("hint", text("what helps"))]))),

@@ -1,0 +1,96 @@
+//! That nodes which the file no longer names are told, and removed only when that was asked for, and never as MAIN.
+
+use super::fake::Fake;
+use super::tests::{execution, run, topology, up, wish};
+use super::*;
+use crate::error::Exit;
+use crate::topology::Role;
+
+/// The quickstart, up; then with a file that has lost one of its nodes.
+async fn without(name: &str) -> (Wish, Wish, Fake) {
+    let whole = wish(&topology("quickstart.yaml"));
+    let fake = Fake::new(&whole.topology);
+    up(&whole, &fake).await.unwrap();
+    let mut less = Wish { init: Vec::new(), ..whole.clone() };
+    less.topology.instances.retain(|i| i.name != name);
+    if less.topology.instances.iter().all(|i| i.role != Role::Main) {
+        less.topology.instances[0].role = Role::Main;
+    }
+    fake.take_sent();
+    (whole, less, fake)
+}
+
+fn removing(wish: &Wish, volumes: bool) -> Wish {
+    let options = Options { remove_orphans: true, remove_volumes: volumes, ..wish.options };
+    Wish { options, ..wish.clone() }
+}
+
+async fn plan(wish: &Wish, fake: &Fake) -> Plan {
+    reconcile(wish, &observe(&wish.topology, fake, fake).await.unwrap())
+}
+
+#[test]
+fn an_orphan_is_told_and_stays() {
+    run(async {
+        let (_, wish, fake) = without("rep2").await;
+        let ids = fake.machine_ids();
+        let plan = plan(&wish, &fake).await;
+        assert!(plan.is_done(), "{plan}");
+        assert!(plan.notes[0].starts_with("rep2: is in this cluster and not in the file"), "{plan}");
+        assert!(!up(&wish, &fake).await.unwrap());
+        assert_eq!((fake.machine_ids(), fake.take_sent()), (ids, vec![]));
+    });
+}
+
+#[test]
+fn it_is_dropped_before_it_is_stopped_and_its_data_stay_unless_that_was_asked_for() {
+    run(async {
+        for volumes in [false, true] {
+            let (_, wish, fake) = without("rep2").await;
+            let wish = removing(&wish, volumes);
+            let text = plan(&wish, &fake).await.to_string();
+            let volume = "mgctl-quickstart-rep2-data";
+            let wipe = format!("wipe:rep2: remove volume {volume}  [after remove:rep2]  (--volumes)\n");
+            let steps = "drop:REP2: main: DROP REPLICA REP2;  (`rep2` is not in the file)\n\
+                         stop:rep2: stop rep2  [after drop:REP2]  (it is not in the file)\n\
+                         remove:rep2: remove rep2  [after stop:rep2]  (it is not in the file)\n";
+            assert_eq!(text, format!("{steps}{}", if volumes { wipe } else { String::new() }));
+            up(&wish, &fake).await.unwrap();
+            assert_eq!(fake.machine_ids().len(), 2);
+            let seen = observe(&wish.topology, &fake, &fake).await.unwrap();
+            assert_eq!(seen.existing.volumes.contains(volume), !volumes);
+            assert!(!up(&wish, &fake).await.unwrap(), "something was left");
+        }
+    });
+}
+
+#[test]
+fn a_main_that_the_file_does_not_name_is_neither_replaced_nor_removed() {
+    run(async {
+        for wanted in [false, true] {
+            let (whole, wish, fake) = without("main").await;
+            let wish = if wanted { removing(&wish, true) } else { wish };
+            let error = up(&wish, &fake).await.unwrap_err();
+            assert_eq!((error.exit(), error.problem().code), (Exit::Unsafe, Some("MG045")), "{error}");
+            assert!(error.to_string().contains("mgctl -c quickstart promote rep1"), "{error}");
+            assert_eq!((fake.writers(), fake.take_sent()), (vec!["main".to_owned()], vec![]));
+
+            // Down, it could still be it: nobody is promoted beside it.
+            fake.stop("main");
+            let error = up(&wish, &fake).await.unwrap_err();
+            assert_eq!((error.exit(), error.problem().code), (Exit::Unsafe, Some("MG044")), "{error}");
+            assert_eq!((fake.machine_ids().len(), fake.take_sent()), (3, vec![]));
+
+            // Once MAIN has moved it is an orphan like others.
+            up(&whole, &fake).await.unwrap();
+            let seen = observe(&whole.topology, &fake, &fake).await.unwrap();
+            let promote::Decision::Switch(switch) = promote::decide(&whole.topology, &seen, "rep1").unwrap()
+            else {
+                panic!("rep1 is MAIN")
+            };
+            promote::switch(&execution(&whole, &fake), &switch).await.unwrap();
+            up(&removing(&wish, false), &fake).await.unwrap();
+            assert_eq!((fake.machine_ids().len(), fake.writers()), (2, vec!["rep1".to_owned()]));
+        }
+    });
+}
