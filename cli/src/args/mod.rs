@@ -25,7 +25,9 @@ pub use roles::{
     Demote, Failover, Promote, Register, Reinit, Rejoin, Repair, SetMode, Supervise, Unregister,
 };
 pub use scale::{Add, Remove, Scale, Upgrade};
-pub use see::{Check, Doctor, Events, Explain, History, Logs, Report, ShowReplicas, Status, Tree};
+pub use see::{
+    Check, Doctor, Events, Explain, History, Lag, LagMax, Logs, Report, ShowReplicas, Status, Tree,
+};
 pub use trial::{Chaos, Drill, DrillKind, Fault, Harm, Heal, Load, LoadShape};
 
 use std::ffi::OsString;
@@ -165,6 +167,8 @@ pub enum Command {
     /// Roles, states and addresses of all nodes in one table.
     #[command(visible_alias = "ps")]
     Status(Status),
+    /// How far each replica is behind MAIN: in records, bytes and seconds.
+    Lag(Lag),
     /// What changes in the cluster from now on, a line each.
     Events(Events),
     /// What was done to the cluster from this machine.
@@ -286,6 +290,7 @@ impl Command {
             Command::Report(_) => "report",
             Command::Explain(_) => "explain",
             Command::Status(_) => "status",
+            Command::Lag(_) => "lag",
             Command::ShowReplicas(_) => "show-replicas",
             Command::Register(_) => "register",
             Command::Unregister(_) => "unregister",
@@ -329,6 +334,7 @@ impl Command {
             Command::Up(a) => (a.file.path(), a.verbose.verbose),
             Command::Down(a) => (a.file.path(), 0),
             Command::Status(a) => (a.file.path(), a.verbose.verbose),
+            Command::Lag(a) => (a.file.path(), a.verbose.verbose),
             Command::ShowReplicas(a) => (a.file.path(), a.verbose.verbose),
             Command::Register(a) => (a.file.file.as_ref(), a.verbose.verbose),
             Command::Unregister(a) => (a.file.file.as_ref(), a.verbose.verbose),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::common::{FileArg, FileFlag, VerboseFlag, duration};
+use crate::topology::{parse_duration, parse_size};
 
 /// `mgctl status`.
 #[derive(Args, Clone, Debug, Default)]
@@ -50,10 +51,18 @@ pub struct History {
 
 /// `mgctl doctor`.
 #[derive(Args, Clone, Debug, Default)]
-#[command(after_help = "Exit codes: 0 no check failed; 5 one did.")]
+#[command(after_help = "Exit codes: 0 no check failed; 5 one did.\n\
+    --fix starts nodes that have ended or are paused, renews certificates, and registers nodes that follow nobody or\n\
+    under an old address. It never moves a role, drops what it does not register again, or touches data.")]
 pub struct Doctor {
     #[command(flatten)]
     pub file: FileArg,
+    /// Mends what can be mended without a risk, says what it did, and looks again.
+    #[arg(long)]
+    pub fix: bool,
+    /// With --fix: shows what would be done and does nothing.
+    #[arg(long, requires = "fix")]
+    pub dry_run: bool,
     #[command(flatten)]
     pub verbose: VerboseFlag,
 }
@@ -88,6 +97,37 @@ pub struct Tree {
     pub file: FileArg,
     #[command(flatten)]
     pub verbose: VerboseFlag,
+}
+
+/// How far behind a replica may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LagMax {
+    /// So many records.
+    Records(u64),
+    /// So many bytes of the log.
+    Bytes(u64),
+    /// The oldest record that it lacks is so old.
+    Time(Duration),
+}
+
+/// `mgctl lag`.
+#[derive(Args, Clone, Debug, Default)]
+#[command(
+    after_help = "Exit codes: 0; with --max 5 where a replica is further behind, does not follow, or its lag is not known.\n\
+    Memgraph's image counts records alone; BYTES and SECONDS are `–` there."
+)]
+pub struct Lag {
+    #[command(flatten)]
+    pub file: FileArg,
+    #[command(flatten)]
+    pub verbose: VerboseFlag,
+    /// Exit code 5 unless every replica is within: records as 100, bytes as 64KiB, a time as 2s.
+    #[arg(long, value_parser = lag, value_name = "LAG")]
+    pub max: Option<LagMax>,
+    /// Shows it again and again, every 2s or as often as is said.
+    #[arg(short = 'w', long, value_name = "TIME", num_args = 0..=1, require_equals = true,
+        default_missing_value = "2s", value_parser = duration, conflicts_with = "max")]
+    pub watch: Option<Duration>,
 }
 
 /// `mgctl explain`.
@@ -127,4 +167,28 @@ pub struct Logs {
     pub file: Option<PathBuf>,
     #[command(flatten)]
     pub verbose: VerboseFlag,
+}
+
+/// Reads a lag: a number, a size with its unit in bytes, or a time.
+fn lag(text: &str) -> Result<LagMax, String> {
+    let is_size = text.ends_with(['b', 'B']);
+    let found = match text.parse() {
+        Ok(records) => Some(LagMax::Records(records)),
+        Err(_) if is_size => parse_size(text).map(LagMax::Bytes),
+        Err(_) => parse_duration(text).map(LagMax::Time),
+    };
+    found.ok_or_else(|| "write records as 100, bytes as 64KiB, or a time as 2s".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lag_is_records_bytes_or_a_time() {
+        assert_eq!(lag("100"), Ok(LagMax::Records(100)));
+        assert_eq!(lag("64KiB"), Ok(LagMax::Bytes(65536)));
+        assert_eq!(lag("2m"), Ok(LagMax::Time(Duration::from_secs(120))));
+        assert!(lag("many").is_err() && lag("-1").is_err() && lag("").is_err());
+    }
 }

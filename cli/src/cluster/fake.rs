@@ -290,6 +290,12 @@ impl Fake {
         self.disk_of(&mut world, main).replicas.push((name.into(), Mode::Async, address.into()));
     }
 
+    /// Drops a registration behind everybody's back.
+    pub(super) fn drop_at(&self, main: &str, name: &str) {
+        let mut world = self.world.borrow_mut();
+        self.disk_of(&mut world, main).replicas.retain(|(replica, _, _)| replica != name);
+    }
+
     /// Writes on this node, and on what follows it.
     pub(super) fn write_on(&self, main: &str, what: &str) {
         commit(&mut self.world.borrow_mut(), &self.topology, main, what);

@@ -20,6 +20,7 @@
 mod candidate;
 mod execute;
 pub mod failover;
+mod fix;
 mod modes;
 mod observed;
 mod plan;
@@ -50,6 +51,7 @@ mod tests;
 pub use execute::{
     Deadline, Execution, Interrupt, Progress, Quiet, ask_all, ask_node, converge, execute, observe,
 };
+pub use fix::fixes;
 pub use modes::Modes;
 pub use observed::{
     Existing, Foreign, Machine, MachineState, NodeFacts, NodeView, Observed, Position, ReplicaRow,

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use super::session::{Session, mains};
-use super::{Context, Selected, status};
+use super::session::{Session, Shown, mains, on_ctrl_c};
+use super::{Context, Selected, diff, status};
 use crate::args::{Doctor, Report};
-use crate::cluster::{NodeView, Nodes, Runtime, Target};
+use crate::cluster::{Action, NodeView, Nodes, Options, Plan, Runtime, Target, execute, fixes};
 use crate::error::{CliError, Exit, printable};
 use crate::runtime::Any;
 use crate::runtime::swarm::Swarm;
@@ -55,14 +55,75 @@ fn of_error(name: &str, error: &CliError) -> Finding {
     finding(name, Level::Fail, &problem.what, problem.help.first().cloned())
 }
 
-pub(super) async fn run(context: &Context, _: &Doctor) -> Result<Exit, CliError> {
+/// How often what the nodes say is mended anew: a node that starts shows what else is to be done.
+const ROUNDS_MAX: u32 = 4;
+
+/// What `--fix` did, and what it leaves to a person.
+struct Fixed {
+    done: Vec<String>,
+    left: Vec<String>,
+}
+
+/// Mends what can be mended without a risk.
+async fn fix(session: &Session) -> Result<Fixed, CliError> {
+    let wish = session.wish(Options::default());
+    let shown = Shown::new(session);
+    let interrupt = on_ctrl_c(&session.ui);
+    let work = async {
+        let mut done = Vec::new();
+        for _ in 0..ROUNDS_MAX {
+            let plan = fixes(&session.topology, &session.look().await?);
+            if plan.steps.is_empty() {
+                return Ok(Fixed { done, left: plan.notes });
+            }
+            execute(&session.execution(&wish, &shown, interrupt.clone()), &plan).await?;
+            // To wait changes nothing.
+            let changes = plan
+                .steps
+                .iter()
+                .filter(|s| !matches!(s.action, Action::AwaitBolt(_) | Action::AwaitLevel { .. }));
+            done.extend(changes.map(|s| format!("{} ({})", s.action, s.cause)));
+        }
+        let mut error =
+            CliError::new(Exit::Degraded, "every step succeeded, and there is still more to mend")
+                .code("MG060")
+                .thing(format!("cluster `{}`", session.cluster()));
+        for what in done {
+            error = error.note(format!("done: {what}"));
+        }
+        Err(error.help(format!("see {}", session.command("status"))))
+    };
+    session.locked(wish.topology.wait.timeout, work).await
+}
+
+pub(super) async fn run(context: &Context, args: &Doctor) -> Result<Exit, CliError> {
     let mut findings = Vec::new();
     let session = open(context, &mut findings).await;
+    let mut fixed = None;
+    if let (Some(session), true) = (&session, args.fix) {
+        let seen = session.look().await?;
+        let plan = match seen.existing.machines.is_empty() {
+            // To bring a cluster up is for `up`.
+            true => Plan::default(),
+            false => fixes(&session.topology, &seen),
+        };
+        if args.dry_run {
+            return Ok(diff::dry_run(session, &plan));
+        }
+        fixed = Some(match plan.steps.is_empty() {
+            true => Fixed { done: Vec::new(), left: plan.notes },
+            false => fix(session).await?,
+        });
+    }
     if let Some(session) = &session {
         look(session, &mut findings).await;
     }
     let worst = findings.iter().map(|f| f.level).max().unwrap_or(Level::Pass);
-    let data = json!({ "checks": to_json(&findings), "worst": worst.word() });
+    let mut data = json!({ "checks": to_json(&findings), "worst": worst.word() });
+    if let Some(fixed) = &fixed {
+        data["fixed"] = json!(fixed.done);
+        data["left"] = json!(fixed.left);
+    }
     let text = |ui: &Ui| {
         let mut table = Table::new(["CHECK", "RESULT", "DETAIL"]);
         for f in &findings {
@@ -78,7 +139,16 @@ pub(super) async fn run(context: &Context, _: &Doctor) -> Result<Exit, CliError>
                 Cell::from(format!("{}{help}", f.text)),
             ]);
         }
-        table.render(ui)
+        let mut lines: Vec<String> = Vec::new();
+        if let Some(fixed) = &fixed {
+            lines.extend(fixed.done.iter().map(|what| format!("fixed: {what}")));
+            if fixed.done.is_empty() {
+                lines.push("fixed: nothing; what is wrong is not for --fix, or nothing is".to_owned());
+            }
+            lines.extend(fixed.left.iter().map(|what| format!("left: {what}")));
+        }
+        lines.push(table.render(ui));
+        lines.join("\n")
     };
     let cluster = session.as_ref().map(|s| s.cluster().to_owned());
     context.ui.partial_result("Doctor", cluster.as_deref(), worst < Level::Fail, data, &[], text);

@@ -17,6 +17,7 @@ mod image;
 mod import;
 mod init;
 mod install;
+mod lag;
 mod lifecycle;
 mod load;
 mod logs;
@@ -133,6 +134,7 @@ pub async fn run(command: &Command, context: &Context) -> Result<Exit, CliError>
         Command::Topology(args) => tree::run(context, args).await,
         Command::Explain(args) => explain::run(context, args),
         Command::Status(args) => status::run(context, args).await,
+        Command::Lag(args) => lag::run(context, args).await,
         Command::ShowReplicas(args) => replicas::show(context, args).await,
         Command::Register(args) => replicas::register(context, args).await,
         Command::Unregister(args) => replicas::unregister(context, args).await,

@@ -90,7 +90,7 @@ fn level_word(level: Option<Check>) -> &'static str {
 }
 
 /// Returns the values as a line of small bars; the highest fills its cell.
-fn spark(values: &VecDeque<u64>) -> String {
+pub(super) fn spark(values: &VecDeque<u64>) -> String {
     const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let highest = values.iter().copied().max().unwrap_or(0).max(1);
     // Nothing behind is the lowest bar, anything behind is a higher one.

@@ -37,6 +37,19 @@ macro_rules! kinds {
 
 kinds! {
     "ClusterStatus" ["status"] "roles, states and addresses of all nodes" => status();
+    "Lag" ["lag"] "how far each replica is behind MAIN" => object([
+        ("main", text("the node that is MAIN")),
+        ("replicas", list(object([
+            ("name", text("as MAIN has it registered")),
+            ("node", maybe(text("its node; null where the topology knows none of that name"))),
+            ("mode", maybe(mode())),
+            ("state", maybe(text("as MAIN calls it; null where the node has ended and MAIN has not noticed"))),
+            ("records", maybe(integer("records that MAIN has and it has not applied"))),
+            ("bytes", maybe(integer("bytes of the log that it lacks; null where that is not known"))),
+            ("seconds", maybe(number("how old the oldest record is that it lacks; null where that is not known"))),
+            ("within", maybe(flag("whether it is within `--max`; null without one"))),
+        ]))),
+    ]);
     "Replicas" ["show-replicas"] "the replicas as MAIN sees them" => either([
         object([
             ("main", text("the node that is MAIN")),
@@ -138,7 +151,7 @@ kinds! {
     "Plan" [
         "diff", "up", "down", "start", "stop", "restart", "add", "remove", "scale", "upgrade", "register",
         "unregister", "promote", "failover", "rejoin", "reinit", "repair", "set-mode", "demote", "drill", "load",
-        "chaos"
+        "chaos", "doctor"
     ] "what would be done: of `diff`, and of any verb with --dry-run" => object([
         ("steps", list(object([
             ("id", text("its name")),
@@ -185,6 +198,8 @@ kinds! {
             ("hint", maybe(text("what helps"))),
         ]))),
         ("worst", level()),
+        ("fixed?", texts("what --fix did")),
+        ("left?", texts("what --fix leaves to a person, and the command for it")),
     ]);
     "Report" ["report"] "a file for whoever helps" => object([
         ("file", text("where it was written")),

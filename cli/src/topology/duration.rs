@@ -41,7 +41,7 @@ pub fn show_duration(time: Duration) -> String {
 
 /// Reads a size with or without a unit, as `1073741824`, `512m`, `512MiB`, `1g` or `1.5GiB`. As in Docker, every
 /// unit is a power of 1024.
-pub(super) fn parse_size(text: &str) -> Option<u64> {
+pub fn parse_size(text: &str) -> Option<u64> {
     let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let shift = match unit.to_ascii_lowercase().as_str() {

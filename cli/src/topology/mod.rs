@@ -38,7 +38,7 @@ pub use check::{is_cluster_name, is_symbol};
 pub use container::{
     Container, Healthcheck, Logging, MorePorts, Mounted, Over, Pull, Restart, ULIMITS, Ulimit, without_effect,
 };
-pub use duration::{parse_duration, show_duration, show_size};
+pub use duration::{parse_duration, parse_size, show_duration, show_size};
 pub use edit::{with_node, without_node};
 pub use endpoint::Endpoint;
 pub use model::*;

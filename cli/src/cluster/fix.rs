@@ -1,0 +1,186 @@
+//! What can be mended without a risk: `doctor --fix`. Pure.
+//!
+//! A node that has ended or is frozen is started; a certificate that ends soon is renewed; a REPLICA that MAIN does not
+//! know, or knows under an old address, is registered. Each of these can be undone, and none moves a role, cuts a log,
+//! drops what is not registered again, or touches data. What else is wrong is left to a person.
+
+use super::observed::{MachineState, Observed};
+use super::plan::{Action, Plan, StepId};
+use super::repair::repair;
+use crate::authority::{RENEW_SECONDS, show_seconds_left};
+use crate::topology::Topology;
+use std::collections::BTreeSet;
+
+/// Returns the steps that mend what can be mended without a risk now; a node that starts shows more. The notes say what is
+/// left.
+pub fn fixes(topology: &Topology, seen: &Observed) -> Plan {
+    let mut plan = Plan::default();
+    if !topology.is_external() {
+        plan_starts(topology, seen, &mut plan);
+        plan_certificates(topology, seen, &mut plan);
+    }
+    // Who is to be registered where is known when all answer.
+    if plan.steps.iter().any(|s| matches!(s.action, Action::AwaitBolt(_))) {
+        return plan;
+    }
+    let roles = repair(topology, seen, None);
+    let registered = registered(&roles);
+    let is_registered_anew = |name: &String| {
+        roles.steps.iter().any(|s| matches!(&s.action, Action::Register { name: other, .. } if other == name))
+    };
+    let is_safe = |action: &Action| match action {
+        Action::Register { name, .. } | Action::Drop { name, .. } => registered.contains(name),
+        Action::AwaitLevel { name, .. } => registered.contains(name) || !is_registered_anew(name),
+        _ => false,
+    };
+    for step in &roles.steps {
+        match is_safe(&step.action) {
+            true => plan.push(step.id.clone(), &step.needs, step.action.clone(), step.cause.clone()),
+            false => plan.notes.push(format!("{} ({}): mgctl repair does it", step.action, step.cause)),
+        }
+    }
+    if let Some(refusal) = roles.refusal {
+        let problem = refusal.problem();
+        let help = problem.help.first().map_or(String::new(), |help| format!(": {help}"));
+        plan.notes.push(format!("{}{help}", problem.what));
+    }
+    plan
+}
+
+/// Returns the names whose registration is all that is to be done for them: no role has to change before, and nothing has to
+/// be dropped that is not registered again.
+fn registered(roles: &Plan) -> BTreeSet<String> {
+    let of = |action: &Action| match action {
+        Action::Register { name, .. } => Some(name.clone()),
+        _ => None,
+    };
+    let names: BTreeSet<String> = roles.steps.iter().filter_map(|s| of(&s.action)).collect();
+    let is_risk = |id: &StepId| {
+        roles.steps.iter().filter(|s| s.id == *id).any(|s| match &s.action {
+            Action::Register { .. } | Action::AwaitLevel { .. } => false,
+            Action::Drop { name, .. } => !names.contains(name),
+            _ => true,
+        })
+    };
+    let without_risk = roles.steps.iter().filter(|s| !s.needs.iter().any(is_risk));
+    without_risk.filter_map(|s| of(&s.action)).collect()
+}
+
+fn plan_starts(topology: &Topology, seen: &Observed, plan: &mut Plan) {
+    for instance in &topology.instances {
+        let name = &instance.name;
+        let Some(machine) = seen.existing.machines.get(name) else {
+            plan.notes.push(format!("{name} does not exist: mgctl up makes it"));
+            continue;
+        };
+        let action = match machine.state {
+            MachineState::Paused => Action::UnpauseMachine(name.clone()),
+            MachineState::Created | MachineState::Exited { .. } => Action::StartMachine(name.clone()),
+            MachineState::Starting
+            | MachineState::Running
+            | MachineState::Restarting
+            | MachineState::Elsewhere
+            | MachineState::Lost { .. } => continue,
+        };
+        if machine.is_fenced {
+            plan.notes.push(format!("{name} was fenced by a failover: mgctl rejoin {name}"));
+            continue;
+        }
+        let start: StepId = format!("start:{name}");
+        plan.push(start.clone(), &[], action, format!("it is {}", machine.state));
+        plan.push(format!("bolt:{name}"), &[start], Action::AwaitBolt(name.clone()), "it starts");
+    }
+}
+
+fn plan_certificates(topology: &Topology, seen: &Observed, plan: &mut Plan) {
+    let existing = &seen.existing;
+    if !topology.cluster_tls || !existing.has_authority {
+        return;
+    }
+    for (name, left) in existing.certificates.iter().filter(|(_, left)| **left < RENEW_SECONDS) {
+        let is_here = topology.instance(name).is_some() && existing.machines.contains_key(name);
+        if is_here {
+            let cause = format!("its certificate {}", show_seconds_left(*left));
+            plan.push(format!("certificate:{name}"), &[], Action::IssueCertificate(name.clone()), cause);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fake::Fake;
+    use super::super::tests::{check_up, execution, run, topology, up, wish};
+    use super::super::{Wish, execute, observe};
+    use super::*;
+
+    async fn cluster() -> (Wish, Fake) {
+        let wish = wish(&topology("quickstart.yaml"));
+        let fake = Fake::new(&wish.topology);
+        up(&wish, &fake).await.unwrap();
+        fake.take_sent();
+        (wish, fake)
+    }
+
+    async fn plan(wish: &Wish, fake: &Fake) -> Plan {
+        fixes(&wish.topology, &observe(&wish.topology, fake, fake).await.unwrap())
+    }
+
+    /// Mends until nothing is left to mend, and returns what is left to a person.
+    async fn fix(wish: &Wish, fake: &Fake) -> Vec<String> {
+        for _ in 0..4 {
+            let plan = plan(wish, fake).await;
+            if plan.steps.is_empty() {
+                return plan.notes;
+            }
+            execute(&execution(wish, fake), &plan).await.unwrap();
+        }
+        panic!("it does not end");
+    }
+
+    #[test]
+    fn where_nothing_is_wrong_nothing_is_done() {
+        run(async {
+            let (wish, fake) = cluster().await;
+            let plan = plan(&wish, &fake).await;
+            assert!(plan.is_done() && plan.notes.is_empty(), "{plan}");
+        });
+    }
+
+    #[test]
+    fn what_has_ended_is_started_and_what_follows_nobody_is_registered() {
+        run(async {
+            let (wish, fake) = cluster().await;
+            fake.stop("rep2");
+            fake.drop_at("main", "REP2");
+            fake.age_certificate("rep1", 86_400);
+            let text = plan(&wish, &fake).await.to_string();
+            assert_eq!(
+                text,
+                "start:rep2: start rep2  (it is exited (137))\n\
+                 bolt:rep2: wait for Bolt of rep2  [after start:rep2]  (it starts)\n\
+                 certificate:rep1: issue a certificate for rep1  (its certificate ends in 1 day)\n"
+            );
+            assert!(fake.take_sent().is_empty());
+            assert_eq!(fix(&wish, &fake).await, Vec::<String>::new());
+            assert_eq!(fake.take_sent(), ["main: REGISTER REPLICA REP2 ASYNC TO \"172.28.37.13:10000\";"]);
+            check_up(&wish, &fake).await;
+        });
+    }
+
+    #[test]
+    fn roles_and_what_somebody_else_registered_are_left_to_a_person() {
+        run(async {
+            let (wish, fake) = cluster().await;
+            fake.register_at("main", "GHOST", "10.9.9.9:10000");
+            fake.make_main("rep2");
+            let left = fix(&wish, &fake).await;
+            assert!(
+                left.iter().any(|l| l.contains("DROP REPLICA GHOST") && l.ends_with("mgctl repair does it")),
+                "{left:?}"
+            );
+            assert!(left.iter().any(|l| l.contains("SET REPLICATION ROLE TO REPLICA")), "{left:?}");
+            let sent = fake.take_sent();
+            assert!(sent.iter().all(|query| !query.contains("ROLE") && !query.contains("GHOST")), "{sent:?}");
+        });
+    }
+}

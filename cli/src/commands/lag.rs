@@ -1,0 +1,302 @@
+//! `mgctl lag`: how far each replica is behind MAIN.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::Context;
+use super::session::Session;
+use super::status::{self, NodeLine};
+use super::watch::spark;
+use crate::args::{Lag, LagMax};
+use crate::cluster::{NodeError, Nodes, Rows, Target};
+use crate::error::{CliError, Exit};
+use crate::topology::show_size;
+use crate::ui::{Cell, Table, Tone, Ui};
+
+const QUERY: &str = "SHOW REPLICATION LAG;";
+
+/// How many looks of `--watch` are shown beside each other.
+const SAMPLES_SHOWN: usize = 40;
+
+/// How far a replica is behind.
+#[derive(Clone, Debug, PartialEq)]
+struct Behind {
+    name: String,
+    node: Option<String>,
+    mode: Option<&'static str>,
+    /// As MAIN calls it, where that says something.
+    state: Option<String>,
+    records: Option<u64>,
+    bytes: Option<u64>,
+    seconds: Option<f64>,
+}
+
+impl Behind {
+    /// Whether it is no further behind than `max`. One that does not follow, or whose lag is not known, is not.
+    fn is_within(&self, max: LagMax) -> bool {
+        let follows = matches!(self.state.as_deref(), Some("ready" | "replicating" | "recovery"));
+        // Who lacks no record lacks no byte, and is not late.
+        let lacks_nothing = self.records == Some(0);
+        let is_within = match max {
+            LagMax::Records(most) => self.records.is_some_and(|n| n <= most),
+            LagMax::Bytes(most) => self.bytes.is_some_and(|n| n <= most),
+            LagMax::Time(most) => self.seconds.is_some_and(|s| s <= most.as_secs_f64()),
+        };
+        follows && (lacks_nothing || is_within)
+    }
+}
+
+/// What one look found.
+struct Look {
+    main: String,
+    replicas: Vec<Behind>,
+}
+
+pub(super) async fn run(context: &Context, args: &Lag) -> Result<Exit, CliError> {
+    let session = Session::open(context).await?;
+    if let Some(every) = args.watch {
+        return watch(&session, every).await;
+    }
+    let look = look(&session).await?;
+    let ok = args.max.is_none_or(|max| look.replicas.iter().all(|r| r.is_within(max)));
+    let data = to_json(&look, args.max);
+    let text = |ui: &Ui| render(&look, args.max, ui);
+    session.ui.partial_result("Lag", Some(session.cluster()), ok, data, &[], text);
+    Ok(if ok { Exit::Ok } else { Exit::Degraded })
+}
+
+/// Looks again and again, until Ctrl-C.
+async fn watch(session: &Session, every: Duration) -> Result<Exit, CliError> {
+    let ui = &session.ui;
+    let is_live = ui.is_for_people() && ui.is_terminal();
+    let mut samples: BTreeMap<String, VecDeque<u64>> = BTreeMap::new();
+    let stopped = tokio::signal::ctrl_c();
+    let mut stopped = std::pin::pin!(stopped);
+    if is_live {
+        ui.raw("\x1b[?1049h");
+    }
+    let outcome = loop {
+        match look(session).await {
+            Ok(look) => {
+                for replica in &look.replicas {
+                    let of_it = samples.entry(replica.name.clone()).or_default();
+                    of_it.extend(replica.records);
+                    while of_it.len() > SAMPLES_SHOWN {
+                        of_it.pop_front();
+                    }
+                }
+                match is_live {
+                    true => draw(ui, &frame(&look, &samples, ui)),
+                    false => {
+                        let text = |ui: &Ui| render(&look, None, ui);
+                        ui.item("Lag", session.cluster(), to_json(&look, None), text);
+                        ui.flush();
+                    }
+                }
+            }
+            // While MAIN moves there is none for a moment.
+            Err(error) if is_live => draw(ui, &error.render(false)),
+            Err(error) => break Err(error),
+        }
+        if ui.is_closed() {
+            break Ok(Exit::Ok);
+        }
+        tokio::select! {
+            _ = &mut stopped => break Ok(Exit::Ok),
+            () = tokio::time::sleep(every) => {}
+        }
+    };
+    if is_live {
+        ui.raw("\x1b[?1049l");
+    }
+    outcome
+}
+
+/// Draws over what was drawn before.
+fn draw(ui: &Ui, text: &str) {
+    let lines: String = text.lines().map(|line| format!("{line}\x1b[K\n")).collect();
+    ui.raw(&format!("\x1b[H{lines}\x1b[J"));
+}
+
+fn frame(look: &Look, samples: &BTreeMap<String, VecDeque<u64>>, ui: &Ui) -> String {
+    let width = samples.keys().map(String::len).max().unwrap_or(0);
+    let lines: String =
+        samples.iter().map(|(name, of_it)| format!("\n {name:<width$}  {}", spark(of_it))).collect();
+    format!("{}\n{lines}\n\n Ctrl-C ends", render(look, None, ui))
+}
+
+async fn look(session: &Session) -> Result<Look, CliError> {
+    let seen = session.look_at_existing().await?;
+    let main = session.main(&seen)?;
+    let report = status::report(session, &seen);
+    let rows = match session.nodes.ask(&main, QUERY).await {
+        Ok(rows) => Some(rows),
+        // Memgraph's image tells what MAIN's list says, and no more.
+        Err(NodeError::Refused { .. }) => None,
+        Err(error) => return Err(failed(session, &main, &error)),
+    };
+    let listed: Vec<&NodeLine> =
+        report.lines.iter().filter(|l| l.name != main.instance && l.row.is_some()).collect();
+    let facts = seen.nodes.get(&main.instance).and_then(crate::cluster::NodeView::facts);
+    let replicas = facts.map_or(&[][..], |f| &f.replicas).iter().map(|row| {
+        let line = listed.iter().find(|l| l.row.as_ref().is_some_and(|own| own.name == row.name));
+        // Of a node outside of the topology MAIN alone knows.
+        let is_known = line.is_none_or(|l| l.view().is_some());
+        let mut behind = Behind {
+            name: row.name.clone(),
+            node: line.map(|l| l.name.clone()),
+            mode: row.mode.map(|m| m.as_str()),
+            state: Some(row.status.clone()).filter(|_| is_known),
+            records: Some(row.behind),
+            bytes: None,
+            seconds: None,
+        };
+        if let Some(rows) = &rows {
+            behind.measure(rows);
+        }
+        behind
+    });
+    Ok(Look { main: main.instance.clone(), replicas: replicas.collect() })
+}
+
+impl Behind {
+    /// Takes over what MAIN measured, where it did.
+    fn measure(&mut self, rows: &Rows) {
+        let column = |name: &str| rows.fields.iter().position(|f| f == name);
+        let is_own = |row: &&Vec<Value>| {
+            column("name").and_then(|i| row.get(i)).and_then(Value::as_str) == Some(self.name.as_str())
+        };
+        let Some(row) = rows.rows.iter().find(is_own) else { return };
+        let cell = |name: &str| column(name).and_then(|i| row.get(i));
+        self.records = cell("commits_behind").and_then(Value::as_u64);
+        self.bytes = cell("bytes_behind").and_then(Value::as_u64);
+        self.seconds = cell("seconds_behind").and_then(Value::as_f64);
+    }
+}
+
+fn to_json(look: &Look, max: Option<LagMax>) -> Value {
+    let replicas: Vec<Value> = look
+        .replicas
+        .iter()
+        .map(|r| {
+            json!({
+                "name": r.name, "node": r.node, "mode": r.mode, "state": r.state, "records": r.records,
+                "bytes": r.bytes, "seconds": r.seconds, "within": max.map(|max| r.is_within(max)),
+            })
+        })
+        .collect();
+    json!({ "main": look.main, "replicas": replicas })
+}
+
+fn render(look: &Look, max: Option<LagMax>, ui: &Ui) -> String {
+    if look.replicas.is_empty() {
+        return format!("MAIN `{}` has no replicas", look.main);
+    }
+    let mut table =
+        Table::new(["NAME", "NODE", "MODE", "STATE", "RECORDS", "BYTES", "SECONDS"]).spare(["NODE"]);
+    for r in &look.replicas {
+        let tone = match max {
+            Some(max) if !r.is_within(max) => Tone::Bad,
+            _ if r.records == Some(0) => Tone::Good,
+            _ => Tone::Doubtful,
+        };
+        let or_dash = |text: Option<String>, tone| match text {
+            Some(text) => Cell::new(text, tone),
+            None => Cell::new("–", Tone::Dim),
+        };
+        table.row([
+            Cell::from(r.name.clone()),
+            or_dash(r.node.clone(), Tone::Plain),
+            Cell::from(r.mode.unwrap_or("?")),
+            or_dash(
+                r.state.clone(),
+                if r.state.as_deref() == Some("ready") { Tone::Good } else { Tone::Bad },
+            ),
+            or_dash(r.records.map(|n| n.to_string()), tone),
+            or_dash(r.bytes.map(show_size), tone),
+            or_dash(r.seconds.map(|s| format!("{s:.1}")), tone),
+        ]);
+    }
+    let beyond: Vec<&str> = max.map_or(Vec::new(), |max| {
+        look.replicas.iter().filter(|r| !r.is_within(max)).map(|r| r.name.as_str()).collect()
+    });
+    let note = match beyond.is_empty() {
+        true => String::new(),
+        false => format!("\n ! beyond --max, or not known to be within: {}", beyond.join(", ")),
+    };
+    format!("{}{note}", table.render(ui))
+}
+
+fn failed(session: &Session, main: &Target, error: &NodeError) -> CliError {
+    CliError::new(Exit::Degraded, format!("`{}` did not answer `{QUERY}`: {error}", main.instance))
+        .code("MG067")
+        .thing(format!("Bolt {}", main.bolt))
+        .help(format!("see {}", session.command("status")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{Output, Progress};
+
+    fn behind(state: Option<&str>, records: Option<u64>, bytes: Option<u64>, seconds: Option<f64>) -> Behind {
+        let (name, node) = ("r1".to_owned(), Some("r1".to_owned()));
+        Behind { name, node, mode: Some("SYNC"), state: state.map(str::to_owned), records, bytes, seconds }
+    }
+
+    #[test]
+    fn what_main_measured_is_read_by_the_names_of_its_columns() {
+        let rows = Rows {
+            fields: ["seconds_behind", "name", "bytes_behind", "commits_behind"].map(str::to_owned).to_vec(),
+            rows: vec![
+                vec![json!(0.0), json!("r2"), json!(0), json!(0)],
+                vec![json!(1.5), json!("r1"), json!(300), json!(7)],
+            ],
+        };
+        let mut own = behind(Some("ready"), Some(0), None, None);
+        own.measure(&rows);
+        assert_eq!((own.records, own.bytes, own.seconds), (Some(7), Some(300), Some(1.5)));
+    }
+
+    #[test]
+    fn a_limit_is_kept_only_by_who_is_known_to_keep_it() {
+        let own = behind(Some("replicating"), Some(7), Some(2048), Some(1.5));
+        for (max, within) in [
+            (LagMax::Records(7), true),
+            (LagMax::Records(6), false),
+            (LagMax::Bytes(2048), true),
+            (LagMax::Bytes(2047), false),
+            (LagMax::Time(Duration::from_millis(1500)), true),
+            (LagMax::Time(Duration::from_millis(1499)), false),
+        ] {
+            assert_eq!(own.is_within(max), within, "{max:?}");
+        }
+        let unknown = behind(Some("ready"), Some(7), None, None);
+        assert!(!unknown.is_within(LagMax::Bytes(1 << 40)) && unknown.is_within(LagMax::Records(7)));
+        let level = behind(Some("ready"), Some(0), None, None);
+        assert!(level.is_within(LagMax::Bytes(0)) && level.is_within(LagMax::Time(Duration::ZERO)));
+        for state in [None, Some("invalid"), Some("diverged")] {
+            assert!(!behind(state, Some(0), Some(0), Some(0.0)).is_within(LagMax::Records(9)), "{state:?}");
+        }
+    }
+
+    #[test]
+    fn a_table_has_a_line_for_each_replica_and_says_who_is_beyond() {
+        let (ui, _, _) = Ui::captured(Output::Table, Progress::Plain, "");
+        let replicas =
+            vec![behind(Some("ready"), Some(0), Some(0), Some(0.0)), behind(None, Some(9), None, None)];
+        let text = render(&Look { main: "m".into(), replicas }, Some(LagMax::Records(3)), &ui);
+        let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+        assert_eq!(
+            lines,
+            [
+                " NAME  NODE  MODE  STATE  RECORDS  BYTES  SECONDS",
+                " r1    r1    SYNC  ready  0        0      0.0",
+                " r1    r1    SYNC  –      9        –      –",
+                " ! beyond --max, or not known to be within: r1",
+            ]
+        );
+    }
+}
