@@ -201,11 +201,19 @@ pub async fn ask_node<N: Nodes>(nodes: &N, target: &Target) -> NodeView {
         Err(NodeError::Refused { .. }) => None,
         Err(error) => return silent(error),
     };
-    let is_untouched = match nodes.ask(target, "SHOW STORAGE INFO;").await {
-        Ok(rows) => never_held_a_vertex(&rows),
-        Err(NodeError::Refused { .. }) => false,
-        Err(error) => return silent(error),
-    };
+    // Since 3.10 Memgraph tells of the graph only where it is asked for the database.
+    let mut is_untouched = None;
+    for query in ["SHOW STORAGE INFO;", "SHOW STORAGE INFO ON CURRENT DATABASE;"] {
+        match nodes.ask(target, query).await {
+            Ok(rows) => is_untouched = never_held_a_vertex(&rows),
+            Err(NodeError::Refused { .. }) => {}
+            Err(error) => return silent(error),
+        }
+        if is_untouched.is_some() {
+            break;
+        }
+    }
+    let is_untouched = is_untouched.unwrap_or(false);
     NodeView::Answered(Box::new(NodeFacts { role, replicas, position, is_untouched }))
 }
 
@@ -216,8 +224,8 @@ pub(super) async fn ask_role<N: Nodes>(nodes: &N, target: &Target) -> Result<Rol
 }
 
 /// Reads the answer to `SHOW STORAGE INFO`: our node says how many ids it gave out, Memgraph's how many
-/// vertices there are.
-fn never_held_a_vertex(rows: &Rows) -> bool {
+/// vertices there are. `None` where the answer tells neither.
+fn never_held_a_vertex(rows: &Rows) -> Option<bool> {
     let value = |name: &str| {
         let row = rows.rows.iter().find(|r| r.first().and_then(Value::as_str) == Some(name))?;
         match row.get(1)? {
@@ -225,7 +233,7 @@ fn never_held_a_vertex(rows: &Rows) -> bool {
             other => other.as_u64(),
         }
     };
-    value("vertex_ids_given").or_else(|| value("vertex_count")) == Some(0)
+    value("vertex_ids_given").or_else(|| value("vertex_count")).map(|count| count == 0)
 }
 
 /// Does the steps of a plan.
@@ -754,7 +762,11 @@ pub(super) fn node_failed(topology: &Topology, target: &Target, query: &str, err
 
 /// Whether another role or registration query was under way: the texts of both servers, which say it in three ways.
 fn is_busy(error: &NodeError) -> bool {
-    const TEXTS: [&str; 2] = ["lack of unique access", "Another role or registration query is under way"];
+    const TEXTS: [&str; 3] = [
+        "lack of unique access",
+        "Another role or registration query is under way",
+        "Multiple concurrent system queries are not supported",
+    ];
     let NodeError::Refused { message, .. } = error else { return false };
     register_code(error) == Some(6) || TEXTS.iter().any(|text| message.contains(text))
 }

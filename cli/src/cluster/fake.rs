@@ -1,5 +1,7 @@
-//! A runtime and nodes in memory, for tests: they answer as the real ones do, and can be made to fail.
+//! A runtime and nodes in memory, for tests: they answer as the real ones do, and can be made to fail. What they answer as
+//! Memgraph's image does is in [`cited`](super::cited), with what it rests on.
 
+use super::cited::{self, ours};
 use super::*;
 use crate::error::CliError;
 use crate::topology::{Addressing, Mode, Role, Subnet, Topology};
@@ -26,6 +28,7 @@ struct Node {
 impl Default for Node {
     fn default() -> Node {
         Node {
+            // `cited::FRESH_IS_MAIN`.
             role: Role::Main,
             port: 0,
             replicas: Vec::new(),
@@ -69,7 +72,7 @@ struct World {
     /// Queries at which a node falls silent: (part of the text, whether it takes effect).
     hanging: Vec<(String, bool)>,
     /// Queries that find another one under way once: (part of the text, the answer).
-    busy: Vec<(&'static str, &'static str)>,
+    busy: Vec<(&'static str, NodeError)>,
     foreign: Vec<Foreign>,
     /// What a machine logged.
     logs: BTreeMap<String, Vec<String>>,
@@ -171,7 +174,7 @@ impl Fake {
     }
 
     /// Makes the next query that contains `part` find another one under way.
-    pub(super) fn busy_once(&self, part: &'static str, answer: &'static str) {
+    pub(super) fn busy_once(&self, part: &'static str, answer: NodeError) {
         self.world.borrow_mut().busy.push((part, answer));
     }
 
@@ -578,13 +581,6 @@ impl Runtime for Fake {
     }
 }
 
-fn refused(message: &str) -> NodeError {
-    NodeError::Refused {
-        code: "Memgraph.ClientError.MemgraphError.MemgraphError".into(),
-        message: message.into(),
-    }
-}
-
 impl Nodes for Fake {
     async fn ask(&self, target: &Target, query: &str) -> Result<Rows, NodeError> {
         let mut world = self.world.borrow_mut();
@@ -597,7 +593,7 @@ impl Nodes for Fake {
             world.sent.push(format!("{name}: {query}"));
         }
         if let Some(i) = world.busy.iter().position(|(part, _)| query.contains(part)) {
-            return Err(refused(world.busy.remove(i).1));
+            return Err(world.busy.remove(i).1);
         }
         let hanging = world.hanging.iter().position(|(part, _)| query.contains(part));
         if let Some((_, takes_effect)) = hanging.map(|i| world.hanging.remove(i)) {
@@ -623,7 +619,7 @@ impl Nodes for Fake {
         let mut world = self.world.borrow_mut();
         world.sent.extend(queries.iter().map(|q| format!("{}: {q}", target.instance)));
         if self.disk_of(&mut world, &target.instance).role != Role::Main {
-            return Err(refused("Write queries are forbidden on the replica instance."));
+            return Err(cited::WRITE_ON_REPLICA.refusal(""));
         }
         commit(&mut world, &self.topology, &target.instance, &queries.join("; "));
         Ok(())
@@ -639,11 +635,11 @@ impl Fake {
         let query = query.trim_end_matches(';');
         match query {
             "SHOW REPLICATION ROLE" => {
-                rows(&["replication role"], vec![vec![json!(disk.role.as_str().to_lowercase())]])
+                rows(&cited::ROLE.columns(), vec![vec![json!(disk.role.as_str().to_lowercase())]])
             }
             "SHOW REPLICAS" => {
                 if disk.role == Role::Replica {
-                    return Err(refused("Show replicas query should only be run on the main instance."));
+                    return Err(cited::REPLICAS_ON_REPLICA.refusal(""));
                 }
                 catch_up(world, &self.topology, name);
                 let table = disk
@@ -652,6 +648,7 @@ impl Fake {
                     .map(|(replica, mode, address)| {
                         let found = replica_at(world, &self.topology, address);
                         let log = found.map(|f| self.disk_of(world, &f).log.clone());
+                        // `cited::STATUS_WORDS`, and `cited::BEHIND_IS_NEGATIVE`.
                         let (status, behind) = match &log {
                             None => ("invalid", 0),
                             Some(log) if !is_prefix(log, &disk.log) => ("diverged", 0),
@@ -667,7 +664,7 @@ impl Fake {
                         ]
                     })
                     .collect();
-                rows(&["name", "socket_address", "sync_mode", "system_info", "data_info"], table)
+                rows(&cited::REPLICAS.columns(), table)
             }
             "SHOW REPLICATION STATE" if !self.is_memgraph => {
                 let epoch = disk.log.last().map_or(disk.epoch, |(e, _)| *e);
@@ -704,33 +701,44 @@ impl Fake {
                 rows(&fields, vec![row])
             }
             "SHOW STORAGE INFO" => {
-                let word = if self.is_memgraph { "vertex_count" } else { "vertex_ids_given" };
-                rows(&["storage info", "value"], vec![vec![json!(word), json!(disk.log.len())]])
+                let row = match self.is_memgraph {
+                    // Of the instance alone: nothing of its graph.
+                    true => vec![json!("memory_res"), json!("43.16MiB")],
+                    false => vec![json!("vertex_ids_given"), json!(disk.log.len())],
+                };
+                rows(&cited::STORAGE.columns(), vec![row])
+            }
+            "SHOW STORAGE INFO ON CURRENT DATABASE" if self.is_memgraph => {
+                let row = vec![json!("vertex_count"), json!(disk.log.len())];
+                // `cited::STORAGE_OF_DATABASE`: the same columns.
+                rows(&cited::STORAGE.columns(), vec![row])
             }
             _ if query.starts_with("SET REPLICATION ROLE TO REPLICA WITH PORT ") => {
                 if disk.role == Role::Replica {
-                    return Err(refused("Couldn't set role to replica!"));
+                    return Err(cited::IS_REPLICA_ALREADY.refusal(""));
                 }
                 if world.slipping > 0 {
                     world.slipping -= 1;
                     let slipped = (disk.epoch, "slipped in".to_owned());
                     self.disk_of(world, name).log.push(slipped);
                 }
+                // `cited::DEMOTION_FORGETS_REPLICAS`.
                 let port =
                     query.rsplit(' ').next().and_then(|p| p.parse().ok()).expect("it ends with a port");
                 let disk = self.disk_of(world, name);
                 (disk.role, disk.port, disk.replicas) = (Role::Replica, port, Vec::new());
+                // `cited::NO_ROWS`, here and below.
                 rows(&[], vec![])
             }
             _ if query.starts_with("SET REPLICATION ROLE TO MAIN") => {
                 let asked = query.strip_prefix("SET REPLICATION ROLE TO MAIN WITH EPOCH ");
                 if disk.role == Role::Main && asked.is_none() {
-                    return Err(refused("Couldn't set replication role to main!"));
+                    return Err(cited::IS_MAIN_ALREADY.refusal(""));
                 }
                 let disk = self.disk_of(world, name);
                 let epoch = asked.map_or(disk.epoch.max(disk.promised) + 1, |n| n.parse().expect("a number"));
                 if epoch < disk.promised || epoch == disk.promised && disk.fenced_by.is_none() {
-                    return Err(refused("A higher epoch is promised here"));
+                    return Err(ours("A higher epoch is promised here"));
                 }
                 (disk.role, disk.epoch, disk.promised, disk.fenced_by) = (Role::Main, epoch, epoch, None);
                 rows(&[], vec![])
@@ -744,7 +752,7 @@ impl Fake {
                     return rows(&[], vec![]);
                 }
                 if epoch <= disk.promised.max(disk.epoch) {
-                    return Err(refused("A higher epoch is promised here"));
+                    return Err(ours("A higher epoch is promised here"));
                 }
                 (disk.promised, disk.fenced_by) = (epoch, Some(by));
                 rows(&[], vec![])
@@ -755,7 +763,7 @@ impl Fake {
                 let before = disk.replicas.len();
                 disk.replicas.retain(|(n, _, _)| *n != replica);
                 match before == disk.replicas.len() {
-                    true => Err(refused(&format!("Failed to unregister the replica {replica}."))),
+                    true => Err(cited::NOT_REGISTERED.refusal(&replica)),
                     false => rows(&[], vec![]),
                 }
             }
@@ -763,40 +771,48 @@ impl Fake {
                 let words: Vec<&str> = query.split(' ').collect();
                 let (replica, mode, address) =
                     (words[2].trim_matches('`'), words[3], words[5].trim_matches('"'));
-                let code = |n: u32| refused(&format!("Couldn't register replica {replica}. Error: {n}"));
                 if disk.role == Role::Replica {
-                    return Err(refused("Replica can't register another replica!"));
+                    return Err(cited::REGISTERED_BY_REPLICA.refusal(replica));
                 }
                 if disk.replicas.iter().any(|(n, _, _)| n == replica) {
-                    return Err(code(1));
+                    return Err(cited::NAME_USED.refusal(replica));
                 }
                 if disk.replicas.iter().any(|(_, _, a)| a == address) {
-                    return Err(code(2));
+                    return Err(cited::ENDPOINT_USED.refusal(replica));
                 }
-                let Some(found) = replica_at(world, &self.topology, address) else { return Err(code(5)) };
+                let mode = Mode::parse(mode).expect("a mode");
+                // `cited::MAIN_LISTENS_NOT`: a MAIN is not reached there.
+                let Some(found) = replica_at(world, &self.topology, address) else {
+                    // `cited::UNREACHABLE_IS_KEPT`: its name is taken from now on.
+                    if self.is_memgraph {
+                        let kept = (replica.to_owned(), mode, address.to_owned());
+                        self.disk_of(world, name).replicas.push(kept);
+                    }
+                    return Err(cited::UNREACHABLE.refusal(replica));
+                };
                 let log = self.disk_of(world, &found).log.clone();
                 if !is_prefix(&log, &disk.log) {
-                    return Err(code(3));
+                    return Err(cited::DIVERGED.refusal(replica));
                 }
                 let follower = self.disk_of(world, &found).clone();
                 if follower.promised > disk.epoch {
                     if follower.fenced_by.is_some() {
-                        return Err(code(5));
+                        return Err(cited::UNREACHABLE.refusal(replica));
                     }
                     // The promise is its own past reign: MAIN takes a higher epoch first.
                     let own = self.disk_of(world, name);
                     (own.epoch, own.promised) = (follower.promised + 1, follower.promised + 1);
                 }
-                let mode = Mode::parse(mode).expect("a mode");
                 self.disk_of(world, name).replicas.push((replica.to_owned(), mode, address.to_owned()));
                 catch_up(world, &self.topology, name);
                 rows(&[], vec![])
             }
+            // `cited::SCHEMA`.
             _ if query.starts_with("CREATE INDEX") || query.starts_with("CREATE CONSTRAINT") => {
                 self.disk_of(world, name).schema.push(query.to_owned());
                 rows(&[], vec![])
             }
-            other => Err(refused(&format!("mismatched input '{other}'"))),
+            _ => Err(cited::UNKNOWN_QUERY.refusal("")),
         }
     }
 }

@@ -32,6 +32,8 @@ mod spec;
 mod teardown;
 
 #[cfg(test)]
+mod cited;
+#[cfg(test)]
 mod container_tests;
 #[cfg(test)]
 mod external_tests;

@@ -1,5 +1,6 @@
 //! Plans as text, and that every way of breaking off ends well.
 
+use super::cited::{self, ours};
 use super::fake::Fake;
 use super::promote::{Decision, Switched, decide};
 use super::*;
@@ -306,14 +307,14 @@ fn a_node_that_is_busy_with_another_such_query_is_asked_again() {
     run(async {
         fake.busy_once(
             "ROLE TO REPLICA",
-            "Couldn't set role to replica! Another role or registration query is under way.",
+            ours("Couldn't set role to replica! Another role or registration query is under way."),
         );
-        fake.busy_once("REGISTER REPLICA REP1", "Couldn't register replica REP1. Error: 6.");
+        fake.busy_once("REGISTER REPLICA REP1", cited::REGISTRATION_BUSY.refusal("REP1"));
         up(&wish, &fake).await.unwrap();
         assert!(fake.was_busy());
-        fake.busy_once("ROLE TO REPLICA", OTHER);
-        fake.busy_once("ROLE TO MAIN", OTHER);
-        fake.busy_once("REGISTER REPLICA", "Couldn't register replica main. Error: 6.");
+        fake.busy_once("ROLE TO REPLICA", ours(OTHER));
+        fake.busy_once("ROLE TO MAIN", cited::BUSY.refusal(""));
+        fake.busy_once("REGISTER REPLICA", cited::REGISTRATION_BUSY.refusal("main"));
         switch(&wish, &fake, "rep1").await.unwrap();
         assert!(fake.was_busy());
         assert_eq!(fake.mains(), ["rep1"]);
