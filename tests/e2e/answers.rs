@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 pub(crate) fn tests() -> Vec<Trial> {
     vec![super::plain("process_every_verb_answers_what_it_publishes", || {
-        every_verb(&Cluster::new("t-answers-p", 28010, Where::Process, ""));
+        every_verb(&Cluster::new("t-answers-p", 28690, Where::Process, ""));
     })]
 }
 

@@ -569,6 +569,42 @@ fn grow_and_shrink(cluster: &Cluster) {
     all_ready(&bolts[0], 2).expect("the others stay");
     assert_eq!(text(), before, "the file is as it was");
 
+    // A node that the file no longer names is told, and goes only when that is asked for.
+    let fewer: String = before.lines().filter(|l| !l.contains("rep2:")).map(|l| format!("{l}\n")).collect();
+    let fewer = user.file("fewer.yaml", &fewer);
+    let status = user.answer(&["-f", &fewer, "status"]);
+    assert_eq!(instance(&status, "rep2")["is_orphan"], true, "{status}");
+    assert!(status.to_string().contains("up --remove-orphans removes it"), "{status}");
+    assert!(user.ok(&["diff", &fewer]).contains("rep2: is in this cluster and not in the file"));
+    let plan = user.ok(&["up", &fewer, "--remove-orphans", "--dry-run"]);
+    assert!(plan.contains("DROP REPLICA REP2") && plan.contains("remove rep2"), "{plan}");
+    user.ok(&["up", &fewer]);
+    all_ready(&bolts[0], 2).expect("it stays until somebody asks");
+    user.fails(2, &["up", &fewer, "--volumes"]);
+    user.ok(&["up", &fewer, "--remove-orphans"]);
+    all_ready(&bolts[0], 1).expect("the other one stays");
+    assert_eq!(user.ok(&["status", &fewer, "-o", "name"]), "main\nrep1\n");
+    cluster.bolt(0).run("CREATE (:Town {name: 'Bonn'})").expect("MAIN takes writes");
+    user.ok(&["promote", "rep1", "-f", &fewer]);
+    // Its data were kept: it comes back as what it was, and follows whoever is MAIN now.
+    cluster.up();
+    all_ready(&bolts[1], 2).expect("it follows again");
+    user.ok(&["promote", "main", "-f", &cluster.file]);
+    user.ok(&["verify", &cluster.file]);
+    let less: String = before.lines().filter(|l| !l.contains("main:")).map(|l| format!("{l}\n")).collect();
+    let less = user.file("less.yaml", &less.replace("role: replica, mode: SYNC", "role: main"));
+    for verb in [
+        &["up"][..],
+        &["up", "--remove-orphans", "--yes"],
+        &["repair"],
+        &["failover", "--yes"],
+        &["promote", "rep1"],
+    ] {
+        let said = user.fails(7, &[&["-f", less.as_str()], verb].concat());
+        assert!(said.contains("MG045") && said.contains("`main` is MAIN"), "{verb:?}: {said}");
+    }
+    all_ready(&bolts[0], 2).expect("nothing was done");
+
     json(cluster, &["scale", "replicas=4", "--write"]);
     all_ready(&bolts[0], 4).expect("scale waits until the replicas are ready");
     assert_eq!(names(), "main\nrep1\nrep2\nrep3\nrep4\n");

@@ -28,6 +28,7 @@ use super::modes::Modes;
 use super::observed::{Existing, Machine, MachineState, NodeFacts, NodeView, Observed, Position};
 use super::plan::{Action, Plan, Step, StepId};
 use super::promote::register;
+use super::reconcile::{main_is_orphan, orphans};
 use super::{Nodes, Runtime};
 use crate::error::{CliError, Exit, Problem};
 use crate::topology::{Instance, Role, Topology};
@@ -135,6 +136,11 @@ pub fn decide(topology: &Topology, seen: &Observed, request: &Request) -> Result
     let mains: Vec<(&Instance, &NodeFacts)> =
         of_role(Role::Main).filter(|(i, f)| !is_fenced(&i.name, f)).collect();
     let begun = begun(nodes);
+    if !request.kill_main
+        && let Some(refusal) = main_is_orphan(topology, seen)
+    {
+        return Err(refusal);
+    }
 
     if let [(main, own), more @ ..] = mains.as_slice() {
         if let [(other, _), ..] = more
@@ -187,9 +193,11 @@ pub fn decide(topology: &Topology, seen: &Observed, request: &Request) -> Result
 
     // Whoever does not say that it is a REPLICA may be MAIN, or become it when it is started again.
     let mut suspects = Vec::new();
-    for instance in &topology.instances {
-        let Some(machine) = machines.get(&instance.name) else { continue };
-        let why = match nodes.get(&instance.name) {
+    // A node that the file does not name is ended like any other.
+    let all = topology.instances.iter().map(|i| i.name.as_str());
+    for name in all.chain(orphans(topology, seen).map(|orphan| orphan.name)) {
+        let Some(machine) = machines.get(name) else { continue };
+        let why = match nodes.get(name) {
             Some(NodeView::Answered(f)) if f.role == Role::Replica => continue,
             Some(NodeView::Answered(f)) if f.position.as_ref().is_some_and(Position::is_fenced) => {
                 "is MAIN and fenced".to_owned()
@@ -199,7 +207,7 @@ pub fn decide(topology: &Topology, seen: &Observed, request: &Request) -> Result
             None if machine.is_fenced && matches!(machine.state, MachineState::Exited { .. }) => continue,
             None => format!("is {}", machine.state),
         };
-        suspects.push((instance.name.clone(), why));
+        suspects.push((name.to_owned(), why));
     }
     let is_lost = |name: &String| machines.get(name).is_some_and(Machine::is_lost);
     let is_beyond_reach =

@@ -75,8 +75,25 @@ fn a_main_that_the_file_does_not_name_is_neither_replaced_nor_removed() {
             assert!(error.to_string().contains("mgctl -c quickstart promote rep1"), "{error}");
             assert_eq!((fake.writers(), fake.take_sent()), (vec!["main".to_owned()], vec![]));
 
-            // Down, it could still be it: nobody is promoted beside it.
+            let seen = observe(&wish.topology, &fake, &fake).await.unwrap();
+            let codes = |seen: &Observed| {
+                let code = |error: CliError| error.problem().code.unwrap_or_default().to_owned();
+                let repair = repair::repair(&wish.topology, seen, None).refusal.map(code);
+                (repair, promote::decide(&wish.topology, seen, "rep1").map_err(code).err())
+            };
+            assert_eq!(codes(&seen), (Some("MG045".into()), Some("MG045".into())));
+            let request = failover::Request { operation: "mgctl failover 1".into(), ..Default::default() };
+            let error = failover::decide(&wish.topology, &seen, &request).unwrap_err();
+            assert_eq!(error.problem().code, Some("MG045"), "{error}");
+
+            // Down, it could still be it: nobody is promoted beside it, and a failover ends it for good.
             fake.stop("main");
+            let seen = observe(&wish.topology, &fake, &fake).await.unwrap();
+            assert_eq!(codes(&seen), (Some("MG044".into()), Some("MG044".into())));
+            let Ok(failover::Decision::Go(go)) = failover::decide(&wish.topology, &seen, &request) else {
+                panic!("nothing to do")
+            };
+            assert!(go.plan.to_string().contains("kill:main: kill main"), "{}", go.plan);
             let error = up(&wish, &fake).await.unwrap_err();
             assert_eq!((error.exit(), error.problem().code), (Exit::Unsafe, Some("MG044")), "{error}");
             assert_eq!((fake.machine_ids().len(), fake.take_sent()), (3, vec![]));

@@ -25,6 +25,7 @@ use super::failover;
 use super::modes::Modes;
 use super::observed::{NodeFacts, NodeView, Observed, Position, decode_state};
 use super::plan::{Action, Host, Plan, Step, StepId, main_query};
+use super::reconcile::{main_is_orphan, orphan_may_be_main};
 use super::rewind::commits;
 use super::{Nodes, Runtime};
 use crate::error::{CliError, Exit, Problem};
@@ -114,6 +115,11 @@ pub fn decide(topology: &Topology, seen: &Observed, candidate: &str) -> Result<D
         }
     };
     let has_positions = own.position.is_some();
+    if old.is_none()
+        && let Some(refusal) = main_is_orphan(topology, seen).or_else(|| orphan_may_be_main(topology, seen))
+    {
+        return Err(refusal);
+    }
     match old {
         Some(main) => check_row(topology, instance, facts(&main.name), has_positions, &refuse)?,
         None => {

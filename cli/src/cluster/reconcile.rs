@@ -328,7 +328,7 @@ pub fn orphans<'a>(topology: &'a Topology, seen: &'a Observed) -> impl Iterator<
 }
 
 /// Refuses a file that does not name the MAIN: another would be promoted beside it.
-fn main_is_orphan(topology: &Topology, seen: &Observed) -> Option<CliError> {
+pub(super) fn main_is_orphan(topology: &Topology, seen: &Observed) -> Option<CliError> {
     let facts = |name: &str| seen.nodes.get(name).and_then(NodeView::facts);
     let is_main = |name: &str| {
         facts(name).filter(|f| {
@@ -359,8 +359,19 @@ fn main_is_orphan(topology: &Topology, seen: &Observed) -> Option<CliError> {
     )
 }
 
+/// As [`find_main`], and refuses to promote anyone while a node that the file does not name is, or may be, MAIN.
+pub(super) fn find_main_among(topology: &Topology, seen: &Observed) -> MainFound {
+    if let Some(refusal) = main_is_orphan(topology, seen) {
+        return MainFound::Refused(refusal);
+    }
+    match (find_main(topology, seen), orphan_may_be_main(topology, seen)) {
+        (MainFound::Becomes(_), Some(refusal)) => MainFound::Refused(refusal),
+        (main, _) => main,
+    }
+}
+
 /// Refuses to promote a node while one that the file does not name may be MAIN.
-fn orphan_may_be_main(topology: &Topology, seen: &Observed) -> Option<CliError> {
+pub(super) fn orphan_may_be_main(topology: &Topology, seen: &Observed) -> Option<CliError> {
     let is_unknown = |orphan: &Orphan| {
         let answers = seen.nodes.get(orphan.name).and_then(NodeView::facts).is_some();
         !answers && !is_fenced(seen, orphan.name)
@@ -657,11 +668,7 @@ fn certificate_is_due(
 }
 
 fn plan_roles(wish: &Wish, seen: &Observed, plan: &mut Plan) {
-    let main = match (find_main(&wish.topology, seen), orphan_may_be_main(&wish.topology, seen)) {
-        (MainFound::Becomes(_), Some(refusal)) => MainFound::Refused(refusal),
-        (main, _) => main,
-    };
-    plan_roles_of(wish, seen, main, plan);
+    plan_roles_of(wish, seen, find_main_among(&wish.topology, seen), plan);
 }
 
 /// Plans who is what and who follows whom, once it is known who is MAIN.

@@ -6,7 +6,7 @@ use super::modes::Modes;
 use super::observed::{Machine, MachineState, NodeView, Observed, Position};
 use super::plan::{Action, Plan, StepId};
 use super::promote::register;
-use super::reconcile::{MainFound, Options, Wish, find_main, is_fenced, plan_roles_of};
+use super::reconcile::{MainFound, Options, Wish, find_main_among, is_fenced, plan_roles_of};
 use crate::error::{CliError, Exit};
 use crate::topology::{Data, Instance, Mode, Role, Topology};
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use std::path::PathBuf;
 pub fn repair(topology: &Topology, seen: &Observed, chosen: Option<&str>) -> Plan {
     let mut plan = Plan::default();
     let main = match chosen {
-        None => match find_main(topology, seen) {
+        None => match find_main_among(topology, seen) {
             MainFound::Ask(unknown) => {
                 let what = format!("who is MAIN is not known before {} answer", unknown.join(", "));
                 MainFound::Refused(
