@@ -523,6 +523,14 @@ fn see(cluster: &Cluster) {
 
     let said = user.fails(0, &["doctor", &cluster.file]);
     assert!(said.contains("rep2 does not run") && said.contains("warn"), "{said}");
+    user.fails(5, &["lag", &cluster.file, "--max", "1h"]);
+    let plan = user.ok(&["doctor", &cluster.file, "--fix", "--dry-run"]);
+    assert!(plan.contains("start rep2"), "{plan}");
+    user.fails(5, &["status", &cluster.file, "--check"]);
+    let fixed = json(cluster, &["doctor", "--fix"]);
+    assert!(fixed["data"]["fixed"][0].as_str().is_some_and(|f| f.starts_with("start rep2")), "{fixed}");
+    wait::until("rep2 follows again", LIMIT, || is_well(cluster));
+    user.ok(&["lag", &cluster.file, "--max", "1h"]);
     json(cluster, &["stop"]);
     let said = user.fails(5, &["doctor", &cluster.file]);
     assert!(said.contains("no node answers as MAIN"), "{said}");
