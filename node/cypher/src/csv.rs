@@ -10,6 +10,8 @@ const BUFFER_BYTES: usize = 64 << 10;
 
 /// A record of more bytes is none: a quote was not closed, or somebody named the wrong file.
 const RECORD_BYTES_MAX: usize = 16 << 20;
+/// Most fields of a record.
+const FIELDS_MAX: usize = 1 << 16;
 
 /// How records are written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,6 +161,8 @@ impl Reader {
         record.fields.clear();
         self.began = self.line;
         let (mut within, mut start, mut quoted) = (Within::Nothing, 0, false);
+        // Delimiters, quotes, empty lines before it and what is passed over count, too.
+        let mut taken = 0;
         // Why the line is no record; then only its end is looked for.
         let mut bad = None;
         loop {
@@ -177,9 +181,12 @@ impl Reader {
                     }
                 });
             };
-            if record.bytes.len() > RECORD_BYTES_MAX {
-                let text =
-                    format!("the record at line {} has more than {RECORD_BYTES_MAX} bytes", self.began);
+            taken += 1;
+            if taken > RECORD_BYTES_MAX || record.fields.len() > FIELDS_MAX {
+                let text = format!(
+                    "the record at line {} has more than {RECORD_BYTES_MAX} bytes or {FIELDS_MAX} fields",
+                    self.began
+                );
                 return Err(io::Error::other(text));
             }
             let is_within_quotes = matches!(within, Within::Quotes | Within::Backslash);

@@ -1,7 +1,7 @@
 //! A query that commits as it goes: each of its transactions but the last is ended here.
 
 use super::session::{Committed, Services};
-use super::texts::Failure;
+use super::texts::{BATCHES_FAILED, Failure, Notification};
 use super::{Core, statement};
 use mgcypher::{Commits, CypherError, ErrorKind};
 use mgnode_core::storage::Transaction;
@@ -19,6 +19,8 @@ pub(super) struct Progress {
     pub(super) committed: Committed,
     /// Why the last one is not, or not surely.
     pub(super) failure: Option<Failure>,
+    /// How many failed and were given up, and why the first one.
+    given_up: Option<(u64, String)>,
 }
 
 /// Ends a query's transactions. The thread waits, so it must be one that may.
@@ -63,11 +65,11 @@ impl<C: Core> Commits for Between<C> {
                 Ok(())
             }
             Err(failure) => {
-                // What may stand ends the query, whatever it says of errors.
-                let may_stand = failure.position.is_some();
-                let error = match may_stand {
-                    true => CypherError::limit(&*failure.message),
-                    false => CypherError::runtime(ErrorKind::Statement, "", &*failure.message),
+                // What may stand ends the query, whatever it says of errors; so does what the next transaction would meet
+                // as well: a node that is MAIN no more, a full disk, a replica that is missing.
+                let error = match failure.is_of_its_writes {
+                    true => CypherError::runtime(ErrorKind::Statement, "", &*failure.message),
+                    false => CypherError::limit(&*failure.message),
                 };
                 progress.failure = Some(failure);
                 Err(error)
@@ -75,8 +77,10 @@ impl<C: Core> Commits for Between<C> {
         }
     }
 
-    fn give_up(&self, tx: &mut Transaction) {
-        self.progress.lock().failure = None;
+    fn give_up(&self, tx: &mut Transaction, why: &CypherError) {
+        let mut progress = self.progress.lock();
+        progress.failure = None;
+        progress.given_up.get_or_insert_with(|| (0, why.to_string())).0 += 1;
         *tx = self.begin();
     }
 }
@@ -92,8 +96,17 @@ impl Progress {
         let (count, word) = (self.count, if self.count == 1 { "transaction" } else { "transactions" });
         let message =
             format!("{} Before that, {count} {word} of the query had been committed.", failure.message);
-        let code = if failure.position.is_some() { failure.code } else { Failure::client("").code };
-        Failure { code, message, ..failure }
+        failure.committed_in_part(message)
+    }
+
+    /// Returns what is said where the query ended well but for transactions that were given up.
+    pub(super) fn given_up(&self) -> Option<Notification> {
+        let (count, first) = self.given_up.as_ref()?;
+        let (words, committed) = (if *count == 1 { "transaction" } else { "transactions" }, self.count);
+        let title = format!(
+            "{count} {words} of the query failed and left nothing; {committed} are committed. The first one: {first}"
+        );
+        Some(Notification::warning(BATCHES_FAILED, title))
     }
 }
 
@@ -101,6 +114,7 @@ impl Progress {
 mod tests {
     use super::super::texts;
     use super::*;
+    use mgbolt::Status;
     use mgnode_core::engine::CommitError;
     use mgnode_core::types::Position;
 
@@ -111,7 +125,7 @@ mod tests {
         assert_eq!(none.failed(conflict()), conflict());
         let mut some = Progress { count: 1, ..Progress::default() };
         let failure = some.failed(conflict());
-        assert_eq!(failure.code, Failure::client("").code);
+        assert_eq!((failure.code, failure.status), (Failure::client("").code, Status::UNEXPECTED));
         assert!(failure.message.ends_with("Before that, 1 transaction of the query had been committed."));
     }
 
@@ -122,5 +136,6 @@ mod tests {
         let mut progress = Progress { count: 2, failure: Some(doubt.clone()), ..Progress::default() };
         let failure = progress.failed(Failure::terminated());
         assert_eq!((failure.code, failure.position), (doubt.code, Some(position)));
+        assert_eq!(failure.status, Status::UNKNOWN_COMPLETION);
     }
 }

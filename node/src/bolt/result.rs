@@ -1,6 +1,5 @@
 //! A result on its way to a client.
 
-use super::between::Progress as Batches;
 use super::connection::Writer;
 use super::session::Pace;
 use super::statement::Deferred;
@@ -11,7 +10,6 @@ use mgcypher::dump::Dump;
 use mgcypher::{Counters, Execution};
 use mgnode_core::storage::Transaction;
 use mgnode_core::types::Value;
-use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -38,8 +36,6 @@ pub(super) struct Running {
     executing: Duration,
     /// What a query that was profiled has changed.
     profiled: Option<Counters>,
-    /// Of a query that commits as it goes.
-    pub(super) batches: Option<Arc<Mutex<Batches>>>,
     /// Where it is told how long this took.
     pub(super) pace: Option<Arc<Pace>>,
     /// It is quick enough to hold its thread.
@@ -87,7 +83,6 @@ impl Running {
             planning: Duration::ZERO,
             executing: Duration::ZERO,
             profiled: None,
-            batches: None,
             pace: None,
             in_place: false,
         }

@@ -213,6 +213,8 @@ pub(super) struct Session<C> {
     seat: Seat,
     /// Why the transaction was given up while it lay idle; the next request hears of it.
     given_up: Option<Reason>,
+    /// Of the query under way, if it is one that commits as it goes.
+    batches: Option<Arc<Mutex<Batches>>>,
     /// Results by their number; one that was taken to its end is none.
     results: Vec<Option<Box<Running>>>,
     /// How the client says it reached this node.
@@ -244,6 +246,7 @@ impl<C: Core> Session<C> {
             transaction: None,
             seat,
             given_up: None,
+            batches: None,
             results: Vec::new(),
             reached_as: None,
             seed: random_seed(),
@@ -294,6 +297,11 @@ impl<C: Core> Session<C> {
                 }
                 Err(Stop::Line(error)) => return Err(error),
                 Err(Stop::Failure(failure)) => {
+                    // However a query ends that has committed in part: that is told.
+                    let failure = match self.batches.take() {
+                        Some(batches) => batches.lock().failed(failure),
+                        None => failure,
+                    };
                     self.forget();
                     self.machine.served(kind, Ended::Failure);
                     out.failure(&failure)
@@ -336,6 +344,7 @@ impl<C: Core> Session<C> {
             }
             Request::Reset => {
                 self.forget();
+                self.batches = None;
                 self.resets_served += 1;
                 self.interrupt.clear(self.resets_served);
                 done(Map::new())
@@ -641,14 +650,13 @@ impl<C: Core> Session<C> {
             Some(prepared) => prepared,
             None => aside(|| known.prepare(query, text, &open.tx, &parameters))?,
         };
-        let mut batches = None;
         if prepared.commits() {
             if self.in_explicit_transaction() {
                 return Err(Failure::client(COMMITS_BY_ITSELF).into());
             }
             let progress = Arc::<Mutex<Batches>>::default();
             limits.commits = Some(Arc::new(Between::new(self.services.clone(), progress.clone())));
-            batches = Some(progress);
+            self.batches = Some(progress);
         }
         guarded(|| {
             if is_replica && prepared.kind != QueryKind::Read {
@@ -663,7 +671,6 @@ impl<C: Core> Session<C> {
                 false => Running::new(fields, kind, Source::Query(execution)),
                 true => Running::new(profile_fields(), kind, Source::Profile(execution)),
             };
-            running.batches = batches;
             running.in_place = pace.as_ref().is_some_and(|pace| pace.is_quick());
             running.pace = pace;
             Ok(running)
@@ -712,16 +719,11 @@ impl<C: Core> Session<C> {
             pace.ran(running.executing());
         }
         if !was_explicit && self.transaction.as_ref().is_some_and(|open| !open.explicit) {
-            let finished = self.finish_transaction(running.in_place).await;
-            let (metadata, notifications) = match (finished, &running.batches) {
-                (Err(Stop::Failure(failure)), Some(batches)) => {
-                    return Err(batches.lock().failed(failure).into());
-                }
-                (finished, _) => finished?,
-            };
+            let (metadata, notifications) = self.finish_transaction(running.in_place).await?;
             committed = metadata;
             running.notifications.extend(notifications);
-            if let Some(batches) = &running.batches {
+            if let Some(batches) = self.batches.take() {
+                running.notifications.extend(batches.lock().given_up());
                 let mut before = std::mem::take(&mut batches.lock().committed);
                 before.notifications.retain(|said| !running.notifications.contains(said));
                 running.notifications.extend(before.notifications);
@@ -765,11 +767,7 @@ impl<C: Core> Session<C> {
                     if reason == Some(Reason::TimedOut) {
                         self.interrupt.clear(self.resets_served);
                     }
-                    let failure = reason.map_or(failure, stopped);
-                    return Err(match &running.batches {
-                        Some(batches) => batches.lock().failed(failure).into(),
-                        None => failure.into(),
-                    });
+                    return Err(reason.map_or(failure, stopped).into());
                 }
             }
             let flushed = tokio::select! {

@@ -251,7 +251,7 @@ pub(super) fn schema_word(statement: &SchemaStatement) -> &'static str {
 pub(super) fn write_failure(error: WriteError) -> Failure {
     match error {
         WriteError::Conflict => super::texts::commit_failure(mgnode_core::engine::CommitError::Conflict),
-        other => Failure::client(other.to_string()),
+        other => Failure::client(other.to_string()).of_its_writes(),
     }
 }
 

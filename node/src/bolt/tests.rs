@@ -38,6 +38,8 @@ struct FakeState {
     role: Mutex<Role>,
     /// How the next commit ends; committed where nothing is said.
     outcome: Mutex<Option<End>>,
+    /// So many commits go well before that.
+    commits_before: Mutex<u32>,
     admin: Mutex<Result<AdminAnswer, AdminError>>,
     routes: Mutex<Vec<engine::Route>>,
     asked: Mutex<Vec<Admin>>,
@@ -62,8 +64,14 @@ impl Core for Fake {
         let graph = &self.0.graph;
         let lsn = graph.published().next();
         let position = Position { lsn, ..position() };
-        let outcome =
-            self.0.outcome.lock().take().map_or(Outcome::Committed { position }, |end| end(position));
+        let goes_well = {
+            let mut before = self.0.commits_before.lock();
+            let goes_well = *before > 0;
+            *before = before.saturating_sub(1);
+            goes_well
+        };
+        let end = if goes_well { None } else { self.0.outcome.lock().take() };
+        let outcome = end.map_or(Outcome::Committed { position }, |end| end(position));
         if matches!(outcome, Outcome::Committed { .. } | Outcome::Degraded { .. }) {
             graph.apply(lsn, &commit.changes).expect("a commit fits the graph it read");
             graph.publish(lsn, lsn.0);
@@ -135,6 +143,7 @@ fn start_with(config: BoltConfig) -> Server {
         graph: Arc::new(Graph::new(Arc::new(Names::default()))),
         role: Mutex::new(Role::Main),
         outcome: Mutex::new(None),
+        commits_before: Mutex::new(0),
         admin: Mutex::new(Ok(AdminAnswer::Done)),
         routes: Mutex::default(),
         asked: Mutex::default(),

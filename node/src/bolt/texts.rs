@@ -18,6 +18,8 @@ pub(super) struct Failure {
     pub(super) status: Status,
     /// The commit that stands, or may stand, all the same.
     pub(super) position: Option<Position>,
+    /// It is about what the transaction wrote: another one can succeed where this one did not.
+    pub(super) is_of_its_writes: bool,
 }
 
 const CLIENT: &str = "Memgraph.ClientError.MemgraphError.MemgraphError";
@@ -31,6 +33,8 @@ const DEGRADED: &str = "Memgraph.ClientError.Transaction.Degraded";
 const IN_DOUBT: &str = "Memgraph.ClientError.Transaction.InDoubt";
 /// A notification, where the same is no failure.
 pub(super) const COMMIT_DEGRADED: &str = "SyncReplicationFailure";
+/// Of a query that commits as it goes, and goes on where a part of it failed.
+pub(super) const BATCHES_FAILED: &str = "TransactionsFailed";
 const BOOKMARK: &str = "Memgraph.ClientError.Transaction.InvalidBookmark";
 const BOOKMARK_TIMEOUT: &str = "Memgraph.TransientError.Transaction.BookmarkTimeout";
 
@@ -53,7 +57,22 @@ impl Failure {
             CLIENT => Status::RULE,
             _ => Status::UNEXPECTED,
         };
-        Failure { code, message, status, position: None }
+        Failure { code, message, status, position: None, is_of_its_writes: false }
+    }
+
+    /// Notes that it is about what the transaction wrote.
+    pub(super) fn of_its_writes(self) -> Failure {
+        Failure { is_of_its_writes: true, ..self }
+    }
+
+    /// The query is not what it is after a transaction that is as if it had not been.
+    pub(super) fn committed_in_part(self, message: String) -> Failure {
+        let failure = Failure::with(CLIENT, message).status(Status::UNEXPECTED);
+        // What may stand keeps its code and its position.
+        match self.position {
+            Some(_) => Failure { code: self.code, status: self.status, position: self.position, ..failure },
+            None => failure,
+        }
     }
 
     fn status(self, status: Status) -> Failure {
@@ -172,11 +191,13 @@ pub(super) fn commit_failure(error: CommitError) -> Failure {
         CommitError::Conflict => Failure::transient(
             "Cannot resolve conflicting transactions. Retry this transaction when the conflicting transaction is \
              finished. For more details, visit https://memgraph.com/docs",
-        ),
+        )
+        .of_its_writes(),
         CommitError::SchemaChanged => Failure::transient(
             "The schema changed while the transaction ran, and nothing of it was committed. Retry this transaction.",
-        ),
-        CommitError::Constraint(text) => Failure::client(text).status(Status::GRAPH_TYPE),
+        )
+        .of_its_writes(),
+        CommitError::Constraint(text) => Failure::client(text).status(Status::GRAPH_TYPE).of_its_writes(),
         CommitError::NotMain => Failure::client("Cannot commit because instance is not main anymore."),
         CommitError::Fenced => Failure::client(
             "Cannot commit because instance is not main anymore: another node was promoted and holds a higher epoch.",
@@ -204,7 +225,8 @@ pub(super) fn commit_failure(error: CommitError) -> Failure {
         CommitError::TooLarge { bytes, bytes_max } => Failure::client(format!(
             "The transaction was not committed: its changes take {bytes} bytes, and one transaction may take \
              {bytes_max}. Split it into smaller ones."
-        )),
+        ))
+        .of_its_writes(),
         CommitError::Invalid(text) => Failure::database(format!(
             "The transaction does not fit the graph and was not committed: {text}."
         )),
@@ -383,7 +405,8 @@ impl Notification {
 
     /// Whether a client that filters like that hears of it. How a commit ended is no hint: everyone does.
     pub(super) fn passes(&self, filter: &NotificationFilter) -> bool {
-        self.code == COMMIT_DEGRADED || filter.lets_through(self.severity(), self.category())
+        matches!(self.code, COMMIT_DEGRADED | BATCHES_FAILED)
+            || filter.lets_through(self.severity(), self.category())
     }
 
     fn severity(&self) -> Severity {

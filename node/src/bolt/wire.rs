@@ -227,6 +227,10 @@ fn read(value: PackValue) -> Result<Value, String> {
                 Some(_) => matches!(srid, 4979 | 9157),
             });
             let srid = srid.ok_or_else(|| format!("no point has the SRID {}", v.srid))?;
+            let is_on_globe = (-180.0..=180.0).contains(&v.x) && (-90.0..=90.0).contains(&v.y);
+            if matches!(srid, 4326 | 4979) && !is_on_globe {
+                return Err("longitude must be within -180 and 180, latitude within -90 and 90".to_owned());
+            }
             Value::Point(Arc::new(types::Point { srid, x: v.x, y: v.y, z: v.z }))
         }
         other => return Err(format!("a {} cannot be sent to the server", other.kind())),

@@ -22,8 +22,8 @@ pub trait Commits: Send + Sync {
     /// It did not commit, or not surely; the query must end.
     fn commit(&self, tx: &mut Transaction) -> Result<(), CypherError>;
 
-    /// Puts a new transaction in the place of the old one, whose writes are forgotten.
-    fn give_up(&self, tx: &mut Transaction);
+    /// Puts a new transaction in the place of the old one, whose writes are forgotten because of an error.
+    fn give_up(&self, tx: &mut Transaction, why: &CypherError);
 }
 
 /// How far a query is that commits as it goes.
@@ -39,6 +39,8 @@ pub(crate) struct Batch {
     skipped: u64,
     /// What was changed before this batch.
     before: Counters,
+    /// What the query held before its inner plan began.
+    held: usize,
 }
 
 impl<'a> Machine<'a> {
@@ -66,7 +68,12 @@ impl<'a> Machine<'a> {
 
     fn commit(&mut self) -> Result<(), CypherError> {
         let commits = self.run.commits.clone().ok_or_else(explicit)?;
-        commits.commit(self.tx)
+        // Whoever asked the query to stop wants no further transaction of it.
+        self.run.check_cancelled()?;
+        commits.commit(self.tx)?;
+        // They were there to be named; of another transaction nobody does.
+        self.run.deleted_edges.clear();
+        Ok(())
     }
 
     /// Commits whenever so many rows have come through.
@@ -98,9 +105,11 @@ impl<'a> Machine<'a> {
                         return Ok(true);
                     }
                 } else if let Err(error) = self.exhaust(&call.inner) {
+                    self.let_go(id, call);
                     self.fail_batch(id, call, error)?;
                     return Ok(true);
                 }
+                self.let_go(id, call);
                 let batch = self.batch_mut(id);
                 batch.is_inside = false;
                 batch.rows += 1;
@@ -118,8 +127,9 @@ impl<'a> Machine<'a> {
                 return Ok(false);
             }
             self.run.tick()?;
-            let counters = self.run.counters;
+            let (counters, held) = (self.run.counters, self.run.held());
             let batch = self.batch_mut(id);
+            batch.held = held;
             if batch.skipped > 0 {
                 batch.skipped -= 1;
                 return Ok(true);
@@ -130,6 +140,14 @@ impl<'a> Machine<'a> {
             batch.is_inside = true;
             self.reset(&call.inner);
         }
+    }
+
+    /// Forgets what the inner plan kept for a row, and that it was accounted for: a query of many rows would else seem
+    /// to hold all of it.
+    fn let_go(&mut self, id: OpId, call: &'a InTransactions) {
+        self.reset(&call.inner);
+        let before = self.batch_mut(id).held;
+        self.run.release(self.run.held().saturating_sub(before));
     }
 
     fn end_batch(&mut self, id: OpId, call: &'a InTransactions) -> Result<(), CypherError> {
@@ -152,7 +170,7 @@ impl<'a> Machine<'a> {
             return Err(error);
         }
         let commits = self.run.commits.clone().ok_or_else(explicit)?;
-        commits.give_up(self.tx);
+        commits.give_up(self.tx, &error);
         let batch = self.batch_mut(id);
         let done = batch.rows + u64::from(batch.is_inside);
         batch.skipped =

@@ -114,7 +114,8 @@ impl<'a> Machine<'a> {
     /// Returns the next row, or None at the end of the file.
     fn next_record(&mut self, id: OpId, csv: &'a LoadCsv) -> Result<Option<Value>, CypherError> {
         loop {
-            self.run.tick()?;
+            // A record may be long, so that is asked for each.
+            self.run.check_cancelled()?;
             let State::Csv(scan) = &mut self.states[id] else { unreachable!("the caller has looked") };
             let bad = match scan.read()? {
                 Outcome::End => return Ok(None),

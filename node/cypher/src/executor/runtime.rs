@@ -198,6 +198,11 @@ impl Runtime {
         Ok(())
     }
 
+    /// Returns how many bytes the query keeps.
+    pub(crate) fn held(&self) -> usize {
+        self.bytes_held
+    }
+
     /// Takes back what was held for something that is no longer growing.
     pub fn release(&mut self, bytes: usize) {
         debug_assert!(bytes <= self.bytes_held, "only what is held is released");

@@ -494,6 +494,13 @@ impl<'a> Planner<'a> {
             None => None,
             Some(how) => {
                 self.check_outermost("CALL { } IN TRANSACTIONS", span)?;
+                let writes = |op: &Op| {
+                    matches!(op, Op::Create { .. } | Op::Merge(_) | Op::Set { .. } | Op::Delete { .. })
+                };
+                if self.ops.iter().any(writes) {
+                    // It would be committed, or forgotten, with some of the subquery's rows.
+                    return Err(unsupported("A write before CALL { } IN TRANSACTIONS", span));
+                }
                 how.rows.as_ref().map(|rows| self.expr(rows)).transpose()?
             }
         };

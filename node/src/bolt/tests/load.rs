@@ -184,12 +184,83 @@ async fn what_was_committed_stands_when_a_later_part_fails() {
     assert_eq!(l.count().await, (13i64.into(), 7));
 
     // A conflict could be tried again; a query of which a part is committed must not be.
-    *l.server.fake.0.outcome.lock() = Some(|_| Outcome::Failed(CommitError::Conflict));
-    let (code, message) = l.refused("USING PERIODIC COMMIT 2 UNWIND range(1, 3) AS i CREATE (:B)").await;
+    let fails = |l: &Loader, before, end| {
+        *l.server.fake.0.commits_before.lock() = before;
+        *l.server.fake.0.outcome.lock() = Some(end);
+    };
+    let periodic = "USING PERIODIC COMMIT 2 UNWIND range(1, 3) AS i CREATE (:B)";
+    fails(&l, 0, |_| Outcome::Failed(CommitError::Conflict));
+    let (code, message) = l.refused(periodic).await;
     assert_eq!(code, TRANSIENT, "{message}");
-    let other = Client::connect(&l.server).await;
-    drop(other);
     assert_eq!(l.count().await, (13i64.into(), 7));
+    fails(&l, 1, |_| Outcome::Failed(CommitError::Conflict));
+    let (code, message) = l.refused(periodic).await;
+    assert_eq!(code, CLIENT_ERROR);
+    assert!(message.ends_with("Before that, 1 transaction of the query had been committed."), "{message}");
+    assert_eq!(l.count().await, (15i64.into(), 8));
+}
+
+/// What the next transaction would meet as well is not passed over, and what was passed over is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn going_on_after_errors_is_for_errors_of_the_rows() {
+    let mut l = with_files(&[]).await;
+    let query =
+        "UNWIND range(1, 3) AS i CALL { WITH i CREATE (:A) } IN TRANSACTIONS OF 1 ROWS ON ERROR CONTINUE";
+    let ends: [(End, &str); 3] = [
+        (|_| Outcome::Failed(CommitError::NotMain), "not main anymore"),
+        (|_| Outcome::Failed(CommitError::NoSpace), "no room left"),
+        (|_| Outcome::Failed(CommitError::ReplicasMissing(Vec::new())), "Replication Exception"),
+    ];
+    for (i, (end, words)) in ends.into_iter().enumerate() {
+        *l.server.fake.0.commits_before.lock() = 1;
+        *l.server.fake.0.outcome.lock() = Some(end);
+        let (code, message) = l.refused(query).await;
+        assert_eq!(code, CLIENT_ERROR);
+        assert!(message.contains(words) && message.contains("1 transaction of the query"), "{message}");
+        assert_eq!(l.count().await.1, i as u64 + 1);
+    }
+    *l.server.fake.0.commits_before.lock() = 1;
+    *l.server.fake.0.outcome.lock() = Some(|_| Outcome::Failed(CommitError::Conflict));
+    let metadata = l.client.run(query).await.metadata();
+    let told = notifications(&metadata);
+    assert_eq!(told, [("WARNING".to_owned(), "TransactionsFailed".to_owned())]);
+    let text = format!("{metadata:?}");
+    assert!(text.contains("1 transaction of the query failed and left nothing; 2 are committed."), "{text}");
+    assert_eq!(l.count().await, (5i64.into(), 5));
+}
+
+/// A result that is taken in portions ends between two of them, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_committed_is_told_when_a_query_is_stopped_between_two_portions() {
+    let mut l = with_files(&[]).await;
+    let query = "UNWIND range(1, 9) AS i CALL { WITH i CREATE (n:A) RETURN n } IN TRANSACTIONS OF 1 ROWS RETURN id(n)";
+    let extra = TransactionExtra { timeout_ms: Some(200), ..TransactionExtra::default() };
+    let asked = Request::Run { query: query.into(), parameters: Map::new(), extra };
+    l.client.ask(asked).await.metadata();
+    let portion = l.client.ask(Request::Pull(Stream { n: 3, qid: None })).await;
+    assert_eq!(portion.rows.len(), 3);
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    let (code, message) = l.client.ask(Request::Pull(Stream { n: 3, qid: None })).await.failure();
+    assert_eq!(code, CLIENT_ERROR, "{message}");
+    assert!(message.contains("transaction timeout. Before that, "), "{message}");
+    l.client.reset().await;
+    // The next query is one of its own.
+    let (code, message) = l.refused("RETURN 1 / 0").await;
+    assert!(code == CLIENT_ERROR && !message.contains("Before that"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_before_a_subquery_that_commits_is_refused() {
+    let mut l = with_files(&[]).await;
+    for write in
+        ["CREATE (o:Outer {i: i})", "MERGE (o:Outer {i: i})", "MATCH (o) SET o.i = i", "MATCH (o) DELETE o"]
+    {
+        let query =
+            format!("UNWIND [1, 2] AS i {write} WITH i CALL {{ WITH i CREATE (:Inner) }} IN TRANSACTIONS");
+        let (_, message) = l.refused(&query).await;
+        assert!(message.contains("A write before CALL { } IN TRANSACTIONS is not supported"), "{message}");
+    }
+    assert_eq!(l.count().await, (0i64.into(), 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
