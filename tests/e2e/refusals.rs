@@ -187,7 +187,11 @@ fn refused() {
             Row("MERGE (:Cluster);", plain(WRITE), ""),
             Row("CREATE INDEX ON :A(b);", plain(WRITE), ""),
             Row("CREATE CONSTRAINT ON (a:A) ASSERT a.b IS UNIQUE;", plain(WRITE), ""),
-            Row("RECOVER SNAPSHOT \"x\";", plain("This statement is not supported"), ""),
+            Row(
+                "RECOVER SNAPSHOT \"x\";",
+                plain("Failed to recover a snapshot. Replica instances are not allowed to create them."),
+                "",
+            ),
             Row("CREATE USER u;", plain("CREATE USER is not supported"), ""),
         ],
     );
