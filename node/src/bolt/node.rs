@@ -195,11 +195,21 @@ fn int(n: u64) -> PackValue {
 // --------------------------------------------------------------------------------------------- work
 
 /// `FREE MEMORY`: drops every version that no reader needs. The allocator gives freed pages back by itself.
-pub(super) fn free_memory(graph: Arc<Graph>) -> Work {
+pub(super) fn free_memory(graph: Arc<Graph>, stop: Arc<AtomicBool>) -> Work {
     Box::new(move |_| {
-        while graph.collect_garbage().more {}
+        while graph.collect_garbage().more {
+            check(&stop)?;
+        }
         Ok(Vec::new())
     })
+}
+
+/// Ends a statement that was asked to stop.
+fn check(stop: &AtomicBool) -> Result<(), CypherError> {
+    match stop.load(Ordering::Relaxed) {
+        true => Err(CypherError::limit("The statement was asked to stop.").transient()),
+        false => Ok(()),
+    }
 }
 
 /// `TERMINATE TRANSACTIONS`: `"*"` stands for all that are under way.
@@ -224,10 +234,7 @@ pub(super) fn terminate(ids: Vec<Arc<str>>, all: Arc<Transactions>) -> Work {
 pub(super) fn analyze(labels: Vec<Symbol>, delete: bool, stop: Arc<AtomicBool>) -> Work {
     Box::new(move |tx| {
         let tx = tx.expect("it has a transaction");
-        let check = || match stop.load(Ordering::Relaxed) {
-            true => Err(CypherError::limit("The statement was asked to stop.").transient()),
-            false => Ok(()),
-        };
+        let check = || check(&stop);
         let table = match delete {
             true => analyze::forget(&labels, tx),
             false => analyze::analyze(&labels, tx, &check)?,

@@ -572,7 +572,11 @@ impl<C: Core> Session<C> {
                     AdminStep::Done => Running::new(Vec::new(), "rw", Source::Table(Vec::new().into_iter())),
                     AdminStep::FreeMemory => {
                         let graph = self.services.core.graph();
-                        Running::new(Vec::new(), "rw", Source::Work(node::free_memory(graph)))
+                        Running::new(
+                            Vec::new(),
+                            "rw",
+                            Source::Work(node::free_memory(graph, self.interrupt.flag())),
+                        )
                     }
                     AdminStep::Terminate(ids) => {
                         let parameters = wire::parameters(parameters).map_err(Failure::client)?;
