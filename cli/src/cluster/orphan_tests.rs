@@ -1,10 +1,11 @@
 //! That nodes which the file no longer names are told, and removed only when that was asked for, and never as MAIN.
 
 use super::fake::Fake;
+use super::reconcile::main_is_orphan;
 use super::tests::{execution, run, topology, up, wish};
 use super::*;
 use crate::error::Exit;
-use crate::topology::Role;
+use crate::topology::{Role, Until};
 
 /// The quickstart, up; then with a file that has lost one of its nodes.
 async fn without(name: &str) -> (Wish, Wish, Fake) {
@@ -109,5 +110,139 @@ fn a_main_that_the_file_does_not_name_is_neither_replaced_nor_removed() {
             up(&removing(&wish, false), &fake).await.unwrap();
             assert_eq!((fake.machine_ids().len(), fake.writers()), (2, vec!["rep1".to_owned()]));
         }
+    });
+}
+
+/// A file of two nodes that do not exist, in a cluster whose one node, MAIN with data, is not in it.
+async fn all_new() -> (Wish, Fake) {
+    let whole = wish(&topology("quickstart.yaml"));
+    let fake = Fake::new(&whole.topology);
+    let mut before = whole.clone();
+    before.topology.instances.retain(|i| i.name == "main");
+    up(&before, &fake).await.unwrap();
+    fake.write_on("main", "city");
+    let mut after = Wish { init: Vec::new(), ..whole };
+    after.topology.instances.retain(|i| i.name != "main");
+    after.topology.instances[0].role = Role::Main;
+    fake.take_sent();
+    (after, fake)
+}
+
+#[test]
+fn no_empty_main_begins_beside_a_node_that_may_hold_the_data() {
+    run(async {
+        for until in [Until::Started, Until::Bolt, Until::Redundant] {
+            for removes in [false, true] {
+                let (mut wish, fake) = all_new().await;
+                wish.topology.wait.until = until;
+                let wish = if removes { removing(&wish, true) } else { wish };
+                fake.stop("main");
+                let error = up(&wish, &fake).await.unwrap_err();
+                assert_eq!((error.exit(), error.problem().code), (Exit::Unsafe, Some("MG044")), "{error}");
+                assert!(error.to_string().contains("mgctl -c quickstart start main"), "{error}");
+                let seen = observe(&wish.topology, &fake, &fake).await.unwrap();
+                assert_eq!((fake.machine_ids().len(), seen.existing.volumes.len()), (1, 1));
+
+                // As a REPLICA it is still the only one that holds them.
+                up(&Wish { topology: alone("main"), ..wish.clone() }, &fake).await.unwrap();
+                fake.make_replica("main");
+                let error = up(&wish, &fake).await.unwrap_err();
+                assert_eq!((error.exit(), error.problem().code), (Exit::Unsafe, Some("MG044")), "{error}");
+                assert_eq!(fake.machine_ids().len(), 1);
+            }
+        }
+    });
+}
+
+/// The quickstart with one node alone.
+fn alone(name: &str) -> crate::topology::Topology {
+    let mut alone = topology("quickstart.yaml");
+    alone.instances.retain(|i| i.name == name);
+    alone
+}
+
+#[test]
+fn a_silent_orphan_is_removed_only_where_it_is_a_replica_of_a_main_that_is_followed() {
+    run(async {
+        let (_, wish, fake) = without("rep2").await;
+        fake.hang("rep2");
+        let text = plan(&removing(&wish, true), &fake).await.to_string();
+        assert!(text.contains("wipe:rep2"), "{text}");
+
+        // MAIN does not list it: it may be anything.
+        fake.drop_at("main", "REP2");
+        let text = plan(&removing(&wish, true), &fake).await.to_string();
+        assert!(
+            text.starts_with("note: rep2: is not in the file, and is not removed: it does not"),
+            "{text}"
+        );
+
+        // Nobody follows this MAIN: another may have replaced it.
+        let (_, wish, fake) = without("rep2").await;
+        fake.hang("rep1");
+        fake.hang("rep2");
+        let text = plan(&removing(&wish, true), &fake).await.to_string();
+        assert!(!text.contains("remove:rep2") && !text.contains("drop:REP2"), "{text}");
+        assert!(text.contains("mgctl -c quickstart start rep2"), "{text}");
+    });
+}
+
+#[test]
+fn the_main_of_a_later_failover_is_not_removed() {
+    run(async {
+        let (_, wish, fake) = without("rep2").await;
+        fake.make_main("rep2");
+        fake.write_alone("rep2", "of the later reign");
+        for until in [Until::Started, Until::Redundant] {
+            let mut wish = removing(&wish, true);
+            wish.topology.wait.until = until;
+            let error = up(&wish, &fake).await.unwrap_err();
+            assert_eq!((error.exit(), error.problem().code), (Exit::Unsafe, Some("MG045")), "{error}");
+        }
+        // The list of the MAIN that it replaced has nobody who follows: it is no proof that it reigns.
+        fake.hang("rep1");
+        let seen = observe(&wish.topology, &fake, &fake).await.unwrap();
+        let refusal = main_is_orphan(&wish.topology, &seen).unwrap();
+        assert!(refusal.to_string().contains("`rep2` is MAIN"), "{refusal}");
+        assert_eq!((fake.machine_ids().len(), fake.take_sent()), (3, vec![]));
+    });
+}
+
+#[test]
+fn main_lets_an_orphan_go_however_little_is_waited_for_and_under_whatever_name() {
+    run(async {
+        for until in [Until::Started, Until::Bolt, Until::Registered] {
+            for name in ["REP2", "OTHER"] {
+                let (_, wish, fake) = without("rep2").await;
+                let mut wish = removing(&wish, false);
+                wish.topology.wait.until = until;
+                if name == "OTHER" {
+                    fake.drop_at("main", "REP2");
+                    fake.register_at("main", name, "172.28.37.13:10000");
+                }
+                let text = plan(&wish, &fake).await.to_string();
+                let drop = format!("drop:{name}: main: DROP REPLICA {name};  (`rep2` is not in the file)\n");
+                let stop = format!("stop:rep2: stop rep2  [after drop:{name}]  (it is not in the file)\n");
+                assert!(text.starts_with(&format!("{drop}{stop}")), "{text}");
+                up(&wish, &fake).await.unwrap();
+                assert_eq!(fake.machine_ids().len(), 2);
+                assert_eq!(fake.take_sent(), [format!("main: DROP REPLICA {name};")]);
+            }
+        }
+    });
+}
+
+#[test]
+fn where_the_list_of_main_was_not_read_no_orphan_is_removed() {
+    run(async {
+        let (_, mut wish, fake) = without("rep2").await;
+        wish.topology.wait.until = Until::Started;
+        let wish = Wish { anew: Some("main".into()), ..removing(&wish, true) };
+        let text = plan(&wish, &fake).await.to_string();
+        assert!(
+            text.contains("note: rep2: is not in the file, and is removed when `main` answers"),
+            "{text}"
+        );
+        assert!(!text.contains("remove:rep2"), "{text}");
     });
 }

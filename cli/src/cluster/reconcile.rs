@@ -15,7 +15,9 @@
 use super::candidate::parting;
 use super::failover::OPERATION;
 use super::modes::Modes;
-use super::observed::{Existing, Machine, MachineState, NodeFacts, NodeView, Observed, Position, Subnetwork};
+use super::observed::{
+    Existing, Machine, MachineState, NodeFacts, NodeView, Observed, Position, ReplicaRow, Subnetwork,
+};
 use super::plan::{Action, Host, Plan, StepId};
 use super::promote::register;
 use super::spec::Spec;
@@ -287,6 +289,16 @@ pub fn reconcile(wish: &Wish, seen: &Observed) -> Plan {
         plan.refusal = Some(refusal);
         return plan;
     }
+    if let MainFound::Is(main) = find_main(topology, seen)
+        && let Some(refusal) = data_may_be_on_orphan(topology, seen, &main)
+    {
+        plan.refusal = Some(refusal);
+        return plan;
+    }
+    if let (true, Some(refusal)) = (wish.options.remove_orphans, orphan_says_main(topology, seen)) {
+        plan.refusal = Some(refusal);
+        return plan;
+    }
     match topology.is_external() {
         true => plan_answers(topology, seen, &mut plan),
         false => plan_machines(wish, seen, &mut plan),
@@ -310,6 +322,8 @@ pub struct Orphan<'a> {
     pub name: &'a str,
     /// Its name in MAIN's list, if its label tells it.
     pub register_as: Option<&'a str>,
+    /// Where MAIN reaches it as a REPLICA, `host:port`, if that is known.
+    pub address: Option<String>,
     /// The volume with its data, if its label tells it and it is there.
     pub volume: Option<&'a str>,
 }
@@ -322,6 +336,7 @@ pub fn orphans<'a>(topology: &'a Topology, seen: &'a Observed) -> impl Iterator<
         Orphan {
             name,
             register_as: spec.and_then(Spec::register_as),
+            address: spec.and_then(|spec| spec.replication_address(name, machine.address)),
             volume: spec.and_then(Spec::volume).filter(|volume| seen.existing.volumes.contains(*volume)),
         }
     })
@@ -336,8 +351,9 @@ pub(super) fn main_is_orphan(topology: &Topology, seen: &Observed) -> Option<Cli
             f.role == Role::Main && !is_over
         })
     };
-    // Where a MAIN of the file is followed, what an orphan says of itself is over.
-    if topology.instances.iter().any(|i| is_main(&i.name).is_some_and(|f| !f.replicas.is_empty())) {
+    // Where a MAIN of the file is followed, what an orphan says of itself is over. A list alone proves nothing: a MAIN
+    // that was replaced keeps its own.
+    if topology.instances.iter().any(|i| is_main(&i.name).is_some_and(is_followed)) {
         return None;
     }
     let is_it =
@@ -359,15 +375,79 @@ pub(super) fn main_is_orphan(topology: &Topology, seen: &Observed) -> Option<Cli
     )
 }
 
-/// As [`find_main`], and refuses to promote anyone while a node that the file does not name is, or may be, MAIN.
+/// Does any replica of this MAIN get what it writes?
+fn is_followed(main: &NodeFacts) -> bool {
+    main.replicas.iter().any(|r| matches!(r.status.as_str(), "ready" | "replicating" | "recovery"))
+}
+
+/// As [`find_main`], and refuses to promote anyone while a node that the file does not name is, or may be, MAIN, and to
+/// take an empty node as MAIN while one may hold the data.
 pub(super) fn find_main_among(topology: &Topology, seen: &Observed) -> MainFound {
     if let Some(refusal) = main_is_orphan(topology, seen) {
         return MainFound::Refused(refusal);
     }
-    match (find_main(topology, seen), orphan_may_be_main(topology, seen)) {
-        (MainFound::Becomes(_), Some(refusal)) => MainFound::Refused(refusal),
-        (main, _) => main,
-    }
+    let found = find_main(topology, seen);
+    let refusal = match &found {
+        MainFound::Becomes(main) => {
+            orphan_may_be_main(topology, seen).or_else(|| data_may_be_on_orphan(topology, seen, main))
+        }
+        MainFound::Is(main) => data_may_be_on_orphan(topology, seen, main),
+        MainFound::Ask(_) | MainFound::Refused(_) => None,
+    };
+    refusal.map_or(found, MainFound::Refused)
+}
+
+/// Refuses to take `main` as MAIN where it is empty and followed by nobody, while a node that the file does not name holds
+/// data, or does not say that it holds none.
+fn data_may_be_on_orphan(topology: &Topology, seen: &Observed, main: &str) -> Option<CliError> {
+    let is_empty = match condition(topology.instance(main)?, seen) {
+        Condition::Fresh => true,
+        Condition::Answered(facts) => !holds_data(facts) && facts.replicas.is_empty(),
+        Condition::Asleep | Condition::Silent => false,
+    };
+    let facts = |orphan: &Orphan| seen.nodes.get(orphan.name).and_then(NodeView::facts);
+    let may_hold = |orphan: &Orphan| match facts(orphan) {
+        Some(facts) => holds_data(facts),
+        None => !is_fenced(seen, orphan.name),
+    };
+    let orphan = orphans(topology, seen).filter(|_| is_empty).find(may_hold)?;
+    let (name, cluster) = (orphan.name, &topology.name);
+    let answers = facts(&orphan).is_some();
+    let verb = if answers { "holds" } else { "may hold" };
+    let error = CliError::new(
+        Exit::Unsafe,
+        format!("`{main}` is empty, and `{name}`, which is not in the file, {verb} the cluster's data"),
+    )
+    .code("MG044")
+    .thing(format!("cluster `{cluster}`"))
+    .note(format!("nothing was changed: an empty MAIN does not begin beside `{name}`"));
+    let error = match answers {
+        true => error.help(format!("name `{name}` in the file again, and make it MAIN")),
+        false => error
+            .help(format!("have it say what it holds: mgctl -c {cluster} start {name}"))
+            .help(format!("or name `{name}` in the file again")),
+    };
+    Some(error.help(format!("or, where nothing of it is needed: mgctl -c {cluster} down --volumes")))
+}
+
+/// Refuses to remove orphans while one of them answers as MAIN and holds data: what it took nobody else may have.
+fn orphan_says_main(topology: &Topology, seen: &Observed) -> Option<CliError> {
+    let facts = |name: &str| seen.nodes.get(name).and_then(NodeView::facts);
+    let is_it = |orphan: &Orphan| {
+        facts(orphan.name).is_some_and(|f| f.role == Role::Main && holds_data(f))
+            && !is_fenced(seen, orphan.name)
+    };
+    let name = orphans(topology, seen).find(is_it)?.name;
+    Some(
+        CliError::new(
+            Exit::Unsafe,
+            format!("`{name}` is not in the file, answers as MAIN, and holds data: it is not removed"),
+        )
+        .code("MG045")
+        .thing(format!("cluster `{}`", topology.name))
+        .note("nothing was changed: it may have taken writes that no other node has")
+        .help(format!("name `{name}` in the file again, and bring it back: mgctl rejoin {name}")),
+    )
 }
 
 /// Refuses to promote a node while one that the file does not name may be MAIN.
@@ -393,35 +473,116 @@ pub(super) fn orphan_may_be_main(topology: &Topology, seen: &Observed) -> Option
 
 /// Nodes that the file no longer names: told, or dropped, stopped and removed.
 fn plan_orphans(wish: &Wish, seen: &Observed, plan: &mut Plan) {
-    if wish.topology.is_external() {
+    let (topology, options) = (&wish.topology, wish.options);
+    if topology.is_external() {
         return;
     }
-    let options = wish.options;
-    let is_known = plan.refusal.is_none() && matches!(find_main(&wish.topology, seen), MainFound::Is(_));
-    for orphan in orphans(&wish.topology, seen) {
-        let name = orphan.name;
-        if options.remove_orphans && !is_known {
-            plan.notes
-                .push(format!("{name}: is not in the file, and is removed when it is known who is MAIN"));
-            continue;
-        }
-        if !options.remove_orphans {
+    if !options.remove_orphans {
+        for orphan in orphans(topology, seen) {
+            let name = orphan.name;
             let state = &seen.existing.machines[name].state;
             plan.notes.push(format!(
                 "{name}: is in this cluster and not in the file ({state}); --remove-orphans removes it, and keeps its data"
             ));
+        }
+        return;
+    }
+    let main = match find_main_among(topology, seen) {
+        MainFound::Is(main) if plan.refusal.is_none() => Some(main),
+        _ => None,
+    };
+    // A list is changed where it was read, and by a MAIN that is there then.
+    let is_step = |id: String| plan.steps.iter().any(|s| s.id == id);
+    let facts =
+        main.as_deref().filter(|main| !is_step(format!("start:{main}")) || is_step(format!("bolt:{main}")));
+    let facts = facts.and_then(|main| seen.nodes.get(main)).and_then(NodeView::facts);
+    let (Some(main), Some(facts)) = (&main, facts) else {
+        let when = match &main {
+            None => "it is known who is MAIN".to_owned(),
+            Some(main) => format!("`{main}` answers, and says whether it waits for it"),
+        };
+        for orphan in orphans(topology, seen) {
+            plan.notes.push(format!("{}: is not in the file, and is removed when {when}", orphan.name));
+        }
+        return;
+    };
+    plan_orphan_drops(topology, seen, main, facts, plan);
+    for orphan in orphans(topology, seen) {
+        let name = orphan.name;
+        if let Some(why) = why_kept(topology, &orphan, seen, main, facts) {
+            plan.notes.push(format!("{name}: is not in the file, and is not removed: {why}"));
             continue;
         }
         let cause = "it is not in the file";
         // As long as it is in MAIN's list, MAIN waits for it.
-        let drop = [format!("drop:{}", orphan.register_as.unwrap_or_default())];
-        plan.push(format!("stop:{name}"), &drop, Action::StopMachine(name.to_owned()), cause);
+        let drops: Vec<StepId> =
+            rows_of(topology, &orphan, facts).map(|row| format!("drop:{}", row.name)).collect();
+        plan.push(format!("stop:{name}"), &drops, Action::StopMachine(name.to_owned()), cause);
         let stop = [format!("stop:{name}")];
         plan.push(format!("remove:{name}"), &stop, Action::RemoveMachine(name.to_owned()), cause);
         if let Some(volume) = orphan.volume.filter(|_| options.remove_volumes) {
             let remove = [format!("remove:{name}")];
             plan.push(format!("wipe:{name}"), &remove, Action::RemoveVolume(volume.to_owned()), "--volumes");
         }
+    }
+}
+
+/// The rows of MAIN's list that are this node: at its address under whatever name, or under its name where the file has no
+/// node of that name.
+fn rows_of<'a>(
+    topology: &'a Topology,
+    orphan: &Orphan,
+    main: &'a NodeFacts,
+) -> impl Iterator<Item = &'a ReplicaRow> {
+    let (name, address) = (orphan.register_as.map(str::to_owned), orphan.address.clone());
+    main.replicas.iter().filter(move |row| {
+        let is_named = topology.instances.iter().any(|i| i.register_as == row.name);
+        address.as_ref() == Some(&row.address) || name.as_ref() == Some(&row.name) && !is_named
+    })
+}
+
+/// Plans that MAIN lets those nodes go that the file does not name and that are to be removed.
+fn plan_orphan_drops(topology: &Topology, seen: &Observed, main: &str, facts: &NodeFacts, plan: &mut Plan) {
+    let main_ready = [format!("bolt:{main}"), format!("role:{main}")];
+    let is_leaving = |orphan: &Orphan| why_kept(topology, orphan, seen, main, facts).is_none();
+    for orphan in orphans(topology, seen).filter(is_leaving) {
+        for row in rows_of(topology, &orphan, facts) {
+            let cause = format!("`{}` is not in the file", orphan.name);
+            push_drop(plan, main, &row.name, &main_ready, cause);
+        }
+    }
+}
+
+/// Says why a node that the file does not name is not removed, where it could be, or obey, a MAIN that is not this one, or
+/// hold what that does not.
+fn why_kept(
+    topology: &Topology,
+    orphan: &Orphan,
+    seen: &Observed,
+    main: &str,
+    main_facts: &NodeFacts,
+) -> Option<String> {
+    let name = orphan.name;
+    if is_fenced(seen, name) {
+        return None;
+    }
+    match seen.nodes.get(name).and_then(NodeView::facts) {
+        Some(facts) => {
+            let highest = |f: &NodeFacts| f.position.as_ref().map(Position::highest);
+            if facts.role == Role::Main && holds_data(facts) {
+                return Some("it answers as MAIN, and holds data".to_owned());
+            }
+            if holds_data(facts) && !holds_data(main_facts) {
+                return Some(format!("it holds data, and MAIN `{main}` holds none"));
+            }
+            let is_later = highest(facts).zip(highest(main_facts)).is_some_and(|(own, main)| own > main);
+            is_later.then(|| format!("it obeys a later MAIN than `{main}`"))
+        }
+        None if is_followed(main_facts) && rows_of(topology, orphan, main_facts).next().is_some() => None,
+        None => Some(format!(
+            "it does not answer, and nobody proves that it is a replica of `{main}`; have it say so: mgctl -c {} start {name}",
+            topology.name
+        )),
     }
 }
 
@@ -798,13 +959,9 @@ pub(super) fn plan_roles_of(wish: &Wish, seen: &Observed, main: MainFound, plan:
         }
     }
 
-    if wish.options.remove_orphans {
-        for orphan in orphans(topology, seen) {
-            if let Some(row) = rows.iter().find(|r| Some(r.name.as_str()) == orphan.register_as) {
-                let cause = format!("`{}` is not in the file", orphan.name);
-                push_drop(plan, &main, &row.name, &main_ready, cause);
-            }
-        }
+    // Before any registration: MAIN refuses an address twice.
+    if let (true, Some(facts)) = (wish.options.remove_orphans, main_facts) {
+        plan_orphan_drops(topology, seen, &main, facts, plan);
     }
     let drops: Vec<StepId> =
         plan.steps.iter().filter(|s| matches!(s.action, Action::Drop { .. })).map(|s| s.id.clone()).collect();

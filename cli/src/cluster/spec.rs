@@ -156,6 +156,14 @@ impl Spec {
         self.text("register_as")
     }
 
+    /// Returns where MAIN reaches the node as a REPLICA, `host:port`: `name`, or its machine's `address`.
+    pub fn replication_address(&self, name: &str, address: Option<IpAddr>) -> Option<String> {
+        let port = self.fields.get("replication_port")?.as_u64()?;
+        let is_by_name = self.fields.get("addressing").and_then(Value::as_str) == Some("dns");
+        let host = if is_by_name { name.to_owned() } else { address?.to_string() };
+        Some(format!("{host}:{port}"))
+    }
+
     /// Returns the volume that its data are in; `None` where they are in a folder.
     pub fn volume(&self) -> Option<&str> {
         self.text("volume").filter(|place| matches!(Data::of(place), Data::Volume(_)))
