@@ -390,7 +390,8 @@ impl Ui {
     }
 
     fn ask(&self, question: &str) -> Result<String, CliError> {
-        if !self.0.ask {
+        // A question is no line of JSON.
+        if !self.0.ask || self.0.progress == Progress::Json {
             let what = format!("an answer is needed: {}", question.lines().next().unwrap_or("").trim_end());
             return Err(CliError::new(Exit::Declined, what).help("re-run with --yes"));
         }
@@ -500,6 +501,16 @@ mod tests {
             error.to_string(),
             "error: an answer is needed: Promote `r1`? [y/N]\nhelp: re-run with --yes"
         );
+    }
+
+    #[test]
+    fn where_all_talk_is_json_nobody_is_asked() {
+        let (ui, _, err) = Ui::captured(Output::Table, Progress::Json, "yes\ndemo\n");
+        for error in [ui.confirm("Go on?").unwrap_err(), ui.confirm_typed("Delete?", "demo").unwrap_err()] {
+            assert_eq!(error.exit(), Exit::Declined);
+            assert!(error.to_string().ends_with("help: re-run with --yes"), "{error}");
+        }
+        assert_eq!(err.text(), "");
     }
 
     #[test]
