@@ -12,7 +12,7 @@ use super::watch::spark;
 use crate::args::{Lag, LagMax};
 use crate::cluster::{NodeError, Nodes, Rows, Target};
 use crate::error::{CliError, Exit};
-use crate::topology::show_size;
+use crate::topology::{Topology, show_size};
 use crate::ui::{Cell, Table, Tone, Ui};
 
 const QUERY: &str = "SHOW REPLICATION LAG;";
@@ -26,6 +26,8 @@ struct Behind {
     name: String,
     node: Option<String>,
     mode: Option<&'static str>,
+    /// Whether MAIN has it registered: who is not gets nothing of what MAIN writes.
+    is_registered: bool,
     /// As MAIN calls it, where that says something.
     state: Option<String>,
     records: Option<u64>,
@@ -148,6 +150,7 @@ async fn look(session: &Session) -> Result<Look, CliError> {
             name: row.name.clone(),
             node: line.map(|l| l.name.clone()),
             mode: row.mode.map(|m| m.as_str()),
+            is_registered: true,
             state: Some(row.status.clone()).filter(|_| is_known),
             records: Some(row.behind),
             bytes: None,
@@ -158,7 +161,29 @@ async fn look(session: &Session) -> Result<Look, CliError> {
         }
         behind
     });
-    Ok(Look { main: main.instance.clone(), replicas: replicas.collect() })
+    let mut replicas: Vec<Behind> = replicas.collect();
+    let listed: Vec<&str> = listed.iter().map(|l| l.name.as_str()).collect();
+    replicas.extend(unregistered(&session.topology, &main.instance, &listed));
+    Ok(Look { main: main.instance.clone(), replicas })
+}
+
+/// The nodes of the topology that would be replicas of `main` and are not in its list, which has the nodes `listed`.
+fn unregistered<'a>(
+    topology: &'a Topology,
+    main: &'a str,
+    listed: &'a [&str],
+) -> impl Iterator<Item = Behind> + 'a {
+    let missing = topology.instances.iter().filter(move |i| i.name != main);
+    missing.filter(|i| !listed.contains(&i.name.as_str())).map(|i| Behind {
+        name: i.register_as.clone(),
+        node: Some(i.name.clone()),
+        mode: None,
+        is_registered: false,
+        state: None,
+        records: None,
+        bytes: None,
+        seconds: None,
+    })
 }
 
 impl Behind {
@@ -209,7 +234,7 @@ fn render(look: &Look, max: Option<LagMax>, ui: &Ui) -> String {
         table.row([
             Cell::from(r.name.clone()),
             or_dash(r.node.clone(), Tone::Plain),
-            Cell::from(r.mode.unwrap_or("?")),
+            Cell::from(r.mode.unwrap_or(if r.is_registered { "?" } else { "–" })),
             or_dash(
                 r.state.clone(),
                 if r.state.as_deref() == Some("ready") { Tone::Good } else { Tone::Bad },
@@ -222,11 +247,17 @@ fn render(look: &Look, max: Option<LagMax>, ui: &Ui) -> String {
     let beyond: Vec<&str> = max.map_or(Vec::new(), |max| {
         look.replicas.iter().filter(|r| !r.is_within(max)).map(|r| r.name.as_str()).collect()
     });
-    let note = match beyond.is_empty() {
-        true => String::new(),
-        false => format!("\n ! beyond --max, or not known to be within: {}", beyond.join(", ")),
-    };
-    format!("{}{note}", table.render(ui))
+    let missing: Vec<&str> =
+        look.replicas.iter().filter(|r| !r.is_registered).map(|r| r.name.as_str()).collect();
+    let mut text = table.render(ui);
+    for (what, names) in
+        [("not registered at MAIN", missing), ("beyond --max, or not known to be within", beyond)]
+    {
+        if !names.is_empty() {
+            text += &format!("\n ! {what}: {}", names.join(", "));
+        }
+    }
+    text
 }
 
 fn failed(session: &Session, main: &Target, error: &NodeError) -> CliError {
@@ -243,7 +274,8 @@ mod tests {
 
     fn behind(state: Option<&str>, records: Option<u64>, bytes: Option<u64>, seconds: Option<f64>) -> Behind {
         let (name, node) = ("r1".to_owned(), Some("r1".to_owned()));
-        Behind { name, node, mode: Some("SYNC"), state: state.map(str::to_owned), records, bytes, seconds }
+        let state = state.map(str::to_owned);
+        Behind { name, node, mode: Some("SYNC"), is_registered: true, state, records, bytes, seconds }
     }
 
     #[test]
@@ -280,6 +312,21 @@ mod tests {
         for state in [None, Some("invalid"), Some("diverged")] {
             assert!(!behind(state, Some(0), Some(0), Some(0.0)).is_within(LagMax::Records(9)), "{state:?}");
         }
+    }
+
+    #[test]
+    fn a_node_that_main_does_not_list_is_told_and_within_no_limit() {
+        let text = "name: c\ninstances:\n  m: { role: main }\n  r1: { role: replica, mode: ASYNC }\n  r2: { role: replica, mode: ASYNC }\n".to_owned();
+        let source = crate::topology::Source { name: "c.yaml".into(), directory: ".".into(), text };
+        let topology = crate::topology::load(&source, &|_| None).unwrap().topology;
+        let found: Vec<Behind> = unregistered(&topology, "m", &["r1"]).collect();
+        assert_eq!(found.iter().map(|b| b.node.as_deref()).collect::<Vec<_>>(), [Some("r2")]);
+        assert!(!found[0].is_within(LagMax::Records(u64::MAX)) && found[0].state.is_none());
+
+        let (ui, _, _) = Ui::captured(Output::Table, Progress::Plain, "");
+        let look = Look { main: "m".into(), replicas: found };
+        assert_eq!(to_json(&look, Some(LagMax::Records(9)))["replicas"][0]["within"], json!(false));
+        assert!(render(&look, None, &ui).ends_with("\n ! not registered at MAIN: r2"));
     }
 
     #[test]

@@ -40,10 +40,10 @@ kinds! {
     "Lag" ["lag"] "how far each replica is behind MAIN" => object([
         ("main", text("the node that is MAIN")),
         ("replicas", list(object([
-            ("name", text("as MAIN has it registered")),
+            ("name", text("as MAIN has it registered, or would")),
             ("node", maybe(text("its node; null where the topology knows none of that name"))),
             ("mode", maybe(mode())),
-            ("state", maybe(text("as MAIN calls it; null where the node has ended and MAIN has not noticed"))),
+            ("state", maybe(text("as MAIN calls it; null where MAIN does not list the node, or where that has ended and MAIN has not noticed"))),
             ("records", maybe(integer("records that MAIN has and it has not applied"))),
             ("bytes", maybe(integer("bytes of the log that it lacks; null where that is not known"))),
             ("seconds", maybe(number("how old the oldest record is that it lacks; null where that is not known"))),
