@@ -20,7 +20,14 @@ pub fn fixes(topology: &Topology, seen: &Observed) -> Plan {
         plan_certificates(topology, seen, &mut plan);
     }
     // Who is to be registered where is known when all answer.
-    if plan.steps.iter().any(|s| matches!(s.action, Action::AwaitBolt(_))) {
+    let starting: Vec<StepId> = plan
+        .steps
+        .iter()
+        .filter(|s| matches!(s.action, Action::AwaitBolt(_)))
+        .map(|s| s.id.clone())
+        .collect();
+    if !starting.is_empty() {
+        plan.push("ask", &starting, Action::AskNodes, "what is to be registered is known when they answer");
         return plan;
     }
     let roles = repair(topology, seen, None);
@@ -30,10 +37,13 @@ pub fn fixes(topology: &Topology, seen: &Observed) -> Plan {
     };
     let is_safe = |action: &Action| match action {
         Action::Register { name, .. } | Action::Drop { name, .. } => registered.contains(name),
-        Action::AwaitLevel { name, .. } => registered.contains(name) || !is_registered_anew(name),
+        Action::AwaitLevel { name, .. } => registered.contains(name),
         _ => false,
     };
-    for step in &roles.steps {
+    // A replica that is merely behind comes by itself: there is nothing to mend.
+    let is_catching_up =
+        |action: &Action| matches!(action, Action::AwaitLevel { name, .. } if !is_registered_anew(name));
+    for step in roles.steps.iter().filter(|s| !is_catching_up(&s.action)) {
         match is_safe(&step.action) {
             true => plan.push(step.id.clone(), &step.needs, step.action.clone(), step.cause.clone()),
             false => plan.notes.push(format!("{} ({}): mgctl repair does it", step.action, step.cause)),
@@ -110,7 +120,7 @@ fn plan_certificates(topology: &Topology, seen: &Observed, plan: &mut Plan) {
 mod tests {
     use super::super::fake::Fake;
     use super::super::tests::{check_up, execution, run, topology, up, wish};
-    use super::super::{Wish, execute, observe};
+    use super::super::{NodeView, Wish, execute, observe};
     use super::*;
 
     async fn cluster() -> (Wish, Fake) {
@@ -147,6 +157,26 @@ mod tests {
     }
 
     #[test]
+    fn a_replica_that_is_merely_behind_is_nothing_to_mend() {
+        run(async {
+            let (wish, fake) = cluster().await;
+            let mut seen = observe(&wish.topology, &fake, &fake).await.unwrap();
+            let Some(NodeView::Answered(main)) = seen.nodes.get_mut("main") else { panic!("no MAIN") };
+            let row = main.replicas.iter_mut().find(|r| r.name == "REP2").unwrap();
+            (row.status, row.behind) = ("replicating".into(), 3);
+            let plan = fixes(&wish.topology, &seen);
+            assert!(plan.is_done() && plan.notes.is_empty(), "{plan}");
+
+            // `repair` waits for it once, and that is all that it has to do.
+            let waits = repair(&wish.topology, &seen, None);
+            assert!(!waits.is_done() && waits.only_waits(), "{waits}");
+            fake.drop_at("main", "REP2");
+            let seen = observe(&wish.topology, &fake, &fake).await.unwrap();
+            assert!(!repair(&wish.topology, &seen, None).only_waits());
+        });
+    }
+
+    #[test]
     fn what_has_ended_is_started_and_what_follows_nobody_is_registered() {
         run(async {
             let (wish, fake) = cluster().await;
@@ -158,7 +188,9 @@ mod tests {
                 text,
                 "start:rep2: start rep2  (it is exited (137))\n\
                  bolt:rep2: wait for Bolt of rep2  [after start:rep2]  (it starts)\n\
-                 certificate:rep1: issue a certificate for rep1  (its certificate ends in 1 day)\n"
+                 certificate:rep1: issue a certificate for rep1  (its certificate ends in 1 day)\n\
+                 ask: ask the nodes for their roles, and plan the rest  [after bolt:rep2]  \
+                 (what is to be registered is known when they answer)\n"
             );
             assert!(fake.take_sent().is_empty());
             assert_eq!(fix(&wish, &fake).await, Vec::<String>::new());

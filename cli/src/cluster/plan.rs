@@ -25,6 +25,11 @@ impl Plan {
         self.steps.is_empty() && self.refusal.is_none()
     }
 
+    /// Returns true if no step changes anything.
+    pub fn only_waits(&self) -> bool {
+        self.steps.iter().all(|s| s.action.only_waits())
+    }
+
     /// Adds a step. Needs that are not in the plan are met already and are left out.
     pub(super) fn push(
         &mut self,
@@ -142,6 +147,13 @@ impl Host {
             (None, Addressing::Dns) => (Host::Known(instance.name.clone()), instance.replication_port),
             (None, Addressing::Static | Addressing::Ip) => (Host::OfMachine, instance.replication_port),
         }
+    }
+}
+
+impl Action {
+    /// Returns true if it changes nothing: it waits, or asks.
+    pub fn only_waits(&self) -> bool {
+        matches!(self, Action::AwaitBolt(_) | Action::AwaitLevel { .. } | Action::AskNodes)
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::session::{Session, Shown, mains, on_ctrl_c};
 use super::{Context, Selected, diff, status};
 use crate::args::{Doctor, Report};
-use crate::cluster::{Action, NodeView, Nodes, Options, Plan, Runtime, Target, execute, fixes};
+use crate::cluster::{NodeView, Nodes, Options, Plan, Runtime, Target, execute, fixes};
 use crate::error::{CliError, Exit, printable};
 use crate::runtime::Any;
 use crate::runtime::swarm::Swarm;
@@ -55,6 +55,11 @@ fn of_error(name: &str, error: &CliError) -> Finding {
     finding(name, Level::Fail, &problem.what, problem.help.first().cloned())
 }
 
+/// A check for each problem that ended `--fix`.
+fn of_failed_fix(error: &CliError) -> impl Iterator<Item = Finding> {
+    error.problems().iter().map(|p| finding("fix", Level::Fail, &p.what, p.help.first().cloned()))
+}
+
 /// How often what the nodes say is mended anew: a node that starts shows what else is to be done.
 const ROUNDS_MAX: u32 = 4;
 
@@ -64,42 +69,36 @@ struct Fixed {
     left: Vec<String>,
 }
 
-/// Mends what can be mended without a risk.
-async fn fix(session: &Session) -> Result<Fixed, CliError> {
+/// Mends what can be mended without a risk, and returns what was done before the error, too.
+async fn fix(session: &Session) -> (Fixed, Option<CliError>) {
     let wish = session.wish(Options::default());
     let shown = Shown::new(session);
     let interrupt = on_ctrl_c(&session.ui);
+    let mut fixed = Fixed { done: Vec::new(), left: Vec::new() };
     let work = async {
-        let mut done = Vec::new();
         for _ in 0..ROUNDS_MAX {
             let plan = fixes(&session.topology, &session.look().await?);
             if plan.steps.is_empty() {
-                return Ok(Fixed { done, left: plan.notes });
+                fixed.left = plan.notes;
+                return Ok(());
             }
             execute(&session.execution(&wish, &shown, interrupt.clone()), &plan).await?;
-            // To wait changes nothing.
-            let changes = plan
-                .steps
-                .iter()
-                .filter(|s| !matches!(s.action, Action::AwaitBolt(_) | Action::AwaitLevel { .. }));
-            done.extend(changes.map(|s| format!("{} ({})", s.action, s.cause)));
+            let changes = plan.steps.iter().filter(|s| !s.action.only_waits());
+            fixed.done.extend(changes.map(|s| format!("{} ({})", s.action, s.cause)));
         }
-        let mut error =
-            CliError::new(Exit::Degraded, "every step succeeded, and there is still more to mend")
-                .code("MG060")
-                .thing(format!("cluster `{}`", session.cluster()));
-        for what in done {
-            error = error.note(format!("done: {what}"));
-        }
+        let what = "every step succeeded, and there is still more to mend";
+        let error = CliError::new(Exit::Degraded, what).code("MG060");
         Err(error.help(format!("see {}", session.command("status"))))
     };
-    session.locked(wish.topology.wait.timeout, work).await
+    let outcome = session.locked(wish.topology.wait.timeout, work).await;
+    (fixed, outcome.err())
 }
 
 pub(super) async fn run(context: &Context, args: &Doctor) -> Result<Exit, CliError> {
     let mut findings = Vec::new();
     let session = open(context, &mut findings).await;
     let mut fixed = None;
+    let mut exit = None;
     if let (Some(session), true) = (&session, args.fix) {
         let seen = session.look().await?;
         let plan = match seen.existing.machines.is_empty() {
@@ -110,10 +109,19 @@ pub(super) async fn run(context: &Context, args: &Doctor) -> Result<Exit, CliErr
         if args.dry_run {
             return Ok(diff::dry_run(session, &plan));
         }
-        fixed = Some(match plan.steps.is_empty() {
-            true => Fixed { done: Vec::new(), left: plan.notes },
-            false => fix(session).await?,
-        });
+        let (done, error) = match plan.steps.is_empty() {
+            true => (Fixed { done: Vec::new(), left: plan.notes }, None),
+            false => fix(session).await,
+        };
+        if let Some(error) = error {
+            if error.exit() == Exit::Interrupted {
+                return Err(error);
+            }
+            // What was found is worth as much where not all could be mended.
+            findings.extend(of_failed_fix(&error));
+            exit = Some(error.exit());
+        }
+        fixed = Some(done);
     }
     if let Some(session) = &session {
         look(session, &mut findings).await;
@@ -142,7 +150,7 @@ pub(super) async fn run(context: &Context, args: &Doctor) -> Result<Exit, CliErr
         let mut lines: Vec<String> = Vec::new();
         if let Some(fixed) = &fixed {
             lines.extend(fixed.done.iter().map(|what| format!("fixed: {what}")));
-            if fixed.done.is_empty() {
+            if fixed.done.is_empty() && exit.is_none() {
                 lines.push("fixed: nothing; what is wrong is not for --fix, or nothing is".to_owned());
             }
             lines.extend(fixed.left.iter().map(|what| format!("left: {what}")));
@@ -152,7 +160,7 @@ pub(super) async fn run(context: &Context, args: &Doctor) -> Result<Exit, CliErr
     };
     let cluster = session.as_ref().map(|s| s.cluster().to_owned());
     context.ui.partial_result("Doctor", cluster.as_deref(), worst < Level::Fail, data, &[], text);
-    Ok(if worst == Level::Fail { Exit::Degraded } else { Exit::Ok })
+    Ok(exit.unwrap_or(if worst == Level::Fail { Exit::Degraded } else { Exit::Ok }))
 }
 
 fn to_json(findings: &[Finding]) -> Vec<Value> {
@@ -380,7 +388,17 @@ fn redact(line: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::redact;
+    use super::{Level, of_failed_fix, redact};
+    use crate::error::{CliError, Exit};
+
+    #[test]
+    fn what_ended_a_fix_is_a_check_that_failed() {
+        let error = CliError::new(Exit::TimedOut, "`far` did not answer").help("see `mgctl logs far`");
+        let found: Vec<_> = of_failed_fix(&error).collect();
+        assert_eq!((found.len(), found[0].name.as_str(), found[0].level), (1, "fix", Level::Fail));
+        assert_eq!(found[0].text, "`far` did not answer");
+        assert_eq!(found[0].help.as_deref(), Some("see `mgctl logs far`"));
+    }
 
     #[test]
     fn what_follows_a_word_for_a_secret_is_left_out() {
