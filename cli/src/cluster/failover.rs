@@ -408,23 +408,34 @@ pub async fn run<R: Runtime, N: Nodes, P: Progress>(
     fence(run, &failover).await?;
     let is_end = |s: &&Step| s.id.starts_with("kill:") || s.id.starts_with("keep-down:");
     let ends: Vec<Step> = failover.plan.steps.iter().filter(is_end).cloned().collect();
+    let (mut problems, mut exit, mut is_word_enough) = (Vec::new(), Exit::Degraded, true);
     for (step, result) in ends.iter().zip(join_all(ends.iter().map(|step| run.show(step))).await) {
         let Err(error) = result else { continue };
-        // It is kept from being run again; only that it has ended nobody said.
-        let is_unseen = error.problem().code == Some(UNSEEN_END);
-        if let (true, true, Action::FenceMachine(name)) =
-            (is_unseen, failover.request.force_unfenced, &step.action)
-        {
-            failover.unfenced.push(name.clone());
-            continue;
-        }
-        let error = error.note("the old MAIN may still write, so nobody was promoted");
-        return Err(match is_unseen {
-            true => error.help("see at the host that it has ended, then: mgctl failover --force-unfenced"),
-            false => {
-                error.help("see that it has ended, then run `mgctl failover` again: it goes on from here")
+        // It is kept from being run again; only that it has ended nobody said. A word of the operator is about hosts
+        // that nobody hears of, and about no node on another one.
+        let is_beyond_reach = match &step.action {
+            Action::FenceMachine(name) if error.problem().code == Some(UNSEEN_END) => {
+                matches!(run.runtime.machine(&topology.name, name).await, Ok(Some(m)) if m.is_lost())
             }
-        });
+            _ => false,
+        };
+        match &step.action {
+            Action::FenceMachine(name) if is_beyond_reach && failover.request.force_unfenced => {
+                failover.unfenced.push(name.clone());
+            }
+            _ => {
+                exit = error.exit();
+                is_word_enough &= is_beyond_reach;
+                problems.extend(error.problems().iter().cloned());
+            }
+        }
+    }
+    if !problems.is_empty() {
+        let error = CliError::of(exit, problems).note("the old MAIN may still write, so nobody was promoted");
+        return Err(error.help(match is_word_enough {
+            true => "see at the host that it has ended, then: mgctl failover --force-unfenced",
+            false => "see that it has ended, then run `mgctl failover` again: it goes on from here",
+        }));
     }
     let fenced_after = began.elapsed();
 

@@ -67,6 +67,8 @@ struct World {
     silent: BTreeSet<String>,
     /// Instances whose host is gone, and whether the runtime has noticed.
     lost: BTreeMap<String, bool>,
+    /// Instances that are told to end and do not, on hosts that are there.
+    slow_to_end: BTreeSet<String>,
     /// Queries that fail once: (part of the text, whether it takes effect all the same).
     failing: Vec<(String, bool)>,
     /// Queries at which a node falls silent: (part of the text, whether it takes effect).
@@ -232,6 +234,15 @@ impl Fake {
     pub(super) fn lose_host(&self, instance: &str, is_noticed: bool) {
         self.silence(instance);
         self.world.borrow_mut().lost.insert(instance.into(), is_noticed);
+    }
+
+    /// Has a node not end in time, or end as others do.
+    pub(super) fn slow_to_end(&self, instance: &str, is_slow: bool) {
+        let mut world = self.world.borrow_mut();
+        match is_slow {
+            true => world.slow_to_end.insert(instance.into()),
+            false => world.slow_to_end.remove(instance),
+        };
     }
 
     /// Has the runtime miss a host that is there, and whose node answers.
@@ -545,11 +556,14 @@ impl Runtime for Fake {
                     return Err(CliError::new(crate::error::Exit::TimedOut, "it does not end").code("MG076"));
                 }
                 let is_away = world.lost.contains_key(name);
+                let is_slow = world.slow_to_end.contains(name);
                 if let Some(machine) = world.machines.get_mut(name) {
                     machine.is_fenced = true;
-                    if is_away {
-                        world.lost.insert(name.clone(), true);
-                        let what = "whether it has ended is not known";
+                    if is_away || is_slow {
+                        if is_away {
+                            world.lost.insert(name.clone(), true);
+                        }
+                        let what = format!("whether `{name}` has ended is not known");
                         return Err(CliError::new(crate::error::Exit::Degraded, what).code("MG096"));
                     }
                     machine.state = MachineState::Exited { code: Some(137), out_of_memory: false };

@@ -125,6 +125,31 @@ fn the_word_is_heard_while_the_end_is_waited_for() {
 }
 
 #[test]
+fn a_word_about_one_node_is_none_about_another() {
+    let (wish, fake) = three();
+    run(async {
+        up(&wish, &fake).await.unwrap();
+        fake.write("before");
+        // Of one the operator knows that it has ended; the other is silent on a host that is there, and was not spoken of.
+        fake.lose_host("main", true);
+        fake.silence("far");
+        fake.slow_to_end("far", true);
+        fake.take_sent();
+        let told = Request { force_unfenced: true, force: true, ..request() };
+        let error = fail_over(&wish, &fake, &told).await.unwrap_err();
+        assert_eq!(error.problem().code, Some(failover::UNSEEN_END), "{error}");
+        let text = error.to_string();
+        assert!(text.contains("`far`") && !text.contains("`main` has ended"), "{text}");
+        assert!(text.contains("nobody was promoted") && !text.contains("--force-unfenced"), "{text}");
+        assert_eq!(fake.take_sent().iter().filter(|q| q.contains("ROLE TO MAIN")).count(), 0);
+        // Once it has ended, the same operation goes on.
+        fake.slow_to_end("far", false);
+        let done = fail_over(&wish, &fake, &told).await.unwrap();
+        assert_eq!((done.main.as_str(), done.unfenced.as_slice()), ("near", &["main".to_owned()][..]));
+    });
+}
+
+#[test]
 fn a_lost_replica_holds_nobody_up_but_is_told() {
     let (wish, fake) = three();
     run(async {

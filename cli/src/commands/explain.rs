@@ -368,7 +368,7 @@ const CODES: &[(&str, &str, &str)] = &[
     (
         "MG096",
         "whether a node has ended is not known",
-        "It was told to, and its host does not say that it did. A service that is told to run nothing is no proof: on a host that is cut off its container runs on, and clients that reach it may write. See at the host, then `mgctl failover --force-unfenced`. It is not run again when the host is back.",
+        "It was told to, and its host does not say that it did. A service that is told to run nothing is no proof: on a host that is cut off its container runs on, and clients that reach it may write. Where nobody hears of the host: see there that it is off, then `mgctl failover --force-unfenced`. Where the host is heard of, no word will do: see why the container does not end, end it, and run `mgctl failover` again. It is not run again when the host is back.",
     ),
     (
         "MG097",
