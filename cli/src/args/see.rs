@@ -52,8 +52,9 @@ pub struct History {
 /// `mgctl doctor`.
 #[derive(Args, Clone, Debug, Default)]
 #[command(after_help = "Exit codes: 0 no check failed; 5 one did.\n\
-    --fix starts nodes that have ended or are paused, renews certificates, and registers nodes that follow nobody or\n\
-    under an old address. It never moves a role, drops what it does not register again, or touches data.")]
+    --fix starts nodes that have ended or are paused, renews certificates (those of a swarm are left to `up`), and\n\
+    registers nodes that follow nobody or under an old address. It never moves a role, drops what it does not register\n\
+    again, or touches data.")]
 pub struct Doctor {
     #[command(flatten)]
     pub file: FileArg,

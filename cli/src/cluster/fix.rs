@@ -111,6 +111,11 @@ fn plan_certificates(topology: &Topology, seen: &Observed, plan: &mut Plan) {
         let is_here = topology.instance(name).is_some() && existing.machines.contains_key(name);
         if is_here {
             let cause = format!("its certificate {}", show_seconds_left(*left));
+            if topology.is_swarm() {
+                plan.notes
+                    .push(format!("{name}: {cause}; mgctl up renews it, and starts the node anew for it"));
+                continue;
+            }
             plan.push(format!("certificate:{name}"), &[], Action::IssueCertificate(name.clone()), cause);
         }
     }
@@ -196,6 +201,21 @@ mod tests {
             assert_eq!(fix(&wish, &fake).await, Vec::<String>::new());
             assert_eq!(fake.take_sent(), ["main: REGISTER REPLICA REP2 ASYNC TO \"172.28.37.13:10000\";"]);
             check_up(&wish, &fake).await;
+        });
+    }
+
+    #[test]
+    fn a_node_that_would_be_started_anew_for_a_certificate_is_left_to_a_person() {
+        run(async {
+            let wish = wish(&topology("swarm.yaml"));
+            let fake = Fake::new(&wish.topology);
+            up(&wish, &fake).await.unwrap();
+            fake.age_certificate("near", 86_400);
+            let plan = plan(&wish, &fake).await;
+            assert!(plan.steps.is_empty(), "{plan}");
+            let told =
+                "near: its certificate ends in 1 day; mgctl up renews it, and starts the node anew for it";
+            assert_eq!(plan.notes, [told]);
         });
     }
 

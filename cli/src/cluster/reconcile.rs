@@ -664,6 +664,7 @@ fn plan_machines(wish: &Wish, seen: &Observed, plan: &mut Plan) {
         matches!(condition(i, seen), Condition::Answered(f) if f.role == Role::Main)
             && !is_fenced(seen, &i.name)
     });
+    let mut renewals = Vec::new();
     for instance in &topology.instances {
         let name = &instance.name;
         let make = to_make.iter().find(|(i, _)| i.name == *name).map(|(_, cause)| cause.as_str());
@@ -693,7 +694,15 @@ fn plan_machines(wish: &Wish, seen: &Observed, plan: &mut Plan) {
             (topology.cluster_tls, certificate_is_due(existing, name, make.is_some(), is_new_authority))
         {
             let needs = ["authority".to_owned(), create.clone()];
-            plan.push(certificate.clone(), &needs, Action::IssueCertificate(name.clone()), cause);
+            let is_told_to_run =
+                |m: &Machine| !matches!(m.state, MachineState::Created | MachineState::Exited { .. });
+            match machine.filter(|m| topology.is_swarm() && make.is_none() && is_told_to_run(m)) {
+                None => plan.push(certificate.clone(), &needs, Action::IssueCertificate(name.clone()), cause),
+                Some(machine) if machine.is_lost() => {
+                    plan.notes.push(format!("{name}: {cause}, and is renewed when its host is back"));
+                }
+                Some(_) => renewals.push((instance, cause)),
+            }
         }
         if make.is_some() {
             let needs = [create, certificate];
@@ -731,6 +740,49 @@ fn plan_machines(wish: &Wish, seen: &Observed, plan: &mut Plan) {
                 _ => "it starts".to_owned(),
             };
             plan.push(format!("bolt:{name}"), &[start], Action::AwaitBolt(name.clone()), cause);
+        }
+    }
+    plan_renewals(topology, seen, is_new_authority, renewals, plan);
+}
+
+/// Plans other certificates for nodes of a swarm that run. Each is started anew for it: one after the other, when the one
+/// before is there and follows again, and MAIN last.
+fn plan_renewals(
+    topology: &Topology,
+    seen: &Observed,
+    is_new_authority: bool,
+    mut renewals: Vec<(&Instance, String)>,
+    plan: &mut Plan,
+) {
+    let main = match find_main_among(topology, seen) {
+        MainFound::Is(main) => Some(main),
+        _ => None,
+    };
+    renewals.sort_by_key(|(instance, _)| main.as_ref() == Some(&instance.name));
+    // A MAIN that cannot be believed any more is followed again when it has another one itself.
+    let is_believed = |main: &String| {
+        !is_new_authority && seen.existing.certificates.get(main).is_some_and(|left| *left > 0)
+    };
+    let followers = main
+        .as_ref()
+        .filter(|main| is_believed(main))
+        .and_then(|main| Some((main, &seen.nodes.get(main)?.facts()?.replicas)));
+    let mut needs: Vec<StepId> = vec!["authority".into()];
+    for (instance, cause) in renewals {
+        let name = &instance.name;
+        let certificate: StepId = format!("certificate:{name}");
+        plan.push(certificate.clone(), &needs, Action::IssueCertificate(name.clone()), cause);
+        let back: StepId = format!("back:{name}");
+        let why = "it is started anew with it";
+        plan.push(back.clone(), &[certificate], Action::AwaitBolt(name.clone()), why);
+        needs = vec![back.clone()];
+        if let Some((main, replicas)) = followers
+            && replicas.iter().any(|r| r.name == instance.register_as)
+        {
+            let level: StepId = format!("level:{name}");
+            let action = Action::AwaitLevel { main: main.clone(), name: instance.register_as.clone() };
+            plan.push(level.clone(), &[back], action, "the next one is started anew after it");
+            needs = vec![level];
         }
     }
 }

@@ -39,6 +39,41 @@ fn nodes_are_registered_by_name() {
 }
 
 #[test]
+fn nodes_are_started_anew_for_certificates_one_after_the_other_and_main_last() {
+    let (wish, fake) = three();
+    run(async {
+        up(&wish, &fake).await.unwrap();
+        let plan = async || reconcile(&wish, &observe(&wish.topology, &fake, &fake).await.unwrap());
+        for name in ["main", "near", "far"] {
+            fake.age_certificate(name, 86_400);
+        }
+        assert_eq!(
+            plan().await.to_string(),
+            "certificate:near: issue a certificate for near  (its certificate ends in 1 day)\n\
+             back:near: wait for Bolt of near  [after certificate:near]  (it is started anew with it)\n\
+             level:near: main: wait until near is ready and 0 behind  [after back:near]  (the next one is started anew after it)\n\
+             certificate:far: issue a certificate for far  [after level:near]  (its certificate ends in 1 day)\n\
+             back:far: wait for Bolt of far  [after certificate:far]  (it is started anew with it)\n\
+             level:far: main: wait until far is ready and 0 behind  [after back:far]  (the next one is started anew after it)\n\
+             certificate:main: issue a certificate for main  [after level:far]  (its certificate ends in 1 day)\n\
+             back:main: wait for Bolt of main  [after certificate:main]  (it is started anew with it)\n"
+        );
+        // Nobody follows a MAIN whose certificate is over, until it has another one.
+        fake.age_certificate("main", -1);
+        let text = plan().await.to_string();
+        assert!(!text.contains("level:") && text.contains("[after back:far]"), "{text}");
+        assert!(up(&wish, &fake).await.unwrap());
+        check_up(&wish, &fake).await;
+        // Of a lost host nothing is waited for.
+        fake.age_certificate("far", 86_400);
+        fake.lose_host("far", true);
+        let plan = plan().await;
+        assert!(!plan.to_string().contains("certificate:"), "{plan}");
+        assert!(plan.notes.iter().any(|n| n.starts_with("far: its certificate ends in 1 day")), "{plan}");
+    });
+}
+
+#[test]
 fn a_main_on_a_lost_host_is_replaced_only_on_a_word_and_rejoins_as_a_replica() {
     let (wish, fake) = three();
     run(async {

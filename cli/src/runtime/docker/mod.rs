@@ -23,6 +23,8 @@ pub mod image;
 pub(super) mod lock;
 mod ranges;
 mod registry;
+#[cfg(test)]
+pub(crate) mod stand_in;
 mod time;
 
 use super::ports::{self, Ports};
@@ -36,7 +38,7 @@ use bollard::models::{
     ContainerCreateBody, ContainerInspectResponse, ContainerStateStatusEnum, ContainerUpdateBody,
     EndpointIpamConfig, EndpointSettings, HostConfig, Ipam, IpamConfig, Network, NetworkConnectRequest,
     NetworkCreateRequest, NetworkDisconnectRequest, NetworkingConfig, RestartPolicy, RestartPolicyNameEnum,
-    VolumeCreateRequest,
+    Volume, VolumeCreateRequest,
 };
 use bollard::query_parameters::{
     CreateContainerOptions, CreateImageOptions, DownloadFromContainerOptions, EventsOptions,
@@ -61,6 +63,9 @@ pub(super) const MANAGED: &str = "dev.mgctl.managed";
 pub(super) const CLUSTER: &str = "dev.mgctl.cluster";
 pub(super) const INSTANCE: &str = "dev.mgctl.instance";
 pub(super) const SPEC: &str = "dev.mgctl.spec";
+/// Label: the runtime that made it, where that is not this one.
+const RUNTIME: &str = "dev.mgctl.runtime";
+const SWARM: &str = "swarm";
 
 /// Where a node's Bolt listens inside its container.
 pub(super) const BOLT: u16 = 7687;
@@ -82,6 +87,8 @@ pub struct Docker {
     pub(super) api: bollard::Docker,
     url: String,
     version: String,
+    /// Whether it serves a swarm: what an engine has of one and of the other is of one cluster by its label only.
+    is_of_swarm: bool,
     image: OnceCell<Arc<image::Image>>,
     ports: Ports,
     /// Held while a network is made: it is made by name, and names are not unique.
@@ -115,11 +122,22 @@ impl Docker {
             api,
             url: address.url,
             version,
+            is_of_swarm: false,
             image: OnceCell::new(),
             ports: Ports::default(),
             making_network: Mutex::new(()),
             authorities: Mutex::default(),
         })
+    }
+
+    /// Has a swarm's volumes and networks for its own, and no others.
+    pub(super) fn of_swarm(self) -> Docker {
+        Docker { is_of_swarm: true, ..self }
+    }
+
+    /// Whether something of a cluster was made by this runtime.
+    fn made(&self, labels: Option<&HashMap<String, String>>) -> bool {
+        is_of_swarm(labels) == self.is_of_swarm
     }
 
     fn is_local(&self) -> bool {
@@ -252,7 +270,10 @@ impl Docker {
             None => self.networks(Some(("label", format!("{CLUSTER}={cluster}")))).await?,
             Some(name) => self.networks(Some(("name", format!("^{name}$")))).await?,
         };
-        found.retain(|n| external.is_none() || n.name.as_deref() == external);
+        found.retain(|n| match external {
+            None => self.made(n.labels.as_ref()),
+            Some(name) => n.name.as_deref() == Some(name),
+        });
         found.sort_by_key(|n| (n.created.clone(), n.id.clone()));
         Ok(found.into_iter().next().map(|n| {
             let mtu = n.options.as_ref().and_then(|o| o.get(MTU)?.parse().ok());
@@ -274,11 +295,14 @@ impl Docker {
         self.network(&topology.name, external(topology)).await
     }
 
-    async fn volumes(&self, cluster: &str) -> Result<BTreeSet<String>, CliError> {
+    /// Returns the cluster's own volumes, and those of that name that a swarm's nodes have here.
+    async fn volumes(&self, cluster: &str) -> Result<(BTreeSet<String>, Vec<Volume>), CliError> {
         let filters = HashMap::from([("label".to_owned(), vec![format!("{CLUSTER}={cluster}")])]);
         let options = ListVolumesOptions { filters: Some(filters) };
         let found = call("list its volumes", self.api.list_volumes(Some(options))).await?;
-        Ok(found.volumes.unwrap_or_default().into_iter().map(|v| v.name).collect())
+        let (own, others): (Vec<Volume>, Vec<Volume>) =
+            found.volumes.unwrap_or_default().into_iter().partition(|v| self.made(Some(&v.labels)));
+        Ok((own.into_iter().map(|v| v.name).collect(), others))
     }
 
     async fn inspect(&self, name: &str) -> Result<Option<ContainerInspectResponse>, CliError> {
@@ -446,7 +470,7 @@ impl Docker {
         };
         let made = call(&format!("create volume `{name}`"), self.api.create_volume(request)).await?;
         // An engine answers with the volume that is there, whosever it is.
-        if made.labels.get(CLUSTER).is_none_or(|c| *c != topology.name) {
+        if made.labels.get(CLUSTER).is_none_or(|c| *c != topology.name) || !self.made(Some(&made.labels)) {
             return Err(foreign("volume", name, &owner_of(Some(&made.labels), None)));
         }
         Ok(format!("created {name}"))
@@ -766,7 +790,11 @@ impl Docker {
     }
 
     async fn remove_volume(&self, cluster: &str, name: &str) -> Result<String, CliError> {
-        if !self.volumes(cluster).await?.contains(name) {
+        let (own, others) = self.volumes(cluster).await?;
+        if let Some(other) = others.iter().find(|v| v.name == name) {
+            return Err(foreign("volume", name, &owner_of(Some(&other.labels), None)));
+        }
+        if !own.contains(name) {
             return Ok("is gone".into());
         }
         call(
@@ -816,7 +844,11 @@ impl Runtime for Docker {
     async fn observe(&self, cluster: &str, topology: Option<&Topology>) -> Result<Existing, CliError> {
         let label = format!("{CLUSTER}={cluster}");
         let labels = [label.clone(), INSTANCE.to_owned()];
-        let (containers, volumes) = tokio::try_join!(self.containers(&labels), self.volumes(cluster))?;
+        let (containers, (volumes, others)) =
+            tokio::try_join!(self.containers(&labels), self.volumes(cluster))?;
+        if let (true, Some(first)) = (containers.is_empty(), others.first()) {
+            return Err(of_a_swarm(cluster, &first.name));
+        }
         let said = || {
             let labels = containers.iter().filter_map(|c| c.labels.as_ref()?.get(SPEC));
             labels.filter_map(|text| Some(Spec::parse(text)?.external_network()?.to_owned())).next()
@@ -1044,7 +1076,8 @@ fn endpoint(cluster: &str, instance: &Instance, address: Option<Ipv4Addr>) -> En
 pub(super) fn owner_of(labels: Option<&HashMap<String, String>>, image: Option<&str>) -> String {
     let label = |name: &str| labels.and_then(|l| l.get(name));
     if let Some(cluster) = label(CLUSTER) {
-        return format!("belongs to cluster `{cluster}`");
+        let of = if is_of_swarm(labels) { ", nodes of a swarm" } else { "" };
+        return format!("belongs to cluster `{cluster}`{of}");
     }
     if let Some(project) = label("com.docker.compose.project") {
         return format!("belongs to compose project `{project}`");
@@ -1053,6 +1086,21 @@ pub(super) fn owner_of(labels: Option<&HashMap<String, String>>, image: Option<&
         Some(image) => format!("of image {image}, without mgctl's labels"),
         None => "without mgctl's labels".into(),
     }
+}
+
+/// Whether something was made for nodes of a swarm.
+fn is_of_swarm(labels: Option<&HashMap<String, String>>) -> bool {
+    labels.and_then(|l| l.get(RUNTIME)).is_some_and(|runtime| runtime == SWARM)
+}
+
+/// The error for a cluster of which this engine has what a swarm's nodes left or use, and no container of its own.
+fn of_a_swarm(cluster: &str, volume: &str) -> CliError {
+    CliError::new(Exit::Conflict, format!("volume `{volume}` is of a node of a swarm"))
+        .code("MG064")
+        .thing(format!("cluster `{cluster}`"))
+        .note("nothing was changed")
+        .help("leave `runtime: swarm` in the file, and speak to a manager of that swarm")
+        .help(format!("or, if its data are not needed any more: docker volume rm {volume}"))
 }
 
 pub(super) fn foreign(kind: &str, name: &str, owner: &str) -> CliError {
@@ -1108,7 +1156,8 @@ fn external(topology: &Topology) -> Option<&str> {
 
 pub(super) fn labels(topology: &Topology) -> HashMap<String, String> {
     let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    [
+    let runtime = topology.is_swarm().then(|| (RUNTIME.to_owned(), SWARM.to_owned()));
+    let all = [
         (MANAGED, "true".to_owned()),
         (CLUSTER, topology.name.clone()),
         ("dev.mgctl.schema", "1".to_owned()),
@@ -1116,8 +1165,8 @@ pub(super) fn labels(topology: &Topology) -> HashMap<String, String> {
         ("dev.mgctl.config-file", topology.place.file.to_string()),
         ("dev.mgctl.created-at", created.to_string()),
     ]
-    .map(|(name, value)| (name.to_owned(), value))
-    .into()
+    .map(|(name, value)| (name.to_owned(), value));
+    all.into_iter().chain(runtime).collect()
 }
 
 pub(super) fn labels_of(topology: &Topology, instance: &Instance) -> HashMap<String, String> {
@@ -1152,6 +1201,40 @@ mod tests {
             format!("name: demo\n{more}\ninstances:\n  main: {{ role: main }}\n  r1: {{ role: replica }}\n");
         let source = crate::topology::Source { name: "demo.yaml".into(), directory: ".".into(), text };
         crate::topology::load(&source, &|_| None).unwrap().topology
+    }
+
+    const OF_SWARM: &str = r#"{"Volumes":[{"Name":"mgctl-demo-main-data","Driver":"local","Mountpoint":"","Scope":"local","Options":{},
+        "Labels":{"dev.mgctl.cluster":"demo","dev.mgctl.runtime":"swarm"}}]}"#;
+    const NETWORKS: &str = r#"[{"Id":"theirs","Name":"mgctl-demo","Created":"2026-11-27T10:00:00Z",
+        "Labels":{"dev.mgctl.cluster":"demo","dev.mgctl.runtime":"swarm"}},
+        {"Id":"ours","Name":"mgctl-demo","Created":"2026-11-27T10:00:01Z","Labels":{"dev.mgctl.cluster":"demo"}}]"#;
+
+    #[tokio::test]
+    async fn what_nodes_of_a_swarm_have_here_is_refused_by_name_and_stays() {
+        let engine = stand_in::StandIn::start(vec![
+            ("GET /containers/json", "[]"),
+            ("GET /volumes", OF_SWARM),
+            ("GET /networks", NETWORKS),
+            ("DELETE /volumes/mgctl-demo-main-data", ""),
+        ])
+        .await;
+        let docker = engine.docker();
+        let error = docker.observe("demo", Some(&demo(""))).await.unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("volume `mgctl-demo-main-data` is of a node of a swarm"), "{text}");
+        let error = docker.remove_volume("demo", "mgctl-demo-main-data").await.unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("mgctl-demo-main-data") && text.contains("nodes of a swarm"), "{text}");
+        assert!(engine.heard().iter().all(|asked| !asked.starts_with("DELETE")), "{:?}", engine.heard());
+        // Each has the network that it made, and not the older one.
+        assert_eq!(docker.network("demo", None).await.unwrap().unwrap().0, "ours");
+        assert_eq!(docker.of_swarm().network("demo", None).await.unwrap().unwrap().0, "theirs");
+    }
+
+    #[test]
+    fn what_a_swarm_makes_says_so() {
+        let swarm = "runtime: swarm\nports: { allow_public: true }";
+        assert!(is_of_swarm(Some(&labels(&demo(swarm)))) && !is_of_swarm(Some(&labels(&demo("")))));
     }
 
     #[test]

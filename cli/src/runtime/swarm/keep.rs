@@ -15,7 +15,7 @@ use super::super::docker::{
     CLUSTER, INSTANCE, MANAGED, absent_is_none, foreign, image, labels, labels_of, lock, owner_of,
 };
 use super::service::{self, HOST};
-use super::{Swarm, call, gone};
+use super::{Swarm, call, gone, hosts, not_reached};
 use crate::authority::{Authority, seconds_left, seconds_now};
 use crate::error::{CliError, Exit};
 use crate::runtime::docker::engine::answer;
@@ -48,7 +48,7 @@ pub(super) struct Place {
     pub(super) host: String,
 }
 
-/// A claim on a cluster of a swarm.
+/// A claim on a cluster of a swarm: the id of its config. By name it could be another's, made when this one had ended.
 #[derive(Debug)]
 #[must_use = "a claim that is not given back is in the way until it ends"]
 pub struct Lock(String);
@@ -72,13 +72,13 @@ impl Swarm {
         call("list its configs", self.docker.api.list_configs(Some(options))).await
     }
 
-    /// Makes a config; `false` where one of that name is there.
+    /// Makes a config, and returns its id; `None` where one of that name is there.
     async fn create_config(
         &self,
         name: &str,
         labels: HashMap<String, String>,
         data: &str,
-    ) -> Result<bool, CliError> {
+    ) -> Result<Option<String>, CliError> {
         let spec = ConfigSpec {
             name: Some(name.to_owned()),
             labels: Some(labels),
@@ -88,8 +88,8 @@ impl Swarm {
         let doing = format!("create config `{name}`");
         let made = call(&doing, async { Ok(self.docker.api.create_config(spec).await) }).await?;
         match made {
-            Ok(_) => Ok(true),
-            Err(error) if answer(&error).is_some_and(|(status, _)| status == 409) => Ok(false),
+            Ok(made) => Ok(Some(made.id)),
+            Err(error) if answer(&error).is_some_and(|(status, _)| status == 409) => Ok(None),
             Err(error) => Err(crate::runtime::docker::engine::translate(&doing, &error)),
         }
     }
@@ -141,7 +141,7 @@ impl Swarm {
         labels.insert(KIND.to_owned(), VOLUME.to_owned());
         labels.insert(HOST.to_owned(), host.to_owned());
         let name = object_name(volume);
-        if self.create_config(&name, labels, volume).await? {
+        if self.create_config(&name, labels, volume).await?.is_some() {
             return Ok(());
         }
         self.must_be_own(&topology.name, &name).await
@@ -217,8 +217,8 @@ impl Swarm {
         Ok(found.id.unwrap_or_default())
     }
 
-    /// Gives a node a certificate and the authority's. One that runs is started anew with them, one node after the
-    /// other.
+    /// Gives a node a certificate and the authority's. One that runs is started anew with them, and waited for: one
+    /// node after the other. One whose host is not heard of is left as it is.
     pub(super) async fn issue_certificate(
         &self,
         topology: &Topology,
@@ -226,6 +226,11 @@ impl Swarm {
     ) -> Result<String, CliError> {
         let _one_at_a_time = self.placing.lock().await;
         let instance = topology.instance(name).ok_or_else(|| gone(&topology.name, name))?;
+        let seen = self.see(&topology.name, Some(name)).await?;
+        let (known, before) = seen.services.get(name).ok_or_else(|| gone(&topology.name, name))?;
+        if known.is_wanted && !seen.is_ready(&known.host) {
+            return Err(not_reached(&topology.name, name, &hosts::shown(&seen.hosts, &known.host)));
+        }
         let authority = self.authority(topology).await?;
         let leaf = authority.issue(name)?;
         let left = seconds_left(&leaf.certificate).unwrap_or(0);
@@ -247,7 +252,6 @@ impl Swarm {
         let text = format!("{}{}", leaf.certificate, leaf.key);
         let leaf_id = self.secret(&leaf_name, own, &text).await?;
         let secrets = service::secrets((&leaf_id, &leaf_name), (&ca, &ca_name), image::NODE_UID);
-        let before = self.tasks(&topology.name, name).await?;
         let known = self
             .update(&topology.name, name, |spec| {
                 if let Some(container) = spec.task_template.as_mut().and_then(|t| t.container_spec.as_mut()) {
@@ -256,7 +260,7 @@ impl Swarm {
             })
             .await?;
         if known.is_wanted {
-            self.await_running(topology, name, &before).await?;
+            self.await_running(topology, name, before, Some(&leaf_name)).await?;
         }
         self.remove_leaves(&topology.name, name, Some(&leaf_name)).await?;
         Ok(format!("certificate for {} days", left / 86_400))
@@ -319,8 +323,8 @@ impl Swarm {
         for attempt in 0..2 {
             let mut labels = lock::labels(cluster, time_max);
             labels.insert(MANAGED.to_owned(), "true".to_owned());
-            if self.create_config(&name, labels, "claim").await? {
-                return Ok(Lock(name));
+            if let Some(id) = self.create_config(&name, labels, "claim").await? {
+                return Ok(Lock(id));
             }
             let Some(held) = self.config(&name).await? else { continue };
             let labels = held.spec.and_then(|s| s.labels).unwrap_or_default();
@@ -349,6 +353,20 @@ impl Swarm {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::docker::stand_in::StandIn;
+
+    #[tokio::test]
+    async fn a_claim_is_given_back_by_its_id() {
+        let engine = StandIn::start(vec![
+            ("POST /configs/create", r#"{"ID":"id-of-mine"}"#),
+            ("DELETE /configs/id-of-mine", ""),
+        ])
+        .await;
+        let swarm = Swarm::at(engine.docker());
+        let lock = swarm.lock("demo", Duration::from_secs(60)).await.unwrap();
+        swarm.unlock(lock).await.unwrap();
+        assert_eq!(engine.heard(), ["POST /configs/create", "DELETE /configs/id-of-mine"]);
+    }
 
     #[test]
     fn a_name_that_is_too_long_is_stood_for_by_another() {

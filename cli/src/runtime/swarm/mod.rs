@@ -95,6 +95,7 @@ impl Swarm {
         let info = call("describe itself", docker.api.info()).await?.swarm.unwrap_or_default();
         let manages =
             info.local_node_state == Some(LocalNodeState::ACTIVE) && info.control_available == Some(true);
+        let docker = docker.of_swarm();
         Ok(manages.then(|| Swarm {
             docker,
             own: info.node_id.unwrap_or_default(),
@@ -102,6 +103,17 @@ impl Swarm {
             placing: Mutex::new(()),
             authorities: Mutex::default(),
         }))
+    }
+
+    #[cfg(test)]
+    fn at(docker: Docker) -> Swarm {
+        Swarm {
+            docker: docker.of_swarm(),
+            own: "own".into(),
+            ports: Ports::default(),
+            placing: Mutex::new(()),
+            authorities: Mutex::default(),
+        }
     }
 
     /// Returns the clusters that it runs.
@@ -272,6 +284,10 @@ impl Swarm {
                     "or give its data up, and have another host chosen: docker config rm {}",
                     place.config
                 ))
+                .help(format!(
+                    "before that, on the other host: docker volume rm {}; one that is left there from before would be its data again",
+                    instance.volume().unwrap_or_default()
+                ))
         })?;
         let taken = self.taken_ports().await?;
         let held = |port: u16| taken.contains_key(&port);
@@ -345,15 +361,17 @@ impl Swarm {
             label(spec, RUN, TOLD);
         })
         .await?;
-        self.await_running(topology, name, &before).await
+        self.await_running(topology, name, &before, None).await
     }
 
-    /// Waits until a task of a node runs that is not among those of before, or one of them still does.
+    /// Waits until a task of a node runs that is not among those of before, or one of them still does. With a `secret`
+    /// only a new one that was given it will do.
     async fn await_running(
         &self,
         topology: &Topology,
         name: &str,
         before: &[Task],
+        secret: Option<&str>,
     ) -> Result<String, CliError> {
         let cluster = &topology.name;
         let began = Instant::now();
@@ -362,7 +380,11 @@ impl Swarm {
             let seen = self.see(cluster, Some(name)).await?;
             let (known, tasks) = seen.services.get(name).ok_or_else(|| gone(cluster, name))?;
             let host = hosts::shown(&seen.hosts, &known.host);
-            if service::running(tasks).is_some() {
+            // What its managers last heard of a host says nothing of what runs there.
+            if !seen.is_ready(&known.host) {
+                return Err(not_reached(cluster, name, &host));
+            }
+            if service::has_come(tasks, before, secret) {
                 return Ok(format!("running on {host}"));
             }
             let fresh: Vec<Task> = tasks.iter().filter(|t| is_new(t)).cloned().collect();
@@ -376,19 +398,12 @@ impl Swarm {
                 }
                 return Err(did_not_start(topology, name, known, &host, &why));
             }
-            if !seen.is_ready(&known.host) {
-                return Err(CliError::new(
-                    Exit::Degraded,
-                    format!("`{name}` is to run on host `{host}`, which is not reached"),
-                )
-                .code("MG095")
-                .thing(format!("cluster `{cluster}`"))
-                .note("it starts by itself when the host is back")
-                .help("bring the host back, then: mgctl up"));
-            }
             let is_stuck = state <= TaskState::PENDING && began.elapsed() > PENDING_MAX && !why.is_empty();
             // A named image comes from a registry first.
             let time_max = if known.image.starts_with("sha256:") { START_MAX } else { docker::PULL_TIME_MAX };
+            // The old one ends first.
+            let grace = known.spec.as_ref().map_or(Container::STOP_GRACE, Spec::stop_grace);
+            let time_max = if secret.is_some() { time_max + grace } else { time_max };
             if is_stuck || began.elapsed() > time_max {
                 let waited = began.elapsed().as_secs();
                 return Err(CliError::new(
@@ -411,8 +426,9 @@ impl Swarm {
     async fn end(&self, cluster: &str, name: &str, is_fence: bool) -> Result<String, CliError> {
         let Some((known, _, _)) = self.own(cluster, name).await? else { return Ok("is gone".into()) };
         let grace = known.spec.as_ref().map_or(Container::STOP_GRACE, Spec::stop_grace);
+        let may_run = self.tasks_of(vec![known.id]).await?.iter().any(service::may_run);
         self.update(cluster, name, |spec| {
-            spec.mode = Some(service::replicas(0));
+            service::tell_to_end(spec, may_run);
             if is_fence {
                 label(spec, FENCED, "true");
             }
@@ -424,8 +440,7 @@ impl Swarm {
             let Some((known, tasks)) = seen.services.get(name) else { return Ok("is gone".into()) };
             let host = hosts::shown(&seen.hosts, &known.host);
             let is_ready = seen.is_ready(&known.host);
-            let may_run = known.may_listen || tasks.iter().any(service::may_run);
-            if known.run == ENDED || known.run.is_empty() || is_ready && !may_run {
+            if service::has_ended(known, tasks, is_ready) {
                 if known.run == TOLD {
                     self.update(cluster, name, |spec| label(spec, RUN, ENDED)).await?;
                 }
@@ -444,8 +459,9 @@ impl Swarm {
 
     /// Sees that a node is not run again, and waits for nothing: its host is not heard of.
     async fn keep_down(&self, cluster: &str, name: &str) -> Result<String, CliError> {
+        let may_run = self.tasks(cluster, name).await?.iter().any(service::may_run);
         self.update(cluster, name, |spec| {
-            spec.mode = Some(service::replicas(0));
+            service::tell_to_end(spec, may_run);
             label(spec, FENCED, "true");
         })
         .await?;
@@ -570,6 +586,15 @@ async fn patiently<T>(
         }
         tokio::time::sleep(POLL).await;
     }
+}
+
+/// The error for a node whose host is not heard of.
+fn not_reached(cluster: &str, name: &str, host: &str) -> CliError {
+    CliError::new(Exit::Degraded, format!("`{name}` is to run on host `{host}`, which is not reached"))
+        .code("MG095")
+        .thing(format!("cluster `{cluster}`"))
+        .note("it starts by itself when the host is back")
+        .help("bring the host back, then: mgctl up")
 }
 
 /// The error for a node that its host could not start.

@@ -142,6 +142,26 @@ pub(super) fn replicas(count: i64) -> ServiceSpecMode {
     }
 }
 
+/// Whether a service is told to run.
+fn is_wanted(spec: &ServiceSpec) -> bool {
+    spec.mode.as_ref().and_then(|m| m.replicated.as_ref()?.replicas) != Some(0)
+}
+
+/// Tells a service to run nothing. `may_run`: what its tasks said before. That it ended before, or never ran, counts no
+/// more where somebody else had it run since: `docker service scale` leaves the label as it was.
+pub(super) fn tell_to_end(spec: &mut ServiceSpec, may_run: bool) {
+    if may_run || is_wanted(spec) {
+        spec.labels.get_or_insert_default().insert(RUN.to_owned(), TOLD.to_owned());
+    }
+    spec.mode = Some(replicas(0));
+}
+
+/// Whether it is known that nothing of a node runs: its host says so now, or said so before and nobody had it run since.
+pub(super) fn has_ended(known: &Known, tasks: &[Task], is_ready: bool) -> bool {
+    let may_run = known.is_wanted || known.may_listen || tasks.iter().any(may_run);
+    !may_run && (is_ready || known.run != TOLD)
+}
+
 fn mounts(topology: &Topology, instance: &Instance, is_ours: bool) -> Vec<Mount> {
     let mut mounts = container::mounts(instance, if is_ours { DATA[0] } else { DATA[1] });
     if let (Some(data), Data::Volume(_)) = (mounts.first_mut(), &instance.data) {
@@ -239,7 +259,7 @@ pub(super) fn read(service: &Service) -> Option<Known> {
         host: label(HOST).unwrap_or_default(),
         image: container.and_then(|c| c.image.clone()).unwrap_or_default(),
         is_fenced: labels.contains_key(FENCED),
-        is_wanted: spec.mode.as_ref().and_then(|m| m.replicated.as_ref()?.replicas) != Some(0),
+        is_wanted: is_wanted(spec),
         run: label(RUN).unwrap_or_default(),
         may_listen: false,
         bolt: bolt.and_then(|p| u16::try_from(p.published_port?).ok()),
@@ -274,14 +294,27 @@ pub(super) fn running(tasks: &[Task]) -> Option<&Task> {
     tasks.iter().find(|t| state_of(t) == TaskState::RUNNING && t.desired_state == Some(TaskState::RUNNING))
 }
 
+/// Whether a task runs that was waited for: any, or with a `secret` one that is not among those of before and has it.
+pub(super) fn has_come(tasks: &[Task], before: &[Task], secret: Option<&str>) -> bool {
+    let Some(secret) = secret else { return running(tasks).is_some() };
+    let has_secret = |task: &Task| {
+        let given = task.spec.as_ref().and_then(|s| s.container_spec.as_ref()?.secrets.as_ref());
+        given.is_some_and(|all| all.iter().any(|s| s.secret_name.as_deref() == Some(secret)))
+    };
+    tasks.iter().any(|task| {
+        let is_old = before.iter().any(|old| old.id == task.id);
+        !is_old && has_secret(task) && running(std::slice::from_ref(task)).is_some()
+    })
+}
+
 /// Returns what is known of a node's machine. `host` is how its host is called, `is_ready` whether it is heard of.
 pub(super) fn machine_state(known: &Known, tasks: &[Task], host: &str, is_ready: bool) -> MachineState {
     let exited = |code| MachineState::Exited { code, out_of_memory: false };
     if !is_ready {
         return match known.run.as_str() {
+            _ if !has_ended(known, tasks, is_ready) => MachineState::Lost { host: host.to_owned() },
             "" => MachineState::Created,
-            ENDED => exited(None),
-            _ => MachineState::Lost { host: host.to_owned() },
+            _ => exited(None),
         };
     }
     if running(tasks).is_some() {
@@ -359,6 +392,60 @@ mod tests {
             assert_eq!(seen(TOLD, true, false, &tasks), lost);
             assert_eq!(seen(TOLD, false, false, &tasks), lost);
         }
+        // Somebody else had it run since it ended, or before mgctl ever did: the label is old.
+        let runs = [task(1, RUNNING, RUNNING)];
+        for label in [ENDED, ""] {
+            assert_eq!(seen(label, true, false, &runs), lost, "{label:?}");
+            assert_eq!(seen(label, true, false, &[]), lost, "{label:?}");
+            assert_eq!(seen(label, false, false, &[task(1, RUNNING, SHUTDOWN)]), lost, "{label:?}");
+            assert_eq!(seen(label, true, true, &runs), "running", "{label:?}");
+            assert_eq!(seen(label, false, true, &[task(1, RUNNING, SHUTDOWN)]), "running", "{label:?}");
+        }
+    }
+
+    #[test]
+    fn an_end_is_known_only_where_nobody_had_it_run_since() {
+        use TaskState::*;
+        let ended = |run: &str, wanted: bool, ready: bool, tasks: &[Task]| {
+            has_ended(&Known { run: run.into(), is_wanted: wanted, ..Known::default() }, tasks, ready)
+        };
+        let may_run = [task(1, RUNNING, SHUTDOWN)];
+        let is_over = [task(1, SHUTDOWN, SHUTDOWN)];
+        for run in ["", TOLD, ENDED] {
+            assert!(ended(run, false, true, &is_over), "{run:?}: the host says so");
+            assert_eq!(ended(run, false, false, &is_over), run != TOLD, "{run:?}: it was said before");
+            assert!(!ended(run, false, true, &may_run) && !ended(run, false, false, &may_run), "{run:?}");
+            assert!(!ended(run, true, true, &[]) && !ended(run, true, false, &[]), "{run:?}");
+        }
+        // What `docker service scale` told to run is told as such before it is told to end.
+        for (before, may_run, run) in [(1, false, TOLD), (0, true, TOLD), (0, false, ENDED)] {
+            let labels = HashMap::from([(RUN.to_owned(), ENDED.to_owned())]);
+            let mut spec =
+                ServiceSpec { labels: Some(labels), mode: Some(replicas(before)), ..ServiceSpec::default() };
+            tell_to_end(&mut spec, may_run);
+            assert!(!is_wanted(&spec));
+            assert_eq!(spec.labels.unwrap()[RUN], run, "{before} {may_run}");
+        }
+    }
+
+    #[test]
+    fn a_renewed_node_is_a_new_task_with_the_new_secret() {
+        use TaskState::*;
+        let with = |at: u32, state: TaskState, name: &str| {
+            let container = TaskSpecContainerSpec {
+                secrets: Some(secrets(("id", name), ("ca", "ca"), 1)),
+                ..TaskSpecContainerSpec::default()
+            };
+            let spec = TaskSpec { container_spec: Some(container), ..TaskSpec::default() };
+            Task { spec: Some(spec), ..task(at, state, RUNNING) }
+        };
+        let old = [with(1, RUNNING, "old")];
+        assert!(has_come(&old, &old, None), "a start is content with one that runs");
+        assert!(!has_come(&old, &old, Some("new")), "it runs on until it is told to end");
+        assert!(!has_come(&[with(1, RUNNING, "new")], &old, Some("new")), "it was there before");
+        assert!(!has_come(&[with(2, RUNNING, "old")], &old, Some("new")), "it was started by something else");
+        assert!(!has_come(&[with(2, STARTING, "new")], &old, Some("new")));
+        assert!(has_come(&[with(2, RUNNING, "new")], &old, Some("new")));
     }
 
     #[test]
