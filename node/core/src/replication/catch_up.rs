@@ -130,4 +130,17 @@ mod tests {
         window.acked(Lsn(5));
         assert_eq!(window.bytes(), 0);
     }
+
+    /// Only what is behind the common end counts: who wrote what came before does not.
+    #[test]
+    fn a_tail_is_own_by_the_epochs_that_it_reaches_into() {
+        let (other, another, own) = (epoch(1, 2, 1), epoch(2, 3, 1), epoch(2, 1, 1));
+        let main = end(&[(other, 1)], 4, 7);
+        let tail_of = |second| compare(&main, &end(&[(other, 1), (second, 5)], 6, 9), Some(own));
+        assert_eq!(tail_of(own), Comparison::OwnTail);
+        assert_eq!(tail_of(another), Comparison::Diverged { common: Lsn(4) });
+        // The tail begins in the epoch before the last one.
+        let longer = end(&[(other, 1), (own, 6)], 7, 9);
+        assert_eq!(compare(&main, &longer, Some(own)), Comparison::Diverged { common: Lsn(4) });
+    }
 }
