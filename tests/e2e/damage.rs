@@ -7,8 +7,8 @@
 use crate::phases::at_place;
 use libtest_mimic::Trial;
 use mg_tests::bolt::{Bolt, State, all_ready, register, state};
-use mg_tests::chaos::Dice;
 use mg_tests::chaos::LIMIT;
+use mg_tests::dice::Dice;
 use mg_tests::node::Node;
 use mg_tests::{made, wait};
 use mgbolt::PackValue;

@@ -2,6 +2,7 @@
 
 pub mod bolt;
 pub mod chaos;
+pub mod dice;
 pub mod disks;
 pub mod docker;
 pub mod fixture;

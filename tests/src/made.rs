@@ -3,6 +3,7 @@
 //! The files are what a MAIN would have left, in the formats of `mgnode_core::durability`. The graph is
 //! like pokec's: vertices with four properties, edges without any, few vertices with many edges.
 
+use crate::dice::Dice;
 use mgnode_core::durability::{
     LoggedRecord, SegmentHeader, SnapshotEncoder, SnapshotHeader, encode_state, frame_bytes, put_frame,
 };
@@ -31,22 +32,10 @@ fn state(data: &Path, node: NodeId) -> io::Result<()> {
     fs::write(data.join("state"), encode_state(&state))
 }
 
-/// SplitMix64: the same graph each time.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn vertex(&mut self, vertices: u64) -> VertexId {
-        let unit = (self.roll() >> 11) as f64 / (1u64 << 53) as f64;
-        VertexId((unit * unit * vertices as f64) as u64)
-    }
+/// Who has many friends: a vertex by a square law.
+fn vertex(dice: &mut Dice, vertices: u64) -> VertexId {
+    let unit = (dice.roll() >> 11) as f64 / (1u64 << 53) as f64;
+    VertexId((unit * unit * vertices as f64) as u64)
 }
 
 /// Makes the directory of a MAIN that holds one snapshot, of a thousand records, and no log after it.
@@ -66,7 +55,7 @@ pub fn snapshot(data: &Path, node: u64, vertices: u64, edges: u64) -> io::Result
     let mut file = BufWriter::with_capacity(1 << 20, File::create(path)?);
     let mut out = Vec::new();
     let mut encoder = SnapshotEncoder::new(&header, &mut out);
-    let mut dice = Dice(1);
+    let mut dice = Dice::new(Some(1));
     for first in (0..vertices).step_by(BLOCK as usize) {
         let block: Vec<Change> = (first..vertices.min(first + BLOCK))
             .map(|id| {
@@ -89,8 +78,8 @@ pub fn snapshot(data: &Path, node: u64, vertices: u64, edges: u64) -> io::Result
         let block: Vec<Change> = (first..edges.min(first + BLOCK))
             .map(|id| Change::CreateEdge {
                 id: EdgeId(id),
-                from: dice.vertex(vertices),
-                to: dice.vertex(vertices),
+                from: vertex(&mut dice, vertices),
+                to: vertex(&mut dice, vertices),
                 edge_type: friend,
                 properties: Vec::new(),
             })

@@ -5,10 +5,11 @@
 //! there; the dead one comes back, is asked to write as if nothing had happened, and is made a
 //! REPLICA. Then the book is compared with all three nodes.
 
+use super::LIMIT;
 use super::book::{self, Book, Counts, Rounds, Told, Wrong, write_counts};
 use super::cluster::{Cluster, Content, Form, Rejoined};
 use super::writers::Writers;
-use super::{Dice, LIMIT};
+use crate::dice::Dice;
 use crate::wait;
 use std::fmt;
 use std::path::Path;

@@ -7,10 +7,11 @@
 //!
 //! A run at `--durability=os` ought to lose writes: that is how it is known that the cut is one.
 
+use super::LIMIT;
 use super::book::{self, Book, Counts, Rounds, Wrong, write_counts};
 use super::cluster::{Cluster, Content, Form};
 use super::writers::Writers;
-use super::{Dice, LIMIT};
+use crate::dice::Dice;
 use crate::disks::Disk;
 use crate::wait;
 use std::fmt;

@@ -1,6 +1,8 @@
 //! A social graph of the size of mgbench's `pokec small`: 10,000 people, 121,716 friendships, power laws on both
 //! sides, half of the friends nearby. The same each time.
 
+use mg_tests::dice::Dice;
+
 pub(crate) const PEOPLE: i64 = 10_000;
 pub(crate) const FRIENDSHIPS: usize = 121_716;
 
@@ -18,34 +20,21 @@ pub(crate) struct Graph {
     pub(crate) friendships: Vec<(i64, i64)>,
 }
 
-/// Dice that fall the same way each time (SplitMix64).
-pub(crate) struct Dice(pub(crate) u64);
-
-impl Dice {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// From 1 to `last`.
-    pub(crate) fn upto(&mut self, last: i64) -> i64 {
-        i64::try_from(self.next() % last.unsigned_abs()).expect("below an i64") + 1
-    }
+/// From 1 to `last`.
+pub(crate) fn upto(dice: &mut Dice, last: i64) -> i64 {
+    i64::try_from(dice.below(last.unsigned_abs())).expect("below an i64") + 1
 }
 
 impl Graph {
     pub(crate) fn made() -> Graph {
-        let mut dice = Dice(42);
+        let mut dice = Dice::new(Some(42));
         // Two dice make a hill around 24 years.
         let people = (1..=PEOPLE)
             .map(|id| Person {
                 id,
-                age: (dice.upto(24) + dice.upto(24)).max(1),
-                completion: dice.upto(101) - 1,
-                gender: if dice.next().is_multiple_of(2) { "man" } else { "woman" },
+                age: (upto(&mut dice, 24) + upto(&mut dice, 24)).max(1),
+                completion: upto(&mut dice, 101) - 1,
+                gender: if dice.roll().is_multiple_of(2) { "man" } else { "woman" },
             })
             .collect();
         let mut known = std::collections::HashSet::new();
@@ -53,13 +42,13 @@ impl Graph {
         // Who has many friends makes more: that gives the power law.
         let mut sources: Vec<i64> = (1..=PEOPLE).collect();
         while friendships.len() < FRIENDSHIPS {
-            let from = sources[usize::try_from(dice.next() % sources.len() as u64).expect("an index")];
-            let to = match dice.next() % 10 {
+            let from = sources[usize::try_from(dice.below(sources.len() as u64)).expect("an index")];
+            let to = match dice.below(10) {
                 0..=4 if !friendships.is_empty() => {
-                    friendships[usize::try_from(dice.next() % friendships.len() as u64).expect("an index")].1
+                    friendships[usize::try_from(dice.below(friendships.len() as u64)).expect("an index")].1
                 }
-                0..=8 => (from + dice.upto(100) - 50).clamp(1, PEOPLE),
-                _ => dice.upto(PEOPLE),
+                0..=8 => (from + upto(&mut dice, 100) - 50).clamp(1, PEOPLE),
+                _ => upto(&mut dice, PEOPLE),
             };
             if from != to && known.insert((from, to)) {
                 friendships.push((from, to));

@@ -9,7 +9,8 @@ mod falkor;
 mod graph;
 
 use crate::Samples;
-use graph::{Dice, Graph, PEOPLE};
+use graph::{Graph, PEOPLE, upto};
+use mg_tests::dice::Dice;
 use mg_tests::node::Node;
 use mgbolt::{Map, PackValue};
 use std::error::Error;
@@ -79,11 +80,11 @@ impl Client {
 
     /// Asks again and again for one block; returns how long each answer took.
     fn block(&mut self, query: &str, seed: u64) -> Result<Vec<Duration>, Box<dyn Error>> {
-        let mut dice = Dice(seed);
+        let mut dice = Dice::new(Some(seed));
         let mut times = Vec::new();
         let begun = Instant::now();
         while begun.elapsed() < BLOCK || times.len() < 5 {
-            let (a, b) = (dice.upto(PEOPLE), dice.upto(PEOPLE));
+            let (a, b) = (upto(&mut dice, PEOPLE), upto(&mut dice, PEOPLE));
             let asked = Instant::now();
             self.ask(query, a, b)?;
             times.push(asked.elapsed());
