@@ -1,8 +1,8 @@
 //! Nodes that someone else runs: they are told what to be, and nothing is done that needs their machines.
 
-use super::failover::{Decision, FailedOver, Loss, Request};
+use super::failover::{Loss, Request};
 use super::fake::Fake;
-use super::tests::{check_up, execution, run, switch, topology, up, wish};
+use super::tests::{check_up, execution, fail_over, run, switch, topology, up, wish};
 use super::*;
 use crate::error::Exit;
 use crate::topology::Role;
@@ -16,14 +16,6 @@ fn three() -> (Wish, Fake) {
 
 fn request() -> Request {
     Request { operation: format!("{}1", failover::OPERATION), ..Request::default() }
-}
-
-async fn fail_over(wish: &Wish, fake: &Fake, request: &Request) -> Result<FailedOver, CliError> {
-    let seen = observe(&wish.topology, fake, fake).await?;
-    match failover::decide(&wish.topology, &seen, request)? {
-        Decision::Nothing { main } => panic!("`{main}` is MAIN already"),
-        Decision::Go(failover) => failover::run(&execution(wish, fake), &failover).await,
-    }
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! That a failover leaves one MAIN that writes, whatever breaks, and loses no more than it says.
 
-use super::failover::{Decision, FailedOver, Loss, Request, decide};
+use super::failover::{Decision, Loss, Request, decide};
 use super::fake::Fake;
-use super::tests::{check_up, execution, run, switch, topology, up, wish};
+use super::tests::{check_up, execution, fail_over, run, switch, topology, up, wish};
 use super::*;
 use crate::error::Exit;
 use crate::topology::Mode;
@@ -14,14 +14,6 @@ fn request(candidate: Option<&str>, force: bool) -> Request {
         kill_main: false,
         force_unfenced: false,
         operation: format!("{}1", failover::OPERATION),
-    }
-}
-
-async fn fail_over(wish: &Wish, fake: &Fake, request: &Request) -> Result<FailedOver, CliError> {
-    let seen = observe(&wish.topology, fake, fake).await?;
-    match decide(&wish.topology, &seen, request)? {
-        Decision::Nothing { main } => panic!("`{main}` is MAIN already"),
-        Decision::Go(failover) => failover::run(&execution(wish, fake), &failover).await,
     }
 }
 

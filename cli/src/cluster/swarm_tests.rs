@@ -1,9 +1,9 @@
 //! Nodes on hosts of a swarm, of which one may fall silent with all that runs there: what nobody saw end is not taken
 //! for ended.
 
-use super::failover::{Decision, FailedOver, Loss, Request};
+use super::failover::{Decision, Loss, Request};
 use super::fake::Fake;
-use super::tests::{check_up, execution, run, topology, up, wish};
+use super::tests::{check_up, execution, fail_over, run, topology, up, wish};
 use super::*;
 use crate::error::Exit;
 use proptest::prelude::*;
@@ -16,14 +16,6 @@ fn three() -> (Wish, Fake) {
 
 fn request() -> Request {
     Request { operation: format!("{}1", failover::OPERATION), ..Request::default() }
-}
-
-async fn fail_over(wish: &Wish, fake: &Fake, request: &Request) -> Result<FailedOver, CliError> {
-    let seen = observe(&wish.topology, fake, fake).await?;
-    match failover::decide(&wish.topology, &seen, request)? {
-        Decision::Nothing { main } => panic!("`{main}` is MAIN already"),
-        Decision::Go(failover) => failover::run(&execution(wish, fake), &failover).await,
-    }
 }
 
 #[test]

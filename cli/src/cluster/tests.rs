@@ -1,6 +1,7 @@
 //! Plans as text, and that every way of breaking off ends well.
 
 use super::cited::{self, ours};
+use super::failover::FailedOver;
 use super::fake::Fake;
 use super::promote::{Decision, Switched, decide};
 use super::*;
@@ -221,6 +222,19 @@ proptest! {
             let lines = fake.logs()[0].iter().filter(|l| *l == "something").count();
             assert_eq!(lines, written, "writes were lost");
         });
+    }
+}
+
+/// Replaces a MAIN that is gone, as `failover` does.
+pub(super) async fn fail_over(
+    wish: &Wish,
+    fake: &Fake,
+    request: &failover::Request,
+) -> Result<FailedOver, CliError> {
+    let seen = observe(&wish.topology, fake, fake).await?;
+    match failover::decide(&wish.topology, &seen, request)? {
+        failover::Decision::Nothing { main } => panic!("`{main}` is MAIN already"),
+        failover::Decision::Go(failover) => failover::run(&execution(wish, fake), &failover).await,
     }
 }
 
