@@ -1,11 +1,11 @@
 //! `mgctl lag`: how far each replica is behind MAIN.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::Context;
+use super::live::{self, Samples, note};
 use super::session::Session;
 use super::status::{self, NodeLine};
 use super::watch::spark;
@@ -16,9 +16,6 @@ use crate::topology::{Topology, show_size};
 use crate::ui::{Cell, Table, Tone, Ui};
 
 const QUERY: &str = "SHOW REPLICATION LAG;";
-
-/// How many looks of `--watch` are shown beside each other.
-const SAMPLES_SHOWN: usize = 40;
 
 /// How far a replica is behind.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,57 +69,24 @@ pub(super) async fn run(context: &Context, args: &Lag) -> Result<Exit, CliError>
 /// Looks again and again, until Ctrl-C.
 async fn watch(session: &Session, every: Duration) -> Result<Exit, CliError> {
     let ui = &session.ui;
-    let is_live = ui.is_for_people() && ui.is_terminal();
-    let mut samples: BTreeMap<String, VecDeque<u64>> = BTreeMap::new();
-    let stopped = tokio::signal::ctrl_c();
-    let mut stopped = std::pin::pin!(stopped);
-    if is_live {
-        ui.raw("\x1b[?1049h");
-    }
-    let outcome = loop {
-        match look(session).await {
-            Ok(look) => {
-                for replica in &look.replicas {
-                    let of_it = samples.entry(replica.name.clone()).or_default();
-                    of_it.extend(replica.records);
-                    while of_it.len() > SAMPLES_SHOWN {
-                        of_it.pop_front();
-                    }
-                }
-                match is_live {
-                    true => draw(ui, &frame(&look, &samples, ui)),
-                    false => {
-                        let text = |ui: &Ui| render(&look, None, ui);
-                        ui.item("Lag", session.cluster(), to_json(&look, None), text);
-                        ui.flush();
-                    }
-                }
+    let mut samples = Samples::default();
+    live::show(ui, every, async || match look(session).await {
+        Ok(look) => {
+            look.replicas.iter().for_each(|replica| note(&mut samples, &replica.name, replica.records));
+            if live::is_drawn(ui) {
+                return Ok(Some(frame(&look, &samples, ui)));
             }
-            // While MAIN moves there is none for a moment.
-            Err(error) if is_live => draw(ui, &error.render(false)),
-            Err(error) => break Err(error),
+            ui.item("Lag", session.cluster(), to_json(&look, None), |ui: &Ui| render(&look, None, ui));
+            Ok(None)
         }
-        if ui.is_closed() {
-            break Ok(Exit::Ok);
-        }
-        tokio::select! {
-            _ = &mut stopped => break Ok(Exit::Ok),
-            () = tokio::time::sleep(every) => {}
-        }
-    };
-    if is_live {
-        ui.raw("\x1b[?1049l");
-    }
-    outcome
+        // While MAIN moves there is none for a moment.
+        Err(error) if live::is_drawn(ui) => Ok(Some(error.render(false))),
+        Err(error) => Err(error),
+    })
+    .await
 }
 
-/// Draws over what was drawn before.
-fn draw(ui: &Ui, text: &str) {
-    let lines: String = text.lines().map(|line| format!("{line}\x1b[K\n")).collect();
-    ui.raw(&format!("\x1b[H{lines}\x1b[J"));
-}
-
-fn frame(look: &Look, samples: &BTreeMap<String, VecDeque<u64>>, ui: &Ui) -> String {
+fn frame(look: &Look, samples: &Samples, ui: &Ui) -> String {
     let width = samples.keys().map(String::len).max().unwrap_or(0);
     let lines: String =
         samples.iter().map(|(name, of_it)| format!("\n {name:<width$}  {}", spark(of_it))).collect();

@@ -19,6 +19,7 @@ mod init;
 mod install;
 mod lag;
 mod lifecycle;
+mod live;
 mod load;
 mod logs;
 mod ls;

@@ -1,11 +1,12 @@
 //! A live view of a cluster, and what changes in it: `status --watch` and `events`.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 
 use super::Context;
+use super::live::{self, Samples, note};
 use super::session::Session;
 use super::status::{NodeLine, Report, render, report, to_json};
 use crate::args::{Check, Events};
@@ -14,9 +15,6 @@ use crate::ui::Ui;
 
 /// How many of the last changes the view shows.
 const CHANGES_SHOWN: usize = 8;
-
-/// How many samples of lag the view shows.
-const SAMPLES_SHOWN: usize = 40;
 
 /// How often `events` looks.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -107,51 +105,30 @@ fn clock() -> String {
 /// `status --watch`: until Ctrl-C.
 pub(super) async fn status(session: &Session, every: Duration) -> Result<Exit, CliError> {
     let ui = &session.ui;
-    let is_live = ui.is_for_people() && ui.is_terminal();
     let mut view = View::default();
-    let stopped = tokio::signal::ctrl_c();
-    let mut stopped = std::pin::pin!(stopped);
-    if is_live {
-        ui.raw("\x1b[?1049h");
-    }
-    let outcome = loop {
+    live::show(ui, every, async || {
         match session.look().await {
-            Ok(seen) => {
-                let now = report(session, &seen);
-                view.take(now);
-            }
-            Err(error) if is_live => view.failed(&error),
-            Err(error) => break Err(error),
+            Ok(seen) => view.take(report(session, &seen)),
+            Err(error) if live::is_drawn(ui) => view.failed(&error),
+            Err(error) => return Err(error),
         }
-        if is_live {
-            let frame = view.frame(session, ui);
-            // Each line ends what stood there before; so does the whole.
-            let text: Vec<String> = frame.lines().map(|line| format!("{line}\x1b[K\n")).collect();
-            ui.raw(&format!("\x1b[H{}\x1b[J", text.concat()));
-        } else if let Some(last) = &view.last {
+        if live::is_drawn(ui) {
+            return Ok(Some(view.frame(session, ui)));
+        }
+        if let Some(last) = &view.last {
             let text = |ui: &Ui| render(session, last, ui);
             ui.item("ClusterStatus", session.cluster(), to_json(session, last), text);
-            ui.flush();
         }
-        if ui.is_closed() {
-            break Ok(Exit::Ok);
-        }
-        tokio::select! {
-            _ = &mut stopped => break Ok(Exit::Ok),
-            () = tokio::time::sleep(every) => {}
-        }
-    };
-    if is_live {
-        ui.raw("\x1b[?1049l");
-    }
-    outcome
+        Ok(None)
+    })
+    .await
 }
 
 /// What the live view remembers.
 #[derive(Default)]
 struct View {
     last: Option<Report>,
-    behind: BTreeMap<String, VecDeque<u64>>,
+    behind: Samples,
     changes: VecDeque<String>,
     trouble: Option<String>,
 }
@@ -161,11 +138,7 @@ impl View {
         self.trouble = None;
         for line in &now.lines {
             if let Some(row) = &line.row {
-                let samples = self.behind.entry(line.name.clone()).or_default();
-                samples.push_back(row.behind);
-                if samples.len() > SAMPLES_SHOWN {
-                    samples.pop_front();
-                }
+                note(&mut self.behind, &line.name, Some(row.behind));
             }
         }
         if let Some(before) = &self.last {
