@@ -21,6 +21,8 @@ mod elf;
 pub(super) mod engine;
 pub mod image;
 pub(super) mod lock;
+pub(super) mod logs;
+mod network;
 mod ranges;
 mod registry;
 #[cfg(test)]
@@ -33,22 +35,21 @@ use crate::cluster::{
     Action, Existing, Foreign, Machine, MachineState, Runtime, Spec, Subnetwork, container_name,
 };
 use crate::error::{CliError, Exit};
-use crate::topology::{Container, Driver, Endpoint, Image, Instance, Restart, Subnet, Topology};
+use crate::topology::{Container, Endpoint, Image, Instance, Restart, Topology};
 use bollard::models::{
-    ContainerCreateBody, ContainerInspectResponse, ContainerStateStatusEnum, ContainerUpdateBody,
-    EndpointIpamConfig, EndpointSettings, HostConfig, Ipam, IpamConfig, Network, NetworkConnectRequest,
-    NetworkCreateRequest, NetworkDisconnectRequest, NetworkingConfig, RestartPolicy, RestartPolicyNameEnum,
-    Volume, VolumeCreateRequest,
+    ContainerCreateBody, ContainerInspectResponse, ContainerStateStatusEnum, ContainerUpdateBody, HostConfig,
+    NetworkingConfig, RestartPolicy, RestartPolicyNameEnum, Volume, VolumeCreateRequest,
 };
 use bollard::query_parameters::{
     CreateContainerOptions, CreateImageOptions, DownloadFromContainerOptions, EventsOptions,
-    ImportImageOptions, KillContainerOptions, ListContainersOptions, ListNetworksOptions, ListVolumesOptions,
-    LogsOptions, RemoveContainerOptions, RemoveVolumeOptions, StopContainerOptions,
+    ImportImageOptions, KillContainerOptions, ListContainersOptions, ListVolumesOptions,
+    RemoveContainerOptions, RemoveVolumeOptions, StopContainerOptions,
 };
 use engine::{answer, call, call_within};
 use futures_util::future::{join_all, try_join_all};
 use futures_util::{Stream, StreamExt, stream};
-use ranges::{free_subnets, local_routes, overlap, static_address, subnets};
+use network::{endpoint, external};
+use ranges::static_address;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -69,9 +70,6 @@ const SWARM: &str = "swarm";
 
 /// Where a node's Bolt listens inside its container.
 pub(super) const BOLT: u16 = 7687;
-
-/// The option of a network that says how large its packets are.
-const MTU: &str = "com.docker.network.driver.mtu";
 
 /// Where a node's data are inside its container: the built-in one's, and Memgraph's.
 pub(super) const DATA: [&str; 2] = ["/data", "/var/lib/memgraph"];
@@ -255,46 +253,6 @@ impl Docker {
         call("list its containers", self.api.list_containers(Some(options))).await
     }
 
-    async fn networks(&self, filters: Option<(&str, String)>) -> Result<Vec<Network>, CliError> {
-        let filters = filters.map(|(key, value)| HashMap::from([(key.to_owned(), vec![value])]));
-        call("list its networks", self.api.list_networks(Some(ListNetworksOptions { filters }))).await
-    }
-
-    /// Returns the cluster's own network, or the `external` one of that name: the oldest, should there be several.
-    pub(super) async fn network(
-        &self,
-        cluster: &str,
-        external: Option<&str>,
-    ) -> Result<Option<(String, Subnetwork)>, CliError> {
-        let mut found = match external {
-            None => self.networks(Some(("label", format!("{CLUSTER}={cluster}")))).await?,
-            Some(name) => self.networks(Some(("name", format!("^{name}$")))).await?,
-        };
-        found.retain(|n| match external {
-            None => self.made(n.labels.as_ref()),
-            Some(name) => n.name.as_deref() == Some(name),
-        });
-        found.sort_by_key(|n| (n.created.clone(), n.id.clone()));
-        Ok(found.into_iter().next().map(|n| {
-            let mtu = n.options.as_ref().and_then(|o| o.get(MTU)?.parse().ok());
-            let network = Subnetwork {
-                subnet: subnets(&n).first().copied(),
-                name: n.name.unwrap_or_default(),
-                driver: n.driver,
-                mtu,
-                is_external: external.is_some(),
-            };
-            (n.id.unwrap_or_default(), network)
-        }))
-    }
-
-    pub(super) async fn network_of(
-        &self,
-        topology: &Topology,
-    ) -> Result<Option<(String, Subnetwork)>, CliError> {
-        self.network(&topology.name, external(topology)).await
-    }
-
     /// Returns the cluster's own volumes, and those of that name that a swarm's nodes have here.
     async fn volumes(&self, cluster: &str) -> Result<(BTreeSet<String>, Vec<Volume>), CliError> {
         let filters = HashMap::from([("label".to_owned(), vec![format!("{CLUSTER}={cluster}")])]);
@@ -388,77 +346,6 @@ impl Docker {
             unhealthy: state.health.as_ref().and_then(container::unhealthy),
             host: None,
         }
-    }
-
-    async fn create_network(&self, topology: &Topology, wanted: Option<Subnet>) -> Result<String, CliError> {
-        let _one_at_a_time = self.making_network.lock().await;
-        let name = &topology.network.name;
-        let doing = format!("create network `{name}`");
-        let networks = self.networks(None).await?;
-        let named = |n: &Network| subnets(n).into_iter().map(|s| (n.name.clone(), s)).collect::<Vec<_>>();
-        // An engine has routes to its own networks; those have names.
-        let mut owned: Vec<(Option<String>, Subnet)> = networks.iter().flat_map(named).collect();
-        let routes = local_routes().into_iter().filter(|r| !owned.iter().any(|(_, s)| s == r));
-        let routes: Vec<(Option<String>, Subnet)> = routes.map(|route| (None, route)).collect();
-        owned.extend(routes);
-        if let Some(error) = wanted.and_then(|wanted| overlap(topology, wanted, &owned)) {
-            return Err(error);
-        }
-        let taken: Vec<Subnet> = owned.iter().map(|(_, subnet)| *subnet).collect();
-        let candidates: Vec<Subnet> = match wanted {
-            Some(subnet) => vec![subnet],
-            None => free_subnets(&topology.name)
-                .filter(|s| !taken.iter().any(|t| t.overlaps(*s)))
-                .take(32)
-                .collect(),
-        };
-        let mut last = None;
-        for subnet in candidates {
-            let request = NetworkCreateRequest {
-                name: name.clone(),
-                driver: Some(topology.network.driver.to_string()),
-                // Else only a swarm's own services could be in it.
-                attachable: (topology.network.driver == Driver::Overlay).then_some(true),
-                options: topology.network.mtu.map(|mtu| HashMap::from([(MTU.to_owned(), mtu.to_string())])),
-                ipam: Some(Ipam {
-                    config: Some(vec![IpamConfig {
-                        subnet: Some(subnet.to_string()),
-                        gateway: Some(subnet.gateway().to_string()),
-                        ..IpamConfig::default()
-                    }]),
-                    ..Ipam::default()
-                }),
-                labels: Some(labels(topology)),
-                ..NetworkCreateRequest::default()
-            };
-            let made = tokio::time::timeout(engine::CALL_TIME_MAX, self.api.create_network(request));
-            match made.await {
-                Err(_) => return call(&doing, std::future::pending::<Result<String, _>>()).await,
-                Ok(Err(error)) => {
-                    let overlaps = answer(&error).is_some_and(|(_, m)| m.contains("overlaps"));
-                    let translated = engine::translate(&doing, &error);
-                    if !overlaps || wanted.is_some() {
-                        return Err(translated);
-                    }
-                    last = Some(translated);
-                }
-                Ok(Ok(made)) => {
-                    // Engines before 23 make two networks of one name for two callers; the older one stays.
-                    if let Some((id, network)) = self.network(&topology.name, None).await?
-                        && id != made.id
-                    {
-                        call("remove a network made twice", self.api.remove_network(&made.id)).await?;
-                        return Ok(format!("made by another mgctl: {}", network.name));
-                    }
-                    return Ok(format!("created {subnet}"));
-                }
-            }
-        }
-        Err(last.unwrap_or_else(|| {
-            CliError::new(Exit::Conflict, "no /24 in 172.28.0.0/14 and 10.128.0.0/9 is free")
-                .code("MG021")
-                .help("set `network.subnet`, or remove networks that are not used: docker network prune")
-        }))
     }
 
     async fn create_volume(&self, topology: &Topology, instance: &Instance) -> Result<String, CliError> {
@@ -719,40 +606,6 @@ impl Docker {
         Ok(format!("{} ({bytes} bytes)", path.display()))
     }
 
-    async fn disconnect(&self, topology: &Topology, instance: &str) -> Result<String, CliError> {
-        let cluster = &topology.name;
-        let name = container_name(cluster, instance);
-        let found = self.own(cluster, instance).await?.ok_or_else(|| gone(cluster, instance))?;
-        let (network_id, network) =
-            self.network_of(topology).await?.ok_or_else(|| gone(cluster, "its network"))?;
-        let request = NetworkDisconnectRequest { container: found.id.unwrap_or_default(), force: Some(true) };
-        let doing = format!("take container `{name}` off network `{}`", network.name);
-        call(&doing, self.api.disconnect_network(&network_id, request)).await?;
-        Ok(format!("off {}", network.name))
-    }
-
-    async fn connect_again(&self, topology: &Topology, instance: &Instance) -> Result<String, CliError> {
-        let cluster = &topology.name;
-        let name = container_name(cluster, &instance.name);
-        let found = self.own(cluster, &instance.name).await?.ok_or_else(|| gone(cluster, &instance.name))?;
-        let (network_id, network) =
-            self.network_of(topology).await?.ok_or_else(|| gone(cluster, "its network"))?;
-        let address = match topology.addressing {
-            crate::topology::Addressing::Static => static_address(topology, instance, &network)?,
-            _ => instance.ip,
-        };
-        let request = NetworkConnectRequest {
-            container: found.id.unwrap_or_default(),
-            endpoint_config: Some(endpoint(cluster, instance, address)),
-        };
-        let doing = format!("put container `{name}` on network `{}`", network.name);
-        match call(&doing, self.api.connect_network(&network_id, request)).await {
-            Err(error) if error.to_string().contains("already exists in network") => {}
-            other => other?,
-        }
-        Ok(format!("on {}", network.name))
-    }
-
     /// Returns a stream that says something whenever the engine did something with a container of the cluster.
     pub fn changes(&self, cluster: &str) -> impl Stream<Item = ()> + use<'_> {
         let filters = HashMap::from([
@@ -803,36 +656,6 @@ impl Docker {
         )
         .await?;
         Ok("removed".into())
-    }
-
-    async fn remove_network(&self, cluster: &str) -> Result<String, CliError> {
-        let Some((id, network)) = self.network(cluster, None).await? else { return Ok("is gone".into()) };
-        call(&format!("remove network `{}`", network.name), absent_is_none(self.api.remove_network(&id)))
-            .await?;
-        Ok("removed".into())
-    }
-
-    /// Returns the lines that a machine logs: the last `tail`, and with `follow` those that come.
-    pub fn log_lines(
-        &self,
-        cluster: &str,
-        instance: &str,
-        follow: bool,
-        tail: Option<u64>,
-    ) -> impl Stream<Item = Result<String, CliError>> + use<'_> {
-        let name = container_name(cluster, instance);
-        let options = LogsOptions {
-            follow,
-            stdout: true,
-            stderr: true,
-            tail: tail.map_or("all".to_owned(), |n| n.to_string()),
-            ..LogsOptions::default()
-        };
-        let doing = format!("read the log of container `{name}`");
-        self.api.logs(&name, Some(options)).map(move |line| match line {
-            Ok(line) => Ok(String::from_utf8_lossy(line.as_ref()).trim_end_matches(['\n', '\r']).to_owned()),
-            Err(error) => Err(engine::translate(&doing, &error)),
-        })
     }
 }
 
@@ -1061,18 +884,6 @@ fn split_tag(name: &str) -> (&str, &str) {
     }
 }
 
-/// A node's place in its network: its address, and the names by which others find it.
-fn endpoint(cluster: &str, instance: &Instance, address: Option<Ipv4Addr>) -> EndpointSettings {
-    EndpointSettings {
-        ipam_config: address.map(|ip| EndpointIpamConfig {
-            ipv4_address: Some(ip.to_string()),
-            ..EndpointIpamConfig::default()
-        }),
-        aliases: Some(vec![instance.name.clone(), format!("{}.{cluster}.mgctl", instance.name)]),
-        ..EndpointSettings::default()
-    }
-}
-
 pub(super) fn owner_of(labels: Option<&HashMap<String, String>>, image: Option<&str>) -> String {
     let label = |name: &str| labels.and_then(|l| l.get(name));
     if let Some(cluster) = label(CLUSTER) {
@@ -1147,11 +958,6 @@ pub(super) fn port_taken(
 /// Returns the ports beside Bolt that a node publishes: inside, and on its host.
 pub(super) fn published_elsewhere(instance: &Instance) -> impl Iterator<Item = (u16, u16)> {
     instance.container.ports.published().map(|(_, inside, host)| (inside, host))
-}
-
-/// Returns the name of the network that the cluster shares with others.
-fn external(topology: &Topology) -> Option<&str> {
-    topology.network.is_external.then_some(topology.network.name.as_str())
 }
 
 pub(super) fn labels(topology: &Topology) -> HashMap<String, String> {

@@ -22,7 +22,7 @@ mod service;
 
 pub use keep::Lock;
 
-use super::docker::{self, Docker, Found, MANAGED, absent_is_none, foreign, gone, image, owner_of};
+use super::docker::{self, Docker, Found, MANAGED, absent_is_none, foreign, gone, image, logs, owner_of};
 use super::ports::Ports;
 use crate::authority::Authority;
 use crate::cluster::failover::UNSEEN_END;
@@ -31,7 +31,7 @@ use crate::error::{CliError, Exit};
 use crate::topology::{Container, Endpoint, Image, Instance, Topology};
 use bollard::models::{LocalNodeState, Service, ServiceSpec, Task, TaskState};
 use bollard::query_parameters::{
-    ListServicesOptions, ListTasksOptions, LogsOptions, RemoveVolumeOptions, UpdateServiceOptions,
+    ListServicesOptions, ListTasksOptions, RemoveVolumeOptions, UpdateServiceOptions,
 };
 use docker::engine::{CALL_TIME_MAX, answer, call, translate};
 use futures_util::{Stream, StreamExt};
@@ -542,18 +542,9 @@ impl Swarm {
         tail: Option<u64>,
     ) -> impl Stream<Item = Result<String, CliError>> + use<'_> {
         let name = container_name(cluster, instance);
-        let options = LogsOptions {
-            follow,
-            stdout: true,
-            stderr: true,
-            tail: tail.map_or("all".to_owned(), |n| n.to_string()),
-            ..LogsOptions::default()
-        };
         let doing = format!("read the log of service `{name}`");
-        self.docker.api.service_logs(&name, Some(options)).map(move |line| match line {
-            Ok(line) => Ok(String::from_utf8_lossy(line.as_ref()).trim_end_matches(['\n', '\r']).to_owned()),
-            Err(error) => Err(translate(&doing, &error)),
-        })
+        let options = logs::options(follow, tail);
+        self.docker.api.service_logs(&name, Some(options)).map(move |said| logs::line(&doing, said))
     }
 }
 
