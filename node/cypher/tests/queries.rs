@@ -501,57 +501,6 @@ fn a_query_with_too_many_steps_is_refused_early() {
     }
 }
 
-/// Prints how fast rows are loaded and read. `cargo test --release -p mgcypher --test queries -- --ignored --nocapture`
-#[test]
-#[ignore = "a measure, not a check"]
-fn how_fast_rows_are_loaded_and_read() {
-    const ROWS: i64 = 100_000;
-    let mut s = Session::new();
-    s.limits.memory_bytes_max = 4 << 30;
-    s.schema("CREATE INDEX ON :User(id)").unwrap();
-    let row = |pairs: &[(&str, i64)]| {
-        Value::Map(Arc::new(pairs.iter().map(|(k, v)| (Arc::from(*k), Value::Int(*v))).collect()))
-    };
-    let rows = |f: &dyn Fn(i64) -> Value| -> Params {
-        let list: Vec<Value> = (0..ROWS).map(f).collect();
-        Arc::new([(Arc::from("rows"), Value::list(list))].into())
-    };
-    let users = rows(&|i| row(&[("id", i), ("age", i % 90)]));
-    let edges = rows(&|i| row(&[("a", i * 7919 % ROWS), ("b", i * 104_729 % ROWS)]));
-    let measure = |s: &mut Session, name: &str, text: &str, params: Params| {
-        let begin = std::time::Instant::now();
-        s.run_with(text, params).unwrap();
-        println!("{name}: {:.0} a second", ROWS as f64 / begin.elapsed().as_secs_f64());
-    };
-    measure(&mut s, "vertices", "UNWIND $rows AS r CREATE (:User {id: r.id, age: r.age})", users);
-    measure(
-        &mut s,
-        "edges",
-        "UNWIND $rows AS r MATCH (a:User {id: r.a}), (b:User {id: r.b}) CREATE (a)-[:KNOWS]->(b)",
-        edges.clone(),
-    );
-    measure(&mut s, "merges", "UNWIND $rows AS r MERGE (u:User {id: r.a}) SET u.seen = r.b", edges);
-
-    let Statement::Query(query) = parse("MATCH (u:User {id: $id}) RETURN u.age").unwrap() else { panic!() };
-    let tx = s.graph.begin(false);
-    let one: Params = Arc::new([(Arc::from("id"), Value::Int(1))].into());
-    let prepared = prepare(&query, &tx, &one).unwrap();
-    drop(tx);
-    let begin = std::time::Instant::now();
-    for i in 0..ROWS {
-        let mut tx = s.graph.begin(true);
-        assert!(!prepared.is_stale(&tx));
-        let params: Params = Arc::new([(Arc::from("id"), Value::Int(i))].into());
-        let mut run = Execution::new(prepared.clone(), params, Limits::default()).unwrap();
-        assert!(run.next(&mut tx).unwrap().is_some());
-        assert!(run.next(&mut tx).unwrap().is_none());
-    }
-    println!("point reads: {:.2} us", begin.elapsed().as_secs_f64() * 1e6 / ROWS as f64);
-    let begin = std::time::Instant::now();
-    s.run("MATCH (u:User)-[:KNOWS]->()-[:KNOWS]->(w) RETURN count(DISTINCT w.id)").unwrap();
-    println!("two hops from everywhere: {:.0} ms", begin.elapsed().as_secs_f64() * 1e3);
-}
-
 #[test]
 fn a_profile_counts_each_time_that_an_operator_was_asked() {
     let mut s = people();
