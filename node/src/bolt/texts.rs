@@ -198,6 +198,11 @@ pub(super) fn commit_failure(error: CommitError) -> Failure {
         )
         .of_its_writes(),
         CommitError::Constraint(text) => Failure::client(text).status(Status::GRAPH_TYPE).of_its_writes(),
+        CommitError::OldReplica { name, what } => Failure::client(format!(
+            "Nothing was written: replica {name} runs an earlier version, which does not know {what}. Upgrade it first \
+             (`mgctl upgrade`), or drop it."
+        ))
+        .of_its_writes(),
         CommitError::NotMain => Failure::client("Cannot commit because instance is not main anymore."),
         CommitError::Fenced => Failure::client(
             "Cannot commit because instance is not main anymore: another node was promoted and holds a higher epoch.",

@@ -306,6 +306,9 @@ fn check_indexes(graph: &Arc<Graph>) -> Result<(), String> {
                 ConstraintKind::Unique if !has_null && seen.contains(&values) => {
                     return Err(format!("{id} breaks {constraint:?}"));
                 }
+                ConstraintKind::Typed(kind) if !values.iter().all(|value| kind.allows(value)) => {
+                    return Err(format!("{id} breaks {constraint:?}"));
+                }
                 _ => seen.push(values),
             }
         }

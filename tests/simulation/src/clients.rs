@@ -11,7 +11,8 @@ use bytes::Bytes;
 use mgnode_core::engine::{CommitError, Input, Outcome, Token};
 use mgnode_core::storage::{Commit, Direction, Graph, Transaction, WriteError};
 use mgnode_core::types::{
-    ConstraintKind, ConstraintSpec, Epoch, IndexSpec, Lsn, NodeId, Position, Role, SyncMode, Value, VertexId,
+    ConstraintKind, ConstraintSpec, EnumSpec, Epoch, IndexSpec, Lsn, NodeId, Position, PropertyType, Role,
+    SyncMode, TriggerEvent, TriggerPhase, TriggerSpec, Value, VertexId,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -435,12 +436,30 @@ fn schema(tx: &mut Transaction, words: &Words, uid: i64, rng: &mut Rng) -> Resul
         2 => IndexSpec::LabelProperties(words.city, vec![words.heat, words.mark]),
         _ => IndexSpec::LabelProperties(words.town, vec![words.mark]),
     };
-    let kind = if rng.one_in(2) { ConstraintKind::Unique } else { ConstraintKind::Exists };
+    let kind = match rng.below(3) {
+        0 => ConstraintKind::Unique,
+        1 => ConstraintKind::Exists,
+        _ => ConstraintKind::Typed(if rng.one_in(2) { PropertyType::Integer } else { PropertyType::String }),
+    };
     let constraint = ConstraintSpec { label: words.city, properties: vec![words.mark], kind };
-    match rng.below(6) {
+    let name = ["a", "b"][rng.below(2) as usize];
+    match rng.below(9) {
         0..=2 => drop(tx.create_index(index)?),
         3 => drop(tx.drop_index(&index)?),
         4 => drop(tx.create_constraint(constraint)?),
+        5 => tx.set_enum(EnumSpec { name: name.into(), values: vec![uid.to_string().into()] }),
+        6 => drop(tx.drop_enum(name)),
+        7 => {
+            let trigger = TriggerSpec {
+                name: name.into(),
+                event: TriggerEvent::Any,
+                phase: TriggerPhase::AfterCommit,
+                statement: uid.to_string().into(),
+            };
+            if !tx.create_trigger(trigger) {
+                tx.drop_trigger(name);
+            }
+        }
         _ => drop(tx.drop_constraint(&constraint)?),
     }
     Ok(())

@@ -64,6 +64,7 @@ const NEEDED: &[&str] = &[
     "failed: Conflict",
     "failed: SchemaChanged",
     "failed: Constraint",
+    "failed: OldReplica",
     "failed: NotMain",
     "failed: Fenced",
     "failed: Unconfirmed",

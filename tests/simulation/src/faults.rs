@@ -3,6 +3,7 @@
 use crate::rng::Rng;
 use crate::world::{Event, MS, Passing, SECOND, World};
 use mgnode_core::engine::{Admin, Input};
+use mgnode_core::replication::PROTOCOL;
 
 impl World {
     pub(crate) fn fault(&mut self) -> Result<(), String> {
@@ -211,6 +212,8 @@ impl World {
             n.undo_damage();
             n.set_clock(now, 0, 1_000);
             n.greets_foreign = false;
+            // Else what an earlier version cannot read would never reach it.
+            n.protocol = PROTOCOL;
             // A stopped one goes on when its time is over: what waits for it keeps its order.
             n.down_until = 0;
             n.fuse = None;

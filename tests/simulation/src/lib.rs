@@ -39,7 +39,7 @@
 //! | 21 a full disk loses nothing | 9, 10 and 18 under full disks |
 //! | 22 queues and memory are bounded, ASYNC costs no time | `net`: every message; `checks`: what is kept; `clients`: every answer |
 //! | 23 a snapshot shows old or new | 12, 13 and 14 while one is installed; `net`: every one that goes on |
-//! | 24 an unknown record stays out | `net`: records of a newer version |
+//! | 24 an unknown record stays out | `net`: records of a newer version; none is sent to an earlier one |
 //! | 25, 26 all comes together, every command ends | `run`: the calm; `operator` |
 //! | 27 indexes and constraints | `checks`: against the graph and against ones made anew; `clients`: every write run again |
 //! | 3.6 a node follows members of its cluster | `checks`: every greeting that is answered |

@@ -9,6 +9,7 @@ use crate::world::{Event, MS, SECOND, World};
 use bytes::Bytes;
 use mgnode_core::engine::{Input, PeerId};
 use mgnode_core::replication::{Lane, Line, Message, PROTOCOL};
+use mgnode_core::storage::protocol_of;
 use mgnode_core::types::{Epoch, Identity, KeyPrint, Lsn, NodeId, PartialSnapshot, SnapshotId};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -136,6 +137,9 @@ impl World {
         let to = usize::from(c.ends[0].0 == node && c.ends[0].2 == peer);
         if let Message::Append { records, .. } = message {
             c.reached = records.last().map_or(c.reached, |last| last.lsn);
+            if let Some(record) = records.iter().find(|record| protocol_of(&record.payload) > c.protocol) {
+                return Err(format!("24: record {} is sent to a version that cannot read it", record.lsn));
+            }
         }
         let lane = message.lane();
         let mut frame = Vec::new();

@@ -297,7 +297,7 @@ impl World {
         // What it shows now and did not before its death must have been decided by then.
         self.check_decided(node, shown, self.nodes[node].published)?;
         self.oracle.settle(shown);
-        let older = self.rng.one_in(6);
+        let older = self.rng.one_in(6) && !self.is_calm;
         let n = &mut self.nodes[node];
         n.protocol = if older { PROTOCOL_MIN } else { PROTOCOL };
         n.promised = recovered.state.promised;

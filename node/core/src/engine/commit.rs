@@ -5,8 +5,8 @@ use super::{
     AfterSave, CommitError, Effect, Engine, Outcome, Reign, ReplicaFailure, ReplicaFailureReason, SyncPolicy,
     Token,
 };
-use crate::replication::{Link, Message, RECORD_BYTES_MAX, next_incarnation, record_bytes};
-use crate::storage::{Commit, Conflict};
+use crate::replication::{Link, Message, PROTOCOL_SCHEMA, RECORD_BYTES_MAX, next_incarnation, record_bytes};
+use crate::storage::{Commit, Conflict, needs_protocol_3, protocol_of};
 use crate::types::{Change, CommitRecord, Lsn, Position, Role, SyncMode, Time};
 
 /// A record in the log that is not yet applied.
@@ -148,6 +148,8 @@ impl Engine {
             Some(CommitError::TooLarge { bytes: commit.payload.len(), bytes_max: RECORD_BYTES_MAX })
         } else if !self.has_memory && commit.changes.iter().any(Change::grows) {
             Some(CommitError::NoMemory)
+        } else if let Some(error) = self.old_replica(&commit.changes) {
+            Some(error)
         } else if commit.read < self.oldest_read {
             Some(CommitError::Conflict)
         } else {
@@ -169,6 +171,13 @@ impl Engine {
         let record = CommitRecord { epoch, lsn, ts, payload: commit.payload };
         self.write_record(record, commit.changes, Some(token), out);
         out.push(Effect::SyncWal { lsn });
+    }
+
+    /// Returns why these changes are refused, where a replica that is there could not read them.
+    fn old_replica(&self, changes: &[Change]) -> Option<CommitError> {
+        let what = changes.iter().find_map(needs_protocol_3)?;
+        let link = self.links.iter().find(|link| self.protocol_of(link) < PROTOCOL_SCHEMA)?;
+        Some(CommitError::OldReplica { name: link.registration.name.clone(), what })
     }
 
     /// Puts a record into the log and on its way to every replica that is up to date.
@@ -491,6 +500,10 @@ impl Engine {
                 continue;
             }
             debug_assert_eq!(link.next, record.lsn, "a live replica was sent everything before");
+            debug_assert!(
+                self.lines.get(&peer).is_none_or(|line| line.protocol >= protocol_of(&record.payload)),
+                "no record is written that a replica that is there cannot read"
+            );
             link.next = record.lsn.next();
             link.next_chain = chain;
             link.window.add(record.lsn, record_bytes(record));

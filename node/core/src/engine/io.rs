@@ -153,6 +153,8 @@ pub enum CommitError {
     SchemaChanged,
     /// Text as in `Unable to commit due to unique constraint violation on :L(p)`.
     Constraint(String),
+    /// A replica that is there runs an earlier version, which cannot read what this would write.
+    OldReplica { name: String, what: &'static str },
     /// This node is not MAIN any more.
     NotMain,
     /// A higher epoch exists.

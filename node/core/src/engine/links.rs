@@ -2,8 +2,10 @@
 
 use super::{AfterSave, Effect, Engine, PeerId, Reign, ReplicaFailureReason};
 use crate::replication::{
-    Comparison, Link, LinkState, LogEnd, Message, PROTOCOL, RefusalReason, compare, fence_epoch, record_bytes,
+    Comparison, Link, LinkState, LogEnd, Message, PROTOCOL, PROTOCOL_SCHEMA, RefusalReason, compare,
+    fence_epoch, record_bytes,
 };
+use crate::storage::protocol_of;
 use crate::types::{
     CommitRecord, Epoch, Identity, Lsn, Member, NodeId, Position, Registration, Role, SyncMode, Time,
 };
@@ -355,6 +357,10 @@ impl Engine {
 
     fn send_records(&mut self, index: usize, records: Vec<CommitRecord>, chain: u64, out: &mut Vec<Effect>) {
         let Some(last) = records.last().map(|r| r.lsn) else { return };
+        let spoken = self.protocol_of(&self.links[index]);
+        if let Some(record) = records.iter().find(|record| protocol_of(&record.payload) > spoken) {
+            return self.lose_link(index, &too_old(spoken, record.lsn), out);
+        }
         let apply_to = if self.has_strict_links() { self.applied.lsn } else { last };
         let epoch = self.reign_epoch();
         let link = &mut self.links[index];
@@ -367,6 +373,11 @@ impl Engine {
         link.may_show = link.may_show.max(apply_to);
         let message = Message::Append { epoch, prev, prev_chain, apply_to, records };
         out.push(Effect::Send { peer, message });
+    }
+
+    /// Returns the protocol that is spoken with a replica, the newest where it is not there.
+    pub(super) fn protocol_of(&self, link: &Link) -> u16 {
+        link.peer.and_then(|peer| self.lines.get(&peer)).map_or(PROTOCOL, |line| line.protocol)
     }
 
     /// Sends every new record at once from here on. All earlier ones are sent, so there is no gap.
@@ -523,4 +534,12 @@ pub(super) fn divergence(common: Lsn, ours: Lsn, theirs: Lsn) -> String {
     }
     let more = theirs.0.saturating_sub(common.0);
     format!("it has {more} commits after {common} that this MAIN does not have")
+}
+
+/// Says why a replica cannot be brought up to date.
+pub(super) fn too_old(spoken: u16, lsn: Lsn) -> String {
+    format!(
+        "it speaks protocol {spoken}, and record {lsn} or one before needs {PROTOCOL_SCHEMA} (enums, triggers or type \
+         constraints): upgrade it"
+    )
 }

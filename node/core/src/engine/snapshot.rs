@@ -8,8 +8,9 @@
 //! bounded part of the log after it was lost ([`keep_for_absent_bytes`](super::EngineConfig)). So a replica whose
 //! connection ends again and again still comes nearer with each one.
 
+use super::links::too_old;
 use super::{AdminAnswer, AdminError, Effect, Engine, PeerId, SnapshotHeader, Token};
-use crate::replication::{Link, LinkState, LogEnd, PROTOCOL, PROTOCOL_RESUMES, RefusalReason};
+use crate::replication::{Link, LinkState, LogEnd, PROTOCOL_RESUMES, PROTOCOL_SCHEMA, RefusalReason};
 use crate::storage::Graph;
 use crate::types::{Lsn, Role, SnapshotId};
 use std::sync::Arc;
@@ -190,8 +191,11 @@ impl Engine {
     /// of, else by the newest one, else by one that is written now.
     pub(super) fn bridge_by_snapshot(&mut self, index: usize, out: &mut Vec<Effect>) {
         let link = &self.links[index];
-        let line = link.peer.and_then(|peer| self.lines.get(&peer));
-        let protocol = line.map_or(PROTOCOL, |line| line.protocol);
+        let protocol = self.protocol_of(link);
+        if protocol < PROTOCOL_SCHEMA && self.graph.needs_protocol_3() {
+            let why = too_old(protocol, self.applied.lsn);
+            return self.lose_link(index, &why, out);
+        }
         let leads_to_log = |file: &SnapshotId| file.lsn() >= link.next && file.lsn().next() >= self.wal_from;
         let begun = link.partial.filter(|partial| {
             protocol >= PROTOCOL_RESUMES

@@ -5,7 +5,8 @@ use super::*;
 #[path = "snapshot_tests.rs"]
 mod snapshots;
 use crate::replication::{Line, Message, RefusalReason};
-use crate::types::{CommitRecord, Names, NodeId, SyncMode};
+use crate::storage::Transaction;
+use crate::types::{CommitRecord, EnumSpec, Names, NodeId, SyncMode};
 
 const PORT: u16 = 10_000;
 
@@ -79,9 +80,21 @@ impl Node {
     }
 
     fn propose(&mut self) -> Token {
+        self.propose_what(|tx| {
+            let label = tx.names().label("City");
+            tx.create_vertex(&[label], Vec::new()).expect("an empty graph takes it");
+        })
+    }
+
+    /// Proposes what only programs of protocol 3 can read.
+    fn propose_enum(&mut self, name: &str) -> Token {
+        self.propose_what(|tx| tx.set_enum(EnumSpec { name: name.into(), values: vec!["A".into()] }))
+    }
+
+    fn propose_what(&mut self, write: impl FnOnce(&mut Transaction)) -> Token {
         let graph = self.engine.graph.clone();
         let mut tx = graph.begin(true);
-        tx.create_vertex(&[graph.names().label("City")], Vec::new()).expect("an empty graph takes it");
+        write(&mut tx);
         let commit = tx.finish().expect("nothing is wrong with it").expect("it writes");
         self.token += 1;
         self.step(Input::Propose { token: Token(self.token), commit });
@@ -293,6 +306,57 @@ fn a_replica_acknowledges_only_what_it_synced() {
     assert!(!replica.sent().iter().any(|m| matches!(m, Message::Ack { durable: Lsn(1), .. })));
     replica.disk();
     assert_eq!(replica.sent(), [Message::Ack { durable: Lsn(1), applied: Lsn(1) }]);
+}
+
+/// A replica of an earlier version is never sent what it cannot read: while it is there, such a commit is refused;
+/// when it comes later, it is told to be upgraded.
+#[test]
+fn a_record_that_an_earlier_version_cannot_read_is_not_written_beside_it_nor_sent_to_it() {
+    let mut main = Node::main(1);
+    let mut replica = Node::replica(2);
+    let line = |protocol| Line { protocol, ..Line::default() };
+    let connect = |main: &mut Node, replica: &mut Node, protocol| {
+        let peer = dialled(main);
+        replica.step(Input::PeerUp { peer: PeerId(1), dialled: false, line: line(protocol) });
+        main.step(Input::PeerUp { peer, dialled: true, line: line(protocol) });
+        talk(main, peer, replica);
+        peer
+    };
+    main.admin(Admin::Register { name: "r".into(), mode: SyncMode::Sync, address: "r:10000".into() }).disk();
+    let peer = connect(&mut main, &mut replica, 2);
+    assert_eq!(main.answers(), [Ok(AdminAnswer::Done)]);
+
+    main.propose_enum("Color");
+    let outcomes = main.disk().outcomes();
+    let [Outcome::Failed(CommitError::OldReplica { name, what })] = &outcomes[..] else {
+        panic!("{outcomes:?}")
+    };
+    assert_eq!((name.as_str(), *what), ("r", "enums"));
+    assert!(!main.out.iter().any(|e| matches!(e, Effect::WriteWal { .. })));
+    main.propose();
+    main.disk();
+    talk(&mut main, peer, &mut replica);
+    assert!(matches!(main.outcomes()[..], [Outcome::Committed { .. }]), "what it can read goes on");
+
+    main.step(Input::PeerDown { peer, reason: "gone".into() });
+    replica.step(Input::PeerDown { peer: PeerId(1), reason: "gone".into() });
+    main.propose_enum("Color");
+    assert!(matches!(main.disk().outcomes()[..], [Outcome::Degraded { .. }]));
+    main.wait(3 * SECOND);
+    connect(&mut main, &mut replica, 2);
+    let hangup = main.out.iter().find_map(|e| match e {
+        Effect::Hangup { reason, .. } => Some(reason.clone()),
+        _ => None,
+    });
+    let reason = hangup.expect("it cannot go on");
+    assert!(reason.contains("it speaks protocol 2") && reason.contains("upgrade it"), "{reason}");
+    assert_eq!(replica.engine.log.last(), Lsn(1), "it was not sent the record");
+
+    replica.step(Input::PeerDown { peer: PeerId(1), reason: "upgraded".into() });
+    main.wait(10 * SECOND);
+    connect(&mut main, &mut replica, 3);
+    assert_eq!(replica.engine.log.last(), Lsn(2));
+    assert_eq!(replica.engine.graph.begin(false).enums().len(), 1);
 }
 
 #[test]

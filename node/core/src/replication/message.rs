@@ -32,7 +32,7 @@
 //! kept `u64`, or `u8` 0.
 //!
 //! Which protocol is spoken is settled by the handshake of the connection, before the first message: the
-//! highest that both sides know. A node knows its own version and the one before. What only a later
+//! highest that both sides know. A node knows its own version and those before. What only a later
 //! version can say is left out towards an earlier one; [`Message::is_in`] tells which messages are.
 
 use crate::types::{
@@ -42,10 +42,13 @@ use crate::types::{
 use bytes::{Buf, BufMut, Bytes};
 
 /// Version of this page.
-pub const PROTOCOL: u16 = 2;
+pub const PROTOCOL: u16 = 3;
 
 /// From this protocol on a snapshot goes on where it was cut off.
 pub const PROTOCOL_RESUMES: u16 = 2;
+
+/// From this protocol on records may hold enums, triggers and type constraints; messages are as before.
+pub const PROTOCOL_SCHEMA: u16 = 3;
 
 /// The oldest version that this page can still be spoken in.
 pub const PROTOCOL_MIN: u16 = 1;

@@ -43,7 +43,7 @@ pub use log::Log;
 pub use main::{Link, LinkState, PeerId, ReplicaFailureReason};
 pub use message::{
     DecodeError, FRAME_BYTES_MAX, Lane, Line, LogEnd, Message, PROTOCOL, PROTOCOL_MIN, PROTOCOL_RESUMES,
-    RECORD_BYTES_MAX, RefusalReason, record_bytes,
+    PROTOCOL_SCHEMA, RECORD_BYTES_MAX, RefusalReason, record_bytes,
 };
 pub use replica::{Following, Greeting, Refusal, check_append, check_hello};
 pub use role::{fence_epoch, may_reign, next_incarnation, promotion_epoch};

@@ -1,6 +1,6 @@
 //! Whom a REPLICA follows, and which records it takes.
 
-use super::{Log, LogEnd, Message, PROTOCOL, PeerId, RefusalReason};
+use super::{Log, LogEnd, Message, PROTOCOL, PROTOCOL_MIN, PeerId, RefusalReason};
 use crate::types::{ClusterId, Epoch, Identity, Lsn, NodeId, NodeState, Role};
 
 /// The MAIN that this REPLICA follows, over one connection.
@@ -68,7 +68,7 @@ pub fn check_hello(
     identity: &Identity,
 ) -> Result<(), Refusal> {
     let Greeting { protocol, to, .. } = *greeting;
-    if protocol.abs_diff(PROTOCOL) > 1 {
+    if !(PROTOCOL_MIN..=PROTOCOL + 1).contains(&protocol) {
         let text = format!("protocol {protocol} is spoken there, {PROTOCOL} here");
         return refuse(RefusalReason::Protocol, text);
     }

@@ -9,11 +9,13 @@ use super::gc::{Garbage, Object, Stale};
 use super::index::Index;
 use super::labels::SetId;
 use super::order::Key;
+use super::schema::Schema;
 use super::transaction::EdgeInfo;
 use super::vertex::Side;
 use super::{Graph, ID_END, Writer, adjacency::Adjacent, properties};
 use crate::types::{
-    Change, ConstraintKind, ConstraintSpec, EdgeId, IndexSpec, LabelId, Lsn, PropertyKeyId, Value, VertexId,
+    Change, ConstraintKind, ConstraintSpec, EdgeId, EnumSpec, IndexSpec, LabelId, Lsn, PropertyKeyId,
+    TriggerSpec, Value, VertexId,
 };
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -113,6 +115,10 @@ impl Applier<'_> {
             Change::DropIndex(spec) => self.drop_index(spec),
             Change::CreateConstraint(spec) => self.create_constraint(spec),
             Change::DropConstraint(spec) => self.drop_constraint(spec),
+            Change::SetEnum(spec) => self.set_enum(spec),
+            Change::DropEnum { name } => self.drop_enum(name),
+            Change::CreateTrigger(trigger) => self.create_trigger(trigger),
+            Change::DropTrigger { name } => self.drop_trigger(name),
         }
     }
 
@@ -299,8 +305,7 @@ impl Applier<'_> {
         };
         let mut schema = (*self.writer.schema).clone();
         schema.add_index(&self.graph.names, spec.clone(), index);
-        schema.changed = self.lsn;
-        self.writer.schema = Arc::new(schema);
+        self.replace_schema(schema, false);
         Ok(())
     }
 
@@ -310,8 +315,7 @@ impl Applier<'_> {
             return Err("the index does not exist".to_owned());
         }
         self.graph.statistics.forget(spec);
-        schema.changed = self.lsn;
-        self.writer.schema = Arc::new(schema);
+        self.replace_schema(schema, false);
         Ok(())
     }
 
@@ -320,7 +324,7 @@ impl Applier<'_> {
             return Err("the constraint exists".to_owned());
         }
         let index = match spec.kind {
-            ConstraintKind::Exists => None,
+            ConstraintKind::Exists | ConstraintKind::Typed(_) => None,
             ConstraintKind::Unique => {
                 let index = Index::new(spec.label, spec.properties.clone(), true);
                 let mut entries = self.entries(&index);
@@ -334,9 +338,7 @@ impl Applier<'_> {
         };
         let mut schema = (*self.writer.schema).clone();
         schema.add_constraint(&self.graph.names, spec.clone(), index);
-        schema.changed = self.lsn;
-        schema.constraints_changed = self.lsn;
-        self.writer.schema = Arc::new(schema);
+        self.replace_schema(schema, true);
         Ok(())
     }
 
@@ -345,9 +347,55 @@ impl Applier<'_> {
         if !schema.remove_constraint(spec) {
             return Err("the constraint does not exist".to_owned());
         }
+        self.replace_schema(schema, true);
+        Ok(())
+    }
+
+    fn replace_schema(&mut self, mut schema: Schema, are_constraints: bool) {
         schema.changed = self.lsn;
-        schema.constraints_changed = self.lsn;
+        if are_constraints {
+            schema.constraints_changed = self.lsn;
+        }
+        schema.take_fingerprint();
         self.writer.schema = Arc::new(schema);
+    }
+
+    fn set_enum(&mut self, spec: &EnumSpec) -> Result<(), String> {
+        let mut sorted: Vec<_> = spec.values.iter().collect();
+        sorted.sort_unstable();
+        if sorted.is_empty() || sorted.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err(format!("the enum {} has no values, or one of them twice", spec.name));
+        }
+        let mut schema = (*self.writer.schema).clone();
+        schema.set_enum(spec.clone());
+        self.replace_schema(schema, true);
+        Ok(())
+    }
+
+    fn drop_enum(&mut self, name: &str) -> Result<(), String> {
+        let mut schema = (*self.writer.schema).clone();
+        if !schema.remove_enum(name) {
+            return Err(format!("the enum {name} does not exist"));
+        }
+        self.replace_schema(schema, true);
+        Ok(())
+    }
+
+    fn create_trigger(&mut self, trigger: &Arc<TriggerSpec>) -> Result<(), String> {
+        let mut schema = (*self.writer.schema).clone();
+        if !schema.add_trigger(trigger.clone()) {
+            return Err(format!("the trigger {} exists", trigger.name));
+        }
+        self.replace_schema(schema, false);
+        Ok(())
+    }
+
+    fn drop_trigger(&mut self, name: &str) -> Result<(), String> {
+        let mut schema = (*self.writer.schema).clone();
+        if !schema.remove_trigger(name) {
+            return Err(format!("the trigger {name} does not exist"));
+        }
+        self.replace_schema(schema, false);
         Ok(())
     }
 

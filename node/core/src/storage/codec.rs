@@ -1,7 +1,7 @@
 //! Changes as bytes: the payload of a record, and the blocks of a snapshot.
 //!
 //! ```text
-//! payload  := version:u8 = 1, names(labels), names(edge types), names(keys), count, change*
+//! payload  := version:u8, names(labels), names(edge types), names(keys), count, change*
 //! names    := count, (length, UTF-8 bytes)*          each once, in the order of first use
 //! change   := 1 id labels properties                 CreateVertex
 //!           | 2 id                                   DeleteVertex
@@ -13,9 +13,15 @@
 //!           | 8 id key value                         SetEdgeProperty
 //!           | 9 index  | 10 index                    CreateIndex, DropIndex
 //!           | 11 constraint | 12 constraint          CreateConstraint, DropConstraint
+//!           | 13 text count text*                    SetEnum: its name, its values       version 2
+//!           | 14 text                                DropEnum                            version 2
+//!           | 15 text event phase text               CreateTrigger: name, and statement  version 2
+//!           | 16 text                                DropTrigger                         version 2
 //! labels   := count, label*          properties := count, (key, value)*
 //! index    := 1 label | 2 label keys                 keys := count, key*
-//! constraint := (1 exists | 2 unique), label, keys
+//! constraint := (1 exists | 2 unique | 3 type), label, keys                          3: version 2
+//! type     := its place in PropertyType::ALL         event := its place in TriggerEvent::ALL
+//! phase    := 0 before commit | 1 after commit
 //! value    := 0 Null | 1 false | 2 true | 3 int:signed | 4 float:f64 | 5 text
 //!           | 6 count value*                         List
 //!           | 7 count text* value*                   Map, keys strictly rising, all keys first
@@ -29,15 +35,19 @@
 //! text     := length, UTF-8 bytes
 //! ```
 //!
-//! Kind bytes are one byte. Everything else without a type is an unsigned LEB128 varint of at most
+//! The version is 1 where a program of protocol 2 can read all that follows, else 2, so that such a program
+//! is never sent what it would not understand ([`protocol_of`]).
+//!
+//! Kind bytes are one byte, and so are type, event and phase. Everything else without a type is an unsigned LEB128 varint of at most
 //! ten bytes; `signed` is zigzag in a varint; `f64` is its IEEE bits, little-endian; label, edge
 //! type and key are positions in the payload's own tables. Lists and maps nest at most
 //! [`NESTING_MAX`] deep. Bytes after the last change are an error. Run-time values (Vertex, Edge,
 //! Path) have no form here.
 
 use crate::types::{
-    Change, ConstraintKind, ConstraintSpec, Date, DateTime, Duration, EdgeId, EdgeTypeId, EnumValue,
-    IndexSpec, LabelId, LocalDateTime, LocalTime, Names, OffsetTime, Point, PropertyKeyId, Value, VertexId,
+    Change, ConstraintKind, ConstraintSpec, Date, DateTime, Duration, EdgeId, EdgeTypeId, EnumSpec,
+    EnumValue, IndexSpec, LabelId, LocalDateTime, LocalTime, Names, OffsetTime, Point, PropertyKeyId,
+    PropertyType, TriggerEvent, TriggerPhase, TriggerSpec, Value, VertexId,
 };
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
@@ -46,7 +56,10 @@ use std::sync::Arc;
 /// How deep lists and maps may nest in a property.
 pub const NESTING_MAX: usize = 100;
 
-const VERSION: u8 = 1;
+/// What every version of this program can read.
+const VERSION_FIRST: u8 = 1;
+/// Enums, triggers, type constraints.
+const VERSION_SCHEMA: u8 = 2;
 /// The kinds of most values.
 const INT: u8 = 3;
 const STRING: u8 = 5;
@@ -100,13 +113,34 @@ pub(super) fn encode(names: &Names, changes: &[Change]) -> Result<Vec<u8>, Value
         encoder.change(change)?;
     }
     let mut out = Vec::with_capacity(encoder.body.len() + 64);
-    out.push(VERSION);
+    out.push(if encoder.is_extended { VERSION_SCHEMA } else { VERSION_FIRST });
     write_names(&mut out, encoder.labels.order.iter().map(|id| names.label_name(*id)));
     write_names(&mut out, encoder.edge_types.order.iter().map(|id| names.edge_type_name(*id)));
     write_names(&mut out, encoder.keys.order.iter().map(|id| names.key_name(*id)));
     write_varint(&mut out, changes.len() as u64);
     out.extend_from_slice(&encoder.body);
     Ok(out)
+}
+
+/// Returns the lowest protocol of replication whose programs can read these encoded changes.
+pub fn protocol_of(payload: &[u8]) -> u16 {
+    match payload.first() {
+        None | Some(&VERSION_FIRST) => 1,
+        Some(_) => 3,
+    }
+}
+
+/// Returns what in a change no program of an earlier protocol than 3 can read.
+pub fn needs_protocol_3(change: &Change) -> Option<&'static str> {
+    match change {
+        Change::SetEnum(_) | Change::DropEnum { .. } => Some("enums"),
+        Change::CreateTrigger(_) | Change::DropTrigger { .. } => Some("triggers"),
+        Change::CreateConstraint(spec) | Change::DropConstraint(spec) => match spec.kind {
+            ConstraintKind::Typed(_) => Some("type constraints"),
+            ConstraintKind::Exists | ConstraintKind::Unique => None,
+        },
+        _ => None,
+    }
 }
 
 /// Gives numbers to the names in an encoded list of changes, and looks at nothing else in it.
@@ -118,7 +152,7 @@ pub(super) fn number_names(names: &Names, bytes: &[u8]) -> Result<(), DecodeErro
 type Tables = (Vec<LabelId>, Vec<EdgeTypeId>, Vec<PropertyKeyId>);
 
 fn tables(names: &Names, r: &mut Reader<'_>) -> Result<Tables, DecodeError> {
-    if r.byte()? != VERSION {
+    if !matches!(r.byte()?, VERSION_FIRST | VERSION_SCHEMA) {
         return Err(r.error("an unknown version"));
     }
     let labels = r.names(|name| Some(names.label(name)))?;
@@ -168,6 +202,8 @@ struct Encoder {
     edge_types: Table<EdgeTypeId>,
     keys: Table<PropertyKeyId>,
     body: Vec<u8>,
+    /// Something in it is of [`VERSION_SCHEMA`].
+    is_extended: bool,
 }
 
 impl Encoder {
@@ -201,6 +237,7 @@ impl Encoder {
     }
 
     fn change(&mut self, change: &Change) -> Result<(), ValueError> {
+        self.is_extended |= needs_protocol_3(change).is_some();
         match change {
             Change::CreateVertex { id, labels, properties } => {
                 self.body.push(1);
@@ -266,6 +303,27 @@ impl Encoder {
                 self.body.push(12);
                 self.constraint(constraint);
             }
+            Change::SetEnum(EnumSpec { name, values }) => {
+                self.body.push(13);
+                self.text(name);
+                self.varint(values.len() as u64);
+                values.iter().for_each(|value| self.text(value));
+            }
+            Change::DropEnum { name } => {
+                self.body.push(14);
+                self.text(name);
+            }
+            Change::CreateTrigger(trigger) => {
+                self.body.push(15);
+                self.text(&trigger.name);
+                self.body.push(trigger.event.number());
+                self.body.push(u8::from(trigger.phase == TriggerPhase::AfterCommit));
+                self.text(&trigger.statement);
+            }
+            Change::DropTrigger { name } => {
+                self.body.push(16);
+                self.text(name);
+            }
         }
         Ok(())
     }
@@ -291,11 +349,18 @@ impl Encoder {
         }
     }
 
+    fn text(&mut self, text: &str) {
+        write_bytes(&mut self.body, text.as_bytes());
+    }
+
     fn constraint(&mut self, constraint: &ConstraintSpec) {
-        self.body.push(match constraint.kind {
-            ConstraintKind::Exists => 1,
-            ConstraintKind::Unique => 2,
-        });
+        match constraint.kind {
+            ConstraintKind::Exists => self.body.push(1),
+            ConstraintKind::Unique => self.body.push(2),
+            ConstraintKind::Typed(kind) => {
+                self.body.extend([3, kind as u8]);
+            }
+        }
         self.label(constraint.label);
         self.key_list(&constraint.properties);
     }
@@ -787,9 +852,29 @@ impl Decoder<'_> {
         let kind = match self.r.byte()? {
             1 => ConstraintKind::Exists,
             2 => ConstraintKind::Unique,
+            3 => ConstraintKind::Typed(self.one_of(&PropertyType::ALL, "an unknown type")?),
             _ => return Err(self.r.error("an unknown kind of constraint")),
         };
         Ok(ConstraintSpec { kind, label: self.label()?, properties: self.key_list()? })
+    }
+
+    fn one_of<T: Copy>(&mut self, all: &[T], what: &'static str) -> Result<T, DecodeError> {
+        let place = usize::from(self.r.byte()?);
+        all.get(place).copied().ok_or_else(|| self.r.error(what))
+    }
+
+    fn enum_spec(&mut self) -> Result<EnumSpec, DecodeError> {
+        let name = self.r.text()?.into();
+        let count = self.r.count(1)?;
+        let values = (0..count).map(|_| self.r.text().map(Arc::from)).collect::<Result<_, _>>()?;
+        Ok(EnumSpec { name, values })
+    }
+
+    fn trigger(&mut self) -> Result<Arc<TriggerSpec>, DecodeError> {
+        let name = self.r.text()?.into();
+        let event = self.one_of(&TriggerEvent::ALL, "an unknown event")?;
+        let phase = if self.r.flag()? { TriggerPhase::AfterCommit } else { TriggerPhase::BeforeCommit };
+        Ok(Arc::new(TriggerSpec { name, event, phase, statement: self.r.text()?.into() }))
     }
 
     fn change(&mut self) -> Result<Change, DecodeError> {
@@ -817,6 +902,10 @@ impl Decoder<'_> {
             10 => Change::DropIndex(self.index()?),
             11 => Change::CreateConstraint(self.constraint()?),
             12 => Change::DropConstraint(self.constraint()?),
+            13 => Change::SetEnum(self.enum_spec()?),
+            14 => Change::DropEnum { name: self.r.text()?.into() },
+            15 => Change::CreateTrigger(self.trigger()?),
+            16 => Change::DropTrigger { name: self.r.text()?.into() },
             _ => return Err(self.r.error("an unknown kind of change")),
         })
     }
@@ -863,6 +952,28 @@ mod tests {
                 label,
                 properties: vec![other],
             }),
+        ]
+    }
+
+    fn every_change_of_version_2(names: &Names) -> Vec<Change> {
+        let (label, key) = (names.label("Person"), names.key("age"));
+        let typed = ConstraintSpec {
+            kind: ConstraintKind::Typed(PropertyType::Integer),
+            label,
+            properties: vec![key],
+        };
+        vec![
+            Change::CreateConstraint(typed.clone()),
+            Change::DropConstraint(typed),
+            Change::SetEnum(EnumSpec { name: "Color".into(), values: vec!["Red".into(), "Blue".into()] }),
+            Change::DropEnum { name: "Color".into() },
+            Change::CreateTrigger(Arc::new(TriggerSpec {
+                name: "t".into(),
+                event: TriggerEvent::Update(None),
+                phase: TriggerPhase::AfterCommit,
+                statement: "RETURN 1".into(),
+            })),
+            Change::DropTrigger { name: "t".into() },
         ]
     }
 
@@ -952,6 +1063,49 @@ mod tests {
     }
 
     #[test]
+    fn the_form_of_every_change_of_version_2_is_fixed() {
+        let names = Names::default();
+        let changes = every_change_of_version_2(&names);
+        let bytes = encode(&names, &changes).unwrap();
+        let expected = [
+            &[2, 1, 6][..],
+            b"Person",
+            &[0, 1, 3],
+            b"age",
+            &[6],
+            &[11, 3, 2, 0, 1, 0],
+            &[12, 3, 2, 0, 1, 0],
+            &[13, 5],
+            b"Color",
+            &[2, 3],
+            b"Red",
+            &[4],
+            b"Blue",
+            &[14, 5],
+            b"Color",
+            &[15, 1, b't', 4, 1, 8],
+            b"RETURN 1",
+            &[16, 1, b't'],
+        ]
+        .concat();
+        assert_eq!(bytes, expected);
+        assert_eq!(decode(&names, &bytes).unwrap(), changes);
+    }
+
+    /// An older program must be able to read whatever says that it can.
+    #[test]
+    fn the_version_rises_with_what_is_in_it_and_no_earlier() {
+        let names = Names::default();
+        assert_eq!(protocol_of(&encode(&names, &every_change(&names)).unwrap()), 1);
+        assert_eq!(protocol_of(&[]), 1);
+        for change in every_change_of_version_2(&names) {
+            let mut changes = every_change(&names);
+            changes.push(change);
+            assert_eq!(protocol_of(&encode(&names, &changes).unwrap()), 3);
+        }
+    }
+
+    #[test]
     fn names_travel_as_text() {
         let (here, there) = (Names::default(), Names::default());
         there.label("Other");
@@ -988,7 +1142,7 @@ mod tests {
             let bytes = [start, &huge, &[0; 30]].concat();
             assert_eq!(decode(&names, &bytes).unwrap_err().what, "a count beyond what is there");
         }
-        assert_eq!(decode(&names, &[2, 0, 0, 0, 0]).unwrap_err().what, "an unknown version");
+        assert_eq!(decode(&names, &[3, 0, 0, 0, 0]).unwrap_err().what, "an unknown version");
         assert_eq!(decode(&names, &[1, 0, 0, 0, 0, 9]).unwrap_err().what, "bytes after the last change");
         let endless = [0xff; 12];
         assert!(decode(&names, &[&[1][..], &endless].concat()).is_err());
@@ -997,7 +1151,8 @@ mod tests {
     #[test]
     fn every_cut_is_refused() {
         let names = Names::default();
-        let bytes = encode(&names, &every_change(&names)).unwrap();
+        let changes = [every_change(&names), every_change_of_version_2(&names)].concat();
+        let bytes = encode(&names, &changes).unwrap();
         for end in 0..bytes.len() {
             assert!(decode(&names, &bytes[..end]).is_err(), "cut at {end}");
         }
@@ -1021,6 +1176,7 @@ mod tests {
         fn mutated_bytes_never_panic(value in value(), at: proptest::sample::Index, byte: u8) {
             let names = Names::default();
             let mut changes = every_change(&names);
+            changes.extend(every_change_of_version_2(&names));
             changes.push(Change::SetVertexProperty { id: VertexId(1), key: names.key("k"), value });
             let mut bytes = encode(&names, &changes).unwrap();
             let at = at.index(bytes.len());

@@ -4,7 +4,7 @@
 //! Three things are looked at: what was applied after the transaction began (its own pin has kept the
 //! undo steps of all that), what has an LSN but is not applied yet ([`InFlight`]), and constraints.
 
-use super::constraint::{NewConstraint, violation};
+use super::constraint::{NewConstraint, fits_alone, violation};
 use super::delta::Touch;
 use super::gc::Object;
 use super::index::Index;
@@ -282,15 +282,12 @@ impl Graph {
         let mut new_holders: FxHashMap<Key, VertexId> = FxHashMap::default();
         for id in &changed {
             let is_broken = match spec.kind {
-                ConstraintKind::Exists => self
+                ConstraintKind::Exists | ConstraintKind::Typed(_) => self
                     .vertices
                     .read(id.0, |chunk| {
                         chunk.newest(*id).is_some_and(|content| {
                             self.label_sets.has(content.labels, spec.label)
-                                && spec
-                                    .properties
-                                    .iter()
-                                    .any(|key| !properties::has(content.properties, *key))
+                                && !fits_alone(spec, |key| properties::get(content.properties, key))
                         })
                     })
                     .unwrap_or(false),

@@ -214,7 +214,10 @@ fn kind_of(block: &[Change]) -> Kind {
     let kind = |change: &Change| match change {
         Change::CreateVertex { .. } => Kind::Vertices,
         Change::CreateEdge { .. } => Kind::Edges,
-        Change::CreateIndex(_) | Change::CreateConstraint(_) => Kind::Schema,
+        Change::CreateIndex(_)
+        | Change::CreateConstraint(_)
+        | Change::SetEnum(_)
+        | Change::CreateTrigger(_) => Kind::Schema,
         _ => Kind::Other,
     };
     let first = block.first().map_or(Kind::Other, kind);

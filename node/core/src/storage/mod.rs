@@ -48,7 +48,7 @@ mod vertex;
 mod view;
 
 pub use apply::ApplyError;
-pub use codec::{DecodeError, NESTING_MAX, ValueError, check_value};
+pub use codec::{DecodeError, NESTING_MAX, ValueError, check_value, needs_protocol_3, protocol_of};
 pub use commit::{Commit, Conflict, InFlight};
 pub use gc::GcStats;
 pub use index::{IndexBounds, IndexCursor};
@@ -211,6 +211,11 @@ impl Graph {
     /// Pins the graph as published now, for a snapshot or a digest.
     pub fn view(self: &Arc<Self>) -> View {
         View::new(self.clone())
+    }
+
+    /// Whether the newest state holds what no program of an earlier protocol than 3 can read.
+    pub fn needs_protocol_3(&self) -> bool {
+        self.writer.lock().schema.needs_protocol_3()
     }
 
     /// Encodes changes, as a record's payload or a snapshot's block.

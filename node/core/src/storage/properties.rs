@@ -68,11 +68,6 @@ pub(super) fn each(block: &[u8], keys: &[PropertyKeyId], out: &mut Vec<Value>) {
     }
 }
 
-/// Whether the key is there.
-pub(super) fn has(block: &[u8], key: PropertyKeyId) -> bool {
-    find(block, key).is_ok()
-}
-
 /// Returns all properties, by key.
 pub(super) fn all(block: &[u8]) -> Vec<(PropertyKeyId, Value)> {
     let mut r = Reader::new(block);
@@ -149,7 +144,6 @@ mod tests {
                 }
                 actual = next.unwrap_or(actual);
                 prop_assert_eq!(get(&actual, key), value);
-                prop_assert_eq!(has(&actual, key), expected.contains_key(&key));
             }
             for keys in [&[][..], &[0, 1, 2], &[7, 120, 128, 299], &[250], &(0..300).collect::<Vec<_>>()] {
                 let keys: Vec<_> = keys.iter().copied().map(PropertyKeyId).collect();

@@ -9,7 +9,7 @@
 use super::adjacency::Adjacent;
 use super::codec::ValueError;
 use super::commit::{Claims, Commit};
-use super::constraint::{NewConstraint, violation};
+use super::constraint::{NewConstraint, fits_alone, violation};
 use super::delta::Touch;
 use super::gc::Object;
 use super::index::{Entry, Index, IndexBounds, IndexCursor};
@@ -17,12 +17,12 @@ use super::labels::SetId;
 use super::mvcc::{Pin, Version};
 use super::order::Key;
 use super::overlay::{EdgeWrite, Overlay, Properties, VertexWrite, find, put};
-use super::schema::{constraint_name, index_name};
+use super::schema::{constraint_name, enums_after, index_name, triggers_after};
 use super::vertex::Side;
 use super::{Counts, Graph, ID_END, properties};
 use crate::types::{
-    Change, ConstraintKind, ConstraintSpec, EdgeId, EdgeTypeId, IndexSpec, LabelId, Lsn, Names,
-    PropertyKeyId, Value, VertexId,
+    Change, ConstraintKind, ConstraintSpec, EdgeId, EdgeTypeId, EnumSpec, IndexSpec, LabelId, Lsn, Names,
+    PropertyKeyId, TriggerSpec, Value, VertexId,
 };
 use rustc_hash::FxHashMap;
 use std::fmt;
@@ -556,6 +556,26 @@ impl Transaction {
         constraints.sort_by_cached_key(|spec| constraint_name(self.names(), spec));
         constraints
     }
+
+    /// Returns the enums, sorted by name.
+    pub fn enums(&self) -> Vec<EnumSpec> {
+        enums_after(self.version.schema.enums.clone(), self.own.iter().flat_map(|own| &own.schema))
+    }
+
+    /// Returns the triggers, sorted by name.
+    pub fn triggers(&self) -> Vec<Arc<TriggerSpec>> {
+        triggers_after(self.version.schema.triggers.clone(), self.own.iter().flat_map(|own| &own.schema))
+    }
+
+    /// Names the indexes, constraints and enums that were there when this transaction began.
+    pub fn schema_fingerprint(&self) -> u64 {
+        self.version.schema.fingerprint
+    }
+
+    /// Whether any trigger was there when this transaction began; cheaper than to list them.
+    pub fn has_triggers(&self) -> bool {
+        !self.version.schema.triggers.is_empty()
+    }
 }
 
 /// Writes.
@@ -832,8 +852,8 @@ impl Transaction {
             }
             for id in &ids {
                 let fits = match constraint.kind {
-                    ConstraintKind::Exists => {
-                        constraint.properties.iter().all(|key| !self.vertex_property(*id, *key).is_null())
+                    ConstraintKind::Exists | ConstraintKind::Typed(_) => {
+                        fits_alone(&constraint, |key| self.vertex_property(*id, key))
                     }
                     ConstraintKind::Unique => index
                         .key(|property| self.vertex_property(*id, property))
@@ -860,6 +880,38 @@ impl Transaction {
         own.constraints.retain(|new| new.spec != constraint);
         own.schema.push(Change::DropConstraint(constraint));
         Ok(true)
+    }
+
+    /// Makes an enum, or gives one other values, which must be some and no two alike.
+    pub fn set_enum(&mut self, spec: EnumSpec) {
+        self.own().schema.push(Change::SetEnum(spec));
+    }
+
+    /// Drops an enum; values of it stay in properties. Returns whether it was there.
+    pub fn drop_enum(&mut self, name: &str) -> bool {
+        let is_there = self.enums().iter().any(|spec| &*spec.name == name);
+        if is_there {
+            self.own().schema.push(Change::DropEnum { name: name.into() });
+        }
+        is_there
+    }
+
+    /// Creates a trigger, in force from the transactions that begin after the commit. Returns whether its name was free.
+    pub fn create_trigger(&mut self, trigger: TriggerSpec) -> bool {
+        let is_free = self.triggers().iter().all(|other| other.name != trigger.name);
+        if is_free {
+            self.own().schema.push(Change::CreateTrigger(Arc::new(trigger)));
+        }
+        is_free
+    }
+
+    /// Drops a trigger. Returns whether it was there.
+    pub fn drop_trigger(&mut self, name: &str) -> bool {
+        let is_there = self.triggers().iter().any(|trigger| &*trigger.name == name);
+        if is_there {
+            self.own().schema.push(Change::DropTrigger { name: name.into() });
+        }
+        is_there
     }
 
     fn sorted(&self, mut constraint: ConstraintSpec) -> ConstraintSpec {
@@ -969,10 +1021,15 @@ impl Transaction {
             changes_schema: !own.schema.is_empty(),
             ..Claims::default()
         };
-        claims.changes_constraints = own
-            .schema
-            .iter()
-            .any(|change| matches!(change, Change::CreateConstraint(_) | Change::DropConstraint(_)));
+        claims.changes_constraints = own.schema.iter().any(|change| {
+            matches!(
+                change,
+                Change::CreateConstraint(_)
+                    | Change::DropConstraint(_)
+                    | Change::SetEnum(_)
+                    | Change::DropEnum { .. }
+            )
+        });
         let mut keys: FxHashMap<(*const Index, Key), VertexId> = FxHashMap::default();
         let mut ids: Vec<VertexId> = own.vertices.keys().copied().collect();
         ids.sort_unstable();
@@ -995,8 +1052,7 @@ impl Transaction {
                 let is_bound = labels.binary_search(&spec.label).is_ok();
                 let was_bound = before.binary_search(&spec.label).is_ok();
                 let Some(index) = index else {
-                    let lacks = |key: &PropertyKeyId| self.vertex_property(id, *key).is_null();
-                    if is_bound && spec.properties.iter().any(lacks) {
+                    if is_bound && !fits_alone(spec, |key| self.vertex_property(id, key)) {
                         return Err(WriteError::Constraint(violation(self.names(), spec)));
                     }
                     continue;

@@ -4,7 +4,7 @@ use super::mvcc::{Pin, Version};
 use super::schema::{constraint_name, index_name};
 use super::transaction::EdgeInfo;
 use super::{Counts, Graph, codec, properties};
-use crate::types::{Change, EdgeId, EdgeTypeId, Lsn, Value, VertexId};
+use crate::types::{Change, EdgeId, EdgeTypeId, Lsn, TriggerPhase, Value, VertexId};
 use std::fmt;
 use std::sync::Arc;
 use xxhash_rust::xxh3::Xxh3;
@@ -99,7 +99,9 @@ impl View {
         let schema = &self.version.schema;
         let indexes = schema.indexes.iter().map(|(spec, _)| Change::CreateIndex(spec.clone()));
         let constraints = schema.constraints.iter().map(|(spec, _)| Change::CreateConstraint(spec.clone()));
-        indexes.chain(constraints).collect()
+        let enums = schema.enums.iter().map(|spec| Change::SetEnum(spec.clone()));
+        let triggers = schema.triggers.iter().map(|trigger| Change::CreateTrigger(trigger.clone()));
+        indexes.chain(constraints).chain(enums).chain(triggers).collect()
     }
 
     /// Returns a block of vertices, and where the next one begins.
@@ -184,7 +186,7 @@ impl Graph {
     /// Hashes everything in the view. Equal on every node that holds the same: names count, not their
     /// numbers, and labels and properties are taken in the order of their names.
     ///
-    /// XXH3-64 over indexes and constraints sorted by name, vertices by id, edges by id; each part
+    /// XXH3-64 over indexes, constraints, enums and triggers sorted by name, vertices by id, edges by id; each part
     /// begins with a kind byte, texts are preceded by their length, values are as in [`codec`].
     pub fn digest(&self, view: &View) -> u64 {
         let names = &self.names;
@@ -217,6 +219,17 @@ impl Graph {
         }
         for (spec, _) in &view.version.schema.constraints {
             named(&mut out, 2, constraint_name(names, spec));
+        }
+        for spec in &view.version.schema.enums {
+            out.push(5);
+            text(&mut out, &spec.name);
+            codec::write_varint(&mut out, spec.values.len() as u64);
+            spec.values.iter().for_each(|value| text(&mut out, value));
+        }
+        for trigger in &view.version.schema.triggers {
+            out.extend([6, trigger.event.number(), u8::from(trigger.phase == TriggerPhase::AfterCommit)]);
+            text(&mut out, &trigger.name);
+            text(&mut out, &trigger.statement);
         }
         hash.update(&out);
         self.each_vertex(view.lsn(), 0, |id, content| {

@@ -1,6 +1,10 @@
 //! What a commit did, step by step.
 
-use super::{EdgeId, EdgeTypeId, LabelId, PropertyKeyId, Value, VertexId};
+use super::{
+    ConstraintSpec, EdgeId, EdgeTypeId, EnumSpec, IndexSpec, LabelId, PropertyKeyId, TriggerSpec, Value,
+    VertexId,
+};
+use std::sync::Arc;
 
 /// One redo step. A commit is a list of them, applied in order, the same on every node.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +39,14 @@ pub enum Change {
     CreateConstraint(ConstraintSpec),
     /// A constraint no longer holds.
     DropConstraint(ConstraintSpec),
+    /// An enum has these values from here on, whether it was there or not.
+    SetEnum(EnumSpec),
+    /// An enum goes. Values of it that properties hold stay.
+    DropEnum { name: Arc<str> },
+    /// A trigger holds from the next transaction on.
+    CreateTrigger(Arc<TriggerSpec>),
+    /// A trigger goes.
+    DropTrigger { name: Arc<str> },
 }
 
 impl Change {
@@ -45,7 +57,9 @@ impl Change {
             | Change::AddLabel { .. }
             | Change::CreateEdge { .. }
             | Change::CreateIndex(_)
-            | Change::CreateConstraint(_) => true,
+            | Change::CreateConstraint(_)
+            | Change::SetEnum(_)
+            | Change::CreateTrigger(_) => true,
             Change::SetVertexProperty { value, .. } | Change::SetEdgeProperty { value, .. } => {
                 *value != Value::Null
             }
@@ -53,36 +67,9 @@ impl Change {
             | Change::RemoveLabel { .. }
             | Change::DeleteEdge { .. }
             | Change::DropIndex(_)
-            | Change::DropConstraint(_) => false,
+            | Change::DropConstraint(_)
+            | Change::DropEnum { .. }
+            | Change::DropTrigger { .. } => false,
         }
     }
-}
-
-/// Which index is meant. Later kinds (edge types, points) become further variants.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum IndexSpec {
-    /// Vertices by label.
-    Label(LabelId),
-    /// Vertices by label and the values of one or more properties, in this order.
-    LabelProperties(LabelId, Vec<PropertyKeyId>),
-}
-
-/// Which constraint is meant.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConstraintSpec {
-    /// Vertices with this label are bound by it.
-    pub label: LabelId,
-    /// Sorted by name for `Unique`, exactly one for `Exists`.
-    pub properties: Vec<PropertyKeyId>,
-    /// What it demands.
-    pub kind: ConstraintKind,
-}
-
-/// What a constraint demands of every vertex with its label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ConstraintKind {
-    /// The property is there.
-    Exists,
-    /// No two vertices have equal values in all the properties; one that lacks any is free.
-    Unique,
 }

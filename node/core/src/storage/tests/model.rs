@@ -58,7 +58,12 @@ impl Model {
             }
             Change::CreateIndex(_) => self.has_index = true,
             Change::DropIndex(_) => self.has_index = false,
-            Change::CreateConstraint(_) | Change::DropConstraint(_) => {}
+            Change::CreateConstraint(_)
+            | Change::DropConstraint(_)
+            | Change::SetEnum(_)
+            | Change::DropEnum { .. }
+            | Change::CreateTrigger(_)
+            | Change::DropTrigger { .. } => {}
         }
     }
 

@@ -4,8 +4,8 @@ use crate::storage::{
     Commit, Conflict, Counts, Direction, Graph, InFlight, IndexBounds, IndexCursor, Transaction, WriteError,
 };
 use crate::types::{
-    Change, ConstraintKind, ConstraintSpec, EdgeId, EdgeTypeId, IndexSpec, LabelId, Lsn, Names,
-    PropertyKeyId, Value, VertexId,
+    Change, ConstraintKind, ConstraintSpec, EdgeId, EdgeTypeId, EnumSpec, IndexSpec, LabelId, Lsn, Names,
+    PropertyKeyId, PropertyType, TriggerEvent, TriggerPhase, TriggerSpec, Value, VertexId,
 };
 use std::ops::Bound;
 use std::sync::Arc;
@@ -303,6 +303,108 @@ fn a_new_constraint_is_checked_against_what_came_meanwhile() {
     w.commit(t).unwrap();
     assert_eq!(w.commit(before), Err(Conflict::SchemaChanged));
     assert_eq!(w.begin().constraints(), [w.constraint(ConstraintKind::Unique)]);
+}
+
+#[test]
+fn types_are_checked_when_the_transaction_ends_and_when_the_constraint_begins() {
+    let mut w = World::new();
+    let kind = ConstraintKind::Typed(PropertyType::Integer);
+    let text =
+        "Unable to commit due to data type constraint violation on :Person(age): the type must be INTEGER";
+    let mut t = w.begin();
+    let wrong = t.create_vertex(&[w.person], vec![(w.age, Value::string("old"))]).unwrap();
+    w.commit(t).unwrap();
+    let mut t = w.begin();
+    assert_eq!(t.create_constraint(w.constraint(kind)), Err(WriteError::Constraint(text.to_owned())));
+    t.set_vertex_property(wrong, w.age, Value::Null).unwrap();
+    w.commit(t).unwrap();
+
+    // Another one with the wrong type comes between its look and its commit.
+    let mut t = w.begin();
+    t.create_constraint(w.constraint(kind)).unwrap();
+    let mut meanwhile = w.begin();
+    meanwhile.set_vertex_property(wrong, w.age, Value::Float(1.5)).unwrap();
+    w.commit(meanwhile).unwrap();
+    assert_eq!(w.commit(t), Err(Conflict::Constraint(text.to_owned())));
+    let mut t = w.begin();
+    t.set_vertex_property(wrong, w.age, Value::Int(3)).unwrap();
+    w.commit(t).unwrap();
+    w.constrain(kind).unwrap();
+
+    for value in [Value::string("x"), Value::Float(2.0), Value::list([Value::Int(1)])] {
+        let mut t = w.begin();
+        t.set_vertex_property(wrong, w.age, value).unwrap();
+        assert_eq!(t.finish().unwrap_err(), WriteError::Constraint(text.to_owned()));
+    }
+    let mut t = w.begin();
+    t.set_vertex_property(wrong, w.age, Value::Null).unwrap();
+    t.create_vertex(&[], vec![(w.age, Value::string("not a person"))]).unwrap();
+    w.commit(t).unwrap();
+}
+
+#[test]
+fn enums_and_triggers_are_of_a_version_and_travel_in_snapshots() {
+    let mut w = World::new();
+    let early = w.begin();
+    let color = |values: &[&str]| EnumSpec {
+        name: "Color".into(),
+        values: values.iter().map(|value| (*value).into()).collect(),
+    };
+    let trigger = TriggerSpec {
+        name: "t".into(),
+        event: TriggerEvent::Create(None),
+        phase: TriggerPhase::BeforeCommit,
+        statement: "RETURN 1".into(),
+    };
+    let mut t = w.begin();
+    t.set_enum(color(&["Red"]));
+    assert!(t.create_trigger(trigger.clone()));
+    assert!(!t.create_trigger(trigger.clone()), "the name is taken");
+    assert!(!t.has_triggers(), "it begins with the next transaction");
+    w.commit(t).unwrap();
+    assert!(early.enums().is_empty() && early.triggers().is_empty());
+    assert!(w.begin().has_triggers());
+    let digest = |graph: &Arc<Graph>| graph.digest(&graph.view());
+    let before = digest(&w.graph);
+
+    let mut t = w.begin();
+    t.set_enum(color(&["Red", "Blue"]));
+    assert_eq!(t.enums(), [color(&["Red", "Blue"])]);
+    w.commit(t).unwrap();
+    assert_ne!(digest(&w.graph), before, "the values of an enum are part of the digest");
+
+    let other = Arc::new(Graph::new(Arc::new(Names::default())));
+    let mut view = w.graph.view();
+    let mut blocks = Vec::new();
+    while let Some(block) = view.next_block() {
+        blocks.push(bytes::Bytes::from(w.graph.encode(&block)));
+    }
+    let read = |i: usize| Ok::<_, String>(blocks[i].clone());
+    other.load(blocks.len(), &read, &crate::types::OneByOne).unwrap();
+    other.publish(view.lsn(), 0);
+    assert_eq!(digest(&other), digest(&w.graph));
+    assert_eq!(other.begin(false).enums(), [color(&["Red", "Blue"])]);
+    assert_eq!(*other.begin(false).triggers()[0], trigger);
+    assert!(other.needs_protocol_3());
+
+    let mut t = w.begin();
+    assert!(t.drop_enum("Color") && t.drop_trigger("t"));
+    assert!(!t.drop_enum("Color") && !t.drop_trigger("t"), "they are gone");
+    w.commit(t).unwrap();
+    assert!(!w.begin().has_triggers() && w.begin().enums().is_empty() && !w.graph.needs_protocol_3());
+}
+
+/// A write that was planned with an enum's old values must not be committed beside its new ones.
+#[test]
+fn a_change_of_an_enum_is_a_conflict_with_writes_that_began_before_it() {
+    let mut w = World::new();
+    let a = w.person(1);
+    let mut write = w.begin();
+    write.set_vertex_property(a, w.age, Value::Int(2)).unwrap();
+    let mut t = w.begin();
+    t.set_enum(EnumSpec { name: "Color".into(), values: vec!["Red".into()] });
+    w.commit(t).unwrap();
+    assert_eq!(w.commit(write), Err(Conflict::SchemaChanged));
 }
 
 #[test]
