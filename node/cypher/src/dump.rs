@@ -9,14 +9,15 @@
 //! CREATE INDEX ON :`Person`(`name`);
 //! ```
 //!
-//! Indexes and constraints come last, so that they are built once. Nothing is gathered: what a dump holds at once is
+//! Enums come first, since properties hold their values; indexes and constraints come last, so that they are built once. Nothing is gathered: what a dump holds at once is
 //! one batch of ids and one statement. A statement has a line break only where a name has one.
 
 use crate::error::CypherError;
 use crate::temporal::temporal_text;
 use mgnode_core::storage::Transaction;
 use mgnode_core::types::{
-    ConstraintKind, ConstraintSpec, Duration, EdgeId, IndexSpec, Names, PropertyKeyId, Value, VertexId,
+    ConstraintKind, ConstraintSpec, Duration, EdgeId, EnumSpec, IndexSpec, Names, PropertyKeyId, Value,
+    VertexId,
 };
 use std::fmt::Write;
 
@@ -50,6 +51,7 @@ pub struct Dump {
 enum Step {
     #[default]
     Begin,
+    Enums,
     Vertices,
     Edges,
     Unmark,
@@ -65,6 +67,14 @@ impl Dump {
         loop {
             match self.step {
                 Step::Begin => {
+                    self.schema = tx.enums().iter().map(enumeration).collect();
+                    self.schema.reverse();
+                    self.step = Step::Enums;
+                }
+                Step::Enums => {
+                    if let Some(statement) = self.schema.pop() {
+                        return Ok(Some(statement));
+                    }
                     self.step = Step::Vertices;
                     if tx.counts().vertices > 0 {
                         return Ok(Some(format!("CREATE INDEX ON :`{MARK}`(`{MARK_ID}`);")));
@@ -202,7 +212,15 @@ fn constraint(spec: &ConstraintSpec, names: &Names) -> String {
     match spec.kind {
         ConstraintKind::Exists => format!("CREATE CONSTRAINT ON (u:{label}) ASSERT EXISTS ({properties});"),
         ConstraintKind::Unique => format!("CREATE CONSTRAINT ON (u:{label}) ASSERT {properties} IS UNIQUE;"),
+        ConstraintKind::Typed(kind) => {
+            format!("CREATE CONSTRAINT ON (u:{label}) ASSERT {properties} IS TYPED {};", kind.word())
+        }
     }
+}
+
+fn enumeration(spec: &EnumSpec) -> String {
+    let values: Vec<String> = spec.values.iter().map(|value| quoted(value)).collect();
+    format!("CREATE ENUM {} VALUES {{{}}};", quoted(&spec.name), values.join(", "))
 }
 
 fn taken(what: &str, name: &str) -> CypherError {

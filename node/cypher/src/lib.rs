@@ -3,7 +3,7 @@
 //! A query goes through these rooms, and each knows only what the one before it yields:
 //! text → [`parser`] → [`ast`] → [`semantics`] (names resolved, nonsense refused) → `planner` →
 //! [`plan`] → `executor` → rows. [`value`] holds Cypher's rules over values, [`functions`] and
-//! [`procedures`] what can be called, [`schema`] the statements about indexes and constraints,
+//! [`procedures`] what can be called, [`schema`] the statements about indexes and constraints, [`enums`] those about enums,
 //! [`analyze`] what measures them, [`dump`] the graph as statements, [`csv`] records of text for `LOAD CSV`.
 //!
 //! ```text
@@ -19,6 +19,7 @@ pub mod analyze;
 pub mod ast;
 pub mod csv;
 pub mod dump;
+pub mod enums;
 pub mod error;
 mod executor;
 mod fail;
@@ -83,7 +84,7 @@ pub struct Prepared {
     pub kind: QueryKind,
     plan: Plan,
     analyzed: Analyzed,
-    /// The indexes that it was planned with.
+    /// What it was planned with, see [`fingerprint`].
     schema: u64,
 }
 
@@ -126,12 +127,11 @@ impl Prepared {
     }
 }
 
-/// Names the set of indexes and constraints, and what was measured of them.
+/// Names the set of indexes, constraints and enums, and what was measured of them.
 fn fingerprint(tx: &Transaction) -> u64 {
     use std::hash::{Hash, Hasher};
     let mut h = rustc_hash::FxHasher::default();
-    tx.indexes().hash(&mut h);
-    tx.constraints().hash(&mut h);
+    tx.schema_fingerprint().hash(&mut h);
     tx.graph().statistics_version().hash(&mut h);
     h.finish()
 }

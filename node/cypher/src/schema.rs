@@ -5,10 +5,11 @@
 //! [`Notification`]. Kinds that are not offered are refused by name.
 
 use crate::ast::{Constraint, ConstraintKind as Asked, Index, IndexKind, SchemaStatement, Symbol};
+use crate::enums;
 use crate::error::CypherError;
 use crate::fail;
 use mgnode_core::storage::{Transaction, WriteError};
-use mgnode_core::types::{ConstraintKind, ConstraintSpec, IndexSpec, Names, Value};
+use mgnode_core::types::{ConstraintKind, ConstraintSpec, IndexSpec, Names, PropertyType, Value};
 
 /// Something that the client should know of a statement that succeeded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +22,7 @@ pub struct Notification {
     pub description: String,
 }
 
-fn info(code: &'static str, title: String) -> Notification {
+pub(crate) fn info(code: &'static str, title: String) -> Notification {
     Notification { severity: "INFO", code, title, description: String::new() }
 }
 
@@ -66,6 +67,7 @@ pub fn execute(statement: &SchemaStatement, tx: &mut Transaction) -> Result<Vec<
             note_name(name.as_ref(), &mut notes);
             for spec in constraint_specs(constraint, tx.names())? {
                 let text = constraint_text(&spec, tx.names());
+                check_one_type(&spec, tx)?;
                 if tx.create_constraint(spec).map_err(refused)? {
                     notes.push(info("CreateConstraint", format!("Created {text}.")));
                 } else {
@@ -91,11 +93,12 @@ pub fn execute(statement: &SchemaStatement, tx: &mut Transaction) -> Result<Vec<
                     .push(info("DropConstraint", format!("Dropped {}.", constraint_text(&spec, tx.names()))));
             }
         }
-        SchemaStatement::CreateEnum { .. } => return Err(not_offered("CREATE ENUM")),
-        SchemaStatement::AlterEnumAdd { .. } | SchemaStatement::AlterEnumUpdate { .. } => {
-            return Err(not_offered("ALTER ENUM"));
+        SchemaStatement::CreateEnum { name, values } => notes.push(enums::create(name, values, tx)?),
+        SchemaStatement::AlterEnumAdd { name, value } => notes.push(enums::add_value(name, value, tx)?),
+        SchemaStatement::AlterEnumUpdate { name, from, to } => {
+            notes.push(enums::rename_value(name, from, to, tx)?);
         }
-        SchemaStatement::DropEnum { .. } => return Err(not_offered("DROP ENUM")),
+        SchemaStatement::DropEnum { name } => notes.push(enums::drop_enum(name, tx)?),
     }
     Ok(notes)
 }
@@ -137,16 +140,17 @@ pub fn show_indexes(tx: &Transaction) -> Table {
 /// Answers `SHOW CONSTRAINT INFO`.
 pub fn show_constraints(tx: &Transaction) -> Table {
     let names = tx.names();
-    let mut rows: Vec<(&str, String, Vec<String>)> = tx
+    let mut rows: Vec<(&str, String, Vec<String>, &str)> = tx
         .constraints()
         .into_iter()
         .map(|c| {
-            let kind = match c.kind {
-                ConstraintKind::Exists => "exists",
-                ConstraintKind::Unique => "unique",
+            let (kind, data_type) = match c.kind {
+                ConstraintKind::Exists => ("exists", ""),
+                ConstraintKind::Unique => ("unique", ""),
+                ConstraintKind::Typed(kind) => ("data_type", kind.word()),
             };
             let keys = c.properties.iter().map(|k| names.key_name(*k).to_string()).collect();
-            (kind, names.label_name(c.label).to_string(), keys)
+            (kind, names.label_name(c.label).to_string(), keys, data_type)
         })
         .collect();
     rows.sort();
@@ -154,12 +158,12 @@ pub fn show_constraints(tx: &Transaction) -> Table {
         columns: vec!["constraint type", "label", "properties", "data_type"],
         rows: rows
             .into_iter()
-            .map(|(kind, label, keys)| {
+            .map(|(kind, label, keys, data_type)| {
                 let properties = match (kind, &keys[..]) {
-                    ("exists", [key]) => Value::string(key.as_str()),
+                    ("exists" | "data_type", [key]) => Value::string(key.as_str()),
                     _ => texts(keys),
                 };
-                vec![Value::string(kind), Value::string(label), properties, Value::string("")]
+                vec![Value::string(kind), Value::string(label), properties, Value::string(data_type)]
             })
             .collect(),
     }
@@ -250,8 +254,52 @@ fn constraint_specs(c: &Constraint, names: &Names) -> Result<Vec<ConstraintSpec>
         Asked::Exists => Ok(exists().collect()),
         Asked::Unique => Ok(vec![unique()]),
         Asked::NodeKey => Ok(exists().chain([unique()]).collect()),
-        Asked::Typed(_) => Err(not_offered("A type constraint")),
+        Asked::Typed(_) if c.properties.len() > 1 => {
+            Err(not_offered("A type constraint on several properties"))
+        }
+        Asked::Typed(word) => {
+            let kind = property_type(word)?;
+            let properties = c.properties.iter().map(|p| names.key(&p.name)).collect();
+            Ok(vec![ConstraintSpec { label, properties, kind: ConstraintKind::Typed(kind) }])
+        }
     }
+}
+
+/// Refuses a second type of a property, which no value could have.
+fn check_one_type(spec: &ConstraintSpec, tx: &Transaction) -> Result<(), CypherError> {
+    let ConstraintKind::Typed(kind) = spec.kind else { return Ok(()) };
+    for other in tx.constraints() {
+        if let ConstraintKind::Typed(given) = other.kind
+            && given != kind
+            && (other.label, &other.properties) == (spec.label, &spec.properties)
+        {
+            return Err(CypherError::statement(format!(
+                "Such a property must be {} already. Drop that {} first.",
+                given.word(),
+                constraint_text(&other, tx.names())
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Returns the type that a word of Memgraph or Neo4j means.
+fn property_type(word: &Symbol) -> Result<PropertyType, CypherError> {
+    let name = match &*word.name {
+        "BOOL" => "BOOLEAN",
+        "INT" => "INTEGER",
+        "VARCHAR" => "STRING",
+        name => name,
+    };
+    let known = PropertyType::ALL.into_iter().find(|kind| kind.word() == name);
+    known.ok_or_else(|| {
+        let words: Vec<&str> = PropertyType::ALL.map(PropertyType::word).to_vec();
+        CypherError::syntax(
+            "InvalidType",
+            word.span,
+            format!("'{}' is no type of property. Types: {}.", word.name, words.join(", ")),
+        )
+    })
 }
 
 /// Returns the words for an index: `label L on properties p, q`.
@@ -269,6 +317,7 @@ fn constraint_text(spec: &ConstraintSpec, names: &Names) -> String {
     let kind = match spec.kind {
         ConstraintKind::Exists => "EXISTS",
         ConstraintKind::Unique => "UNIQUE",
+        ConstraintKind::Typed(kind) => &format!("IS TYPED {}", kind.word()),
     };
     let keys: Vec<_> = spec.properties.iter().map(|k| names.key_name(*k).to_string()).collect();
     format!("{kind} constraint on label {} on properties {}", names.label_name(spec.label), keys.join(", "))

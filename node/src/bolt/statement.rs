@@ -289,7 +289,7 @@ pub(super) fn show(statement: &ShowStatement, about: &About<'_>) -> Result<Table
         ShowStatement::Triggers => {
             Table::new(&["trigger name", "statement", "privilege context", "event type", "phase", "owner"])
         }
-        ShowStatement::Enums => Table::new(&["Enum Name", "Enum Values"]),
+        ShowStatement::Enums => schema_table(mgcypher::enums::show_enums(tx)),
         ShowStatement::Users => Table::new(&["user"]),
         ShowStatement::Roles => Table::new(&["role", "builtin"]),
         ShowStatement::CurrentUser => Table::new(&["user"]).with([PackValue::Null]),

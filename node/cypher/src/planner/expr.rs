@@ -211,12 +211,10 @@ impl Planner<'_> {
                 }
             }
             ExprKind::Enum { name, value } => {
-                return Err(CypherError::compile(
-                    ErrorKind::SemanticError,
-                    "",
-                    e.span,
-                    format!("Enum value '{}' in enum '{}' doesn't exist.", value.name, name.name),
-                ));
+                let value = crate::enums::literal(name, value, self.tx);
+                P::Const(
+                    value.map_err(|what| CypherError::compile(ErrorKind::SemanticError, "", e.span, what))?,
+                )
             }
         })
     }
