@@ -9,6 +9,7 @@
 //! one kind are locked together.
 
 use parking_lot::RwLock;
+use std::ops::Range;
 use std::sync::OnceLock;
 
 /// Slots of a chunk.
@@ -75,14 +76,28 @@ impl<C: Chunk> Chunks<C> {
         number: impl Fn(&I) -> u64,
         mut look: impl FnMut(usize, Option<&C>),
     ) {
+        self.read_runs(ids, number, |places, chunk| {
+            for place in places {
+                look(place, chunk);
+            }
+            true
+        });
+    }
+
+    /// As `read_each`, all ids of one lock at once, while `look` returns true.
+    pub(super) fn read_runs<I>(
+        &self,
+        ids: &[I],
+        number: impl Fn(&I) -> u64,
+        mut look: impl FnMut(Range<usize>, Option<&C>) -> bool,
+    ) {
         let mut at = 0;
         while let Some(first) = ids.get(at).map(&number) {
             let rest = &ids[at..];
             let end = at + rest.iter().position(|id| !same_chunk(first, number(id))).unwrap_or(rest.len());
             let guard = self.cell(chunk_of(first)).map(|cell| cell.read());
-            let chunk = guard.as_ref().and_then(|guard| guard.as_deref());
-            for place in at..end {
-                look(place, chunk);
+            if !look(at..end, guard.as_ref().and_then(|guard| guard.as_deref())) {
+                return;
             }
             at = end;
         }

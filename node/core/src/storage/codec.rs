@@ -564,6 +564,7 @@ impl<'a> Reader<'a> {
         Err(self.error("a number beyond 64 bits"))
     }
 
+    #[inline]
     fn signed(&mut self) -> Result<i64, DecodeError> {
         let n = self.varint()?;
         Ok((n >> 1).cast_signed() ^ -(n & 1).cast_signed())

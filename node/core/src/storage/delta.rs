@@ -10,6 +10,7 @@
 
 use crate::types::Lsn;
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
 /// What a change did to an object, as far as conflicts care; a set of bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,28 +57,41 @@ pub(super) trait Undo {
     fn bytes(&self) -> usize;
 }
 
-/// The undo steps of one chunk, by slot; each list is oldest first and never empty.
+/// Those of one slot. Most have one, which needs no allocation.
+type Steps<U> = SmallVec<[Delta<U>; 1]>;
+
+/// The undo steps of one chunk.
 #[derive(Debug)]
-pub(super) struct Deltas<U>(FxHashMap<u16, Vec<Delta<U>>>);
+pub(super) struct Deltas<U> {
+    /// By slot; each list is oldest first and never empty.
+    steps: FxHashMap<u16, Steps<U>>,
+    /// No step has a greater LSN: who reads from here on need not look for any.
+    newest: Lsn,
+}
 
 impl<U> Default for Deltas<U> {
     fn default() -> Self {
-        Deltas(FxHashMap::default())
+        Deltas { steps: FxHashMap::default(), newest: Lsn::ZERO }
     }
 }
 
 impl<U: Undo> Deltas<U> {
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.steps.is_empty()
     }
 
     pub(super) fn push(&mut self, slot: u16, lsn: Lsn, undo: U) {
-        self.0.entry(slot).or_default().push(Delta { lsn, undo });
+        self.newest = self.newest.max(lsn);
+        self.steps.entry(slot).or_default().push(Delta { lsn, undo });
     }
 
     /// Returns the steps that take a slot back to `read`, newest first.
+    #[inline]
     pub(super) fn back_to(&self, slot: u16, read: Lsn) -> impl Iterator<Item = &U> {
-        let deltas = self.0.get(&slot).map_or(&[][..], Vec::as_slice);
+        let deltas = match self.newest > read {
+            true => self.steps.get(&slot).map_or(&[][..], SmallVec::as_slice),
+            false => &[],
+        };
         deltas.iter().rev().take_while(move |delta| delta.lsn > read).map(|delta| &delta.undo)
     }
 
@@ -89,14 +103,14 @@ impl<U: Undo> Deltas<U> {
     /// Drops the steps that no reader at or after `horizon` needs; returns how many they were, and
     /// whether any are left.
     pub(super) fn trim(&mut self, slot: u16, horizon: Lsn) -> (usize, bool) {
-        let Some(deltas) = self.0.get_mut(&slot) else { return (0, false) };
+        let Some(deltas) = self.steps.get_mut(&slot) else { return (0, false) };
         let dropped = deltas.partition_point(|delta| delta.lsn <= horizon);
         deltas.drain(..dropped);
         let left = !deltas.is_empty();
         if !left {
-            self.0.remove(&slot);
-            if self.0.len() < self.0.capacity() / 8 {
-                self.0.shrink_to_fit();
+            self.steps.remove(&slot);
+            if self.steps.len() < self.steps.capacity() / 8 {
+                self.steps.shrink_to_fit();
             }
         }
         (dropped, left)
@@ -105,14 +119,14 @@ impl<U: Undo> Deltas<U> {
     /// Bytes of all steps.
     pub(super) fn bytes(&self) -> usize {
         let lists: usize = self
-            .0
+            .steps
             .values()
             .map(|deltas| {
-                deltas.capacity() * size_of::<Delta<U>>()
-                    + deltas.iter().map(|d| d.undo.bytes()).sum::<usize>()
+                let spilled = if deltas.spilled() { deltas.capacity() * size_of::<Delta<U>>() } else { 0 };
+                spilled + deltas.iter().map(|d| d.undo.bytes()).sum::<usize>()
             })
             .sum();
-        lists + self.0.capacity() * (size_of::<(u16, Vec<Delta<U>>)>() + 1)
+        lists + self.steps.capacity() * (size_of::<(u16, Steps<U>)>() + 1)
     }
 }
 

@@ -7,11 +7,15 @@
 use super::order::{Key, after_prefix, equals_itself, kind_of, push_key};
 use crate::types::{LabelId, PropertyKeyId, Value, VertexId};
 use parking_lot::RwLock;
+use smallvec::SmallVec;
 use std::collections::BTreeSet;
 use std::ops::Bound;
 
 /// One entry.
 pub(super) type Entry = (Key, VertexId);
+
+/// Entries that were taken out of an index; a few need no allocation.
+pub(super) type Entries = SmallVec<[Entry; 2]>;
 
 /// Which entries of an index are wanted: equal values of its first properties, then a range of the
 /// next one.
@@ -55,7 +59,7 @@ impl IndexBounds {
         };
         let with_kind = |value: &Value| {
             let mut key = prefix.clone();
-            key.push(kind_of(value));
+            key.push_kind(value);
             key
         };
         let value_of = |bound: &Bound<Value>| match bound {
@@ -100,18 +104,15 @@ impl KeyRange {
         entries: &BTreeSet<Entry>,
         after: Option<&Entry>,
         limit: usize,
-        out: &mut Vec<Entry>,
+        out: &mut Entries,
     ) {
-        let first = (self.from.clone(), VertexId(0));
-        let end = (self.to.clone(), VertexId(0));
         let from = match after {
-            Some(after) if *after >= first => Bound::Excluded(after.clone()),
-            _ => Bound::Included(first),
+            Some(after) if after.0 >= self.from => Bound::Excluded(after.clone()),
+            _ => Bound::Included((self.from.clone(), VertexId(0))),
         };
-        if matches!(&from, Bound::Excluded(after) if *after >= end) {
-            return;
-        }
-        out.extend(entries.range((from, Bound::Excluded(end))).take(limit).cloned());
+        // One way down the tree: most ranges hold a single entry, and the next one ends them.
+        let inside = entries.range((from, Bound::Unbounded)).take_while(|(key, _)| *key < self.to);
+        out.extend(inside.take(limit).cloned());
     }
 }
 
@@ -167,7 +168,7 @@ impl Index {
         *self.entries.write() = entries.into_iter().collect();
     }
 
-    pub(super) fn take(&self, range: &KeyRange, after: Option<&Entry>, limit: usize, out: &mut Vec<Entry>) {
+    pub(super) fn take(&self, range: &KeyRange, after: Option<&Entry>, limit: usize, out: &mut Entries) {
         range.take(&self.entries.read(), after, limit, out);
     }
 
@@ -185,11 +186,7 @@ impl Index {
     /// Bytes, estimated: a tree node is on average three quarters full.
     pub(super) fn bytes(&self) -> u64 {
         let entries = self.entries.read();
-        let spilled: usize = entries
-            .iter()
-            .filter(|(key, _)| key.spilled())
-            .map(|(key, _)| super::memory::heap(key.len()))
-            .sum();
+        let spilled: usize = entries.iter().map(|(key, _)| key.heap_bytes()).sum();
         (entries.len() * size_of::<Entry>() * 4 / 3 + spilled) as u64
     }
 }

@@ -115,12 +115,23 @@ impl LabelMembers {
     pub(super) fn candidates(&self, label: LabelId, from: u64, limit: usize, out: &mut Vec<VertexId>) {
         let Some(members) = self.0.read().get(&label).cloned() else { return };
         let ids = members.ids.read();
-        let mut iter = ids.iter();
-        iter.advance_to(from);
-        // One by one: to ask such an iterator how many are left takes longer than to take one.
+        let end = out.len() + limit;
         out.reserve(limit);
-        for id in iter.take(limit) {
-            out.push(VertexId(id));
+        let high = |id: u64| u32::try_from(id >> 32).expect("half of it");
+        for (upper, lower) in ids.bitmaps().filter(|(upper, _)| *upper >= high(from)) {
+            let mut iter = lower.iter();
+            if upper == high(from) {
+                iter.advance_to(from as u32);
+            }
+            // Vertices that follow each other often have the same labels.
+            while let Some(range) = iter.next_range() {
+                for id in range {
+                    if out.len() == end {
+                        return;
+                    }
+                    out.push(VertexId(u64::from(upper) << 32 | u64::from(id)));
+                }
+            }
         }
     }
 

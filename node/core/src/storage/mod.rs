@@ -55,7 +55,7 @@ pub use index::{IndexBounds, IndexCursor};
 pub use load::LoadError;
 pub use memory::Memory;
 pub use statistics::IndexStatistics;
-pub use transaction::{Direction, EdgeInfo, Expansion, Transaction, WriteError};
+pub use transaction::{Direction, EdgeInfo, Expansion, Transaction, Wanted, WriteError};
 pub use view::View;
 
 use crate::types::{Change, LabelId, Lsn, Names};

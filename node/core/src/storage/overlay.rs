@@ -64,6 +64,11 @@ pub(super) struct Edges {
 }
 
 impl VertexWrite {
+    /// Whether labels or properties are not those of the graph.
+    pub(super) fn changes_content(&self) -> bool {
+        self.is_deleted || self.labels.is_some() || self.properties.is_some()
+    }
+
     pub(super) fn side(&self, side: Side) -> &Edges {
         match side {
             Side::Out => &self.out,

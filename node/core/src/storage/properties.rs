@@ -32,19 +32,29 @@ pub(super) fn block<'a>(properties: impl IntoIterator<Item = &'a (PropertyKeyId,
 }
 
 /// Returns a value, Null where there is none.
-pub(super) fn get(block: &[u8], key: PropertyKeyId) -> Value {
-    match find(block, key) {
-        Ok(range) => {
-            let mut r = Reader::new(&block[range]);
-            r.varint().expect(WRITTEN_HERE);
-            r.value().expect(WRITTEN_HERE)
+#[inline]
+pub(super) fn get(block: &[u8], wanted: PropertyKeyId) -> Value {
+    let mut r = Reader::new(block);
+    while !r.is_empty() {
+        match key(&mut r).cmp(&wanted) {
+            Ordering::Less => r.skip_value().expect(WRITTEN_HERE),
+            Ordering::Equal => return r.value().expect(WRITTEN_HERE),
+            Ordering::Greater => break,
         }
-        Err(_) => Value::Null,
     }
+    Value::Null
 }
 
 /// Appends the values of keys that rise, Null for one that is not there, in one pass.
+#[inline]
 pub(super) fn each(block: &[u8], keys: &[PropertyKeyId], out: &mut Vec<Value>) {
+    match keys {
+        [wanted] => out.push(get(block, *wanted)),
+        _ => several(block, keys, out),
+    }
+}
+
+fn several(block: &[u8], keys: &[PropertyKeyId], out: &mut Vec<Value>) {
     let mut r = Reader::new(block);
     let mut found = None;
     for wanted in keys {
@@ -115,6 +125,7 @@ fn find(block: &[u8], wanted: PropertyKeyId) -> Result<Range<usize>, usize> {
     Err(block.len())
 }
 
+#[inline]
 fn key(r: &mut Reader<'_>) -> PropertyKeyId {
     PropertyKeyId(u32::try_from(r.varint().expect(WRITTEN_HERE)).expect(WRITTEN_HERE))
 }

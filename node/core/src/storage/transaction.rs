@@ -6,13 +6,17 @@
 //! the commit asks for its LSN. A transaction that writes nothing has no overlay, and its reads do not
 //! look for one.
 
+mod scan;
+
+pub use scan::Wanted;
+
 use super::adjacency::Adjacent;
 use super::codec::ValueError;
 use super::commit::{Claims, Commit};
 use super::constraint::{NewConstraint, fits_alone, violation};
 use super::delta::Touch;
 use super::gc::Object;
-use super::index::{Entry, Index, IndexBounds, IndexCursor};
+use super::index::{Entries, Index, IndexBounds, IndexCursor};
 use super::labels::SetId;
 use super::mvcc::{Pin, Version};
 use super::order::Key;
@@ -25,6 +29,7 @@ use crate::types::{
     PropertyKeyId, TriggerSpec, Value, VertexId,
 };
 use rustc_hash::FxHashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -181,7 +186,7 @@ impl Transaction {
 
     /// Appends, vertex by vertex, the values of keys that rise, Null where there is none. Ends before the last vertex
     /// where those so far took more than `bytes_max` bytes; returns how many it read, at least one.
-    pub fn vertices_properties(
+    pub(super) fn vertices_properties(
         &self,
         ids: &[VertexId],
         keys: &[PropertyKeyId],
@@ -449,23 +454,34 @@ impl Transaction {
             _ => return,
         };
         let Some(range) = bounds.keys() else { return };
-        let is_seen = |(key, id): &Entry| {
-            self.has_label(*id, index.label)
-                && index.key(|property| self.vertex_property(*id, property)).as_ref() == Some(key)
+        let is_seen = |(key, id): &super::index::Entry| match self.vertex_write(*id) {
+            Some(write) if write.changes_content() => {
+                self.has_label(*id, index.label)
+                    && index.key(|property| self.vertex_property(*id, property)).as_ref() == Some(key)
+            }
+            _ => {
+                let fits = self.base_vertex(*id, |content| {
+                    self.graph.label_sets.has(content.labels, index.label)
+                        && index.key_of_block(content.properties).as_ref() == Some(key)
+                });
+                fits.unwrap_or(false)
+            }
         };
-        let mut found: Vec<Entry> = Vec::new();
-        let mut candidates = Vec::new();
+        let mut found = Entries::new();
+        let mut candidates = Entries::new();
         let own = self.own.as_ref().and_then(|own| own.entries(index));
         if let Some(own) = own {
             let mut after = cursor.after.clone();
             while found.len() < limit {
                 candidates.clear();
-                range.take(own, after.as_ref(), limit.clamp(32, 4096), &mut candidates);
-                if candidates.is_empty() {
-                    break;
-                }
+                let asked = limit.clamp(32, 4096);
+                range.take(own, after.as_ref(), asked, &mut candidates);
+                let is_end = candidates.len() < asked;
                 after = candidates.last().cloned();
                 found.extend(candidates.drain(..).filter(is_seen));
+                if is_end {
+                    break;
+                }
             }
             found.truncate(limit);
         }
@@ -473,13 +489,17 @@ impl Transaction {
         let mut after = cursor.after.clone();
         while found.len() - own_count < limit {
             candidates.clear();
-            index.take(&range, after.as_ref(), limit.clamp(8, 4096), &mut candidates);
-            if candidates.is_empty() {
-                break;
+            let asked = limit.clamp(8, 4096);
+            index.take(&range, after.as_ref(), asked, &mut candidates);
+            let is_end = candidates.len() < asked;
+            if !is_end {
+                after = candidates.last().cloned();
             }
-            after = candidates.last().cloned();
             let room = limit - (found.len() - own_count);
             found.extend(candidates.drain(..).filter(is_seen).take(room));
+            if is_end {
+                break;
+            }
         }
         if own_count > 0 {
             found.sort_unstable();
@@ -596,15 +616,35 @@ impl Transaction {
 
     /// Begins to write a vertex that exists, in the way that `touch` says.
     fn write_vertex(&mut self, id: VertexId, touch: Touch) -> Result<&mut VertexWrite, WriteError> {
-        if !self.vertex_exists(id) {
-            return Err(WriteError::NoSuchVertex(id));
+        let (graph, read) = (&self.graph, self.version.lsn);
+        let look = || {
+            let seen = graph.vertices.read(id.0, |chunk| chunk.to_write(id, read));
+            match seen.unwrap_or_default() {
+                (false, _) => Err(WriteError::NoSuchVertex(id)),
+                (true, touched) if touched.conflicts_with(touch) => Err(WriteError::Conflict),
+                _ => Ok(()),
+            }
+        };
+        if self.own.is_none() {
+            // What is refused leaves no overlay.
+            look()?;
         }
-        let before = self.vertex_write(id);
-        let is_known = before.is_some_and(|write| write.is_created || write.touch.and(touch) == write.touch);
-        if !is_known && self.graph.touched_after(Object::Vertex(id), self.version.lsn).conflicts_with(touch) {
-            return Err(WriteError::Conflict);
-        }
-        let write = self.own().vertices.entry(id).or_default();
+        let write = match self.own.get_or_insert_default().vertices.entry(id) {
+            Entry::Occupied(known) => {
+                let write = known.into_mut();
+                if write.is_deleted {
+                    return Err(WriteError::NoSuchVertex(id));
+                }
+                if !write.is_created && write.touch.and(touch) != write.touch {
+                    look()?;
+                }
+                write
+            }
+            Entry::Vacant(place) => {
+                look()?;
+                place.insert(VertexWrite::default())
+            }
+        };
         if !write.is_created {
             write.touch = write.touch.and(touch);
         }
@@ -688,14 +728,11 @@ impl Transaction {
             return Err(WriteError::NoSuchVertex(to));
         }
         self.write_vertex(from, Touch::EDGES)?;
-        self.write_vertex(to, Touch::EDGES)?;
         let id = EdgeId(Self::next_id(&self.graph.next_edge)?);
+        self.write_vertex(to, Touch::EDGES)?.add_edge(Side::In, Adjacent::new(id, from, edge_type));
         let own = self.own();
-        let both = [(from, Side::Out, to), (to, Side::In, from)];
-        for (vertex, side, other) in both {
-            let write = own.vertices.get_mut(&vertex).expect("write_vertex put it there");
-            write.add_edge(side, Adjacent::new(id, other, edge_type));
-        }
+        let start = own.vertices.get_mut(&from).expect("write_vertex put it there");
+        start.add_edge(Side::Out, Adjacent::new(id, to, edge_type));
         let info = EdgeInfo { from, to, edge_type };
         own.edges.insert(
             id,

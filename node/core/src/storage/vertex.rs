@@ -81,11 +81,13 @@ impl Chunk for VertexChunk {
 }
 
 impl VertexChunk {
+    #[inline]
     fn slot(&self, id: VertexId) -> Option<&VertexSlot> {
         self.slots.get(usize::from(slot_of(id.0)))
     }
 
     /// Returns what a reader at `read` sees, None where that is nothing.
+    #[inline]
     pub(super) fn at(&self, id: VertexId, read: Lsn) -> Option<Content<'_>> {
         let slot = self.slot(id)?;
         let newest = slot.newest();
@@ -149,6 +151,16 @@ impl VertexChunk {
             Some(slot) if slot.has_deltas => self.deltas.touched_after(slot_of(id.0), read),
             _ => Touch::default(),
         }
+    }
+
+    /// Returns whether a reader at `read` sees a vertex, and what was done to it after that.
+    pub(super) fn to_write(&self, id: VertexId, read: Lsn) -> (bool, Touch) {
+        let touched = self.touched_after(id, read);
+        let exists = match touched == Touch::default() {
+            true => self.newest(id).is_some(),
+            false => self.at(id, read).is_some(),
+        };
+        (exists, touched)
     }
 
     /// How many slots there are; ids of the chunk beyond them never existed.

@@ -6,7 +6,8 @@
 //! that applied the encoded payloads, and a third that was loaded from a view, hold the same.
 
 use crate::storage::{
-    Commit, Conflict, Counts, Direction, Graph, InFlight, IndexBounds, IndexCursor, Transaction, WriteError,
+    Commit, Conflict, Counts, Direction, Graph, InFlight, IndexBounds, IndexCursor, Transaction, Wanted,
+    WriteError,
 };
 use crate::types::{
     Change, ConstraintKind, ConstraintSpec, EdgeId, EdgeTypeId, IndexSpec, LabelId, Lsn, Names,
@@ -399,6 +400,23 @@ impl World {
             let one_by_one: Vec<Value> =
                 ids.iter().flat_map(|id| self.keys.map(|key| t.vertex_property(*id, key))).collect();
             prop_assert_eq!(values, one_by_one);
+        }
+        for label in self.labels.map(Some).into_iter().chain([None]) {
+            for (vertices_max, bytes_max) in [(2, 1 << 20), (100, 20), (100, 1 << 20)] {
+                let wanted = Wanted { label, keys: &self.keys, vertices_max, bytes_max };
+                let (mut ids, mut values) = (Vec::new(), Vec::new());
+                while t.scan_properties(&wanted, ids.last().copied(), &mut ids, &mut values) {}
+                let expected: Vec<VertexId> = sees
+                    .vertices
+                    .iter()
+                    .filter(|(_, v)| label.is_none_or(|label| v.0.contains(&label)))
+                    .map(|(id, _)| *id)
+                    .collect();
+                prop_assert_eq!(&ids, &expected);
+                let one_by_one: Vec<Value> =
+                    ids.iter().flat_map(|id| self.keys.map(|key| t.vertex_property(*id, key))).collect();
+                prop_assert_eq!(values, one_by_one);
+            }
         }
         for (id, (labels, properties)) in &sees.vertices {
             prop_assert_eq!(t.labels(*id), labels.iter().copied().collect::<Vec<_>>());
