@@ -634,7 +634,7 @@ pub(super) fn label_names(v: &Value) -> Result<Vec<Arc<str>>, CypherError> {
     }
 }
 
-fn compare(op: CompareOp, a: &Value, b: &Value) -> Option<bool> {
+pub(super) fn compare(op: CompareOp, a: &Value, b: &Value) -> Option<bool> {
     if let (Value::Int(a), Value::Int(b)) = (a, b) {
         return Some(match op {
             CompareOp::Equal => a == b,

@@ -5,11 +5,14 @@
 //! yielding a row calls [`Runtime::tick`], so that a query can be stopped at any time, and every
 //! operator that holds rows accounts for them with [`Runtime::hold`].
 
+mod aggregate;
 mod batches;
 mod eval;
 mod load_csv;
 mod rows;
 mod runtime;
+mod scan;
+mod seen;
 mod walk;
 mod write;
 
@@ -20,15 +23,13 @@ pub use runtime::{Counters, Limits, MemoryPool, Runtime};
 
 use crate::error::CypherError;
 use crate::fail;
-use crate::functions::aggregate::Accumulator;
 use crate::functions::list::Steps;
-use crate::plan::{Bounds, Expand, Expr, Inner, KeyName, Op, OpId, Plan, Slot};
+use crate::plan::{Bounds, Expand, Expr, Inner, Op, OpId, Plan, Slot};
 use crate::value::{Key, KeyRef, memory, orderable, type_name};
-use hashbrown::HashTable;
 use mgnode_core::storage::{Expansion, IndexBounds, IndexCursor, Transaction};
-use mgnode_core::types::{EdgeId, EdgeTypeId, IndexSpec, Names, PropertyKeyId, Value, VertexId};
+use mgnode_core::types::{EdgeId, EdgeTypeId, IndexSpec, Value, VertexId};
 use rows::Rows;
-use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
+use rustc_hash::{FxHashSet, FxHasher};
 use smallvec::SmallVec;
 use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
@@ -37,9 +38,6 @@ use std::sync::Arc;
 
 /// How many vertices a scan fetches at once.
 const BATCH: usize = 128;
-
-/// How many bytes of properties it reads ahead, one vertex's more.
-const COLUMNS_BYTES: usize = 64 << 10;
 
 /// What it takes to remember a vertex.
 const GIVEN_BYTES: usize = 16;
@@ -53,7 +51,8 @@ pub(crate) enum State {
     Done,
     /// It goes on with its input.
     Running,
-    Scan(Scan),
+    Scan(scan::Scan),
+    Seek(Seek),
     Expand {
         hits: Vec<Expansion>,
         at: usize,
@@ -68,7 +67,7 @@ pub(crate) enum State {
         at: usize,
     },
     Steps(Steps),
-    Distinct(Seen),
+    Distinct(seen::Seen),
     Left(u64),
     Part(usize),
     Table {
@@ -78,60 +77,19 @@ pub(crate) enum State {
     Batch(batches::Batch),
 }
 
-/// A scan in batches: what was fetched, and where to go on.
-#[derive(Default)]
-pub(crate) struct Scan {
-    batch: Vec<VertexId>,
-    at: usize,
-    last: Option<VertexId>,
-    seek: Option<Seek>,
-    end: bool,
-    columns: Columns,
-}
-
-/// Rows that were given out: what stood in some slots.
-#[derive(Default)]
-pub(crate) struct Seen {
-    rows: HashTable<Box<[Value]>>,
-    /// The row that is looked for; its room is used again.
-    row: Vec<Value>,
-}
-
-impl Seen {
-    /// Notes a row; returns about how many bytes that takes, None where it is there already.
-    fn add(&mut self, slots: &[Slot], row: &[Value]) -> Option<usize> {
-        self.row.clear();
-        self.row.extend(slots.iter().map(|slot| row[*slot].clone()));
-        let (hashed, row) = (hash(&self.row), &self.row);
-        if self.rows.find(hashed, |known| KeyRef(known) == KeyRef(row)).is_some() {
-            return None;
-        }
-        let bytes = row.iter().map(memory).sum::<usize>() + 16;
-        self.rows.insert_unique(hashed, row.as_slice().into(), |known| hash(known));
-        Some(bytes)
-    }
-}
-
 fn hash(key: &[Value]) -> u64 {
     let mut hasher = FxHasher::default();
     KeyRef(key).hash(&mut hasher);
     hasher.finish()
 }
 
-/// Properties that were read with a part of a batch.
+/// Vertices of an index, a batch at a time.
 #[derive(Default)]
-struct Columns {
-    /// Keys that rise; one that nobody knows is left out.
-    keys: SmallVec<[PropertyKeyId; 4]>,
-    slots: SmallVec<[Slot; 4]>,
-    /// Of the vertices of the batch from `from` to `end`, one after the other.
-    values: Vec<Value>,
-    from: usize,
-    end: usize,
-}
-
-struct Seek {
+pub(crate) struct Seek {
+    batch: Vec<VertexId>,
+    at: usize,
     cursor: IndexCursor,
+    /// What is still to be sought; the last comes first.
     bounds: Vec<IndexBounds>,
 }
 
@@ -184,19 +142,7 @@ impl<'a> Machine<'a> {
             }
             Op::Nothing => Ok(false),
             Op::Pass { input } => self.next(*input),
-            Op::AllNodes { input, slot, columns } => self.scan(id, *input, *slot, columns, |m, scan| {
-                m.tx.scan_vertices(scan.last, BATCH, &mut scan.batch);
-                Ok(())
-            }),
-            // Looked up for each scan: what runs before it may be the first to use the label.
-            Op::LabelScan { input, slot, label, columns } => {
-                self.scan(id, *input, *slot, columns, |m, scan| {
-                    if let Some(label) = label.find(m.tx.names()) {
-                        m.tx.scan_label(label, scan.last, BATCH, &mut scan.batch);
-                    }
-                    Ok(())
-                })
-            }
+            Op::AllNodes { .. } | Op::LabelScan { .. } => self.scan(id),
             Op::IndexSeek { input, slot, index, bounds } => self.seek(id, *input, *slot, index, bounds),
             Op::NodeById { input, slot, id: expr } => {
                 while self.next(*input)? {
@@ -325,7 +271,7 @@ impl<'a> Machine<'a> {
             Op::Aggregate { .. } => self.aggregate(id),
             Op::Distinct { input, slots } => {
                 if matches!(self.states[id], State::Fresh) {
-                    self.states[id] = State::Distinct(Seen::default());
+                    self.states[id] = State::Distinct(seen::Seen::default());
                 }
                 while self.next(*input)? {
                     self.run.tick()?;
@@ -495,48 +441,6 @@ impl<'a> Machine<'a> {
 
     // ------------------------------------------------------------------------------------ scans
 
-    fn scan(
-        &mut self,
-        id: OpId,
-        input: OpId,
-        slot: Slot,
-        columns: &'a [(KeyName, Slot)],
-        fetch: impl Fn(&mut Self, &mut Scan) -> Result<(), CypherError>,
-    ) -> Result<bool, CypherError> {
-        loop {
-            if let State::Scan(scan) = &mut self.states[id] {
-                if let Some(v) = scan.batch.get(scan.at) {
-                    if !scan.columns.keys.is_empty() {
-                        scan.columns.put(&scan.batch, scan.at, self.tx, self.row);
-                    }
-                    scan.at += 1;
-                    self.row[slot] = Value::Vertex(*v);
-                    return Ok(true);
-                }
-                if scan.end {
-                    self.states[id] = State::Fresh;
-                } else {
-                    self.run.tick()?;
-                    let State::Scan(mut scan) = std::mem::take(&mut self.states[id]) else {
-                        unreachable!("matched above")
-                    };
-                    scan.batch.clear();
-                    scan.at = 0;
-                    scan.columns.begin(columns, self.tx.names());
-                    fetch(self, &mut scan)?;
-                    scan.end = scan.batch.len() < BATCH;
-                    scan.last = scan.batch.last().copied();
-                    self.states[id] = State::Scan(scan);
-                    continue;
-                }
-            }
-            if !self.next(input)? {
-                return Ok(false);
-            }
-            self.states[id] = State::Scan(Scan::default());
-        }
-    }
-
     fn seek(
         &mut self,
         id: OpId,
@@ -546,38 +450,35 @@ impl<'a> Machine<'a> {
         bounds: &'a Bounds,
     ) -> Result<bool, CypherError> {
         loop {
-            if let State::Scan(scan) = &mut self.states[id] {
-                if let Some(v) = scan.batch.get(scan.at) {
-                    scan.at += 1;
+            if let State::Seek(seek) = &mut self.states[id] {
+                if let Some(v) = seek.batch.get(seek.at) {
+                    seek.at += 1;
                     self.row[slot] = Value::Vertex(*v);
                     return Ok(true);
                 }
-                scan.batch.clear();
-                scan.at = 0;
-                if let Some(seek) = &mut scan.seek
-                    && let Some(bounds) = seek.bounds.last()
-                {
+                seek.batch.clear();
+                seek.at = 0;
+                if let Some(bounds) = seek.bounds.last() {
                     self.run.tick()?;
-                    self.tx.index_seek(index, bounds, &mut seek.cursor, BATCH, &mut scan.batch);
-                    if scan.batch.len() < BATCH {
+                    self.tx.index_seek(index, bounds, &mut seek.cursor, BATCH, &mut seek.batch);
+                    if seek.batch.len() < BATCH {
                         seek.bounds.pop();
                         seek.cursor = IndexCursor::default();
                     }
                     continue;
                 }
-                scan.end = true;
             }
             if !self.next(input)? {
                 return Ok(false);
             }
             let bounds = self.bounds(bounds)?;
             // The batch's memory is kept from one row to the next.
-            let mut scan = match std::mem::take(&mut self.states[id]) {
-                State::Scan(scan) => scan,
-                _ => Scan::default(),
+            let mut seek = match std::mem::take(&mut self.states[id]) {
+                State::Seek(seek) => seek,
+                _ => Seek::default(),
             };
-            scan.seek = Some(Seek { cursor: IndexCursor::default(), bounds });
-            self.states[id] = State::Scan(scan);
+            seek.bounds = bounds;
+            self.states[id] = State::Seek(seek);
         }
     }
 
@@ -737,89 +638,6 @@ impl<'a> Machine<'a> {
         Ok(true)
     }
 
-    fn aggregate(&mut self, id: OpId) -> Result<bool, CypherError> {
-        let plan = self.plan;
-        let Op::Aggregate { input, keys, aggregates } = &plan.ops[id] else { unreachable!("called for it") };
-        let slots = || keys.iter().map(|(_, s)| *s).chain(aggregates.iter().map(|a| a.slot));
-        if matches!(self.states[id], State::Fresh) {
-            let mut index: HashTable<usize> = HashTable::new();
-            let mut groups: Vec<(Box<[Value]>, Vec<Accumulator>)> = Vec::new();
-            let begin =
-                || aggregates.iter().map(|a| Accumulator::new(a.function, a.distinct)).collect::<Vec<_>>();
-            if keys.is_empty() {
-                groups.push((Box::new([]), begin()));
-            }
-            let mut key: SmallVec<[Value; 4]> = SmallVec::new();
-            // Groups of one key that is an integer, once they were found.
-            let mut by_number: FxHashMap<i64, usize> = FxHashMap::default();
-            // A place where nothing happens need not be asked for each row.
-            let mut input = *input;
-            while let Op::Pass { input: below } = &plan.ops[input] {
-                input = *below;
-            }
-            while self.next(input)? {
-                self.run.tick()?;
-                let group = if keys.is_empty() {
-                    0
-                } else {
-                    let number = match &keys[..] {
-                        [(Expr::Slot(slot), _)] => match &self.row[*slot] {
-                            Value::Int(number) => Some(*number),
-                            _ => None,
-                        },
-                        _ => None,
-                    };
-                    match number.and_then(|number| by_number.get(&number)) {
-                        Some(group) => *group,
-                        None => {
-                            key.clear();
-                            for (expr, _) in keys {
-                                key.push(self.eval(expr)?);
-                            }
-                            let hashed = hash(&key);
-                            let known = index.find(hashed, |g| KeyRef(&groups[*g].0) == KeyRef(&key));
-                            let group = match known {
-                                Some(group) => *group,
-                                None => {
-                                    let bytes = key.iter().map(memory).sum::<usize>();
-                                    self.run
-                                        .hold(bytes + 96 + aggregates.len() * size_of::<Accumulator>())?;
-                                    groups.push((key.iter().cloned().collect(), begin()));
-                                    index.insert_unique(hashed, groups.len() - 1, |g| hash(&groups[*g].0));
-                                    groups.len() - 1
-                                }
-                            };
-                            by_number.extend(number.map(|number| (number, group)));
-                            group
-                        }
-                    }
-                };
-                for (i, item) in aggregates.iter().enumerate() {
-                    match &item.args[..] {
-                        [] => groups[group].1[i].row(),
-                        [Expr::Slot(slot)] => groups[group].1[i].see(&self.row[*slot], self.run)?,
-                        [first, second @ ..] => {
-                            let v = self.eval(first)?;
-                            let second = second.first().map(|e| self.eval(e)).transpose()?;
-                            groups[group].1[i].take(v, second, self.run)?;
-                        }
-                    }
-                }
-            }
-            let mut rows = Rows::new(keys.len() + aggregates.len());
-            for (key, accumulators) in groups {
-                rows.push(key.into_iter().chain(accumulators.into_iter().map(Accumulator::finish)));
-            }
-            self.states[id] = State::Rows(rows);
-        }
-        let State::Rows(rows) = &mut self.states[id] else { unreachable!("set above") };
-        let Some(row) = rows.take() else { return Ok(false) };
-        for (slot, v) in slots().zip(row) {
-            self.row[slot] = std::mem::take(v);
-        }
-        Ok(true)
-    }
-
     fn sort(&mut self, id: OpId) -> Result<bool, CypherError> {
         let plan = self.plan;
         let Op::Sort { input, keys, saved, top } = &plan.ops[id] else { unreachable!("called for it") };
@@ -907,34 +725,6 @@ impl<'a> Machine<'a> {
                 return Ok(true);
             }
             self.states[id] = State::Table { rows: rows.into_iter() };
-        }
-    }
-}
-
-impl Columns {
-    /// Begins with a batch of which nothing is read yet.
-    fn begin(&mut self, columns: &[(KeyName, Slot)], names: &Names) {
-        (self.from, self.end) = (0, 0);
-        self.values.clear();
-        if self.keys.len() < columns.len() {
-            let mut known: SmallVec<[(PropertyKeyId, Slot); 4]> =
-                columns.iter().filter_map(|(key, slot)| Some((key.find(names)?, *slot))).collect();
-            known.sort_unstable();
-            (self.keys, self.slots) = known.into_iter().unzip();
-        }
-    }
-
-    /// Puts the properties of one vertex of a batch into their slots.
-    fn put(&mut self, batch: &[VertexId], at: usize, tx: &Transaction, row: &mut [Value]) {
-        if at >= self.end {
-            self.values.clear();
-            self.from = at;
-            let read = tx.vertices_properties(&batch[at..], &self.keys, COLUMNS_BYTES, &mut self.values);
-            self.end = at + read;
-        }
-        let values = &mut self.values[(at - self.from) * self.keys.len()..];
-        for (slot, value) in self.slots.iter().zip(values) {
-            row[*slot] = std::mem::take(value);
         }
     }
 }

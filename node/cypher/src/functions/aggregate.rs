@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// One aggregate of one group.
 pub struct Accumulator {
     /// Values already seen, where `DISTINCT` was written.
-    seen: Option<Seen>,
+    seen: Option<Box<Seen>>,
     state: State,
 }
 
@@ -54,7 +54,7 @@ impl Accumulator {
     pub fn new(function: AggregateFunction, distinct: bool) -> Accumulator {
         use AggregateFunction as F;
         Accumulator {
-            seen: distinct.then(Seen::default),
+            seen: distinct.then(Box::default),
             state: match function {
                 F::CountStar | F::Count => State::Count(0),
                 F::Sum => State::Sum(Value::Int(0)),
@@ -77,15 +77,16 @@ impl Accumulator {
         }
     }
 
-    /// Counts a row, for `count(*)`.
-    pub fn row(&mut self) {
+    /// Counts rows, for `count(*)`.
+    #[inline]
+    pub fn rows(&mut self, count: i64) {
         if let State::Count(n) = &mut self.state {
-            *n += 1;
+            *n += count;
         }
     }
 
     /// Takes a value that stands in the row, without a copy where that will do.
-    #[inline]
+    #[inline(always)]
     pub fn see(&mut self, v: &Value, run: &mut Runtime) -> Result<(), CypherError> {
         if self.seen.is_none() {
             match (&mut self.state, v) {
