@@ -9,6 +9,8 @@
 //! cargo run --release -p mg-tests --bin bench -- catch-up  a new replica, by log
 //! cargo run --release -p mg-tests --bin bench -- snapshot  a new replica, by snapshot
 //! cargo run --release -p mg-tests --bin bench -- query     queries, beside FalkorDB where FALKORDB_BIN names it
+//! cargo run --release -p mg-tests --bin bench -- import    files: `LOAD CSV` and `mgctl import`
+//! cargo run --release -p mg-tests --bin bench -- size      memory of an element, and point reads in a large graph
 //! cargo run --release -p mg-tests --bin bench -- heal      how long `mgctl supervise` needs
 //! cargo run --release -p mg-tests --bin bench -- return    commits while a replica catches up
 //! ```
@@ -22,12 +24,14 @@ mod commit;
 mod far_end;
 mod floor;
 mod heal;
+mod import;
 mod load;
 mod postgres;
 mod processor;
 mod query;
 mod recovery;
 mod returns;
+mod size;
 mod up;
 
 use std::process::ExitCode;
@@ -63,9 +67,11 @@ fn main() -> ExitCode {
         Some("return") => returns::run(rounds),
         Some("heal") => heal::run(rounds),
         Some("query") => query::run(rounds),
+        Some("import") => import::run(rounds),
+        Some("size") => size::run(rounds),
         _ => {
             eprintln!(
-                "usage: bench commit|up|recovery|catch-up|snapshot|return|heal|query [ROUNDS], or bench load HOST:PORT CLIENTS COMMITS"
+                "usage: bench commit|up|recovery|catch-up|snapshot|return|heal|query|import|size [ROUNDS], or bench load HOST:PORT CLIENTS COMMITS"
             );
             return ExitCode::from(2);
         }

