@@ -6,6 +6,7 @@
 //! the commit asks for its LSN. A transaction that writes nothing has no overlay, and its reads do not
 //! look for one.
 
+mod refresh;
 mod scan;
 
 pub use scan::Wanted;
@@ -264,20 +265,31 @@ impl Transaction {
         mut see: impl FnMut(Adjacent),
     ) {
         let wanted = |entry: &Adjacent| types.is_none_or(|types| types.contains(&entry.edge_type()));
-        let write = self.vertex_write(id);
-        let own = write.map(|write| write.side(side));
-        if write.is_none_or(|write| !write.is_created) {
+        let Some(write) = self.vertex_write(id) else {
             self.graph.vertices.read(id.0, |chunk| {
                 chunk.edges(id, side, self.version.lsn, |edges| {
-                    let kept = |e: &&Adjacent| own.is_none_or(|own| !own.removed.contains(&e.edge()));
-                    edges.iter().filter(|entry| wanted(entry)).filter(kept).copied().for_each(&mut see);
+                    edges.iter().filter(|entry| wanted(entry)).copied().for_each(&mut see);
+                });
+            });
+            return;
+        };
+        let own = write.side(side);
+        let mut added = own.added.as_slice().iter().filter(|entry| wanted(entry)).copied().peekable();
+        if !write.is_created {
+            self.graph.vertices.read(id.0, |chunk| {
+                chunk.edges(id, side, self.version.lsn, |edges| {
+                    let kept = |entry: &&Adjacent| wanted(entry) && !own.removed.contains(&entry.edge());
+                    for entry in edges.iter().filter(kept) {
+                        // After a refresh others' edges may be younger than the own ones.
+                        while let Some(own) = added.next_if(|own| own.edge() < entry.edge()) {
+                            see(own);
+                        }
+                        see(*entry);
+                    }
                 });
             });
         }
-        // Ids were given to these after every edge that this transaction reads was committed.
-        if let Some(own) = own {
-            own.added.as_slice().iter().filter(|entry| wanted(entry)).copied().for_each(see);
-        }
+        added.for_each(see);
     }
 
     /// Appends the edges at a vertex, by edge id. In `Both`, a loop comes once, as forward.
@@ -338,7 +350,7 @@ impl Transaction {
 
     /// Appends up to `limit` vertices by id, from after `after`. Fewer than `limit` means the end.
     pub fn scan_vertices(&self, after: Option<VertexId>, limit: usize, out: &mut Vec<VertexId>) {
-        let end = out.len() + limit;
+        let (start, end) = (out.len(), out.len() + limit);
         let from = after.map_or(0, |id| id.0 + 1);
         self.graph.scan_vertices(self.version.lsn, from, |id| {
             if out.len() < end && self.vertex_write(id).is_none_or(|write| !write.is_deleted) {
@@ -348,14 +360,15 @@ impl Transaction {
         });
         if let Some(own) = &self.own {
             let first = own.created_vertices.partition_point(|id| id.0 < from);
-            let alive = |id: &&VertexId| !own.vertices[*id].is_deleted;
-            out.extend(own.created_vertices[first..].iter().filter(alive).take(end - out.len()));
+            let alive = |id: &VertexId| !own.vertices[id].is_deleted;
+            let created = own.created_vertices[first..].iter().copied().filter(alive);
+            merge_own(out, start, limit, created);
         }
     }
 
     /// Appends up to `limit` edges by id, from after `after`. Fewer than `limit` means the end.
     pub fn scan_edges(&self, after: Option<EdgeId>, limit: usize, out: &mut Vec<EdgeId>) {
-        let end = out.len() + limit;
+        let (start, end) = (out.len(), out.len() + limit);
         let from = after.map_or(0, |id| id.0 + 1);
         self.graph.scan_edges(self.version.lsn, from, |id| {
             if out.len() < end && self.edge_write(id).is_none_or(|write| !write.is_deleted) {
@@ -365,8 +378,9 @@ impl Transaction {
         });
         if let Some(own) = &self.own {
             let first = own.created_edges.partition_point(|id| id.0 < from);
-            let alive = |id: &&EdgeId| !own.edges[*id].is_deleted;
-            out.extend(own.created_edges[first..].iter().filter(alive).take(end - out.len()));
+            let alive = |id: &EdgeId| !own.edges[id].is_deleted;
+            let created = own.created_edges[first..].iter().copied().filter(alive);
+            merge_own(out, start, limit, created);
         }
     }
 
@@ -1114,6 +1128,19 @@ impl Transaction {
         claims.constraints = std::mem::take(&mut own.constraints);
         Ok(claims)
     }
+}
+
+/// Merges own ids that rise into those from `start` on, and keeps the first `limit` of all. The own ones are the last,
+/// unless the transaction moved on after it made them.
+fn merge_own<T: Ord + Copy>(out: &mut Vec<T>, start: usize, limit: usize, own: impl Iterator<Item = T>) {
+    let found = out.len();
+    let last = out[start..].last().copied();
+    let is_full = found - start == limit;
+    out.extend(own.take_while(|id| !is_full || last.is_some_and(|last| *id < last)).take(limit));
+    if out.get(found).is_some_and(|own| last > Some(*own)) {
+        out[start..].sort();
+    }
+    out.truncate(start + limit);
 }
 
 /// Checks properties, leaves out Null, sorts by key; of equal keys the last counts.

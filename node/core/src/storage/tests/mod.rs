@@ -1,6 +1,7 @@
 //! Tests of the room as a whole.
 
 mod model;
+mod refresh;
 mod rules;
 mod threads;
 

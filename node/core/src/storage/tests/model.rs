@@ -2,7 +2,8 @@
 //!
 //! Checked after every step: what an open transaction sees (its own writes, labels, properties, edges,
 //! scans, index, counts) is what the model says, however old it is and whatever was applied, published
-//! and collected meanwhile; commits are refused exactly where the rules say. In the end a second graph
+//! and collected meanwhile; one that moves on keeps its own writes and sees those of others; commits are
+//! refused exactly where the rules say. In the end a second graph
 //! that applied the encoded payloads, and a third that was loaded from a view, hold the same.
 
 use crate::storage::{
@@ -77,6 +78,21 @@ impl Model {
         })
     }
 
+    /// Does here what leads from `before` to `after`.
+    fn redo(&mut self, before: &Model, after: &Model) {
+        fn redo<K: Ord + Copy, V: Clone + PartialEq>(
+            here: &mut BTreeMap<K, V>,
+            before: &BTreeMap<K, V>,
+            after: &BTreeMap<K, V>,
+        ) {
+            here.retain(|id, _| after.contains_key(id) || !before.contains_key(id));
+            let written = after.iter().filter(|(id, now)| before.get(id) != Some(now));
+            here.extend(written.map(|(id, now)| (*id, now.clone())));
+        }
+        redo(&mut self.vertices, &before.vertices, &after.vertices);
+        redo(&mut self.edges, &before.edges, &after.edges);
+    }
+
     fn nth_vertex(&self, n: u8) -> Option<VertexId> {
         self.vertices.keys().nth(usize::from(n) % self.vertices.len().max(1)).copied()
     }
@@ -121,6 +137,34 @@ impl Touched {
                 }
                 Change::SetEdgeProperty { id, .. } => drop(touched.content.insert(Self::edge(*id))),
                 _ => {}
+            }
+        }
+        touched
+    }
+
+    /// What leads from one state to a later one of the same transaction.
+    fn between(before: &Model, after: &Model) -> Touched {
+        let mut touched = Touched::default();
+        for (id, vertex) in &before.vertices {
+            match after.vertices.get(id) {
+                None => drop(touched.deleted.insert(Self::vertex(*id))),
+                Some(now) if now != vertex => drop(touched.content.insert(Self::vertex(*id))),
+                Some(_) => {}
+            }
+        }
+        for (id, edge) in &before.edges {
+            match after.edges.get(id) {
+                None => {
+                    touched.edges.extend([Self::vertex(edge.0), Self::vertex(edge.1)]);
+                    touched.deleted.insert(Self::edge(*id));
+                }
+                Some(now) if now != edge => drop(touched.content.insert(Self::edge(*id))),
+                Some(_) => {}
+            }
+        }
+        for (id, edge) in &after.edges {
+            if !before.edges.contains_key(id) {
+                touched.edges.extend([Self::vertex(edge.0), Self::vertex(edge.1)]);
             }
         }
         touched
@@ -259,6 +303,33 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Moves a transaction on; false where it met a conflict.
+    fn refresh(&self, open: &mut Open) -> Result<bool, TestCaseError> {
+        let read = open.transaction.read_lsn();
+        let outcome = open.transaction.refresh();
+        let before = &self.states[usize::try_from(read.0).unwrap()];
+        let left = Touched::between(before, &open.sees);
+        let applied = || self.committed.iter().filter(|other| other.lsn > read && other.lsn <= self.applied);
+        match outcome {
+            Ok(()) => {
+                let now = open.transaction.read_lsn();
+                prop_assert!(now >= self.graph.published());
+                let is_missed = applied().any(|other| other.lsn <= now && other.by_changes.meets(&left));
+                prop_assert!(!is_missed, "a conflict was missed");
+                let mut sees = self.states[usize::try_from(now.0).unwrap()].clone();
+                sees.redo(before, &open.sees);
+                open.sees = sees;
+                Ok(true)
+            }
+            Err(WriteError::Conflict) => {
+                let is_real = applied().any(|other| other.by_claims.meets(&open.claims));
+                prop_assert!(is_real, "a conflict that the rules do not know");
+                Ok(false)
+            }
+            Err(error) => Err(TestCaseError::fail(error.to_string())),
+        }
     }
 
     /// Carries one write out; false where it met a conflict.
@@ -491,7 +562,7 @@ fn run(is_unique: bool, steps: Vec<(u8, u8, u8, u8, i8)>) -> Result<(), TestCase
     let mut open: Vec<Open> = Vec::new();
     for (action, a, b, c, value) in steps {
         let slot = usize::from(a) % open.len().max(1);
-        match action % 16 {
+        match action % 18 {
             0 | 1 if open.len() < 5 => open.push(world.begin()),
             2..=8 if !open.is_empty() => {
                 let may_go_on = world.write(&mut open[slot], a / 5, b, c, value)?;
@@ -504,6 +575,12 @@ fn run(is_unique: bool, steps: Vec<(u8, u8, u8, u8, i8)>) -> Result<(), TestCase
                 world.commit(chosen)?;
             }
             11 if !open.is_empty() => drop(open.swap_remove(slot)),
+            16 | 17 if !open.is_empty() => {
+                let may_go_on = world.refresh(&mut open[slot])?;
+                if !may_go_on {
+                    open.swap_remove(slot);
+                }
+            }
             12 => world.apply_one(),
             13 => {
                 world.apply_one();
