@@ -17,6 +17,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         super::plain("without_restoring_state_a_node_restarts_as_main_without_replicas", not_kept),
         super::plain("bytes_that_are_not_bolt_hurt_nobody", not_bolt),
         super::plain("a_second_process_on_one_data_directory_is_refused", second_process),
+        super::plain("read_committed_moves_on_at_a_replica", read_committed),
     ]
 }
 
@@ -101,4 +102,22 @@ fn second_process() {
     assert!(!out.status.success(), "{said}");
     assert!(said.contains(&data.display().to_string()), "{said}");
     assert_eq!(connect(&node).value("RETURN 1;"), PackValue::Int(1));
+}
+
+fn read_committed() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let [main, replica] = pair(dir.path(), &["--isolation-level=READ_COMMITTED"]);
+    let (mut writer, mut reader) = (connect(&main), connect(&replica));
+    let count = "MATCH (a:A) RETURN count(a);";
+    reader.begin().expect("a transaction");
+    assert_eq!(reader.value(count), PackValue::Int(1));
+    writer.run("CREATE (:A);").expect("a write");
+    assert_eq!(reader.value(count), PackValue::Int(2), "a SYNC replica shows what it has confirmed");
+    reader.commit().expect("it ends");
+    reader.run("SET NEXT TRANSACTION ISOLATION LEVEL SNAPSHOT ISOLATION;").expect("it is set");
+    reader.begin().expect("a transaction");
+    writer.run("CREATE (:A);").expect("a write");
+    assert_eq!(reader.value(count), PackValue::Int(2));
+    reader.commit().expect("it ends");
+    assert_eq!(reader.value(count), PackValue::Int(3));
 }

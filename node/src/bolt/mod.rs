@@ -24,6 +24,7 @@ mod between;
 mod connection;
 mod core;
 mod interrupt;
+mod isolation;
 mod listener;
 mod node;
 mod result;
@@ -40,6 +41,7 @@ pub use listener::Listener;
 
 use crate::config::{Config, Setting, SyncFailureReport};
 use mgcypher::MemoryPool;
+use mgcypher::ast::IsolationLevel;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,6 +74,8 @@ pub struct BoltConfig {
     pub memory_max: u64,
     /// Below it are the files that `LOAD CSV` may read.
     pub import_directory: Option<PathBuf>,
+    /// Of all transactions, until a statement sets another.
+    pub isolation_level: IsolationLevel,
 }
 
 /// All queries together hold no more than this part of the machine's memory; the graph needs the rest.
@@ -94,6 +98,7 @@ impl BoltConfig {
             data_directory: config.data_directory.clone(),
             import_directory: config.import_directory.clone(),
             memory_max: config.memory_max.unwrap_or_else(crate::memory::default_limit),
+            isolation_level: config.isolation_level,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What a node tells of itself in tables, and the work that operators ask of it.
 
+use super::isolation::{self, Levels};
 use super::result::Work;
 use super::statement::{DATABASE, Table};
 use super::texts::Failure;
@@ -25,6 +26,7 @@ pub(super) struct About<'a> {
     pub(super) transactions: &'a Transactions,
     /// The engine's, where it was asked.
     pub(super) state: Option<AdminAnswer>,
+    pub(super) isolation: Levels,
 }
 
 // ------------------------------------------------------------------------------------------- tables
@@ -133,9 +135,10 @@ pub(super) fn storage_info(about: &About<'_>, of_node: bool) -> Table {
         add("license_memory_limit", "unlimited".into());
         add("query+graph_memory_tracked", size_text(graph_bytes + query_bytes).into());
         add("vector_index_memory_tracked", size_text(0).into());
-        add("global_isolation_level", "SNAPSHOT_ISOLATION".into());
-        add("session_isolation_level", "".into());
-        add("next_session_isolation_level", "".into());
+        let levels = &about.isolation;
+        add("global_isolation_level", isolation::word(levels.global).into());
+        add("session_isolation_level", levels.session.map_or("", isolation::word).into());
+        add("next_session_isolation_level", levels.next.map_or("", isolation::word).into());
         add("global_storage_mode", "IN_MEMORY_TRANSACTIONAL".into());
     } else {
         add("state", "hot".into());
@@ -155,7 +158,7 @@ pub(super) fn storage_info(about: &About<'_>, of_node: bool) -> Table {
         add("tenant_peak_memory_tracked", PackValue::Null);
         add("tenant_memory_limit", "unlimited".into());
     }
-    add("storage_isolation_level", "SNAPSHOT_ISOLATION".into());
+    add("storage_isolation_level", isolation::given(about.isolation.global).into());
     add("health", "ready".into());
     table
 }

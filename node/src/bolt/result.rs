@@ -188,6 +188,11 @@ impl Running {
         }
     }
 
+    /// Whether there is something to come that depends on what the transaction sees.
+    pub(super) fn reads_transaction(&self) -> bool {
+        !matches!(self.source, Source::Table(_) | Source::Deferred(_))
+    }
+
     /// Notes that rows are not made because nobody wants them.
     pub(super) fn skip_rows(&mut self) {
         self.had_rows = true;

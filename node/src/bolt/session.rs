@@ -3,6 +3,7 @@
 use super::between::{Between, Progress as Batches};
 use super::connection::Writer;
 use super::interrupt::{Interrupt, Reason};
+use super::isolation::{self, Levels};
 use super::result::{Progress, Running, Source};
 use super::statement::{self, AdminStep, DATABASE, Deferred};
 use super::texts::{self, COMMIT_DEGRADED, Failure, Notification};
@@ -15,10 +16,10 @@ use mgbolt::{
     ALL, Auth, Ended, Map, NotificationFilter, PackValue, Request, Response, Route, ServerMachine,
     ServerState, Stream, TransactionExtra, Verdict, Version,
 };
-use mgcypher::ast::{AdminStatement, Query, Statement, TransactionStatement};
+use mgcypher::ast::{AdminStatement, IsolationLevel, IsolationScope, Query, Statement, TransactionStatement};
 use mgcypher::{CypherError, Execution, Limits, Params, Prepared, QueryKind, analyze, schema};
 use mgnode_core::engine::{self, Admin, Outcome};
-use mgnode_core::storage::{Commit, Transaction};
+use mgnode_core::storage::{Commit, Transaction, WriteError};
 use mgnode_core::types::{Position, Role, SyncMode};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -52,6 +53,8 @@ pub(super) struct Services<C> {
     sessions: AtomicU64,
     pub(super) transactions: Arc<Transactions>,
     import: Arc<ImportDirectory>,
+    /// Of all sessions that have set none of their own.
+    isolation: Mutex<IsolationLevel>,
     /// Texts that were seen before: clients send the same few again and again.
     known: Mutex<HashMap<String, Arc<Known>>>,
 }
@@ -91,7 +94,8 @@ impl<C: Core> Services<C> {
     pub(super) fn new(core: C, config: BoltConfig) -> Services<C> {
         let (sessions, transactions, known) = (AtomicU64::new(0), Arc::default(), Mutex::default());
         let import = Arc::new(ImportDirectory(config.import_directory.clone()));
-        Services { core, config, sessions, transactions, import, known }
+        let isolation = Mutex::new(config.isolation_level);
+        Services { core, config, sessions, transactions, import, isolation, known }
     }
 
     fn known(&self, text: &str) -> Option<Arc<Known>> {
@@ -221,6 +225,9 @@ pub(super) struct Session<C> {
     reached_as: Option<String>,
     /// Of the last query's dice.
     seed: u64,
+    /// Set for all transactions of the session, and for the one that it begins next.
+    isolation: Option<IsolationLevel>,
+    isolation_next: Option<IsolationLevel>,
 }
 
 /// A transaction under way.
@@ -229,6 +236,8 @@ struct Open {
     /// Begun by BEGIN rather than for one query.
     explicit: bool,
     deadline: Option<Instant>,
+    /// Each of its statements sees what is committed when it begins.
+    moves_on: bool,
 }
 
 impl<C: Core> Session<C> {
@@ -250,6 +259,8 @@ impl<C: Core> Session<C> {
             results: Vec::new(),
             reached_as: None,
             seed: random_seed(),
+            isolation: None,
+            isolation_next: None,
         }
     }
 
@@ -424,8 +435,11 @@ impl<C: Core> Session<C> {
         // On a REPLICA a read takes no value of the counter that its MAIN hands out.
         let count_clock = !self.is_replica();
         let tx = self.services.core.graph().begin(count_clock);
+        let levels = self.levels();
+        self.isolation_next = None;
+        let moves_on = isolation::moves_on(levels.next.or(levels.session).unwrap_or(levels.global));
         self.results.clear();
-        self.transaction = Some(Open { tx, explicit, deadline });
+        self.transaction = Some(Open { tx, explicit, deadline, moves_on });
         Ok(())
     }
 
@@ -450,9 +464,34 @@ impl<C: Core> Session<C> {
     async fn enter(&mut self, extra: &TransactionExtra, query: &Arc<str>) -> Result<(), Stop> {
         if self.in_explicit_transaction() {
             self.seat.query(query);
-            return Ok(());
+            return Ok(self.move_on()?);
         }
         self.open(extra, false, Some(query)).await
+    }
+
+    /// Returns the isolation levels that are set now.
+    fn levels(&self) -> Levels {
+        let global = *self.services.isolation.lock();
+        Levels { global, session: self.isolation, next: self.isolation_next }
+    }
+
+    /// Has the next statement of a transaction that moves on see what is committed now. While rows of an earlier
+    /// statement are still to come, which must not change under them, it sees what that one sees.
+    fn move_on(&mut self) -> Result<(), Failure> {
+        let is_read = self.results.iter().flatten().any(|running| running.reads_transaction());
+        let Some(open) = self.transaction.as_mut().filter(|open| open.moves_on && !is_read) else {
+            return Ok(());
+        };
+        let graph = self.services.core.graph();
+        if Arc::ptr_eq(&graph, open.tx.graph()) {
+            return aside(|| open.tx.refresh().map_err(statement::write_failure));
+        }
+        // The node went over to another graph, and what was written was meant for the one before.
+        if !open.tx.is_read_only() {
+            return Err(statement::write_failure(WriteError::Conflict));
+        }
+        open.tx = graph.begin(false);
+        Ok(())
     }
 
     // ------------------------------------------------------------------------------------------ RUN
@@ -589,6 +628,9 @@ impl<C: Core> Session<C> {
                         let work = node::analyze(labels.to_vec(), delete, self.interrupt.flag());
                         Running::new(fields(analyze::columns(delete)), "rw", Source::Work(work))
                     }
+                    AdminStep::SetIsolation(scope, level) => {
+                        deferred(Deferred::Isolation(scope, level), Vec::new())
+                    }
                     AdminStep::Dump => {
                         self.enter(extra, &known.text).await?;
                         let source = Source::Dump(Box::default(), self.interrupt.flag());
@@ -601,13 +643,13 @@ impl<C: Core> Session<C> {
                     true => self.services.core.admin(Admin::ShowState).await.ok(),
                     false => None,
                 };
+                if explicit {
+                    self.enter(extra, &known.text).await?;
+                }
                 // It looks at the graph without taking a value of its counter.
                 let own;
                 let tx = match &self.transaction {
-                    Some(open) if open.explicit => {
-                        self.seat.query(&known.text);
-                        &open.tx
-                    }
+                    Some(open) if open.explicit => &open.tx,
                     _ => {
                         check_extra(extra)?;
                         self.seat.begin(extra.metadata.clone());
@@ -618,7 +660,7 @@ impl<C: Core> Session<C> {
                     }
                 };
                 let (config, transactions) = (&self.services.config, &self.services.transactions);
-                let about = node::About { tx, config, transactions, state };
+                let about = node::About { tx, config, transactions, state, isolation: self.levels() };
                 let table = aside(|| statement::show(show, &about))?;
                 if !explicit {
                     self.seat.end(self.resets_served);
@@ -810,10 +852,19 @@ impl<C: Core> Session<C> {
                 let mut tx = self.services.core.graph().begin(true);
                 let made = aside(|| Ok(schema::execute(&statement, &mut tx)?))?;
                 running.notifications.extend(made.into_iter().map(Notification::from));
-                self.transaction = Some(Open { tx, explicit: false, deadline: None });
+                self.transaction = Some(Open { tx, explicit: false, deadline: None, moves_on: false });
                 let (metadata, notifications) = self.finish_transaction(false).await?;
                 running.notifications.extend(notifications);
                 Ok(metadata)
+            }
+            Deferred::Isolation(scope, level) => {
+                match scope {
+                    IsolationScope::Global => *self.services.isolation.lock() = level,
+                    IsolationScope::Session => self.isolation = Some(level),
+                    IsolationScope::NextTransaction => self.isolation_next = Some(level),
+                }
+                running.notifications.extend(isolation::notifications(scope, level));
+                Ok(Map::new())
             }
             Deferred::Transaction(TransactionStatement::Begin) => {
                 self.open(&TransactionExtra::default(), true, None).await?;

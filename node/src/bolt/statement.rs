@@ -6,8 +6,8 @@ use super::wire;
 use crate::disk::snapshot_path;
 use mgbolt::{Map, PackValue};
 use mgcypher::ast::{
-    AdminStatement, Expr, ExprKind, IsolationLevel, Literal, ReplicationStatement, SchemaStatement,
-    ShowStatement, StorageMode, StorageScope, Symbol, TransactionStatement,
+    AdminStatement, Expr, ExprKind, IsolationLevel, IsolationScope, Literal, ReplicationStatement,
+    SchemaStatement, ShowStatement, StorageMode, StorageScope, Symbol, TransactionStatement,
 };
 use mgcypher::{Params, schema};
 use mgnode_core::engine::{Admin, AdminAnswer, LagReport, OutcomeReport, ReplicaStatus, StateReport};
@@ -22,6 +22,7 @@ pub(super) enum Deferred {
     /// With its text.
     Schema(SchemaStatement, Arc<str>),
     Transaction(TransactionStatement),
+    Isolation(IsolationScope, IsolationLevel),
 }
 
 /// A table that is known as a whole.
@@ -336,6 +337,7 @@ pub(super) enum AdminStep<'a> {
     },
     Dump,
     Terminate(&'a [Expr]),
+    SetIsolation(IsolationScope, IsolationLevel),
 }
 
 /// Sorts, or refuses, a statement about how the node runs.
@@ -349,10 +351,7 @@ pub(super) fn admin_statement(
         AdminStatement::AnalyzeGraph { labels, delete } => AdminStep::Analyze { labels, delete: *delete },
         AdminStatement::DumpDatabase => AdminStep::Dump,
         AdminStatement::TerminateTransactions(ids) => AdminStep::Terminate(ids),
-        AdminStatement::SetIsolationLevel { level: IsolationLevel::SnapshotIsolation, .. } => AdminStep::Done,
-        AdminStatement::SetIsolationLevel { .. } => {
-            return Err(unsupported("An isolation level other than SNAPSHOT ISOLATION"));
-        }
+        AdminStatement::SetIsolationLevel { scope, level } => AdminStep::SetIsolation(*scope, *level),
         AdminStatement::SetStorageMode(StorageMode::InMemoryTransactional) => AdminStep::Done,
         AdminStatement::SetStorageMode(_) => {
             return Err(unsupported("A storage mode other than IN_MEMORY_TRANSACTIONAL"));

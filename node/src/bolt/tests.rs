@@ -7,6 +7,7 @@ use mgbolt::{
     ALL, Auth, Dechunker, Map, NotificationFilter, PackValue, Request, Response, Route, Severity, Status,
     Stream, Threshold, TransactionExtra, Version, handshake,
 };
+use mgcypher::ast::IsolationLevel;
 use mgnode_core::engine::{
     self, Admin, AdminAnswer, AdminError, CommitError, Outcome, ReplicaFailure, ReplicaFailureReason,
     ReplicaStatus,
@@ -22,6 +23,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+mod isolation;
 mod language;
 mod load;
 mod statements;
@@ -135,6 +137,7 @@ fn config() -> BoltConfig {
         data_directory: "no-such-directory".into(),
         memory_max: 1 << 30,
         import_directory: None,
+        isolation_level: IsolationLevel::SnapshotIsolation,
     }
 }
 

@@ -105,6 +105,11 @@ pub const FLAGS: &[Flag] = &[
         "0",
         "MiB that the node may hold before it refuses to grow; 0: nine tenths of what it can have",
     ),
+    text(
+        "isolation-level",
+        "SNAPSHOT_ISOLATION",
+        "of transactions: SNAPSHOT_ISOLATION, READ_COMMITTED or READ_UNCOMMITTED (given as READ_COMMITTED)",
+    ),
     text("import-directory", "", "where LOAD CSV finds its files; without it none is read"),
     text("log-level", "INFO", "TRACE, DEBUG, INFO, WARNING, ERROR or CRITICAL"),
     text("log-file", "", "write the log there"),

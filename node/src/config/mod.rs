@@ -12,6 +12,7 @@ pub use mgnode_core::engine::SyncPolicy;
 pub use parse::{ConfigError, Setting};
 
 use crate::quic::ClusterFiles;
+use mgcypher::ast::IsolationLevel;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -104,6 +105,8 @@ pub struct Config {
     pub memory_max: Option<u64>,
     /// Below it are the files that `LOAD CSV` may read. `None`: none is.
     pub import_directory: Option<PathBuf>,
+    /// Of transactions, until a statement sets another.
+    pub isolation_level: IsolationLevel,
     pub log_level: LogLevel,
     /// Beside or instead of standard error.
     pub log_file: Option<PathBuf>,
@@ -217,6 +220,15 @@ impl Config {
                 mib => Some(mib.saturating_mul(1 << 20)),
             },
             import_directory: (!import_directory.is_empty()).then(|| PathBuf::from(import_directory)),
+            isolation_level: match raw.text("isolation-level") {
+                "SNAPSHOT_ISOLATION" => IsolationLevel::SnapshotIsolation,
+                "READ_COMMITTED" => IsolationLevel::ReadCommitted,
+                "READ_UNCOMMITTED" => IsolationLevel::ReadUncommitted,
+                _ => {
+                    let levels = "SNAPSHOT_ISOLATION, READ_COMMITTED or READ_UNCOMMITTED";
+                    return Err(raw.bad("isolation-level", levels));
+                }
+            },
             log_level: match raw.text("log-level").to_ascii_uppercase().as_str() {
                 "TRACE" => LogLevel::Trace,
                 "DEBUG" => LogLevel::Debug,
@@ -337,6 +349,18 @@ mod tests {
         assert!(!c.snapshot_on_exit);
         assert!(run(&["--replication-restore-state-on-startup"]).replication_restore_state_on_startup);
         assert!(!run(&["--replication-restore-state-on-startup=false"]).replication_restore_state_on_startup);
+    }
+
+    #[test]
+    fn the_isolation_level_is_one_of_three() {
+        assert_eq!(run(&[]).isolation_level, IsolationLevel::SnapshotIsolation);
+        assert_eq!(run(&["--isolation-level=READ_COMMITTED"]).isolation_level, IsolationLevel::ReadCommitted);
+        assert_eq!(
+            run(&["--isolation_level", "READ_UNCOMMITTED"]).isolation_level,
+            IsolationLevel::ReadUncommitted
+        );
+        let refused = refuse(&["--isolation-level=SERIALIZABLE"]);
+        assert!(refused.ends_with("SNAPSHOT_ISOLATION, READ_COMMITTED or READ_UNCOMMITTED"), "{refused}");
     }
 
     #[test]
