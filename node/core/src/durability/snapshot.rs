@@ -452,6 +452,11 @@ impl SnapshotIndex {
         self.blocks.len()
     }
 
+    /// Returns the bytes of the payloads of all blocks.
+    pub fn payload_bytes(&self) -> u64 {
+        self.blocks.iter().map(|(_, length)| u64::from(*length)).sum()
+    }
+
     /// Reads a block and checks its sum.
     pub fn block(&self, source: &dyn SnapshotSource, block: usize) -> Result<Bytes, Unreadable> {
         let (offset, length) = self.blocks[block];

@@ -62,6 +62,8 @@ pub(super) struct Claims {
     pub(super) constraints: Vec<NewConstraint>,
     pub(super) changes_schema: bool,
     pub(super) changes_constraints: bool,
+    /// It deletes all that there is: nothing else may be committed between what it read and itself.
+    pub(super) replaces_all: bool,
 }
 
 impl fmt::Debug for Commit {
@@ -185,6 +187,7 @@ impl Graph {
         let claims = &commit.claims;
         assert!(commit.pin.is_some(), "a commit that has its LSN is not asked about again");
         self.check_schema(claims, in_flight)?;
+        self.check_replaced(commit, in_flight)?;
         for (object, touch) in &claims.objects {
             if self.touched_after(*object, commit.read).conflicts_with(*touch) {
                 return Err(Conflict::Object);
@@ -225,6 +228,14 @@ impl Graph {
             .iter()
             .any(|(_, other)| other.changes_constraints || claims.changes_schema && other.changes_schema);
         if is_stale || meets_another { Err(Conflict::SchemaChanged) } else { Ok(()) }
+    }
+
+    /// A commit that replaces everything stands for itself alone.
+    fn check_replaced(&self, commit: &Commit, in_flight: &InFlight) -> Result<(), Conflict> {
+        let is_overtaken = commit.claims.replaces_all
+            && (!in_flight.is_empty() || self.writer.lock().applied != commit.read);
+        let meets_another = in_flight.commits.iter().any(|(_, other)| other.replaces_all);
+        if is_overtaken || meets_another { Err(Conflict::Object) } else { Ok(()) }
     }
 
     fn check_unique(&self, claims: &Claims, in_flight: &InFlight) -> Result<(), Conflict> {

@@ -39,6 +39,7 @@ mod mvcc;
 mod order;
 mod overlay;
 mod properties;
+mod replace;
 mod schema;
 mod statistics;
 #[cfg(test)]
@@ -54,6 +55,7 @@ pub use gc::GcStats;
 pub use index::{IndexBounds, IndexCursor};
 pub use load::LoadError;
 pub use memory::Memory;
+pub use replace::ReplaceError;
 pub use statistics::IndexStatistics;
 pub use transaction::{Direction, EdgeInfo, Expansion, Transaction, Wanted, WriteError};
 pub use view::View;

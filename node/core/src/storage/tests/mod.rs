@@ -2,6 +2,7 @@
 
 mod model;
 mod refresh;
+mod replace;
 mod rules;
 mod threads;
 
