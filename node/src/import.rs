@@ -1,4 +1,4 @@
-//! The files that `LOAD CSV` may read: those below one directory, whatever a query calls them.
+//! The files that queries may read, with `LOAD CSV` and `RECOVER SNAPSHOT`: those below one directory, whatever a query calls them.
 //!
 //! `file:///a/b.csv`, `/a/b.csv` and `a/b.csv` mean the file `a/b.csv` in that directory, and so does its full path.
 //! Nothing leads out of it: neither `..` nor a link. No other URL is fetched.
@@ -15,6 +15,13 @@ pub(crate) struct ImportDirectory(pub(crate) Option<PathBuf>);
 
 impl Import for ImportDirectory {
     fn open(&self, url: &str) -> Result<Box<dyn Read + Send + Sync>, CypherError> {
+        Ok(Box::new(self.open_file(url)?))
+    }
+}
+
+impl ImportDirectory {
+    /// Opens the file that a URL or a path names.
+    pub(crate) fn open_file(&self, url: &str) -> Result<File, CypherError> {
         let Some(root) = &self.0 else {
             return Err(refused(
                 "LOAD CSV is off on this node, which reads no files. Start it with `--import-directory=DIRECTORY` and \
@@ -35,7 +42,7 @@ impl Import for ImportDirectory {
             })
         })?;
         match file.metadata() {
-            Ok(found) if found.is_file() => Ok(Box::new(file)),
+            Ok(found) if found.is_file() => Ok(file),
             Ok(_) => Err(refused(format!("'{url}' is no file."))),
             Err(e) => Err(refused(format!("'{url}' cannot be read: {e}."))),
         }

@@ -1,7 +1,7 @@
 //! Single nodes as processes: roles over a restart, and bytes that are not Bolt.
 
 use libtest_mimic::Trial;
-use mg_tests::bolt::{Bolt, all_ready, replicas};
+use mg_tests::bolt::{Bolt, all_ready, register, replicas};
 use mg_tests::node::Node;
 use mg_tests::wait;
 use mgbolt::PackValue;
@@ -17,6 +17,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         super::plain("without_restoring_state_a_node_restarts_as_main_without_replicas", not_kept),
         super::plain("bytes_that_are_not_bolt_hurt_nobody", not_bolt),
         super::plain("a_second_process_on_one_data_directory_is_refused", second_process),
+        super::plain("a_recovered_snapshot_is_on_every_replica_and_outlives_restarts", recovered),
         super::plain("read_committed_moves_on_at_a_replica", read_committed),
     ]
 }
@@ -102,6 +103,70 @@ fn second_process() {
     assert!(!out.status.success(), "{said}");
     assert!(said.contains(&data.display().to_string()), "{said}");
     assert_eq!(connect(&node).value("RETURN 1;"), PackValue::Int(1));
+}
+
+/// All that a node holds, ids too.
+fn held(node: &Node, bookmarks: &[&str]) -> Vec<Vec<PackValue>> {
+    let mut bolt = connect(node);
+    let graph = "MATCH (n) OPTIONAL MATCH (n)-[r]->(m) RETURN id(n), labels(n), properties(n), id(r), properties(r), \
+                 id(m) ORDER BY id(n), id(r);";
+    let mut rows = bolt.run_after(graph, bookmarks).expect("rows").rows;
+    rows.extend(bolt.run("SHOW CONSTRAINT INFO;").expect("rows").rows);
+    // How many entries an index has is an estimate while older versions are kept.
+    let indexes = bolt.run("SHOW INDEX INFO;").expect("rows").rows;
+    rows.extend(indexes.into_iter().map(|row| row[..3].to_vec()));
+    rows
+}
+
+fn recovered() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let [mut main, mut sync] = pair(dir.path(), &[]);
+    let mut late = Node::start(dir.path(), "late", &[]);
+    connect(&late).run("SET REPLICATION ROLE TO REPLICA WITH PORT 10000;").expect("it becomes REPLICA");
+    let mut bolt = connect(&main);
+    register(&mut bolt, "late", "ASYNC", &late.replication());
+    for query in [
+        "CREATE INDEX ON :A(n);",
+        "CREATE CONSTRAINT ON (a:A) ASSERT a.n IS UNIQUE;",
+        "UNWIND range(2, 300) AS n CREATE (:A {n: n})-[:T {w: n}]->(:B);",
+    ] {
+        bolt.run(query).expect("a write");
+    }
+    let PackValue::String(path) = bolt.value("CREATE SNAPSHOT;") else { panic!("a path is a text") };
+    for query in [
+        "MATCH (a:A) WHERE a.n % 2 = 0 DETACH DELETE a;",
+        "DROP CONSTRAINT ON (a:A) ASSERT a.n IS UNIQUE;",
+        "UNWIND range(1, 10) AS i CREATE (:A {n: 7})-[:NEW]->(:C);",
+        "CREATE INDEX ON :C;",
+    ] {
+        bolt.run(query).expect("a write");
+    }
+    wait::until("the replicas are ready", LIMIT, || all_ready(&main.bolt().to_string(), 2));
+    late.signal("STOP");
+    late.wait_stopped();
+    let recovery = format!("RECOVER SNAPSHOT \"{path}\" FORCE;");
+    let bookmark = bolt.run(&recovery).expect("it recovers").summary.bookmark.expect("it is a commit");
+    let on_main = held(&main, &[]);
+    // The SYNC replica shows what it has confirmed; the other one when the bookmark asks for it.
+    assert_eq!(held(&sync, &[]), on_main);
+    late.signal("CONT");
+    assert_eq!(held(&late, &[&bookmark]), on_main);
+    assert_eq!(bolt.value("MATCH (a:A) RETURN count(a);"), PackValue::Int(300));
+    assert_eq!(bolt.value("MATCH ()-[r:T]->(:B) RETURN sum(r.w);"), PackValue::Int((2..=300).sum()));
+    assert_eq!(bolt.value("MATCH (c:C) RETURN count(c);"), PackValue::Int(0));
+    let (_, text) = bolt.refusal("CREATE (:A {n: 7});");
+    assert!(text.contains("unique constraint violation on :A(n)"), "{text}");
+
+    for node in [&mut main, &mut sync, &mut late] {
+        node.kill();
+    }
+    for node in [&mut sync, &mut late, &mut main] {
+        node.spawn();
+        assert_eq!(held(node, &[]), on_main);
+    }
+    wait::until("the replicas are ready", LIMIT, || all_ready(&main.bolt().to_string(), 2));
+    connect(&main).run("CREATE (:A {n: 1000});").expect("a write");
+    assert_eq!(connect(&sync).value("MATCH (a:A) RETURN count(a);"), PackValue::Int(301));
 }
 
 fn read_committed() {

@@ -983,6 +983,7 @@ pub enum AdminStatement {
     CreateSnapshot,
     RecoverSnapshot {
         path: Expr,
+        has_config: bool,
         force: bool,
     },
     FreeMemory,

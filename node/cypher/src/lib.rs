@@ -35,7 +35,7 @@ mod temporal;
 pub mod value;
 
 pub use error::{CypherError, ErrorKind, Phase};
-pub use executor::{Commits, Counters, Import, Limits, MemoryPool, Runtime};
+pub use executor::{Commits, Counters, Import, Limits, MemoryPool, Runtime, Taken};
 pub use parser::parse;
 pub use procedures::{Builtin, Procedures};
 

@@ -27,6 +27,7 @@ mod interrupt;
 mod isolation;
 mod listener;
 mod node;
+mod recover;
 mod result;
 mod session;
 mod statement;

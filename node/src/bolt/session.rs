@@ -5,10 +5,10 @@ use super::connection::Writer;
 use super::interrupt::{Interrupt, Reason};
 use super::isolation::{self, Levels};
 use super::result::{Progress, Running, Source};
-use super::statement::{self, AdminStep, DATABASE, Deferred};
+use super::statement::{self, AdminStep, DATABASE, Deferred, RecoverSnapshot};
 use super::texts::{self, COMMIT_DEGRADED, Failure, Notification};
 use super::transactions::{Seat, Transactions};
-use super::{BoltConfig, Core, node, wire};
+use super::{BoltConfig, Core, node, recover, wire};
 use crate::config::SyncFailureReport;
 use crate::driver::BookmarkError;
 use crate::import::ImportDirectory;
@@ -426,11 +426,7 @@ impl<C: Core> Session<C> {
         if let Some(query) = query {
             self.seat.query(query);
         }
-        let bound = self.services.config.query_timeout;
-        let asked = extra.timeout_ms.and_then(|ms| u64::try_from(ms).ok()).filter(|ms| *ms > 0);
-        let limit = asked.map(Duration::from_millis).into_iter().chain(bound).min();
-        // A time too far away for the clock is no limit.
-        let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+        let deadline = self.deadline(extra);
         self.wait_for_bookmarks(&extra.bookmarks).await?;
         // On a REPLICA a read takes no value of the counter that its MAIN hands out.
         let count_clock = !self.is_replica();
@@ -441,6 +437,15 @@ impl<C: Core> Session<C> {
         self.results.clear();
         self.transaction = Some(Open { tx, explicit, deadline, moves_on });
         Ok(())
+    }
+
+    /// Returns when what begins now must have ended.
+    fn deadline(&self, extra: &TransactionExtra) -> Option<Instant> {
+        let bound = self.services.config.query_timeout;
+        let asked = extra.timeout_ms.and_then(|ms| u64::try_from(ms).ok()).filter(|ms| *ms > 0);
+        let limit = asked.map(Duration::from_millis).into_iter().chain(bound).min();
+        // A time too far away for the clock is no limit.
+        limit.and_then(|limit| Instant::now().checked_add(limit))
     }
 
     async fn wait_for_bookmarks(&self, bookmarks: &[String]) -> Result<(), Stop> {
@@ -628,6 +633,15 @@ impl<C: Core> Session<C> {
                         let work = node::analyze(labels.to_vec(), delete, self.interrupt.flag());
                         Running::new(fields(analyze::columns(delete)), "rw", Source::Work(work))
                     }
+                    AdminStep::Recover(path, force) => {
+                        let parameters = wire::parameters(parameters).map_err(Failure::client)?;
+                        let path = statement::strings(std::slice::from_ref(path), &parameters)?.remove(0);
+                        self.wait_for_bookmarks(&extra.bookmarks).await?;
+                        let (text, metadata) = (known.text.clone(), extra.metadata.clone());
+                        let deadline = self.deadline(extra);
+                        let wanted = RecoverSnapshot { path, force, text, metadata, deadline };
+                        deferred(Deferred::Recover(wanted), Vec::new())
+                    }
                     AdminStep::SetIsolation(scope, level) => {
                         deferred(Deferred::Isolation(scope, level), Vec::new())
                     }
@@ -808,12 +822,7 @@ impl<C: Core> Session<C> {
                     if failure.code == Failure::database("").code {
                         out.buffer.truncate(kept);
                     }
-                    let reason = self.interrupt.reason();
-                    // A transaction that was terminated clears the flag when it ends.
-                    if reason == Some(Reason::TimedOut) {
-                        self.interrupt.clear(self.resets_served);
-                    }
-                    return Err(reason.map_or(failure, stopped).into());
+                    return Err(self.ended(failure));
                 }
             }
             let flushed = tokio::select! {
@@ -829,6 +838,40 @@ impl<C: Core> Session<C> {
                 None => return Err(stopped(Reason::Reset).into()),
             }
         }
+    }
+
+    /// Returns why work ended with a failure: that it was asked to, where it was.
+    fn ended(&self, failure: Failure) -> Stop {
+        let reason = self.interrupt.reason();
+        // A transaction that was terminated clears the flag when it ends.
+        if reason == Some(Reason::TimedOut) {
+            self.interrupt.clear(self.resets_served);
+        }
+        reason.map_or(failure, stopped).into()
+    }
+
+    /// Puts what a snapshot holds in the place of all that is here.
+    async fn recover(&mut self, wanted: RecoverSnapshot, running: &mut Running) -> Result<Map, Stop> {
+        self.seat.begin(wanted.metadata);
+        self.seat.query(&wanted.text);
+        let graph = self.services.core.graph();
+        let (config, stop) = (&self.services.config, self.interrupt.flag());
+        let prepared = {
+            let _timer = wanted.deadline.map(|deadline| Timer::start(deadline, self.interrupt.clone()));
+            aside(|| recover::prepare(&wanted.path, wanted.force, &graph, config, &stop))
+        };
+        let mut recovery = prepared.map_err(|failure| self.ended(failure))?;
+        if !self.seat.commit() {
+            return Err(Failure::terminated().into());
+        }
+        let committed = match recovery.commit.take() {
+            Some(commit) => self.services.settle(commit).await?,
+            None => Committed::default(),
+        };
+        self.seat.end(self.resets_served);
+        running.notifications.extend(committed.notifications);
+        let bookmark = |position: Position| Map::new().with("bookmark", position.to_string());
+        Ok(committed.position.map_or_else(Map::new, bookmark))
     }
 
     /// Carries out what was put off until the first PULL.
@@ -857,6 +900,7 @@ impl<C: Core> Session<C> {
                 running.notifications.extend(notifications);
                 Ok(metadata)
             }
+            Deferred::Recover(wanted) => self.recover(wanted, running).await,
             Deferred::Isolation(scope, level) => {
                 match scope {
                     IsolationScope::Global => *self.services.isolation.lock() = level,

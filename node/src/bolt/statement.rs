@@ -14,6 +14,7 @@ use mgnode_core::engine::{Admin, AdminAnswer, LagReport, OutcomeReport, ReplicaS
 use mgnode_core::storage::WriteError;
 use mgnode_core::types::{Position, Role, Value};
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// What happens at the first PULL or DISCARD.
 #[derive(Debug)]
@@ -23,6 +24,18 @@ pub(super) enum Deferred {
     Schema(SchemaStatement, Arc<str>),
     Transaction(TransactionStatement),
     Isolation(IsolationScope, IsolationLevel),
+    Recover(RecoverSnapshot),
+}
+
+/// A snapshot that is to be recovered.
+#[derive(Debug)]
+pub(super) struct RecoverSnapshot {
+    pub(super) path: Arc<str>,
+    pub(super) force: bool,
+    /// Of the statement.
+    pub(super) text: Arc<str>,
+    pub(super) metadata: Map,
+    pub(super) deadline: Option<Instant>,
 }
 
 /// A table that is known as a whole.
@@ -338,6 +351,8 @@ pub(super) enum AdminStep<'a> {
     Dump,
     Terminate(&'a [Expr]),
     SetIsolation(IsolationScope, IsolationLevel),
+    /// The path, and whether what is here may go.
+    Recover(&'a Expr, bool),
 }
 
 /// Sorts, or refuses, a statement about how the node runs.
@@ -365,14 +380,10 @@ pub(super) fn admin_statement(
                 "Failed to recover a snapshot. Replica instances are not allowed to create them.",
             ));
         }
-        // It would leave out records that were promised to be part of the history, here and on every replica.
-        AdminStatement::RecoverSnapshot { .. } => {
-            let refused = unsupported("RECOVER SNAPSHOT").message;
-            return Err(Failure::client(format!(
-                "{refused} It would take back commits that clients were told are durable, here and on the replicas. \
-                 Restore a backup into a new cluster instead: `mgctl backup`, `mgctl restore`."
-            )));
+        AdminStatement::RecoverSnapshot { has_config: true, .. } => {
+            return Err(unsupported("RECOVER SNAPSHOT WITH CONFIG"));
         }
+        AdminStatement::RecoverSnapshot { path, force, .. } => AdminStep::Recover(path, *force),
         AdminStatement::DropGraph => return Err(unsupported("DROP GRAPH")),
         AdminStatement::LockDataDirectory => return Err(unsupported("LOCK DATA DIRECTORY")),
         AdminStatement::UnlockDataDirectory => return Err(unsupported("UNLOCK DATA DIRECTORY")),

@@ -26,6 +26,7 @@ use tokio::task::JoinHandle;
 mod isolation;
 mod language;
 mod load;
+mod recover;
 mod statements;
 
 /// A node without an engine: commits go straight to the graph, and end as the test says.

@@ -43,6 +43,7 @@ mod tests;
 pub use directory::Directory;
 pub use error::DiskError;
 pub use room::Room;
+pub(crate) use snapshots::{LoadFailure, SnapshotReader, is_snapshot_path};
 pub use snapshots::{SnapshotFile, SnapshotStore, list_snapshots, snapshot_path};
 
 use crate::config::Durability;

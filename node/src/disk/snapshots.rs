@@ -4,13 +4,14 @@ use super::directory::{Directory, remove, rename, sync_folder};
 use super::fail_point;
 use super::file_source::FileSource;
 use super::partial::Partial;
+use super::threads::Threads;
 use super::{DiskError, Received};
 use crate::memory::MemoryRoom;
 use crate::quic::{IncomingSnapshot, Snapshots};
-use mgnode_core::durability::{SnapshotEncoder, SnapshotIndex, SnapshotSource, read_snapshot};
+use mgnode_core::durability::{SnapshotEncoder, SnapshotIndex, SnapshotSource, Unreadable, read_snapshot};
 use mgnode_core::engine::SnapshotHeader;
 use mgnode_core::replication::SnapshotStream;
-use mgnode_core::storage::{Graph, View};
+use mgnode_core::storage::{Graph, LoadError, View};
 use mgnode_core::types::{Lsn, Names, PartialSnapshot, SnapshotId};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -55,6 +56,66 @@ pub fn list_snapshots(root: &Path) -> io::Result<Vec<SnapshotFile>> {
 /// Returns the name of a snapshot's file within the data directory.
 pub fn snapshot_path(lsn: Lsn) -> String {
     format!("snapshots/{:020}.snap", lsn.0)
+}
+
+/// Whether a path within the data directory is that of a snapshot.
+pub(crate) fn is_snapshot_path(path: &Path) -> bool {
+    let number = path.to_str().and_then(|path| path.strip_prefix("snapshots/")?.strip_suffix(".snap"));
+    number.is_some_and(|digits| digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// Why the graph of a snapshot was not loaded.
+#[derive(Debug)]
+pub(crate) enum LoadFailure {
+    /// It was asked to stop.
+    Stopped,
+    Unreadable(Unreadable),
+}
+
+impl From<Unreadable> for LoadFailure {
+    fn from(error: Unreadable) -> LoadFailure {
+        LoadFailure::Unreadable(error)
+    }
+}
+
+/// A snapshot file whose head and foot are sound.
+pub(crate) struct SnapshotReader {
+    source: FileSource,
+    index: SnapshotIndex,
+}
+
+impl SnapshotReader {
+    /// Reads head and foot of a file.
+    pub(crate) fn open(file: File) -> Result<SnapshotReader, Unreadable> {
+        let source = FileSource::new(file)?;
+        let index = SnapshotIndex::read(&source)?;
+        Ok(SnapshotReader { source, index })
+    }
+
+    /// Returns the bytes of all its blocks.
+    pub(crate) fn payload_bytes(&self) -> u64 {
+        self.index.payload_bytes()
+    }
+
+    /// Checks the file and returns its graph, which nobody else has. Blocks; asks before each block whether to stop.
+    pub(crate) fn load(
+        &self,
+        names: Arc<Names>,
+        is_stopped: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Arc<Graph>, LoadFailure> {
+        self.index.check_digest(&self.source)?;
+        let graph = Graph::new(names);
+        let read = |block: usize| match is_stopped() {
+            true => Err(LoadFailure::Stopped),
+            false => Ok(self.index.block(&self.source, block)?),
+        };
+        graph.load(self.index.blocks(), &read, &Threads::new()).map_err(|error| match error {
+            LoadError::Read(why) => why,
+            LoadError::DoesNotFit(what) => Unreadable::DoesNotFit(what).into(),
+        })?;
+        graph.publish(self.index.id.lsn(), self.index.header.ts);
+        Ok(Arc::new(graph))
+    }
 }
 
 /// Writes, sends and takes in snapshots.

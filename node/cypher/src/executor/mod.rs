@@ -19,7 +19,7 @@ mod write;
 pub use batches::Commits;
 pub use load_csv::Import;
 pub(crate) use runtime::Measured;
-pub use runtime::{Counters, Limits, MemoryPool, Runtime};
+pub use runtime::{Counters, Limits, MemoryPool, Runtime, Taken};
 
 use crate::error::CypherError;
 use crate::fail;

@@ -28,6 +28,31 @@ impl MemoryPool {
     pub fn held(&self) -> usize {
         self.held.load(Ordering::Relaxed)
     }
+
+    /// Takes bytes for work that is no query, until what is returned is dropped; `None` where there are not so many.
+    pub fn take(self: &Arc<Self>, bytes: usize) -> Option<Taken> {
+        let room = |held: usize| held.checked_add(bytes).filter(|held| *held <= self.bytes_max);
+        self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).ok()?;
+        Some(Taken { pool: self.clone(), bytes })
+    }
+
+    /// Returns how many bytes there are in all.
+    pub fn bytes_max(&self) -> usize {
+        self.bytes_max
+    }
+}
+
+/// Bytes of a pool that are taken.
+#[derive(Debug)]
+pub struct Taken {
+    pool: Arc<MemoryPool>,
+    bytes: usize,
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.pool.held.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 /// What a query may use, and what it is told about the world.

@@ -831,10 +831,11 @@ impl Parser<'_> {
                     T::Text | T::Dollar => self.atom()?,
                     _ => return Err(self.unexpected("a path as a string")),
                 };
-                if self.eat_words(&["WITH", "CONFIG"]) {
+                let has_config = self.eat_words(&["WITH", "CONFIG"]);
+                if has_config {
                     self.map()?;
                 }
-                AdminStatement::RecoverSnapshot { path, force: self.eat_word("FORCE") }
+                AdminStatement::RecoverSnapshot { path, has_config, force: self.eat_word("FORCE") }
             }
             "LOCK" => {
                 self.expect_words(&["LOCK", "DATA", "DIRECTORY"])?;

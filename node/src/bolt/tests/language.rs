@@ -25,6 +25,8 @@ async fn begin() -> (tempfile::TempDir, Server, Client) {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("snapshots")).unwrap();
     std::fs::write(folder.path().join("people.csv"), "name,age\nAda,36\nAlan,41\n").unwrap();
+    let empty = Arc::new(Graph::new(Arc::new(Names::default())));
+    std::fs::write(folder.path().join("people.snap"), recover::snapshot(&empty)).unwrap();
     let directory = folder.path().to_owned();
     let server = start_with(BoltConfig {
         import_directory: Some(directory.clone()),

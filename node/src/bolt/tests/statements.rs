@@ -159,7 +159,7 @@ async fn the_configuration_is_shown_with_memgraphs_names() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn snapshots_are_shown_and_none_is_recovered() {
+async fn snapshots_are_shown() {
     let data = tempfile::tempdir().unwrap();
     let folder = data.path().join("snapshots");
     std::fs::create_dir(&folder).unwrap();
@@ -186,13 +186,6 @@ async fn snapshots_are_shown_and_none_is_recovered() {
         ]
     );
     assert!(text(&rows[0][3]).ends_with('B'), "{rows:?}");
-
-    let (_, message) = client.run("RECOVER SNAPSHOT \"x\"").await.failure();
-    assert!(message.starts_with("RECOVER SNAPSHOT is not supported by mgnode"), "{message}");
-    client.reset().await;
-    *server.fake.0.role.lock() = Role::Replica { port: 10000 };
-    let (_, message) = client.run("RECOVER SNAPSHOT \"x\" FORCE").await.failure();
-    assert_eq!(message, "Failed to recover a snapshot. Replica instances are not allowed to create them.");
 }
 
 /// The value of one row of `SHOW STORAGE INFO`.
