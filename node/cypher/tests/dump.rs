@@ -97,7 +97,7 @@ fn value() -> impl Strategy<Value = Value> {
         any::<String>().prop_map(Value::string),
         prop_oneof![Just("\"';`\\\n\r\t\u{0}\u{2028}"), Just("// /* x */"), Just("\\u0041")]
             .prop_map(Value::string),
-        (-700_000..2_900_000_i32).prop_map(|days| Value::Date(Date(days))),
+        (-700_000..2_900_000_i64).prop_map(|days| Value::Date(Date(days))),
         (0..day).prop_map(|nanos| Value::LocalTime(LocalTime(nanos))),
         (0..day, offset.clone())
             .prop_map(|(nanos, offset_seconds)| Value::Time(OffsetTime { nanos, offset_seconds })),

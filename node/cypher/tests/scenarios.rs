@@ -2,8 +2,7 @@
 //!
 //! The features are read from `TCK_DIR`, or from `../shared/tck` beside the workspace; where neither
 //! is there the test says so and passes. A scenario must give the rows, the side effects, or the
-//! error (type, phase and detail) that it names. `scenarios/known_failures.txt` lists those that do not yet;
-//! one that is listed and passes fails the test, so the list only shrinks. `UPDATE=1` rewrites it.
+//! error (type, phase and detail) that it names. `TCK_ONLY` runs those whose id contains a text.
 
 #[path = "scenarios/feature.rs"]
 mod feature;
@@ -13,7 +12,7 @@ mod notation;
 mod world;
 
 use feature::Scenario;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,10 +20,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 fn tck_dir() -> PathBuf {
     std::env::var_os("TCK_DIR")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/tck"), PathBuf::from)
-}
-
-fn known_failures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios/known_failures.txt")
 }
 
 /// Runs one scenario; a panic is a failure like any other.
@@ -89,30 +84,6 @@ fn opencypher_tck() {
         println!("tck: {category:<40} {passed:>5} of {all}");
     }
     println!("tck: {:<40} {:>5} of {}", "all", results.len() - failed.len(), results.len());
-    if std::env::var_os("TCK_SHOW").is_some() {
-        for (id, reason) in &failed {
-            println!("--- {id}\n{reason}");
-        }
-    }
-
-    let path = known_failures();
-    if std::env::var_os("UPDATE").is_some() && only.is_empty() {
-        let text: String = failed.keys().map(|id| format!("{id}\n")).collect();
-        std::fs::write(&path, text).expect("the list can be written");
-        return;
-    }
-    let known: BTreeSet<String> =
-        std::fs::read_to_string(&path).expect("the list can be read").lines().map(str::to_owned).collect();
-    let mut wrong = Vec::new();
-    for (id, reason) in &failed {
-        if !known.contains(id) {
-            wrong.push(format!("fails: {id}\n{reason}"));
-        }
-    }
-    for (i, result) in &results {
-        if result.is_ok() && known.contains(&scenarios[*i].id) {
-            wrong.push(format!("passes, take it off the list: {}", scenarios[*i].id));
-        }
-    }
-    assert!(wrong.is_empty(), "{} scenarios\n{}", wrong.len(), wrong.join("\n"));
+    let texts: Vec<String> = failed.iter().map(|(id, reason)| format!("{id}\n{reason}")).collect();
+    assert!(failed.is_empty(), "{} scenarios fail\n{}", failed.len(), texts.join("\n\n"));
 }

@@ -39,7 +39,7 @@ fn write_at(e: &mut Encoder<'_>, value: &Value, tx: &Transaction, depth: usize) 
                 write_at(e, value, tx, depth)?;
             }
         }
-        Value::Date(v) => e.value(&PackValue::Date(i64::from(v.0)))?,
+        Value::Date(v) => e.value(&PackValue::Date(v.0))?,
         Value::LocalTime(v) => e.value(&PackValue::LocalTime(v.0))?,
         Value::Time(v) => {
             e.value(&PackValue::Time(mgbolt::OffsetTime {
@@ -208,9 +208,7 @@ fn read(value: PackValue) -> Result<Value, String> {
                 Value::Map(Arc::new(pairs.collect::<Result<_, String>>()?))
             }
         },
-        PackValue::Date(days) => {
-            Value::Date(types::Date(i32::try_from(days).map_err(|_| "its date is out of range".to_owned())?))
-        }
+        PackValue::Date(days) => Value::Date(types::Date(days).checked().ok_or("its date is out of range")?),
         PackValue::LocalTime(nanos) => Value::LocalTime(types::LocalTime(time_of_day(nanos)?)),
         PackValue::Time(v) => Value::Time(types::OffsetTime {
             nanos: time_of_day(v.nanos)?,

@@ -82,6 +82,9 @@ pub enum ValueError {
     /// A vertex, an edge or a path.
     #[error("a vertex, an edge or a path cannot be stored in a property")]
     RunTimeOnly,
+    /// A date that earlier versions cannot read.
+    #[error("a date so far away cannot be stored in a property: its days from 1970 are beyond 32 bits")]
+    FarDate,
     /// Deeper than [`NESTING_MAX`].
     #[error("lists and maps nest at most {NESTING_MAX} deep in a property")]
     TooDeep,
@@ -96,6 +99,7 @@ pub fn check_value(value: &Value) -> Result<(), ValueError> {
         match value {
             Value::Vertex(_) | Value::Edge(_) | Value::Path(_) => return Err(ValueError::RunTimeOnly),
             Value::List(_) | Value::Map(_) if depth == NESTING_MAX => return Err(ValueError::TooDeep),
+            Value::Date(days) if i32::try_from(days.0).is_err() => return Err(ValueError::FarDate),
             Value::List(items) => waiting.extend(items.iter().map(|v| (v, depth + 1))),
             Value::Map(map) => waiting.extend(map.values().map(|v| (v, depth + 1))),
             _ => {}
@@ -433,7 +437,7 @@ pub(super) fn write_value(out: &mut Vec<u8>, value: &Value) {
             }
             Value::Date(d) => {
                 out.push(9);
-                write_signed(out, i64::from(d.0));
+                write_signed(out, d.0);
             }
             Value::LocalTime(t) => {
                 out.push(10);
@@ -711,7 +715,7 @@ impl<'a> Reader<'a> {
             4 => Value::Float(self.f64()?),
             STRING => Value::string(self.text()?),
             8 => Value::Bytes(self.sized()?.into()),
-            9 => Value::Date(Date(self.narrow_signed()?)),
+            9 => Value::Date(Date(i64::from(self.narrow_signed::<i32>()?))),
             10 => Value::LocalTime(LocalTime(self.signed()?)),
             11 => Value::Time(OffsetTime { nanos: self.signed()?, offset_seconds: self.narrow_signed()? }),
             12 => Value::LocalDateTime(LocalDateTime { seconds: self.signed()?, nanos: self.nanos()? }),
@@ -987,7 +991,7 @@ mod tests {
             any::<f64>().prop_map(Value::Float),
             text().prop_map(Value::String),
             any::<Vec<u8>>().prop_map(|bytes| Value::Bytes(bytes.into())),
-            any::<i32>().prop_map(|days| Value::Date(Date(days))),
+            any::<i32>().prop_map(|days| Value::Date(Date(days.into()))),
             any::<i64>().prop_map(|nanos| Value::LocalTime(LocalTime(nanos))),
             any::<(i64, i32)>()
                 .prop_map(|(nanos, offset_seconds)| { Value::Time(OffsetTime { nanos, offset_seconds }) }),
@@ -1120,6 +1124,10 @@ mod tests {
         assert_eq!(check_value(&nested(NESTING_MAX)), Ok(()));
         assert_eq!(check_value(&nested(NESTING_MAX + 1)), Err(ValueError::TooDeep));
         assert_eq!(check_value(&Value::list([Value::Edge(EdgeId(1))])), Err(ValueError::RunTimeOnly));
+        for (days, fits) in [(i64::from(i32::MAX), true), (i64::from(i32::MAX) + 1, false), (i64::MIN, false)]
+        {
+            assert_eq!(check_value(&Value::list([Value::Date(Date(days))])).is_ok(), fits, "{days}");
+        }
         let names = Names::default();
         let set = |value| Change::SetVertexProperty { id: VertexId(1), key: names.key("k"), value };
         assert_eq!(encode(&names, &[set(Value::Vertex(VertexId(1)))]), Err(ValueError::RunTimeOnly));

@@ -170,7 +170,7 @@ pub(super) fn push_key(value: &Value, out: &mut Key) {
                     steps.push(Step::Name(name));
                 }
             }
-            Value::Date(d) => push_i64(i64::from(d.0), out),
+            Value::Date(d) => push_i64(d.0, out),
             Value::LocalTime(t) => push_i64(t.0, out),
             Value::Time(t) => {
                 push_i64(t.nanos - i64::from(t.offset_seconds) * 1_000_000_000, out);

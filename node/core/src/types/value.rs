@@ -42,9 +42,9 @@ pub enum Value {
     Path(Arc<Path>),
 }
 
-/// Days since 1970-01-01.
+/// Days since 1970-01-01. A property holds those that fit 32 bits, some 5.8 million years either way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Date(pub i32);
+pub struct Date(pub i64);
 
 /// Nanoseconds since midnight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -122,6 +122,17 @@ pub struct PathStep {
     pub to: VertexId,
     /// Whether the edge is walked from its start to its end.
     pub forward: bool,
+}
+
+impl Date {
+    /// The years of Cypher's dates go from -999,999,999 to 999,999,999, which are these days.
+    const FIRST: i64 = -365_243_219_162;
+    const LAST: i64 = 365_241_780_471;
+
+    /// Returns the date if its year is one that Cypher has.
+    pub fn checked(self) -> Option<Date> {
+        (Date::FIRST..=Date::LAST).contains(&self.0).then_some(self)
+    }
 }
 
 impl Value {

@@ -132,7 +132,7 @@ impl Parts {
     /// Takes a temporal value apart; None for any other.
     pub(crate) fn of(v: &Value) -> Option<Parts> {
         Some(match v {
-            Value::Date(d) => Parts { day: Some(i64::from(d.0)), ..Parts::default() },
+            Value::Date(d) => Parts { day: Some(d.0), ..Parts::default() },
             Value::LocalTime(t) => Parts { time: Some(t.0), ..Parts::default() },
             Value::Time(t) => {
                 Parts { day: None, time: Some(t.nanos), zone: Some(Zone::Offset(t.offset_seconds)) }
@@ -168,7 +168,7 @@ impl Parts {
         let nanos = (time % SECOND_NANOS) as u32;
         Ok(match kind {
             Kind::Date => {
-                Value::Date(Date(i32::try_from(day).map_err(|_| fail::value("the date is too far away"))?))
+                Value::Date(Date(day).checked().ok_or_else(|| fail::value("the date is too far away"))?)
             }
             Kind::LocalTime => Value::LocalTime(LocalTime(time)),
             Kind::Time => Value::Time(OffsetTime { nanos: time, offset_seconds: zone.offset(day, time)? }),
