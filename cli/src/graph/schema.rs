@@ -17,7 +17,7 @@ pub enum Dialect {
 pub struct Schema {
     /// Statements that must come before any data: enums.
     pub before: Vec<String>,
-    /// Indexes and constraints.
+    /// Indexes and constraints, and last triggers, so that no data of the import fires them.
     pub after: Vec<String>,
     /// What no statement is known for, in words.
     pub left_out: Vec<String>,
@@ -56,7 +56,7 @@ pub async fn read(client: &mut Client, dialect: Dialect) -> Result<Schema, Query
             }
             if let Some(triggers) = optional(client, "SHOW TRIGGERS;").await? {
                 for row in named(&triggers) {
-                    schema.left_out.push(format!("trigger {}", text(&row, &["trigger name"])));
+                    schema.memgraph_trigger(&row);
                 }
             }
         }
@@ -167,6 +167,20 @@ impl Schema {
         self.before.push(statement);
     }
 
+    fn memgraph_trigger(&mut self, row: &Map) {
+        let column = |name: &str| text(row, &[name]);
+        let (event, phase) = (column("event type"), column("phase"));
+        let event = match event.as_str() {
+            "ANY" | "" => String::new(),
+            event => format!(" ON {event}"),
+        };
+        self.after.push(format!(
+            "CREATE TRIGGER {}{event} {phase} EXECUTE {}",
+            name(&column("trigger name")),
+            column("statement")
+        ));
+    }
+
     fn neo4j_index(&mut self, row: &Map) {
         let (kind, entity) = (text(row, &["type"]), text(row, &["entityType"]));
         let (labels, properties) = (texts(row, "labelsOrTypes"), texts(row, "properties"));
@@ -263,6 +277,25 @@ mod tests {
             ]
         );
         assert_eq!(schema.left_out, ["vector index on :P(v)"]);
+        let trigger = |name: &str, event: &str, phase: &str| {
+            Map::new()
+                .with("trigger name", name)
+                .with("statement", "CREATE (:Seen)")
+                .with("privilege context", PackValue::Null)
+                .with("event type", event)
+                .with("phase", phase)
+                .with("owner", PackValue::Null)
+        };
+        let mut schema = Schema::default();
+        schema.memgraph_trigger(&trigger("t", "ANY", "AFTER COMMIT"));
+        schema.memgraph_trigger(&trigger("u", "--> CREATE", "BEFORE COMMIT"));
+        assert_eq!(
+            schema.after,
+            [
+                "CREATE TRIGGER `t` AFTER COMMIT EXECUTE CREATE (:Seen)",
+                "CREATE TRIGGER `u` ON --> CREATE BEFORE COMMIT EXECUTE CREATE (:Seen)",
+            ]
+        );
     }
 
     #[test]
