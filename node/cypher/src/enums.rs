@@ -106,7 +106,16 @@ pub(crate) fn literal(enum_name: &Symbol, value: &Symbol, tx: &Transaction) -> R
     let spec = find(&enum_name.name, tx).ok_or_else(|| unknown(&enum_name.name))?;
     match spec.values.into_iter().find(|known| *known == value.name) {
         Some(value) => Ok(Value::Enum(Arc::new(EnumValue { enum_name: spec.name, value }))),
-        None => Err(format!("Enum value '{}' in enum '{}' doesn't exist.", value.name, enum_name.name)),
+        None => Err(no_value_text(&enum_name.name, &value.name)),
+    }
+}
+
+/// Says what is wrong with a value that a client sent.
+pub fn check(value: &EnumValue, tx: &Transaction) -> Result<(), String> {
+    let spec = find(&value.enum_name, tx).ok_or_else(|| unknown(&value.enum_name))?;
+    match spec.values.contains(&value.value) {
+        true => Ok(()),
+        false => Err(no_value_text(&value.enum_name, &value.value)),
     }
 }
 
@@ -123,7 +132,11 @@ fn unknown(name: &str) -> String {
 }
 
 fn no_value(name: &str, value: &str) -> CypherError {
-    CypherError::statement(format!("Enum value '{value}' in enum '{name}' doesn't exist."))
+    CypherError::statement(no_value_text(name, value))
+}
+
+fn no_value_text(name: &str, value: &str) -> String {
+    format!("Enum value '{value}' in enum '{name}' doesn't exist.")
 }
 
 fn twice(name: &str, value: &str) -> CypherError {

@@ -557,8 +557,8 @@ impl<C: Core> Session<C> {
             }
             Statement::Explain(query) => {
                 self.enter(extra, &known.text).await?;
-                let parameters = wire::parameters(parameters).map_err(Failure::client)?;
                 let open = self.transaction.as_ref().expect("opened above, or explicit");
+                let parameters = wire::parameters(parameters, &open.tx).map_err(Failure::client)?;
                 let lines = aside(|| Ok(explain(query, text, &open.tx, &parameters)?))?;
                 let rows: Vec<Vec<PackValue>> = lines.into_iter().map(|line| vec![line.into()]).collect();
                 Running::new(vec!["QUERY PLAN".to_owned()], "rw", Source::Table(rows.into_iter()))
@@ -623,7 +623,7 @@ impl<C: Core> Session<C> {
                         )
                     }
                     AdminStep::Terminate(ids) => {
-                        let parameters = wire::parameters(parameters).map_err(Failure::client)?;
+                        let parameters = wire::bare_parameters(parameters).map_err(Failure::client)?;
                         let ids = statement::strings(ids, &parameters)?;
                         let work = node::terminate(ids, self.services.transactions.clone());
                         Running::new(fields(&["transaction_id", "killed"]), "rw", Source::Work(work))
@@ -692,7 +692,9 @@ impl<C: Core> Session<C> {
         text: &str,
         parameters: Map,
     ) -> Result<Running, Stop> {
-        let parameters = wire::parameters(parameters).map_err(Failure::client)?;
+        let seed = self.next_seed();
+        let open = self.transaction.as_ref().expect("opened by the caller, or explicit");
+        let parameters = wire::parameters(parameters, &open.tx).map_err(Failure::client)?;
         let is_replica = self.is_replica();
         let is_profile = matches!(known.statement, Statement::Profile(_));
         let mut limits = Limits {
@@ -700,12 +702,11 @@ impl<C: Core> Session<C> {
             pool: Some(self.services.config.query_memory.clone()),
             cancel: Some(self.interrupt.flag()),
             now: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
-            seed: self.next_seed(),
+            seed,
             import: Some(self.services.import.clone()),
             profile_clock: is_profile.then_some(since_start as fn() -> Duration),
             ..Limits::default()
         };
-        let open = self.transaction.as_ref().expect("opened by the caller, or explicit");
         let prepared = match known.prepared(&open.tx) {
             Some(prepared) => prepared,
             None => aside(|| known.prepare(query, text, &open.tx, &parameters))?,

@@ -183,16 +183,30 @@ pub(super) fn plain(value: &Value) -> PackValue {
     }
 }
 
-/// Turns the parameters of a query into values.
-pub(super) fn parameters(map: Map) -> Result<Params, String> {
-    let values = map.0.into_iter().map(|(key, value)| match read(value) {
+/// Turns the parameters of a query into values. Values of enums must be there as the transaction sees them: what a
+/// property holds can then be written as text, in a dump too.
+pub(super) fn parameters(map: Map, tx: &Transaction) -> Result<Params, String> {
+    let mut enums = Vec::new();
+    let params = parameters_with(map, &mut enums)?;
+    enums.iter().try_for_each(|value| mgcypher::enums::check(value, tx))?;
+    Ok(params)
+}
+
+/// As [`parameters`], for statements that touch no graph.
+pub(super) fn bare_parameters(map: Map) -> Result<Params, String> {
+    parameters_with(map, &mut Vec::new())
+}
+
+fn parameters_with(map: Map, enums: &mut Vec<Arc<EnumValue>>) -> Result<Params, String> {
+    let values = map.0.into_iter().map(|(key, value)| match read(value, enums) {
         Ok(value) => Ok((key.into(), value)),
         Err(what) => Err(format!("Parameter `${key}` cannot be used: {what}.")),
     });
     values.collect::<Result<_, _>>().map(Arc::new)
 }
 
-fn read(value: PackValue) -> Result<Value, String> {
+/// Turns one value around, and adds the values of enums that are in it.
+fn read(value: PackValue, enums: &mut Vec<Arc<EnumValue>>) -> Result<Value, String> {
     Ok(match value {
         PackValue::Null => Value::Null,
         PackValue::Bool(v) => Value::Bool(v),
@@ -200,11 +214,16 @@ fn read(value: PackValue) -> Result<Value, String> {
         PackValue::Float(v) => Value::Float(v),
         PackValue::Bytes(v) => Value::Bytes(v.into()),
         PackValue::String(v) => Value::string(v),
-        PackValue::List(items) => Value::list(items.into_iter().map(read).collect::<Result<Vec<_>, _>>()?),
+        PackValue::List(items) => {
+            Value::list(items.into_iter().map(|item| read(item, enums)).collect::<Result<Vec<_>, _>>()?)
+        }
         PackValue::Map(map) => match enum_of(&map) {
-            Some(value) => value,
+            Some(value) => {
+                enums.push(value.clone());
+                Value::Enum(value)
+            }
             None => {
-                let pairs = map.0.into_iter().map(|(k, v)| Ok((k.into(), read(v)?)));
+                let pairs = map.0.into_iter().map(|(k, v)| Ok((k.into(), read(v, enums)?)));
                 Value::Map(Arc::new(pairs.collect::<Result<_, String>>()?))
             }
         },
@@ -270,12 +289,12 @@ fn duration(v: mgbolt::Duration) -> Result<Value, String> {
     Ok(Value::Duration(Arc::new(types::Duration { months: v.months, days: v.days, seconds, nanos })))
 }
 
-fn enum_of(map: &Map) -> Option<Value> {
+fn enum_of(map: &Map) -> Option<Arc<EnumValue>> {
     if map.len() != 2 || map.get(ENUM_TYPE.0)?.as_str()? != ENUM_TYPE.1 {
         return None;
     }
     let (name, value) = map.get(ENUM_VALUE)?.as_str()?.split_once("::")?;
-    Some(Value::Enum(Arc::new(EnumValue { enum_name: name.into(), value: value.into() })))
+    Some(Arc::new(EnumValue { enum_name: name.into(), value: value.into() }))
 }
 
 #[cfg(test)]
@@ -288,7 +307,7 @@ mod tests {
             .with("list", vec![PackValue::Int(1), PackValue::Null])
             .with("enum", Map::new().with("__type", "mg_enum").with("__value", "Location::York"))
             .with("map", Map::new().with("k", 1.5));
-        let values = parameters(map).unwrap();
+        let values = bare_parameters(map).unwrap();
         assert_eq!(values["list"], Value::list([Value::Int(1), Value::Null]));
         let york = EnumValue { enum_name: "Location".into(), value: "York".into() };
         assert_eq!(values["enum"], Value::Enum(Arc::new(york)));
@@ -302,14 +321,17 @@ mod tests {
             DateTime::Zoned { utc_seconds: 0, nanos: 0, offset_seconds: None, zone: "Mars/Base".into() };
         let map = Map(vec![("when".into(), PackValue::DateTime(Box::new(zone)))]);
         assert_eq!(
-            parameters(map).unwrap_err(),
+            bare_parameters(map).unwrap_err(),
             "Parameter `$when` cannot be used: there is no time zone `Mars/Base`."
         );
         let map = Map(vec![("t".into(), PackValue::LocalTime(-1))]);
-        assert_eq!(parameters(map).unwrap_err(), "Parameter `$t` cannot be used: its time is out of range.");
+        assert_eq!(
+            bare_parameters(map).unwrap_err(),
+            "Parameter `$t` cannot be used: its time is out of range."
+        );
         let point = mgbolt::Point { srid: 4326, x: 0.0, y: 0.0, z: Some(0.0) };
         let map = Map(vec![("p".into(), PackValue::Point(Box::new(point)))]);
-        assert!(parameters(map).unwrap_err().contains("no point has the SRID 4326"));
+        assert!(bare_parameters(map).unwrap_err().contains("no point has the SRID 4326"));
     }
 
     #[test]
@@ -317,7 +339,7 @@ mod tests {
         let zone = || "Europe/Berlin".to_owned();
         let offset_of = |moment: DateTime| {
             let map = Map(vec![("when".into(), PackValue::DateTime(Box::new(moment)))]);
-            match &parameters(map).unwrap()["when"] {
+            match &bare_parameters(map).unwrap()["when"] {
                 Value::DateTime(at) => {
                     (at.seconds, at.offset_seconds, at.zone.as_deref() == Some("Europe/Berlin"))
                 }
@@ -334,6 +356,8 @@ mod tests {
         }
         let late = DateTime::LocalZoned { local_seconds: i64::MAX, nanos: 0, zone: zone() };
         let map = Map(vec![("when".into(), PackValue::DateTime(Box::new(late)))]);
-        assert!(parameters(map).unwrap_err().starts_with("Parameter `$when` cannot be used: the offset of"));
+        assert!(
+            bare_parameters(map).unwrap_err().starts_with("Parameter `$when` cannot be used: the offset of")
+        );
     }
 }
