@@ -12,6 +12,8 @@ pub(crate) fn tests() -> Vec<Trial> {
         super::python("a_social_graph_reads_the_same_on_every_node", social),
         super::newest_python("the_official_driver_does_what_its_manual_shows", manual),
         super::with_interpreter("the_object_mapper_works", mg_tests::python::mapper, mapper),
+        super::with_interpreter("neo4rs_works", mg_tests::rust_clients::neo4rs, rust_client),
+        super::with_interpreter("rsmgclient_works", mg_tests::rust_clients::rsmgclient, rust_client),
     ]
 }
 
@@ -73,4 +75,14 @@ fn mapper(python: &Path) {
     let said = script(python, "ogm.py", &[node.bolt().to_string()]);
     assert!(said.ends_with("the object mapper works\n"), "{said}");
     print!("{said}");
+}
+
+/// Runs a program of `tests/clients`.
+fn rust_client(program: &Path) {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let node = Node::start(dir.path(), "main", &[]);
+    let out = Command::new(program).arg(node.bolt().to_string()).output().expect("it was just built");
+    let said = String::from_utf8_lossy(&out.stdout);
+    assert!(out.status.success(), "{}{said}{}", out.status, String::from_utf8_lossy(&out.stderr));
+    assert!(said.ends_with(" works\n"), "{said}");
 }

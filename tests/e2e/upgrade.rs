@@ -12,13 +12,14 @@ use mg_tests::wait;
 use mgbolt::PackValue;
 use std::sync::Arc;
 
-/// The protocol before the newest one.
-const OLDER: Option<u16> = Some(mgnode_core::replication::PROTOCOL - 1);
+/// The oldest protocol that is spoken.
+const OLDER: Option<u16> = Some(mgnode_core::replication::PROTOCOL_MIN);
 
 pub(crate) fn tests() -> Vec<Trial> {
     vec![
         at_place("a_cluster_is_upgraded_node_by_node_while_clients_write".to_owned(), upgraded),
         at_place("a_newer_main_leads_an_older_replica_and_an_older_one_a_newer".to_owned(), across),
+        at_place("what_an_older_replica_cannot_read_is_refused_until_it_is_upgraded".to_owned(), unreadable),
     ]
 }
 
@@ -116,6 +117,74 @@ impl Load {
         self.writers.stop();
         self.book
     }
+}
+
+/// Enums and type constraints are of protocol 3.
+fn unreadable() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let before_3 = Some(mgnode_core::replication::PROTOCOL_SCHEMA - 1);
+    let (mut main, mut replica) = (node(dir.path(), "main", None), node(dir.path(), "one", before_3));
+    main.spawn();
+    add(&main, &mut replica, "one", "SYNC");
+    let refused = [
+        ("CREATE ENUM Color VALUES {Red}", "enums"),
+        ("CREATE CONSTRAINT ON (n:P) ASSERT n.age IS TYPED INTEGER", "type constraints"),
+    ];
+    for (statement, what) in refused {
+        let error = connect(&main).run(statement).expect_err("the replica could not read it").to_string();
+        let text =
+            format!("replica one runs an earlier version, which does not know {what}. Upgrade it first");
+        assert!(error.contains(&text), "{error}");
+    }
+    run(&main, "CREATE (:P {age: 'old'});");
+    replica.stop();
+    // What it could not read is written while it is away.
+    wait::until("MAIN knows that it is away", LIMIT, || {
+        connect(&main).run("CREATE ENUM Color VALUES {Red};").map(drop).map_err(|e| e.to_string())
+    });
+    run(&main, "CREATE (:Car {color: Color::Red});");
+    replica.spawn();
+    wait::until("the reason is told", LIMIT, || {
+        let links = connect(&main).run("SHOW REPLICATION LAG;").map_err(|e| e.to_string())?;
+        let column = links.fields.iter().position(|f| f == "last_error").expect("there is such a column");
+        match &links.rows[0][column] {
+            PackValue::String(why) if why.contains("it speaks protocol 2") && why.contains("upgrade it") => {
+                Ok(())
+            }
+            other => Err(format!("{other:?}")),
+        }
+    });
+    let cars = "MATCH (c:Car) RETURN count(c);";
+    assert_eq!(connect(&replica).value(cars), PackValue::Int(0), "it was not sent what it cannot read");
+    replica.stop();
+    replica.limit_protocol(None);
+    replica.spawn();
+    wait_ready(&main, 1);
+    wait::until("it has all", LIMIT, || match connect(&replica).value(cars) {
+        PackValue::Int(1) => Ok(()),
+        _ => Err("not yet"),
+    });
+    let shown = connect(&replica).value("MATCH (c:Car) RETURN toString(c.color);");
+    assert_eq!(shown, PackValue::from("Color::Red"));
+    assert_eq!(connect(&replica).run("SHOW ENUMS;").expect("it answers").rows.len(), 1);
+    for (statement, _) in refused.iter().skip(1) {
+        run(&main, "MATCH (p:P) SET p.age = 3;");
+        run(&main, statement);
+    }
+    let error = connect(&main).run("CREATE (:P {age: 'x'});").expect_err("a text is no integer").to_string();
+    assert!(error.contains("data type constraint violation on :P(age)"), "{error}");
+    // Parameters are held against the enums, too.
+    let red = |value: &str| mgbolt::Map::new().with("__type", "mg_enum").with("__value", value);
+    let set = |value: &str| {
+        let params = mgbolt::Map::new().with("c", red(value));
+        connect(&main)
+            .run_with("MATCH (c:Car) SET c.color = $c;", params)
+            .map(drop)
+            .map_err(|e| e.to_string())
+    };
+    set("Color::Red").expect("there is such a value");
+    let error = set("Color::Blue").expect_err("there is none");
+    assert!(error.contains("Enum value 'Blue' in enum 'Color' doesn't exist."), "{error}");
 }
 
 fn upgraded() {

@@ -13,4 +13,5 @@ pub mod node;
 pub mod paths;
 pub mod python;
 pub mod registry;
+pub mod rust_clients;
 pub mod wait;
