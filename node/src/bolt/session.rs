@@ -634,7 +634,7 @@ impl<C: Core> Session<C> {
                         Running::new(fields(analyze::columns(delete)), "rw", Source::Work(work))
                     }
                     AdminStep::Recover(path, force) => {
-                        let parameters = wire::parameters(parameters).map_err(Failure::client)?;
+                        let parameters = wire::bare_parameters(parameters).map_err(Failure::client)?;
                         let path = statement::strings(std::slice::from_ref(path), &parameters)?.remove(0);
                         self.wait_for_bookmarks(&extra.bookmarks).await?;
                         let (text, metadata) = (known.text.clone(), extra.metadata.clone());
