@@ -44,7 +44,11 @@ pub(super) fn prepare(
     let here = {
         let tx = graph.begin(true);
         let counts = tx.counts();
-        if !force && (counts.vertices > 0 || !tx.indexes().is_empty() || !tx.constraints().is_empty()) {
+        let has_schema = !tx.indexes().is_empty()
+            || !tx.constraints().is_empty()
+            || !tx.enums().is_empty()
+            || !tx.triggers().is_empty();
+        if !force && (counts.vertices > 0 || has_schema) {
             return Err(refused("Storage is not clean. Try using FORCE."));
         }
         counts.vertices + counts.edges
