@@ -6,16 +6,17 @@
 
 use super::chunk::Chunk;
 use super::gc::{Garbage, Object, Stale};
-use super::index::Index;
+use super::index::{EdgeIndex, Element, Entry, Index, IndexOf};
 use super::labels::SetId;
+use super::members::Members;
 use super::order::Key;
-use super::schema::Schema;
+use super::schema::{Kept, Schema};
 use super::transaction::EdgeInfo;
 use super::vertex::Side;
 use super::{Graph, ID_END, Writer, adjacency::Adjacent, properties};
 use crate::types::{
-    Change, ConstraintKind, ConstraintSpec, EdgeId, EnumSpec, IndexSpec, LabelId, Lsn, PropertyKeyId,
-    TriggerSpec, Value, VertexId,
+    Change, ConstraintKind, ConstraintSpec, EdgeId, EdgeTypeId, EnumSpec, IndexSpec, LabelId, Lsn,
+    PropertyKeyId, TriggerSpec, Value, VertexId,
 };
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -38,8 +39,8 @@ pub struct ApplyError {
 /// Longer records are not applied quietly, since new readers wait meanwhile.
 const QUIET_MAX: usize = 1024;
 
-/// An index, the key that a vertex had in it, and the key that it gets.
-type Rekey = (Arc<Index>, Option<Key>, Option<Key>);
+/// An index, the key that a vertex or an edge had in it, and the key that it gets.
+type Rekey<Of = LabelId, Id = VertexId> = (Arc<IndexOf<Of, Id>>, Option<Key>, Option<Key>);
 
 impl Graph {
     /// Applies the record that follows the last one applied. It must be one that may be seen: durable
@@ -152,7 +153,7 @@ impl Applier<'_> {
         for label in labels {
             self.graph.members.add(label, id);
         }
-        self.rekey(id, rekeys);
+        self.rekey(id, rekeys, Stale::Entry);
         self.writer.counts.vertices += 1;
         let before = self.writer.next_vertex;
         self.writer.next_vertex = before.max(id.0 + 1);
@@ -175,7 +176,7 @@ impl Applier<'_> {
         for label in self.graph.label_sets.get(labels).iter() {
             self.lose_label(id, *label);
         }
-        self.rekey(id, rekeys);
+        self.rekey(id, rekeys, Stale::Entry);
         self.writer.counts.vertices -= 1;
         self.note(Object::Vertex(id));
         if is_empty {
@@ -201,7 +202,7 @@ impl Applier<'_> {
         } else {
             self.lose_label(id, label);
         }
-        self.rekey(id, rekeys);
+        self.rekey(id, rekeys, Stale::Entry);
         self.note(Object::Vertex(id));
         Ok(())
     }
@@ -213,7 +214,7 @@ impl Applier<'_> {
             .ok_or_else(|| format!("vertex {id} does not have the property"))?;
         let rekeys = self.rekeys(Some((labels, &before)), Some((labels, &after)), Some(key));
         self.graph.vertices.write(id.0, |chunk| chunk.set_properties(id, after, self.at));
-        self.rekey(id, rekeys);
+        self.rekey(id, rekeys, Stale::Entry);
         self.note(Object::Vertex(id));
         Ok(())
     }
@@ -236,6 +237,7 @@ impl Applier<'_> {
         if self.graph.edges.read(id.0, |chunk| chunk.is_known(id)).unwrap_or(false) {
             return Err(format!("edge {id} exists"));
         }
+        let rekeys = self.edge_rekeys(info.edge_type, None, Some(&block), None);
         self.graph.edges.write(id.0, |chunk| chunk.create(id, info, block, self.at));
         for (vertex, side, other) in [(info.from, Side::Out, info.to), (info.to, Side::In, info.from)] {
             let entry = Adjacent::new(id, other, info.edge_type);
@@ -249,13 +251,20 @@ impl Applier<'_> {
         self.writer.next_edge = before.max(id.0 + 1);
         self.graph.next_edge.fetch_max(id.0 + 1, Ordering::Relaxed);
         Graph::free_if_left(&self.graph.edges, before, id.0 + 1);
+        if let Some(members) = self.members_of(info.edge_type) {
+            members.add(id.0);
+        }
+        self.rekey(id, rekeys, Stale::EdgeEntry);
         self.note(Object::Edge(id));
         Ok(())
     }
 
     fn delete_edge(&mut self, id: EdgeId) -> Result<(), String> {
-        let found = self.graph.edges.read(id.0, |chunk| chunk.newest(id).map(|(info, _)| info)).flatten();
-        let info = found.ok_or_else(|| format!("edge {id} does not exist"))?;
+        let rekeys_of = |(info, block): (EdgeInfo, &[u8])| {
+            (info, self.edge_rekeys(info.edge_type, Some(block), None, None))
+        };
+        let found = self.graph.edges.read(id.0, |chunk| chunk.newest(id).map(rekeys_of)).flatten();
+        let (info, rekeys) = found.ok_or_else(|| format!("edge {id} does not exist"))?;
         let is_empty = self.graph.edges.write(id.0, |chunk| {
             chunk.delete(id, self.at);
             chunk.is_empty()
@@ -267,6 +276,15 @@ impl Applier<'_> {
             self.note(Object::Vertex(vertex));
         }
         self.writer.counts.edges -= 1;
+        if let Some(members) = self.members_of(info.edge_type) {
+            members.lose();
+            if self.at.is_some() {
+                self.garbage.stale.push(Stale::EdgeOfType(members, id));
+            } else {
+                members.forget(id.0);
+            }
+        }
+        self.rekey(id, rekeys, Stale::EdgeEntry);
         self.note(Object::Edge(id));
         if is_empty {
             self.graph.free_edges(id, self.writer.next_edge);
@@ -276,17 +294,20 @@ impl Applier<'_> {
 
     fn set_edge_property(&mut self, id: EdgeId, key: PropertyKeyId, value: &Value) -> Result<(), String> {
         super::codec::check_value(value).map_err(|e| e.to_string())?;
-        let after = self
+        let (after, rekeys) = self
             .graph
             .edges
             .read(id.0, |chunk| {
-                let (_, before) = chunk.newest(id)?;
-                Some(properties::with(before, key, value))
+                let (info, before) = chunk.newest(id)?;
+                let after = properties::with(before, key, value);
+                let rekeys = self.edge_rekeys(info.edge_type, Some(before), after.as_deref(), Some(key));
+                Some(after.map(|after| (after, rekeys)))
             })
             .flatten()
             .ok_or_else(|| format!("edge {id} does not exist"))?
             .ok_or_else(|| format!("edge {id} does not have the property"))?;
         self.graph.edges.write(id.0, |chunk| chunk.set_properties(id, after, self.at));
+        self.rekey(id, rekeys, Stale::EdgeEntry);
         self.note(Object::Edge(id));
         Ok(())
     }
@@ -295,16 +316,32 @@ impl Applier<'_> {
         if self.writer.schema.index(spec).is_some() {
             return Err("the index exists".to_owned());
         }
-        let index = match spec {
-            IndexSpec::Label(_) => None,
+        let kept = match spec {
+            IndexSpec::Label(_) => Kept::Nothing,
             IndexSpec::LabelProperties(label, keys) => {
                 let index = Index::new(*label, keys.clone(), false);
                 index.fill(self.entries(&index));
-                Some(Arc::new(index))
+                Kept::Vertices(Arc::new(index))
+            }
+            IndexSpec::EdgeType(edge_type) => {
+                let mut ids = Vec::new();
+                self.each_edge_of(*edge_type, |id, _| ids.push(id.0));
+                let members = Members::default();
+                members.add_all(ids.into_iter());
+                Kept::EdgesOfType(*edge_type, Arc::new(members))
+            }
+            IndexSpec::EdgeTypeProperties(edge_type, keys) => {
+                let index = EdgeIndex::new(*edge_type, keys.clone(), false);
+                let mut entries = Vec::new();
+                self.each_edge_of(*edge_type, |id, properties| {
+                    entries.extend(index.key_of_block(properties).map(|key| (key, id)));
+                });
+                index.fill(entries);
+                Kept::EdgeEntries(Arc::new(index))
             }
         };
         let mut schema = (*self.writer.schema).clone();
-        schema.add_index(&self.graph.names, spec.clone(), index);
+        schema.add_index(&self.graph.names, spec.clone(), kept);
         self.replace_schema(schema, false);
         Ok(())
     }
@@ -400,19 +437,19 @@ impl Applier<'_> {
     }
 
     /// Returns the entries of a new index: the newest states, since no reader of it is older.
-    fn entries(&self, index: &Index) -> Vec<super::index::Entry> {
+    fn entries(&self, index: &Index) -> Vec<Entry> {
         let mut entries = Vec::new();
         let mut ids = Vec::new();
         let mut from = 0;
         loop {
             ids.clear();
-            self.graph.members.candidates(index.label, from, 4096, &mut ids);
+            self.graph.members.candidates(index.of, from, 4096, &mut ids);
             let Some(last) = ids.last() else { return entries };
             from = last.0 + 1;
             for id in &ids {
                 let key = self.graph.vertices.read(id.0, |chunk| {
                     let content = chunk.newest(*id)?;
-                    if !self.graph.label_sets.has(content.labels, index.label) {
+                    if !self.graph.label_sets.has(content.labels, index.of) {
                         return None;
                     }
                     index.key_of_block(content.properties)
@@ -462,7 +499,7 @@ impl Applier<'_> {
         touched.sort_unstable();
         touched.dedup();
         let key_in = |index: &Index, labels: &Option<Arc<[LabelId]>>, state: Option<(SetId, &[u8])>| {
-            let is_member = labels.as_ref().is_some_and(|set| set.binary_search(&index.label).is_ok());
+            let is_member = labels.as_ref().is_some_and(|set| set.binary_search(&index.of).is_ok());
             let (_, block) = state.filter(|_| is_member)?;
             index.key_of_block(block)
         };
@@ -480,14 +517,53 @@ impl Applier<'_> {
         rekeys
     }
 
-    fn rekey(&mut self, id: VertexId, rekeys: Vec<Rekey>) {
+    /// As `rekeys`, of an edge.
+    fn edge_rekeys(
+        &self,
+        edge_type: EdgeTypeId,
+        before: Option<&[u8]>,
+        after: Option<&[u8]>,
+        key: Option<PropertyKeyId>,
+    ) -> Vec<Rekey<EdgeTypeId, EdgeId>> {
+        let Some(of_type) = self.writer.schema.of_type(edge_type) else { return Vec::new() };
+        let touched = of_type.indexes.iter().filter(|index| key.is_none_or(|key| index.keys.contains(&key)));
+        touched
+            .map(|index| {
+                let key_in = |block: Option<&[u8]>| block.and_then(|block| index.key_of_block(block));
+                (index.clone(), key_in(before), key_in(after))
+            })
+            .filter(|(_, old, new)| old != new)
+            .collect()
+    }
+
+    /// Returns where the edges of a type are noted, if it has such an index.
+    fn members_of(&self, edge_type: EdgeTypeId) -> Option<Arc<Members>> {
+        self.writer.schema.of_type(edge_type)?.members.clone()
+    }
+
+    /// Shows the newest state of each edge of a type, by id.
+    fn each_edge_of(&self, edge_type: EdgeTypeId, mut see: impl FnMut(EdgeId, &[u8])) {
+        self.graph.each_edge(Lsn(u64::MAX), 0, |id, info, properties| {
+            if info.edge_type == edge_type {
+                see(id, properties);
+            }
+            true
+        });
+    }
+
+    fn rekey<Of, Id: Element>(
+        &mut self,
+        id: Id,
+        rekeys: Vec<Rekey<Of, Id>>,
+        stale: fn(Arc<IndexOf<Of, Id>>, Key, Id) -> Stale,
+    ) {
         for (index, old, new) in rekeys {
             if let Some(key) = new {
                 index.insert(key, id);
             }
             if let Some(key) = old {
                 if self.at.is_some() {
-                    self.garbage.stale.push(Stale::Entry(index, key, id));
+                    self.garbage.stale.push(stale(index, key, id));
                 } else {
                     index.remove(key, id);
                 }

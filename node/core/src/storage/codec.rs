@@ -18,7 +18,8 @@
 //!           | 15 text event phase text               CreateTrigger: name, and statement  version 2
 //!           | 16 text                                DropTrigger                         version 2
 //! labels   := count, label*          properties := count, (key, value)*
-//! index    := 1 label | 2 label keys                 keys := count, key*
+//! index    := 1 label | 2 label keys | 3 edge-type | 4 edge-type keys                3, 4: version 2
+//! keys     := count, key*
 //! constraint := (1 exists | 2 unique | 3 type), label, keys                          3: version 2
 //! type     := its place in PropertyType::ALL         event := its place in TriggerEvent::ALL
 //! phase    := 0 before commit | 1 after commit
@@ -58,7 +59,7 @@ pub const NESTING_MAX: usize = 100;
 
 /// What every version of this program can read.
 const VERSION_FIRST: u8 = 1;
-/// Enums, triggers, type constraints.
+/// Enums, triggers, type constraints, edge indexes.
 const VERSION_SCHEMA: u8 = 2;
 /// The kinds of most values.
 const INT: u8 = 3;
@@ -143,6 +144,7 @@ pub fn needs_protocol_3(change: &Change) -> Option<&'static str> {
             ConstraintKind::Typed(_) => Some("type constraints"),
             ConstraintKind::Exists | ConstraintKind::Unique => None,
         },
+        Change::CreateIndex(spec) | Change::DropIndex(spec) if spec.is_of_edges() => Some("edge indexes"),
         _ => None,
     }
 }
@@ -220,6 +222,11 @@ impl Encoder {
         self.varint(place);
     }
 
+    fn edge_type(&mut self, edge_type: EdgeTypeId) {
+        let place = self.edge_types.place(edge_type);
+        self.varint(place);
+    }
+
     fn key(&mut self, key: PropertyKeyId) {
         let place = self.keys.place(key);
         self.varint(place);
@@ -277,8 +284,7 @@ impl Encoder {
                 self.varint(id.0);
                 self.varint(from.0);
                 self.varint(to.0);
-                let place = self.edge_types.place(*edge_type);
-                self.varint(place);
+                self.edge_type(*edge_type);
                 self.properties(properties)?;
             }
             Change::DeleteEdge { id } => {
@@ -348,6 +354,15 @@ impl Encoder {
             IndexSpec::LabelProperties(label, keys) => {
                 self.body.push(2);
                 self.label(*label);
+                self.key_list(keys);
+            }
+            IndexSpec::EdgeType(edge_type) => {
+                self.body.push(3);
+                self.edge_type(*edge_type);
+            }
+            IndexSpec::EdgeTypeProperties(edge_type, keys) => {
+                self.body.push(4);
+                self.edge_type(*edge_type);
                 self.key_list(keys);
             }
         }
@@ -849,6 +864,8 @@ impl Decoder<'_> {
         match self.r.byte()? {
             1 => Ok(IndexSpec::Label(self.label()?)),
             2 => Ok(IndexSpec::LabelProperties(self.label()?, self.key_list()?)),
+            3 => Ok(IndexSpec::EdgeType(self.edge_type()?)),
+            4 => Ok(IndexSpec::EdgeTypeProperties(self.edge_type()?, self.key_list()?)),
             _ => Err(self.r.error("an unknown kind of index")),
         }
     }
@@ -962,6 +979,7 @@ mod tests {
 
     fn every_change_of_version_2(names: &Names) -> Vec<Change> {
         let (label, key) = (names.label("Person"), names.key("age"));
+        let edge_type = names.edge_type("KNOWS").unwrap();
         let typed = ConstraintSpec {
             kind: ConstraintKind::Typed(PropertyType::Integer),
             label,
@@ -979,6 +997,8 @@ mod tests {
                 statement: "RETURN 1".into(),
             })),
             Change::DropTrigger { name: "t".into() },
+            Change::CreateIndex(IndexSpec::EdgeType(edge_type)),
+            Change::DropIndex(IndexSpec::EdgeTypeProperties(edge_type, vec![key])),
         ]
     }
 
@@ -1075,9 +1095,11 @@ mod tests {
         let expected = [
             &[2, 1, 6][..],
             b"Person",
-            &[0, 1, 3],
+            &[1, 5],
+            b"KNOWS",
+            &[1, 3],
             b"age",
-            &[6],
+            &[8],
             &[11, 3, 2, 0, 1, 0],
             &[12, 3, 2, 0, 1, 0],
             &[13, 5],
@@ -1091,6 +1113,8 @@ mod tests {
             &[15, 1, b't', 4, 1, 8],
             b"RETURN 1",
             &[16, 1, b't'],
+            &[9, 3, 0],
+            &[10, 4, 0, 1, 0],
         ]
         .concat();
         assert_eq!(bytes, expected);

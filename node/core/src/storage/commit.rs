@@ -268,7 +268,7 @@ impl Graph {
     fn newest_key(&self, index: &Index, id: VertexId) -> Option<Key> {
         let key = self.vertices.read(id.0, |chunk| {
             let content = chunk.newest(id)?;
-            if !self.label_sets.has(content.labels, index.label) {
+            if !self.label_sets.has(content.labels, index.of) {
                 return None;
             }
             index.key_of_block(content.properties)

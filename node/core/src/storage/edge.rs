@@ -112,6 +112,20 @@ impl EdgeChunk {
         slot.exists.then(|| (slot.info(), self.block(slot)))
     }
 
+    /// Shows the properties of each state that a reader at or after `horizon` may see.
+    pub(super) fn states(&self, id: EdgeId, horizon: Lsn, mut see: impl FnMut(&[u8])) {
+        let Some(slot) = self.slot(id) else { return };
+        if slot.exists {
+            see(self.block(slot));
+        }
+        for undo in self.deltas.back_to(slot_of(id.0), horizon) {
+            match undo {
+                EdgeUndo::Created => {}
+                EdgeUndo::Deleted { properties } | EdgeUndo::Properties(properties) => see(properties),
+            }
+        }
+    }
+
     /// Returns all that was done to an edge after `read`.
     pub(super) fn touched_after(&self, id: EdgeId, read: Lsn) -> Touch {
         match self.slot(id) {

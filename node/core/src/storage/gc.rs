@@ -11,7 +11,8 @@
 //! writer's lock, so an entry is never dropped while it is being added again.
 
 use super::chunk::Chunk;
-use super::index::Index;
+use super::index::{EdgeIndex, Index};
+use super::members::Members;
 use super::order::Key;
 use super::{Graph, Writer};
 use crate::types::{EdgeId, LabelId, Lsn, VertexId};
@@ -35,10 +36,13 @@ pub(super) enum Object {
     Edge(EdgeId),
 }
 
-/// An entry that the newest state of a vertex no longer has.
+/// An entry that the newest state of a vertex or an edge no longer has.
 pub(super) enum Stale {
     Label(LabelId, VertexId),
     Entry(Arc<Index>, Key, VertexId),
+    /// The edges of its type.
+    EdgeOfType(Arc<Members>, EdgeId),
+    EdgeEntry(Arc<EdgeIndex>, Key, EdgeId),
 }
 
 /// What one record touched.
@@ -164,8 +168,25 @@ impl Graph {
                 self.vertices.read(id.0, |chunk| {
                     chunk.states(id, horizon, |state| {
                         is_seen = is_seen
-                            || self.label_sets.has(state.labels, index.label)
+                            || self.label_sets.has(state.labels, index.of)
                                 && index.key_of_block(state.properties).as_ref() == Some(&key);
+                    });
+                });
+                if !is_seen {
+                    index.remove(key, id);
+                }
+            }
+            // The type of an edge never changes.
+            Stale::EdgeOfType(members, id) => {
+                self.edges.read(id.0, |chunk| chunk.states(id, horizon, |_| is_seen = true));
+                if !is_seen {
+                    members.forget(id.0);
+                }
+            }
+            Stale::EdgeEntry(index, key, id) => {
+                self.edges.read(id.0, |chunk| {
+                    chunk.states(id, horizon, |properties| {
+                        is_seen = is_seen || index.key_of_block(properties).as_ref() == Some(&key);
                     });
                 });
                 if !is_seen {

@@ -1,21 +1,36 @@
-//! Ordered indexes over a label and properties: entries (key, vertex), key as in [`super::order`].
+//! Ordered indexes over properties of the vertices with a label, or of the edges of a type: entries (key, id), key as
+//! in [`super::order`].
 //!
-//! An index holds an entry for every state of a vertex that some reader may see, so it holds more
-//! than any one reader should get; each reader compares an entry with the vertex as it sees it.
+//! An index holds an entry for every state of a vertex or an edge that some reader may see, so it holds more
+//! than any one reader should get; each reader compares an entry with the object as it sees it.
 //! Garbage collection takes an entry out once no reader's state has it.
 
 use super::order::{Key, after_prefix, equals_itself, kind_of, push_key};
-use crate::types::{LabelId, PropertyKeyId, Value, VertexId};
+use crate::types::{EdgeId, EdgeTypeId, LabelId, PropertyKeyId, Value, VertexId};
 use parking_lot::RwLock;
 use smallvec::SmallVec;
 use std::collections::BTreeSet;
 use std::ops::Bound;
 
 /// One entry.
-pub(super) type Entry = (Key, VertexId);
+pub(super) type Entry<Id = VertexId> = (Key, Id);
+
+/// What an index lists.
+pub(super) trait Element: Copy + Ord {
+    /// The lowest id, and the highest.
+    const ENDS: (Self, Self);
+}
+
+impl Element for VertexId {
+    const ENDS: (VertexId, VertexId) = (VertexId(0), VertexId(u64::MAX));
+}
+
+impl Element for EdgeId {
+    const ENDS: (EdgeId, EdgeId) = (EdgeId(0), EdgeId(u64::MAX));
+}
 
 /// Entries that were taken out of an index; a few need no allocation.
-pub(super) type Entries = SmallVec<[Entry; 2]>;
+type Entries<Id> = SmallVec<[Entry<Id>; 2]>;
 
 /// Which entries of an index are wanted: equal values of its first properties, then a range of the
 /// next one.
@@ -99,16 +114,16 @@ pub(super) struct KeyRange {
 
 impl KeyRange {
     /// Appends up to `limit` entries of the range that come after `after`.
-    pub(super) fn take(
+    fn take<Id: Element>(
         &self,
-        entries: &BTreeSet<Entry>,
-        after: Option<&Entry>,
+        entries: &BTreeSet<Entry<Id>>,
+        after: Option<&Entry<Id>>,
         limit: usize,
-        out: &mut Entries,
+        out: &mut Entries<Id>,
     ) {
         let from = match after {
             Some(after) if after.0 >= self.from => Bound::Excluded(after.clone()),
-            _ => Bound::Included((self.from.clone(), VertexId(0))),
+            _ => Bound::Included((self.from.clone(), Id::ENDS.0)),
         };
         // One way down the tree: most ranges hold a single entry, and the next one ends them.
         let inside = entries.range((from, Bound::Unbounded)).take_while(|(key, _)| *key < self.to);
@@ -117,26 +132,39 @@ impl KeyRange {
 }
 
 /// Where a seek stands; the default is before the first entry.
-#[derive(Clone, Debug, Default)]
-pub struct IndexCursor {
-    pub(super) after: Option<Entry>,
+#[derive(Clone, Debug)]
+pub struct IndexCursor<Id = VertexId> {
+    pub(super) after: Option<Entry<Id>>,
 }
 
-/// The entries of one index, or of one unique constraint.
-pub(super) struct Index {
-    pub(super) label: LabelId,
+impl<Id> Default for IndexCursor<Id> {
+    fn default() -> Self {
+        IndexCursor { after: None }
+    }
+}
+
+/// The entries of one index.
+pub(super) struct IndexOf<Of, Id> {
+    /// The label of the vertices in it, or the type of the edges.
+    pub(super) of: Of,
     pub(super) keys: Vec<PropertyKeyId>,
     /// Whether it belongs to a unique constraint; then values that equal nothing are left out.
     pub(super) is_unique: bool,
-    entries: RwLock<BTreeSet<Entry>>,
+    entries: RwLock<BTreeSet<Entry<Id>>>,
 }
 
-impl Index {
-    pub(super) fn new(label: LabelId, keys: Vec<PropertyKeyId>, is_unique: bool) -> Index {
-        Index { label, keys, is_unique, entries: RwLock::default() }
+/// The entries of one index of vertices, or of one unique constraint.
+pub(super) type Index = IndexOf<LabelId, VertexId>;
+
+/// The entries of one index of edges.
+pub(super) type EdgeIndex = IndexOf<EdgeTypeId, EdgeId>;
+
+impl<Of, Id: Element> IndexOf<Of, Id> {
+    pub(super) fn new(of: Of, keys: Vec<PropertyKeyId>, is_unique: bool) -> Self {
+        IndexOf { of, keys, is_unique, entries: RwLock::default() }
     }
 
-    /// Returns the key of a vertex with the label and these properties; None where one is missing.
+    /// Returns the key of what belongs here and has these properties; None where one is missing.
     pub(super) fn key(&self, property: impl Fn(PropertyKeyId) -> Value) -> Option<Key> {
         let mut key = Key::new();
         for id in &self.keys {
@@ -154,28 +182,79 @@ impl Index {
         self.key(|id| super::properties::get(properties, id))
     }
 
-    pub(super) fn insert(&self, key: Key, id: VertexId) {
+    pub(super) fn insert(&self, key: Key, id: Id) {
         self.entries.write().insert((key, id));
     }
 
-    pub(super) fn remove(&self, key: Key, id: VertexId) {
+    pub(super) fn remove(&self, key: Key, id: Id) {
         self.entries.write().remove(&(key, id));
     }
 
     /// Fills a new index; entries are sorted first, which builds a tight tree.
-    pub(super) fn fill(&self, mut entries: Vec<Entry>) {
+    pub(super) fn fill(&self, mut entries: Vec<Entry<Id>>) {
         entries.sort_unstable();
         *self.entries.write() = entries.into_iter().collect();
     }
 
-    pub(super) fn take(&self, range: &KeyRange, after: Option<&Entry>, limit: usize, out: &mut Entries) {
-        range.take(&self.entries.read(), after, limit, out);
+    /// Appends up to `limit` ids of the entries in the range that a reader sees, by (key, id) from `cursor` on, and
+    /// moves it. `own` are those that the reader has written itself.
+    pub(super) fn seek(
+        &self,
+        range: &KeyRange,
+        own: Option<&BTreeSet<Entry<Id>>>,
+        is_seen: impl Fn(&Entry<Id>) -> bool,
+        cursor: &mut IndexCursor<Id>,
+        limit: usize,
+        out: &mut Vec<Id>,
+    ) {
+        let mut found = Entries::new();
+        let mut candidates = Entries::new();
+        if let Some(own) = own {
+            let mut after = cursor.after.clone();
+            while found.len() < limit {
+                candidates.clear();
+                let asked = limit.clamp(32, 4096);
+                range.take(own, after.as_ref(), asked, &mut candidates);
+                let is_end = candidates.len() < asked;
+                after = candidates.last().cloned();
+                found.extend(candidates.drain(..).filter(&is_seen));
+                if is_end {
+                    break;
+                }
+            }
+            found.truncate(limit);
+        }
+        let own_count = found.len();
+        let mut after = cursor.after.clone();
+        while found.len() - own_count < limit {
+            candidates.clear();
+            let asked = limit.clamp(8, 4096);
+            range.take(&self.entries.read(), after.as_ref(), asked, &mut candidates);
+            let is_end = candidates.len() < asked;
+            if !is_end {
+                after = candidates.last().cloned();
+            }
+            let room = limit - (found.len() - own_count);
+            found.extend(candidates.drain(..).filter(&is_seen).take(room));
+            if is_end {
+                break;
+            }
+        }
+        if own_count > 0 {
+            found.sort_unstable();
+            found.dedup();
+            found.truncate(limit);
+        }
+        out.extend(found.iter().map(|(_, id)| *id));
+        if let Some(last) = found.pop() {
+            cursor.after = Some(last);
+        }
     }
 
-    /// Returns the vertices with exactly this key in some state.
-    pub(super) fn holders(&self, key: &Key) -> Vec<VertexId> {
+    /// Returns those with exactly this key in some state.
+    pub(super) fn holders(&self, key: &Key) -> Vec<Id> {
         let entries = self.entries.read();
-        let all = (key.clone(), VertexId(0))..=(key.clone(), VertexId(u64::MAX));
+        let all = (key.clone(), Id::ENDS.0)..=(key.clone(), Id::ENDS.1);
         entries.range(all).map(|(_, id)| *id).collect()
     }
 
@@ -187,6 +266,6 @@ impl Index {
     pub(super) fn bytes(&self) -> u64 {
         let entries = self.entries.read();
         let spilled: usize = entries.iter().map(|(key, _)| key.heap_bytes()).sum();
-        (entries.len() * size_of::<Entry>() * 4 / 3 + spilled) as u64
+        (entries.len() * size_of::<Entry<Id>>() * 4 / 3 + spilled) as u64
     }
 }

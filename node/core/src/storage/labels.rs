@@ -1,11 +1,10 @@
 //! Labels: interned sets of them, and which vertices have one.
 
+use super::members::Members;
 use crate::types::{LabelId, VertexId};
 use parking_lot::RwLock;
-use roaring::RoaringTreemap;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A set of labels as a small number, local to one graph. The default is the empty set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -67,13 +66,6 @@ impl LabelSets {
 #[derive(Default)]
 pub(super) struct LabelMembers(RwLock<FxHashMap<LabelId, Arc<Members>>>);
 
-#[derive(Default)]
-struct Members {
-    ids: RwLock<RoaringTreemap>,
-    /// How many have it in their newest state.
-    newest: AtomicU64,
-}
-
 impl LabelMembers {
     fn members(&self, label: LabelId) -> Arc<Members> {
         if let Some(members) = self.0.read().get(&label) {
@@ -84,72 +76,37 @@ impl LabelMembers {
 
     /// Notes that a vertex got the label.
     pub(super) fn add(&self, label: LabelId, id: VertexId) {
-        let members = self.members(label);
-        members.ids.write().insert(id.0);
-        members.newest.fetch_add(1, Ordering::Relaxed);
+        self.members(label).add(id.0);
     }
 
     /// Notes that vertices, which rise by id, got the label.
     pub(super) fn add_all(&self, label: LabelId, ids: &[VertexId]) {
-        let members = self.members(label);
-        members.ids.write().extend(ids.iter().map(|id| id.0));
-        members.newest.fetch_add(ids.len() as u64, Ordering::Relaxed);
+        self.members(label).add_all(ids.iter().map(|id| id.0));
     }
 
     /// Notes that a vertex lost the label; it stays until it is forgotten.
     pub(super) fn lose(&self, label: LabelId) {
-        self.members(label).newest.fetch_sub(1, Ordering::Relaxed);
+        self.members(label).lose();
     }
 
     /// Drops a vertex that no reader sees with the label.
     pub(super) fn forget(&self, label: LabelId, id: VertexId) {
-        self.members(label).ids.write().remove(id.0);
+        self.members(label).forget(id.0);
     }
 
     /// Counts the vertices that have it in their newest state.
     pub(super) fn count(&self, label: LabelId) -> u64 {
-        self.0.read().get(&label).map_or(0, |members| members.newest.load(Ordering::Relaxed))
+        self.0.read().get(&label).map_or(0, |members| members.count())
     }
 
     /// Appends up to `limit` candidates from `from` on.
     pub(super) fn candidates(&self, label: LabelId, from: u64, limit: usize, out: &mut Vec<VertexId>) {
         let Some(members) = self.0.read().get(&label).cloned() else { return };
-        let ids = members.ids.read();
-        let end = out.len() + limit;
-        out.reserve(limit);
-        let high = |id: u64| u32::try_from(id >> 32).expect("half of it");
-        for (upper, lower) in ids.bitmaps().filter(|(upper, _)| *upper >= high(from)) {
-            let mut iter = lower.iter();
-            if upper == high(from) {
-                iter.advance_to(from as u32);
-            }
-            // Vertices that follow each other often have the same labels.
-            while let Some(range) = iter.next_range() {
-                for id in range {
-                    if out.len() == end {
-                        return;
-                    }
-                    out.push(VertexId(u64::from(upper) << 32 | u64::from(id)));
-                }
-            }
-        }
+        members.candidates(from, limit, VertexId, out);
     }
 
-    /// Bytes of all bitmaps, estimated from their form: 8 KiB or two bytes a vertex per 65,536 ids.
+    /// Bytes of all bitmaps, estimated.
     pub(super) fn bytes(&self) -> u64 {
-        let maps = self.0.read();
-        maps.values()
-            .map(|members| {
-                let ids = members.ids.read();
-                let inner: u64 = ids
-                    .bitmaps()
-                    .map(|(_, bitmap)| {
-                        let s = bitmap.statistics();
-                        s.n_bytes_array_containers + s.n_bytes_bitset_containers + s.n_bytes_run_containers
-                    })
-                    .sum();
-                inner + 128
-            })
-            .sum()
+        self.0.read().values().map(|members| members.bytes()).sum()
     }
 }

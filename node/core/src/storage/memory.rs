@@ -15,14 +15,14 @@ pub struct Memory {
     pub properties: u64,
     /// Which vertices have a label.
     pub labels: u64,
-    /// Indexes over properties, those of unique constraints too.
+    /// Indexes over properties and over types of edges, those of unique constraints too.
     pub indexes: u64,
     /// What is kept for older readers.
     pub deltas: u64,
 }
 
 impl Memory {
-    /// Everything but indexes over properties.
+    /// Everything but the indexes.
     pub fn graph_bytes(&self) -> u64 {
         self.vertices + self.edges + self.adjacency + self.properties + self.labels + self.deltas
     }
@@ -63,7 +63,7 @@ impl Graph {
             from = first + super::chunk::CHUNK as u64;
         }
         let writer = self.writer.lock();
-        memory.indexes = writer.schema.maintained().map(|index| index.bytes()).sum();
+        memory.indexes = writer.schema.index_bytes();
         memory.deltas += writer.garbage_bytes();
         memory
     }

@@ -34,6 +34,7 @@ mod gc;
 mod index;
 mod labels;
 mod load;
+mod members;
 mod memory;
 mod mvcc;
 mod order;

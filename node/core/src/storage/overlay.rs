@@ -6,10 +6,10 @@
 
 use super::adjacency::{Adjacency, Adjacent};
 use super::delta::Touch;
-use super::index::{Entry, Index};
+use super::index::{Entry, IndexOf};
 use super::transaction::EdgeInfo;
 use super::vertex::Side;
-use crate::types::{Change, EdgeId, LabelId, PropertyKeyId, Value, VertexId};
+use crate::types::{Change, EdgeId, EdgeTypeId, LabelId, PropertyKeyId, Value, VertexId};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -29,7 +29,11 @@ pub(super) struct Overlay {
     /// Vertices that have had the label here; a reader looks at the vertex itself too.
     pub(super) labels: FxHashMap<LabelId, BTreeSet<VertexId>>,
     /// Entries that vertices have had here; a reader looks at the vertex itself too.
-    pub(super) indexes: Vec<(Arc<Index>, BTreeSet<Entry>)>,
+    pub(super) indexes: OwnEntries<LabelId, VertexId>,
+    /// Edges created here whose type has an index, rising, the deleted ones too.
+    pub(super) edge_types: FxHashMap<EdgeTypeId, Vec<EdgeId>>,
+    /// Entries that edges have had here; a reader looks at the edge itself too.
+    pub(super) edge_indexes: OwnEntries<EdgeTypeId, EdgeId>,
     /// In the order they were asked for.
     pub(super) schema: Vec<Change>,
     pub(super) constraints: Vec<super::constraint::NewConstraint>,
@@ -108,17 +112,29 @@ pub(super) struct EdgeWrite {
     pub(super) written: Vec<PropertyKeyId>,
 }
 
-impl Overlay {
-    /// Returns the own entries of an index.
-    pub(super) fn entries(&self, index: &Arc<Index>) -> Option<&BTreeSet<Entry>> {
-        self.indexes.iter().find(|(i, _)| Arc::ptr_eq(i, index)).map(|(_, entries)| entries)
+/// Own entries of one index.
+type OfIndex<Of, Id> = (Arc<IndexOf<Of, Id>>, BTreeSet<Entry<Id>>);
+
+/// Own entries, index by index.
+pub(super) struct OwnEntries<Of, Id>(Vec<OfIndex<Of, Id>>);
+
+impl<Of, Id> Default for OwnEntries<Of, Id> {
+    fn default() -> Self {
+        OwnEntries(Vec::new())
+    }
+}
+
+impl<Of, Id: Ord> OwnEntries<Of, Id> {
+    /// Returns those of an index.
+    pub(super) fn of(&self, index: &Arc<IndexOf<Of, Id>>) -> Option<&BTreeSet<Entry<Id>>> {
+        self.0.iter().find(|(i, _)| Arc::ptr_eq(i, index)).map(|(_, entries)| entries)
     }
 
-    /// Notes an own entry of an index.
-    pub(super) fn add_entry(&mut self, index: &Arc<Index>, entry: Entry) {
-        match self.indexes.iter_mut().find(|(i, _)| Arc::ptr_eq(i, index)) {
+    /// Notes one of an index.
+    pub(super) fn add(&mut self, index: &Arc<IndexOf<Of, Id>>, entry: Entry<Id>) {
+        match self.0.iter_mut().find(|(i, _)| Arc::ptr_eq(i, index)) {
             Some((_, entries)) => drop(entries.insert(entry)),
-            None => self.indexes.push((index.clone(), BTreeSet::from([entry]))),
+            None => self.0.push((index.clone(), BTreeSet::from([entry]))),
         }
     }
 }

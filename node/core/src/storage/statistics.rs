@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// What was found of one index.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct IndexStatistics {
-    /// Vertices in it.
+    /// Vertices or edges in it.
     pub entries: u64,
     /// Different values among them; 0 for an index without properties.
     pub groups: u64,
@@ -20,7 +20,7 @@ pub struct IndexStatistics {
     pub group_average: f64,
     /// How far the groups are from being of one size: the chi-squared statistic, 0 where they are.
     pub chi_squared: f64,
-    /// Edges at an indexed vertex, on average, of both directions.
+    /// Edges at an indexed vertex, on average, of both directions; 0 for an index of edges.
     pub degree_average: f64,
 }
 

@@ -6,6 +6,7 @@
 //! the commit asks for its LSN. A transaction that writes nothing has no overlay, and its reads do not
 //! look for one.
 
+mod edge_index;
 mod refresh;
 mod scan;
 
@@ -17,12 +18,12 @@ use super::commit::{Claims, Commit};
 use super::constraint::{NewConstraint, fits_alone, violation};
 use super::delta::Touch;
 use super::gc::Object;
-use super::index::{Entries, Index, IndexBounds, IndexCursor};
+use super::index::{Entry as IndexEntry, Index, IndexBounds, IndexCursor};
 use super::labels::SetId;
 use super::mvcc::{Pin, Version};
 use super::order::Key;
 use super::overlay::{EdgeWrite, Overlay, Properties, VertexWrite, find, put};
-use super::schema::{constraint_name, enums_after, index_name, triggers_after};
+use super::schema::{Kept, constraint_name, enums_after, index_name, triggers_after};
 use super::vertex::Side;
 use super::{Counts, Graph, ID_END, properties};
 use crate::types::{
@@ -446,7 +447,8 @@ impl Transaction {
     }
 
     /// Appends up to `limit` vertices by (value, id) from `cursor` on, and moves it. Fewer than `limit`
-    /// means the end. An index that this transaction may not use (see [`Self::has_index`]) is empty.
+    /// means the end. An index that this transaction may not use (see [`Self::has_index`]) is empty, and so is one of
+    /// edges, which [`Self::edge_index_seek`] is for.
     pub fn index_seek(
         &self,
         index: &IndexSpec,
@@ -464,66 +466,25 @@ impl Transaction {
                 }
                 return;
             }
-            (_, Some(Some(index))) => index,
+            (_, Some(Kept::Vertices(index))) => index,
             _ => return,
         };
         let Some(range) = bounds.keys() else { return };
-        let is_seen = |(key, id): &super::index::Entry| match self.vertex_write(*id) {
+        let is_seen = |(key, id): &IndexEntry| match self.vertex_write(*id) {
             Some(write) if write.changes_content() => {
-                self.has_label(*id, index.label)
+                self.has_label(*id, index.of)
                     && index.key(|property| self.vertex_property(*id, property)).as_ref() == Some(key)
             }
             _ => {
                 let fits = self.base_vertex(*id, |content| {
-                    self.graph.label_sets.has(content.labels, index.label)
+                    self.graph.label_sets.has(content.labels, index.of)
                         && index.key_of_block(content.properties).as_ref() == Some(key)
                 });
                 fits.unwrap_or(false)
             }
         };
-        let mut found = Entries::new();
-        let mut candidates = Entries::new();
-        let own = self.own.as_ref().and_then(|own| own.entries(index));
-        if let Some(own) = own {
-            let mut after = cursor.after.clone();
-            while found.len() < limit {
-                candidates.clear();
-                let asked = limit.clamp(32, 4096);
-                range.take(own, after.as_ref(), asked, &mut candidates);
-                let is_end = candidates.len() < asked;
-                after = candidates.last().cloned();
-                found.extend(candidates.drain(..).filter(is_seen));
-                if is_end {
-                    break;
-                }
-            }
-            found.truncate(limit);
-        }
-        let own_count = found.len();
-        let mut after = cursor.after.clone();
-        while found.len() - own_count < limit {
-            candidates.clear();
-            let asked = limit.clamp(8, 4096);
-            index.take(&range, after.as_ref(), asked, &mut candidates);
-            let is_end = candidates.len() < asked;
-            if !is_end {
-                after = candidates.last().cloned();
-            }
-            let room = limit - (found.len() - own_count);
-            found.extend(candidates.drain(..).filter(is_seen).take(room));
-            if is_end {
-                break;
-            }
-        }
-        if own_count > 0 {
-            found.sort_unstable();
-            found.dedup();
-            found.truncate(limit);
-        }
-        out.extend(found.iter().map(|(_, id)| *id));
-        if let Some(last) = found.pop() {
-            cursor.after = Some(last);
-        }
+        let own = self.own.as_ref().and_then(|own| own.indexes.of(index));
+        index.seek(&range, own, is_seen, cursor, limit, out);
     }
 
     /// Counts all vertices and edges exactly.
@@ -544,14 +505,15 @@ impl Transaction {
         self.graph.members.count(label) + own
     }
 
-    /// Estimates how many vertices are in an index.
+    /// Estimates how many vertices or edges are in an index.
     pub fn index_count(&self, index: &IndexSpec) -> u64 {
         match (index, self.version.schema.index(index)) {
             (IndexSpec::Label(label), Some(_)) => self.label_count(*label),
-            (_, Some(Some(index))) => {
-                let own = self.own.as_ref().and_then(|own| own.entries(index));
+            (_, Some(Kept::Vertices(index))) => {
+                let own = self.own.as_ref().and_then(|own| own.indexes.of(index));
                 index.len() + own.map_or(0, |entries| entries.len() as u64)
             }
+            (_, Some(kept)) => self.edge_index_count(kept),
             _ => 0,
         }
     }
@@ -695,7 +657,7 @@ impl Transaction {
                 continue;
             }
             if let Some(key) = index.key(|property| self.vertex_property(id, property)) {
-                self.own().add_entry(index, (key, id));
+                self.own().indexes.add(index, (key, id));
             }
         }
     }
@@ -754,6 +716,7 @@ impl Transaction {
         );
         own.created_edges.push(id);
         own.edges_more += 1;
+        self.reindex_edge(id, None);
         Ok(id)
     }
 
@@ -805,6 +768,7 @@ impl Transaction {
         if write.created.is_none() && !write.written.contains(&key) {
             write.written.push(key);
         }
+        self.reindex_edge(id, Some(key));
         Ok(before)
     }
 

@@ -1,15 +1,34 @@
 //! What is said about the graph beside its data: indexes, constraints, enums, triggers.
 
-use super::{LabelId, PropertyKeyId, Value};
+use super::{EdgeTypeId, LabelId, PropertyKeyId, Value};
 use std::sync::Arc;
 
-/// Which index is meant. Later kinds (edge types, points) become further variants.
+/// Which index is meant. Later kinds (points) become further variants.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum IndexSpec {
     /// Vertices by label.
     Label(LabelId),
     /// Vertices by label and the values of one or more properties, in this order.
     LabelProperties(LabelId, Vec<PropertyKeyId>),
+    /// Edges by type.
+    EdgeType(EdgeTypeId),
+    /// Edges by type and the values of one or more properties, in this order.
+    EdgeTypeProperties(EdgeTypeId, Vec<PropertyKeyId>),
+}
+
+impl IndexSpec {
+    /// Whether it holds edges; else vertices.
+    pub fn is_of_edges(&self) -> bool {
+        matches!(self, IndexSpec::EdgeType(_) | IndexSpec::EdgeTypeProperties(..))
+    }
+
+    /// Returns the properties whose values it is sorted by.
+    pub fn keys(&self) -> &[PropertyKeyId] {
+        match self {
+            IndexSpec::Label(_) | IndexSpec::EdgeType(_) => &[],
+            IndexSpec::LabelProperties(_, keys) | IndexSpec::EdgeTypeProperties(_, keys) => keys,
+        }
+    }
 }
 
 /// Which constraint is meant.

@@ -6,8 +6,8 @@ mod replace;
 mod rules;
 mod threads;
 
-use super::{Graph, LoadError};
-use crate::types::Workers;
+use super::{Graph, IndexBounds, IndexCursor, LoadError, Transaction};
+use crate::types::{IndexSpec, Workers};
 use bytes::Bytes;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -31,6 +31,25 @@ impl Workers for Threads {
             }
         });
     }
+}
+
+/// Seeks ids of vertices or edges in an index, `limit` at once.
+fn sought(t: &Transaction, index: &IndexSpec, bounds: &IndexBounds, limit: usize) -> Vec<u64> {
+    fn all<Id>(limit: usize, mut more: impl FnMut(&mut IndexCursor<Id>, &mut Vec<Id>)) -> Vec<Id> {
+        let (mut cursor, mut all) = (IndexCursor::default(), Vec::new());
+        loop {
+            let before = all.len();
+            more(&mut cursor, &mut all);
+            assert!(all.len() <= before + limit);
+            if all.len() < before + limit {
+                return all;
+            }
+        }
+    }
+    let vertices = all(limit, |cursor, all| t.index_seek(index, bounds, cursor, limit, all));
+    let edges = all(limit, |cursor, all| t.edge_index_seek(index, bounds, cursor, limit, all));
+    assert!(vertices.is_empty() || edges.is_empty());
+    vertices.iter().map(|id| id.0).chain(edges.iter().map(|id| id.0)).collect()
 }
 
 /// Loads encoded blocks, as they come from a snapshot.

@@ -1,14 +1,13 @@
 //! Random transactions, interleaved, against a model that keeps a full copy of the graph per LSN.
 //!
 //! Checked after every step: what an open transaction sees (its own writes, labels, properties, edges,
-//! scans, index, counts) is what the model says, however old it is and whatever was applied, published
+//! scans, indexes, counts) is what the model says, however old it is and whatever was applied, published
 //! and collected meanwhile; one that moves on keeps its own writes and sees those of others; commits are
 //! refused exactly where the rules say. In the end a second graph
 //! that applied the encoded payloads, and a third that was loaded from a view, hold the same.
 
 use crate::storage::{
-    Commit, Conflict, Counts, Direction, Graph, InFlight, IndexBounds, IndexCursor, Transaction, Wanted,
-    WriteError,
+    Commit, Conflict, Counts, Direction, Graph, InFlight, IndexBounds, Transaction, Wanted, WriteError,
 };
 use crate::types::{
     Change, ConstraintKind, ConstraintSpec, EdgeId, EdgeTypeId, IndexSpec, LabelId, Lsn, Names,
@@ -22,7 +21,7 @@ use std::sync::Arc;
 struct Model {
     vertices: BTreeMap<VertexId, (BTreeSet<LabelId>, BTreeMap<PropertyKeyId, Value>)>,
     edges: BTreeMap<EdgeId, (VertexId, VertexId, EdgeTypeId, BTreeMap<PropertyKeyId, Value>)>,
-    has_index: bool,
+    indexes: BTreeSet<IndexSpec>,
 }
 
 fn put(properties: &mut BTreeMap<PropertyKeyId, Value>, key: PropertyKeyId, value: &Value) {
@@ -58,8 +57,8 @@ impl Model {
             Change::SetEdgeProperty { id, key, value } => {
                 put(&mut self.edges.get_mut(id).unwrap().3, *key, value)
             }
-            Change::CreateIndex(_) => self.has_index = true,
-            Change::DropIndex(_) => self.has_index = false,
+            Change::CreateIndex(spec) => assert!(self.indexes.insert(spec.clone())),
+            Change::DropIndex(spec) => assert!(self.indexes.remove(spec)),
             Change::CreateConstraint(_)
             | Change::DropConstraint(_)
             | Change::SetEnum(_)
@@ -91,6 +90,37 @@ impl Model {
         }
         redo(&mut self.vertices, &before.vertices, &after.vertices);
         redo(&mut self.edges, &before.edges, &after.edges);
+    }
+
+    /// Returns the ids of the vertices or edges that belong in an index, by (value, id). Values are integers and texts.
+    fn indexed(&self, spec: &IndexSpec) -> Vec<u64> {
+        let sorted = |members: Vec<(u64, &BTreeMap<PropertyKeyId, Value>)>| {
+            let place = |value: &Value| match value {
+                Value::String(text) => (0, 0, text.to_string()),
+                Value::Int(i) => (1, *i, String::new()),
+                other => panic!("{other:?} is not written here"),
+            };
+            let mut found: Vec<(Vec<_>, u64)> = members
+                .into_iter()
+                .filter_map(|(id, properties)| {
+                    let key: Option<_> =
+                        spec.keys().iter().map(|key| properties.get(key).map(place)).collect();
+                    Some((key?, id))
+                })
+                .collect();
+            found.sort();
+            found.into_iter().map(|(_, id)| id).collect()
+        };
+        match spec {
+            IndexSpec::Label(label) | IndexSpec::LabelProperties(label, _) => {
+                let members = self.vertices.iter().filter(|(_, vertex)| vertex.0.contains(label));
+                sorted(members.map(|(id, vertex)| (id.0, &vertex.1)).collect())
+            }
+            IndexSpec::EdgeType(edge_type) | IndexSpec::EdgeTypeProperties(edge_type, _) => {
+                let members = self.edges.iter().filter(|(_, edge)| edge.2 == *edge_type);
+                sorted(members.map(|(id, edge)| (id.0, &edge.3)).collect())
+            }
+        }
     }
 
     fn nth_vertex(&self, n: u8) -> Option<VertexId> {
@@ -240,8 +270,14 @@ impl World {
         world
     }
 
-    fn index(&self) -> IndexSpec {
-        IndexSpec::LabelProperties(self.labels[0], vec![self.keys[0]])
+    /// Every index that comes and goes.
+    fn indexes(&self) -> [IndexSpec; 4] {
+        [
+            IndexSpec::LabelProperties(self.labels[0], vec![self.keys[0]]),
+            IndexSpec::EdgeType(self.types[0]),
+            IndexSpec::EdgeTypeProperties(self.types[0], vec![self.keys[0]]),
+            IndexSpec::EdgeTypeProperties(self.types[1], self.keys.to_vec()),
+        ]
     }
 
     fn begin(&self) -> Open {
@@ -529,29 +565,10 @@ impl World {
             let expected: Vec<_> = properties.iter().map(|(k, v)| (*k, v.clone())).collect();
             prop_assert_eq!(t.edge_properties(*id), expected);
         }
-        let index = self.index();
-        prop_assert_eq!(t.has_index(&index), sees.has_index);
-        if sees.has_index {
-            let mut cursor = IndexCursor::default();
-            let mut ids = Vec::new();
-            loop {
-                let before = ids.len();
-                t.index_seek(&index, &IndexBounds::all(), &mut cursor, 3, &mut ids);
-                if ids.len() < before + 3 {
-                    break;
-                }
-            }
-            let mut expected: Vec<(bool, i64, String, VertexId)> = Vec::new();
-            for (id, (labels, properties)) in &sees.vertices {
-                match properties.get(&self.keys[0]) {
-                    _ if !labels.contains(&self.labels[0]) => {}
-                    Some(Value::Int(i)) => expected.push((true, *i, String::new(), *id)),
-                    Some(Value::String(s)) => expected.push((false, 0, s.to_string(), *id)),
-                    _ => {}
-                }
-            }
-            expected.sort();
-            prop_assert_eq!(ids, expected.iter().map(|(.., id)| *id).collect::<Vec<_>>());
+        for index in self.indexes() {
+            prop_assert_eq!(t.has_index(&index), sees.indexes.contains(&index));
+            let expected = if t.has_index(&index) { sees.indexed(&index) } else { Vec::new() };
+            prop_assert_eq!(super::sought(t, &index, &IndexBounds::all(), 3), expected);
         }
         Ok(())
     }
@@ -589,9 +606,10 @@ fn run(is_unique: bool, steps: Vec<(u8, u8, u8, u8, i8)>) -> Result<(), TestCase
             14 => drop(world.graph.collect_garbage()),
             15 => {
                 // An index comes or goes, alone in its transaction.
+                let index = world.indexes()[usize::from(b) % 4].clone();
                 let mut t = world.graph.begin(true);
-                if !t.drop_index(&world.index()).unwrap() {
-                    t.create_index(world.index()).unwrap();
+                if !t.drop_index(&index).unwrap() {
+                    t.create_index(index).unwrap();
                 }
                 let commit = t.finish().unwrap().unwrap();
                 match world.graph.conflicts(&commit, &world.in_flight) {
@@ -625,13 +643,13 @@ fn run(is_unique: bool, steps: Vec<(u8, u8, u8, u8, i8)>) -> Result<(), TestCase
     super::load(&loaded, &blocks, &super::Threads(2)).unwrap();
     loaded.publish(view.lsn(), 0);
     prop_assert_eq!(digest, loaded.digest(&loaded.view()));
-    // Nothing stale is left in the index once nobody reads the past.
-    if last.sees.has_index {
-        let has = |v: &(BTreeSet<LabelId>, BTreeMap<PropertyKeyId, Value>)| {
-            v.0.contains(&world.labels[0]) && v.1.contains_key(&world.keys[0])
-        };
-        let expected = last.sees.vertices.values().filter(|v| has(v)).count() as u64;
-        prop_assert_eq!(last.transaction.index_count(&world.index()), expected);
+    // Nothing stale is left in the indexes once nobody reads the past.
+    let of_loaded = loaded.begin(false);
+    for (index, twin) in last.transaction.indexes().iter().zip(of_loaded.indexes()) {
+        let expected = last.sees.indexed(index);
+        prop_assert_eq!(last.transaction.index_count(index), expected.len() as u64);
+        prop_assert_eq!(of_loaded.index_count(&twin), expected.len() as u64);
+        prop_assert_eq!(super::sought(&of_loaded, &twin, &IndexBounds::all(), 100), expected);
     }
     for label in world.labels {
         let expected = last.sees.vertices.values().filter(|v| v.0.contains(&label)).count() as u64;

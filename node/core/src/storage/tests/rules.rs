@@ -1,7 +1,7 @@
 //! One rule a test.
 
 use crate::storage::{
-    Commit, Conflict, Counts, Direction, Graph, InFlight, IndexBounds, IndexCursor, Transaction, WriteError,
+    Commit, Conflict, Counts, Direction, Graph, InFlight, IndexBounds, Transaction, WriteError,
 };
 use crate::types::{
     Change, ConstraintKind, ConstraintSpec, EdgeId, EdgeTypeId, EnumSpec, IndexSpec, LabelId, Lsn, Names,
@@ -91,16 +91,8 @@ impl World {
 }
 
 fn seek(t: &Transaction, index: &IndexSpec, bounds: &IndexBounds) -> Vec<u64> {
-    let mut all = Vec::new();
-    let mut cursor = IndexCursor::default();
     // In twos, so that cursors are used.
-    loop {
-        let before = all.len();
-        t.index_seek(index, bounds, &mut cursor, 2, &mut all);
-        if all.len() < before + 2 {
-            return all.iter().map(|id| id.0).collect();
-        }
-    }
+    super::sought(t, index, bounds, 2)
 }
 
 fn people(t: &Transaction, label: LabelId) -> Vec<u64> {
@@ -495,6 +487,103 @@ fn a_composite_index_takes_equal_values_and_then_a_range() {
     let by_label = IndexSpec::Label(w.person);
     assert_eq!(t.indexes(), [by_label.clone(), spec]);
     assert_eq!(seek(&t, &by_label, &IndexBounds::all()), [0, 1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn an_edge_index_serves_types_and_values_and_is_not_offered_to_older_readers() {
+    let mut w = World::new();
+    let (a, b) = (w.person(1), w.person(2));
+    let likes = w.graph.names().edge_type("LIKES").unwrap();
+    let mut t = w.begin();
+    for (edge_type, age) in [(w.knows, 5), (likes, 5), (w.knows, 1), (w.knows, 9)] {
+        t.create_edge(a, b, edge_type, vec![(w.age, Value::Int(age))]).unwrap();
+    }
+    t.create_edge(b, b, w.knows, vec![]).unwrap();
+    w.commit(t).unwrap();
+    let older = w.begin();
+    let by_type = IndexSpec::EdgeType(w.knows);
+    let by_age = IndexSpec::EdgeTypeProperties(w.knows, vec![w.age]);
+    let mut t = w.begin();
+    assert!(t.create_index(by_age.clone()).unwrap() && t.create_index(by_type.clone()).unwrap());
+    assert!(!t.create_index(by_type.clone()).unwrap(), "it is there already");
+    w.commit(t).unwrap();
+    let all = IndexBounds::all;
+    for index in [&by_type, &by_age] {
+        assert!(!older.has_index(index) && seek(&older, index, &all()).is_empty());
+    }
+    let t = w.begin();
+    assert_eq!(t.indexes(), [by_type.clone(), by_age.clone()]);
+    assert_eq!(seek(&t, &by_type, &all()), [0, 2, 3, 4]);
+    assert_eq!(seek(&t, &by_age, &all()), [2, 0, 3]);
+    assert_eq!(seek(&t, &by_age, &IndexBounds::equal([Value::Int(5)])), [0]);
+    let range = IndexBounds::range(Bound::Excluded(Value::Int(1)), Bound::Unbounded);
+    assert_eq!(seek(&t, &by_age, &range), [0, 3]);
+    assert_eq!((t.index_count(&by_type), t.index_count(&by_age)), (4, 3));
+
+    // An own write is seen at once and in its place, by no one else.
+    let mut own = w.begin();
+    own.set_edge_property(EdgeId(3), w.age, Value::Int(0)).unwrap();
+    own.set_edge_property(EdgeId(4), w.age, Value::Int(5)).unwrap();
+    own.delete_edge(EdgeId(0)).unwrap();
+    let new = own.create_edge(b, a, w.knows, vec![(w.age, Value::Int(2))]).unwrap();
+    let gone = own.create_edge(b, a, w.knows, vec![(w.age, Value::Int(3))]).unwrap();
+    own.delete_edge(gone).unwrap();
+    assert_eq!(seek(&own, &by_type, &all()), [2, 3, 4, new.0]);
+    assert_eq!(seek(&own, &by_age, &all()), [3, 2, new.0, 4]);
+    assert_eq!(seek(&t, &by_age, &all()), [2, 0, 3]);
+    w.commit(own).unwrap();
+    assert_eq!(seek(&w.begin(), &by_type, &all()), [2, 3, 4, new.0]);
+    assert_eq!(seek(&w.begin(), &by_age, &all()), [3, 2, new.0, 4]);
+    assert_eq!(seek(&t, &by_age, &all()), [2, 0, 3], "it reads the past");
+
+    let mut drops = w.begin();
+    assert!(drops.drop_index(&by_age).unwrap());
+    w.commit(drops).unwrap();
+    let mut later = w.begin();
+    later.delete_edge(EdgeId(2)).unwrap();
+    w.commit(later).unwrap();
+    assert_eq!(seek(&t, &by_age, &all()), [2, 0, 3], "dropped, but not for this reader");
+    assert!(!w.begin().has_index(&by_age));
+    assert!(seek(&w.begin(), &by_age, &all()).is_empty());
+    assert_eq!(seek(&w.begin(), &by_type, &all()), [3, 4, new.0]);
+    assert!(w.graph.needs_protocol_3());
+    let mut drops = w.begin();
+    drops.drop_index(&by_type).unwrap();
+    w.commit(drops).unwrap();
+    assert!(!w.graph.needs_protocol_3());
+}
+
+#[test]
+fn an_edge_index_keeps_nothing_once_no_one_reads_the_past() {
+    let mut w = World::new();
+    let a = w.person(1);
+    let indexes = [IndexSpec::EdgeType(w.knows), IndexSpec::EdgeTypeProperties(w.knows, vec![w.age])];
+    let mut t = w.begin();
+    indexes.iter().for_each(|index| assert!(t.create_index(index.clone()).unwrap()));
+    w.commit(t).unwrap();
+    let before = w.graph.memory().indexes;
+    let mut t = w.begin();
+    let edges: Vec<EdgeId> =
+        (0..50).map(|age| t.create_edge(a, a, w.knows, vec![(w.age, Value::Int(age))]).unwrap()).collect();
+    w.commit(t).unwrap();
+    assert!(w.graph.memory().indexes >= before + 50 * 32);
+    let old = w.begin();
+    for id in &edges {
+        let mut t = w.begin();
+        t.set_edge_property(*id, w.age, Value::Int(7)).unwrap();
+        w.commit(t).unwrap();
+        let mut t = w.begin();
+        t.delete_edge(*id).unwrap();
+        w.commit(t).unwrap();
+    }
+    assert_eq!(old.index_count(&indexes[1]), 50 + 49, "the state that has 7 already is one of them");
+    assert_eq!(seek(&old, &indexes[1], &IndexBounds::equal([Value::Int(7)])), [7]);
+    assert_eq!(seek(&old, &indexes[0], &IndexBounds::all()).len(), 50);
+    drop(old);
+    while w.graph.collect_garbage().more {}
+    let t = w.begin();
+    assert!(indexes.iter().all(|index| t.index_count(index) == 0));
+    assert_eq!(w.graph.memory().indexes, before);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Moving on to what is published now, as `READ COMMITTED` does before each statement.
 
 use super::{Object, Touch, Transaction, WriteError};
-use crate::types::VertexId;
+use crate::storage::overlay::OwnEntries;
+use crate::types::{EdgeId, VertexId};
 
 impl Transaction {
     /// Reads what is published now from here on, with its own writes kept on top. What was read before may no longer
@@ -46,7 +47,9 @@ impl Transaction {
     /// Makes the own entries anew, for the indexes that there are now.
     fn reindex_all(&mut self) {
         let Some(own) = &mut self.own else { return };
-        own.indexes.clear();
+        own.indexes = OwnEntries::default();
+        own.edge_indexes = OwnEntries::default();
+        own.edge_types.clear();
         let has_content = |write: &super::VertexWrite| write.labels.is_some() || write.properties.is_some();
         let written: Vec<VertexId> = own
             .vertices
@@ -54,8 +57,14 @@ impl Transaction {
             .filter(|(_, write)| !write.is_deleted && has_content(write))
             .map(|(id, _)| *id)
             .collect();
+        // Those that were created here first, by id.
+        let mut edges: Vec<EdgeId> = own.created_edges.clone();
+        edges.extend(own.edges.iter().filter(|(_, write)| write.created.is_none()).map(|(id, _)| *id));
         for id in written {
             self.reindex(id, None);
+        }
+        for id in edges {
+            self.reindex_edge(id, None);
         }
     }
 }
