@@ -129,8 +129,8 @@ impl Schema {
                 format!("CREATE INDEX ON :{}({})", name(&label), names(&properties))
             }
             ("edge-type", _) => format!("CREATE EDGE INDEX ON :{}", name(&label)),
-            ("edge-type+property", [property]) => {
-                format!("CREATE EDGE INDEX ON :{}({})", name(&label), name(property))
+            ("edge-type+property", [_, ..]) => {
+                format!("CREATE EDGE INDEX ON :{}({})", name(&label), names(&properties))
             }
             ("edge-property", [property]) => format!("CREATE GLOBAL EDGE INDEX ON :({})", name(property)),
             ("point", [property]) => format!("CREATE POINT INDEX ON :{}({})", name(&label), name(property)),
@@ -192,8 +192,8 @@ impl Schema {
             ("RANGE" | "BTREE" | "TEXT", "NODE", [label], [_, ..]) => {
                 format!("CREATE INDEX ON :{}({})", name(label), names(&properties))
             }
-            ("RANGE" | "BTREE" | "TEXT", "RELATIONSHIP", [kind], [property]) => {
-                format!("CREATE EDGE INDEX ON :{}({})", name(kind), name(property))
+            ("RANGE" | "BTREE" | "TEXT", "RELATIONSHIP", [kind], [_, ..]) => {
+                format!("CREATE EDGE INDEX ON :{}({})", name(kind), names(&properties))
             }
             ("POINT", "NODE", [label], [property]) => {
                 format!("CREATE POINT INDEX ON :{}({})", name(label), name(property))
@@ -251,7 +251,9 @@ mod tests {
         schema.memgraph_index(&index("label", "P", PackValue::Null));
         schema.memgraph_index(&index("label+property", "P", "a".into()));
         schema.memgraph_index(&index("label+property", "P", list(&["a", "b`"])));
+        schema.memgraph_index(&index("edge-type", "K", PackValue::Null));
         schema.memgraph_index(&index("edge-type+property", "K", "since".into()));
+        schema.memgraph_index(&index("edge-type+property", "K", list(&["since", "until"])));
         schema.memgraph_index(&index("label+property", "__mg_vertex__", list(&["__mg_id__"])));
         schema.memgraph_index(&index("vector", "P", "v".into()));
         let constraint = |kind: &str, properties: PackValue, data: &str| {
@@ -270,7 +272,9 @@ mod tests {
                 "CREATE INDEX ON :`P`",
                 "CREATE INDEX ON :`P`(`a`)",
                 "CREATE INDEX ON :`P`(`a`, `b```)",
+                "CREATE EDGE INDEX ON :`K`",
                 "CREATE EDGE INDEX ON :`K`(`since`)",
+                "CREATE EDGE INDEX ON :`K`(`since`, `until`)",
                 "CREATE CONSTRAINT ON (n:`P`) ASSERT EXISTS (n.`c`)",
                 "CREATE CONSTRAINT ON (n:`P`) ASSERT n.`a`, n.`b` IS UNIQUE",
                 "CREATE CONSTRAINT ON (n:`P`) ASSERT n.`c` IS TYPED STRING",
@@ -312,6 +316,7 @@ mod tests {
         };
         schema.neo4j_index(&index("LOOKUP", "NODE", PackValue::Null));
         schema.neo4j_index(&index("RANGE", "NODE", PackValue::Null));
+        schema.neo4j_index(&index("RANGE", "RELATIONSHIP", PackValue::Null));
         schema.neo4j_index(&index("RANGE", "NODE", "constraint_1".into()));
         schema.neo4j_index(&index("FULLTEXT", "NODE", PackValue::Null));
         let constraint = |kind: &str, properties: &[&str]| {
@@ -328,6 +333,7 @@ mod tests {
             schema.after,
             [
                 "CREATE INDEX ON :`P`(`a`)",
+                "CREATE EDGE INDEX ON :`P`(`a`)",
                 "CREATE CONSTRAINT ON (n:`P`) ASSERT n.`a` IS UNIQUE",
                 "CREATE CONSTRAINT ON (n:`P`) ASSERT EXISTS (n.`a`)",
                 "CREATE CONSTRAINT ON (n:`P`) ASSERT EXISTS (n.`b`)",

@@ -13,6 +13,7 @@
 //! one batch of ids and one statement. A statement has a line break only where a name has one.
 
 use crate::error::CypherError;
+use crate::schema::index_owner;
 use crate::temporal::temporal_text;
 use mgnode_core::storage::Transaction;
 use mgnode_core::types::{
@@ -195,13 +196,11 @@ fn sorted(properties: Vec<(PropertyKeyId, Value)>, names: &Names) -> Vec<(std::s
 }
 
 fn index(spec: &IndexSpec, names: &Names) -> String {
-    match spec {
-        IndexSpec::Label(label) => format!("CREATE INDEX ON :{};", quoted(&names.label_name(*label))),
-        IndexSpec::LabelProperties(label, keys) => {
-            let keys: Vec<String> = keys.iter().map(|key| quoted(&names.key_name(*key))).collect();
-            format!("CREATE INDEX ON :{}({});", quoted(&names.label_name(*label)), keys.join(", "))
-        }
-    }
+    let word = if spec.is_of_edges() { "EDGE INDEX" } else { "INDEX" };
+    let owner = quoted(&index_owner(spec, names));
+    let keys: Vec<String> = spec.keys().iter().map(|key| quoted(&names.key_name(*key))).collect();
+    let keys = if keys.is_empty() { String::new() } else { format!("({})", keys.join(", ")) };
+    format!("CREATE {word} ON :{owner}{keys};")
 }
 
 fn constraint(spec: &ConstraintSpec, names: &Names) -> String {

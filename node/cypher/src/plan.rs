@@ -13,6 +13,7 @@
 use crate::ast::{AggregateFunction, ArithmeticOp, CompareOp, OnError, QuantifierKind, StringOp};
 use crate::executor::Measured;
 use crate::functions::Function;
+use crate::schema::index_owner;
 use mgnode_core::storage::Direction;
 use mgnode_core::types::{EdgeTypeId, IndexSpec, LabelId, Names, PropertyKeyId, Value};
 use std::fmt::Write;
@@ -140,6 +141,13 @@ pub enum Op {
         columns: Vec<(KeyName, Slot)>,
     },
     IndexSeek {
+        input: OpId,
+        slot: Slot,
+        index: IndexSpec,
+        bounds: Bounds,
+    },
+    /// Edges by an index; their ends are bound by an [`Op::EdgeEnds`] above.
+    EdgeSeek {
         input: OpId,
         slot: Slot,
         index: IndexSpec,
@@ -531,6 +539,7 @@ impl Op {
             | Op::AllNodes { input, .. }
             | Op::LabelScan { input, .. }
             | Op::IndexSeek { input, .. }
+            | Op::EdgeSeek { input, .. }
             | Op::NodeById { input, .. }
             | Op::EdgeEnds { input, .. }
             | Op::Filter { input, .. }
@@ -725,6 +734,17 @@ impl Plan {
                 }
                 text.push(')');
                 text
+            }
+            Op::EdgeSeek { slot, index, bounds, .. } => {
+                let how = match bounds {
+                    _ if index.keys().is_empty() => "",
+                    Bounds { from: None, to: None, prefix: None, .. } => "PropertyValue",
+                    _ => "PropertyRange",
+                };
+                let keys: Vec<_> = index.keys().iter().map(|key| names.key_name(*key).to_string()).collect();
+                let keys = if keys.is_empty() { String::new() } else { format!(" {{{}}}", keys.join(", ")) };
+                let owner = index_owner(index, names);
+                format!("ScanAllByEdgeType{how} [{} :{owner}{keys}]", variable(*slot))
             }
             Op::NodeById { slot, .. } => format!("ScanAllById ({})", variable(*slot)),
             Op::Expand(e) => format!("Expand{} {}", if e.into { "Into" } else { "" }, hop(e, "")),

@@ -106,22 +106,19 @@ pub fn execute(statement: &SchemaStatement, tx: &mut Transaction) -> Result<Vec<
 /// Answers `SHOW INDEX INFO`.
 pub fn show_indexes(tx: &Transaction) -> Table {
     let names = tx.names();
-    let mut rows: Vec<(String, String, Vec<String>, u64)> = tx
+    let mut rows: Vec<(&str, String, Vec<String>, u64)> = tx
         .indexes()
         .into_iter()
         .map(|spec| {
             let count = tx.index_count(&spec);
-            match &spec {
-                IndexSpec::Label(label) => {
-                    ("label".to_owned(), names.label_name(*label).to_string(), Vec::new(), count)
-                }
-                IndexSpec::LabelProperties(label, keys) => (
-                    "label+property".to_owned(),
-                    names.label_name(*label).to_string(),
-                    keys.iter().map(|k| names.key_name(*k).to_string()).collect(),
-                    count,
-                ),
-            }
+            let kind = match &spec {
+                IndexSpec::Label(_) => "label",
+                IndexSpec::LabelProperties(..) => "label+property",
+                IndexSpec::EdgeType(_) => "edge-type",
+                IndexSpec::EdgeTypeProperties(..) => "edge-type+property",
+            };
+            let keys = spec.keys().iter().map(|k| names.key_name(*k).to_string()).collect();
+            (kind, index_owner(&spec, names), keys, count)
         })
         .collect();
     rows.sort();
@@ -130,7 +127,11 @@ pub fn show_indexes(tx: &Transaction) -> Table {
         rows: rows
             .into_iter()
             .map(|(kind, label, keys, count)| {
-                let property = if keys.is_empty() { Value::Null } else { texts(keys) };
+                let property = match &keys[..] {
+                    [] => Value::Null,
+                    [key] if kind == "edge-type+property" => Value::string(key.as_str()),
+                    _ => texts(keys),
+                };
                 vec![Value::string(kind), Value::string(label), property, Value::Int(count as i64)]
             })
             .collect(),
@@ -202,9 +203,8 @@ fn refused(error: WriteError) -> CypherError {
 }
 
 fn index_spec(index: &Index, names: &Names) -> Result<IndexSpec, CypherError> {
-    let label = match (index.kind, &index.label) {
-        (IndexKind::Label, Some(label)) => names.label(&label.name),
-        (kind, _) => return Err(not_offered(kind.words())),
+    let (IndexKind::Label | IndexKind::EdgeType, Some(owner)) = (index.kind, &index.label) else {
+        return Err(not_offered(index.kind.words()));
     };
     if index.has_config {
         return Err(not_offered("An index with a configuration"));
@@ -221,6 +221,14 @@ fn index_spec(index: &Index, names: &Names) -> Result<IndexSpec, CypherError> {
         }
         keys.push(key);
     }
+    if index.kind == IndexKind::EdgeType {
+        let edge_type = names.edge_type(&owner.name).map_err(|e| CypherError::statement(e.to_string()))?;
+        return Ok(match keys.is_empty() {
+            true => IndexSpec::EdgeType(edge_type),
+            false => IndexSpec::EdgeTypeProperties(edge_type, keys),
+        });
+    }
+    let label = names.label(&owner.name);
     Ok(if keys.is_empty() { IndexSpec::Label(label) } else { IndexSpec::LabelProperties(label, keys) })
 }
 
@@ -302,15 +310,23 @@ fn property_type(word: &Symbol) -> Result<PropertyType, CypherError> {
     })
 }
 
-/// Returns the words for an index: `label L on properties p, q`.
-fn index_text(spec: &IndexSpec, names: &Names) -> String {
+/// Returns the label or the type that an index is of.
+pub(crate) fn index_owner(spec: &IndexSpec, names: &Names) -> String {
     match spec {
-        IndexSpec::Label(label) => format!("label {}", names.label_name(*label)),
-        IndexSpec::LabelProperties(label, keys) => {
-            let keys: Vec<_> = keys.iter().map(|k| names.key_name(*k).to_string()).collect();
-            format!("label {} on properties {}", names.label_name(*label), keys.join(", "))
+        IndexSpec::Label(label) | IndexSpec::LabelProperties(label, _) => names.label_name(*label),
+        IndexSpec::EdgeType(edge_type) | IndexSpec::EdgeTypeProperties(edge_type, _) => {
+            names.edge_type_name(*edge_type)
         }
     }
+    .to_string()
+}
+
+/// Returns the words for an index: `label L on properties p, q`, `edge-type T`.
+fn index_text(spec: &IndexSpec, names: &Names) -> String {
+    let what = if spec.is_of_edges() { "edge-type" } else { "label" };
+    let keys: Vec<_> = spec.keys().iter().map(|k| names.key_name(*k).to_string()).collect();
+    let on = if keys.is_empty() { String::new() } else { format!(" on properties {}", keys.join(", ")) };
+    format!("{what} {}{on}", index_owner(spec, names))
 }
 
 fn constraint_text(spec: &ConstraintSpec, names: &Names) -> String {

@@ -177,9 +177,12 @@ fn build(node: &mut Node, steps: Vec<Step>, schema: &[(u8, u8)]) {
         let (label, key) = (names.label(name(*what >> 2)), names.key(name(*key)));
         let unique = names.key("unique");
         let constraint = |property, kind| ConstraintSpec { label, properties: vec![property], kind };
-        match what % 4 {
+        let edge_type = names.edge_type(name(*what >> 2)).unwrap();
+        match what % 6 {
             0 => tx.create_index(IndexSpec::Label(label)).map(drop),
             1 => tx.create_index(IndexSpec::LabelProperties(label, vec![key, unique])).map(drop),
+            4 => tx.create_index(IndexSpec::EdgeType(edge_type)).map(drop),
+            5 => tx.create_index(IndexSpec::EdgeTypeProperties(edge_type, vec![key])).map(drop),
             2 => tx.create_constraint(constraint(unique, ConstraintKind::Exists)).map(drop),
             _ => tx.create_constraint(constraint(unique, ConstraintKind::Unique)).map(drop),
         }
@@ -197,7 +200,7 @@ proptest! {
             (any::<u8>(), any::<u8>(), any::<u8>(), proptest::collection::vec((any::<u8>(), value()), 0..4)),
             0..24,
         ),
-        schema in proptest::collection::vec((0..16_u8, any::<u8>()), 0..6),
+        schema in proptest::collection::vec((0..24_u8, any::<u8>()), 0..8),
     ) {
         let mut first = Node::new();
         build(&mut first, steps, &schema);

@@ -144,6 +144,25 @@ fn index_and_scan_find_the_same() {
     }
 }
 
+/// What lacks a property of an index is not in it, and must be found all the same.
+#[test]
+fn an_index_of_two_properties_answers_where_both_must_be_there() {
+    let mut s = Session::new();
+    s.schema("CREATE INDEX ON :P(a, b)").unwrap();
+    s.run("UNWIND range(0, 99) AS i CREATE (:P {a: i % 10}), (:P {a: i % 10, b: i})").unwrap();
+    for (condition, count, is_sought) in [
+        ("n.a = 3", 20, false),
+        ("n.a > 7", 40, false),
+        ("n.a = 3 AND n.b > 50", 5, true),
+        ("n.a = 3 AND n.b = 13", 1, true),
+        ("n.a > 7 AND n.b IN [8, 19, 20]", 2, true),
+    ] {
+        let text = format!("MATCH (n:P) WHERE {condition} RETURN count(*)");
+        assert_eq!(s.explain(&text).contains("ScanAllByLabelProperties"), is_sought, "{condition}");
+        assert_eq!(s.one(&text), Value::Int(count), "{condition}");
+    }
+}
+
 #[test]
 fn a_clause_does_not_see_its_own_writes() {
     let mut s = people();

@@ -9,9 +9,10 @@ use crate::world::World;
 use mgnode_core::durability::SnapshotHeader;
 use mgnode_core::engine::{Admin, AdminAnswer, OutcomeReport, PeerId};
 use mgnode_core::replication::Message;
-use mgnode_core::storage::{Graph, IndexBounds, IndexCursor};
+use mgnode_core::storage::{Graph, IndexBounds, IndexCursor, Transaction};
 use mgnode_core::types::{
-    ConstraintKind, Epoch, IndexSpec, LabelId, Names, NodeId, OneByOne, Position, PropertyKeyId, Value,
+    ConstraintKind, EdgeTypeId, Epoch, IndexSpec, LabelId, Names, NodeId, OneByOne, Position, PropertyKeyId,
+    Value,
 };
 use std::sync::Arc;
 
@@ -240,7 +241,29 @@ impl World {
 /// More than any graph here has.
 const MANY: usize = 1 << 20;
 
-/// Compares every index and unique constraint with one made from the vertices themselves, and with those of
+/// Returns the ids of what an index should hold, by id, from the graph itself.
+fn belonging(tx: &Transaction, index: &IndexSpec) -> Vec<u64> {
+    let (mut vertices, mut edges) = (Vec::new(), Vec::new());
+    match index {
+        IndexSpec::Label(label) | IndexSpec::LabelProperties(label, _) => {
+            tx.scan_vertices(None, MANY, &mut vertices);
+            vertices.retain(|id| {
+                tx.has_label(*id, *label)
+                    && index.keys().iter().all(|key| !tx.vertex_property(*id, *key).is_null())
+            });
+        }
+        IndexSpec::EdgeType(edge_type) | IndexSpec::EdgeTypeProperties(edge_type, _) => {
+            tx.scan_edges(None, MANY, &mut edges);
+            edges.retain(|id| {
+                tx.edge(*id).is_some_and(|info| info.edge_type == *edge_type)
+                    && index.keys().iter().all(|key| !tx.edge_property(*id, *key).is_null())
+            });
+        }
+    }
+    vertices.iter().map(|id| id.0).chain(edges.iter().map(|id| id.0)).collect()
+}
+
+/// Compares every index and unique constraint with one made from the vertices and edges themselves, and with those of
 /// a graph that is loaded from the blocks of a snapshot.
 fn check_indexes(graph: &Arc<Graph>) -> Result<(), String> {
     let again = Arc::new(Graph::new(Arc::new(Names::default())));
@@ -261,29 +284,28 @@ fn check_indexes(graph: &Arc<Graph>) -> Result<(), String> {
         keys.iter().map(|key| again.names().key(&graph.names().key_name(*key))).collect()
     };
     let label = |label: LabelId| again.names().label(&graph.names().label_name(label));
+    let edge_type =
+        |of: EdgeTypeId| again.names().edge_type(&graph.names().edge_type_name(of)).expect("there are few");
     for index in tx.indexes() {
-        let (of, keys) = match &index {
-            IndexSpec::Label(of) => (*of, Vec::new()),
-            IndexSpec::LabelProperties(of, keys) => (*of, keys.clone()),
-        };
         let twin = match &index {
             IndexSpec::Label(of) => IndexSpec::Label(label(*of)),
             IndexSpec::LabelProperties(of, keys) => IndexSpec::LabelProperties(label(*of), named(keys)),
+            IndexSpec::EdgeType(of) => IndexSpec::EdgeType(edge_type(*of)),
+            IndexSpec::EdgeTypeProperties(of, keys) => {
+                IndexSpec::EdgeTypeProperties(edge_type(*of), named(keys))
+            }
         };
-        let seek = |tx: &mgnode_core::storage::Transaction, index: &IndexSpec| {
-            let mut found = Vec::new();
-            tx.index_seek(index, &IndexBounds::all(), &mut IndexCursor::default(), MANY, &mut found);
-            found
+        let seek = |tx: &Transaction, index: &IndexSpec| -> Vec<u64> {
+            let (all, mut vertices, mut edges) = (IndexBounds::all(), Vec::new(), Vec::new());
+            tx.index_seek(index, &all, &mut IndexCursor::default(), MANY, &mut vertices);
+            tx.edge_index_seek(index, &all, &mut IndexCursor::default(), MANY, &mut edges);
+            vertices.iter().map(|id| id.0).chain(edges.iter().map(|id| id.0)).collect()
         };
         let (found, rebuilt) = (seek(&tx, &index), seek(&other, &twin));
         if found != rebuilt {
             return Err(format!("index {index:?} holds {found:?}, made anew {rebuilt:?}"));
         }
-        let mut members = Vec::new();
-        tx.scan_vertices(None, MANY, &mut members);
-        members.retain(|id| {
-            tx.has_label(*id, of) && keys.iter().all(|key| !tx.vertex_property(*id, *key).is_null())
-        });
+        let members = belonging(&tx, &index);
         let mut sorted = found.clone();
         sorted.sort_unstable();
         if sorted != members {

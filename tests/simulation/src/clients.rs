@@ -395,6 +395,9 @@ fn transact(graph: &Arc<Graph>, uid: i64, rng: &mut Rng) -> Result<Option<Commit
             if edges.len() > 3 {
                 tx.delete_edge(rng.pick(&edges))?;
             }
+            if let Some(edge) = edges.first().filter(|edge| tx.edge(**edge).is_some() && rng.one_in(2)) {
+                tx.set_edge_property(*edge, words.heat, Value::Int(uid))?;
+            }
         }
         // A value that may be taken, a property that may be demanded.
         19 => {
@@ -430,10 +433,13 @@ fn delete(tx: &mut Transaction, id: VertexId) -> Result<(), WriteError> {
 /// An index or a constraint comes or goes, beside a vertex that makes the record unique.
 fn schema(tx: &mut Transaction, words: &Words, uid: i64, rng: &mut Rng) -> Result<(), WriteError> {
     tx.create_vertex(&[], vec![(words.mark, Value::Int(uid))])?;
-    let index = match rng.below(4) {
+    let index = match rng.below(7) {
         0 => IndexSpec::Label(words.city),
         1 => IndexSpec::LabelProperties(words.city, vec![words.mark]),
         2 => IndexSpec::LabelProperties(words.city, vec![words.heat, words.mark]),
+        3 => IndexSpec::EdgeType(words.road),
+        4 => IndexSpec::EdgeTypeProperties(words.road, vec![words.mark]),
+        5 => IndexSpec::EdgeTypeProperties(words.road, vec![words.heat, words.mark]),
         _ => IndexSpec::LabelProperties(words.town, vec![words.mark]),
     };
     let kind = match rng.below(3) {

@@ -7,6 +7,7 @@
 
 mod aggregate;
 mod batches;
+mod edges;
 mod eval;
 mod load_csv;
 mod rows;
@@ -53,6 +54,9 @@ pub(crate) enum State {
     Running,
     Scan(scan::Scan),
     Seek(Seek),
+    EdgeScan(edges::EdgeScan),
+    /// An edge without direction is to be read from the first vertex to the second, too.
+    SecondWay(VertexId, VertexId),
     Expand {
         hits: Vec<Expansion>,
         at: usize,
@@ -144,6 +148,7 @@ impl<'a> Machine<'a> {
             Op::Pass { input } => self.next(*input),
             Op::AllNodes { .. } | Op::LabelScan { .. } => self.scan(id),
             Op::IndexSeek { input, slot, index, bounds } => self.seek(id, *input, *slot, index, bounds),
+            Op::EdgeSeek { input, slot, index, bounds } => self.edge_seek(id, *input, *slot, index, bounds),
             Op::NodeById { input, slot, id: expr } => {
                 while self.next(*input)? {
                     if let Value::Int(n) = self.eval(expr)?

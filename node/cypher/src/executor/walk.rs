@@ -3,8 +3,8 @@
 use super::{Machine, State};
 use crate::error::{CypherError, ErrorKind};
 use crate::fail;
-use crate::plan::{EdgeEnds, Expr, OpId, Shortest, Slot, Step, VarExpand};
-use crate::value::{equal, type_name};
+use crate::plan::{Expr, OpId, Shortest, Step, VarExpand};
+use crate::value::type_name;
 use mgnode_core::storage::{Direction, Expansion};
 use mgnode_core::types::{EdgeId, EdgeTypeId, Value, VertexId};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -503,81 +503,6 @@ impl<'a> Machine<'a> {
             }
         }
         Ok(())
-    }
-
-    pub(super) fn edge_ends(&mut self, id: OpId, input: OpId, e: &'a EdgeEnds) -> Result<bool, CypherError> {
-        loop {
-            // The second way to read an edge without direction.
-            if let State::Expand { hits, at, .. } = &mut self.states[id]
-                && let Some((_, _, to, _)) = hits.get(*at).copied()
-            {
-                *at += 1;
-                let from = hits[1 - (*at - 1)].2;
-                if self.bind_ends(e, from, to) {
-                    return Ok(true);
-                }
-                continue;
-            }
-            self.states[id] = State::Fresh;
-            if !self.next(input)? {
-                return Ok(false);
-            }
-            self.run.tick()?;
-            let edge = match &self.row[e.edge] {
-                Value::Edge(edge) => *edge,
-                Value::Null => continue,
-                other => {
-                    return Err(fail::types(format!(
-                        "a pattern follows relationships, not {}",
-                        type_name(other)
-                    )));
-                }
-            };
-            let Some(info) = self.tx.edge(edge) else { continue };
-            let others: SmallVec<[Slot; 4]> = e.others.iter().copied().filter(|s| *s != e.edge).collect();
-            if self.is_taken(edge, &others) {
-                continue;
-            }
-            match self.types(&e.types) {
-                Some(types) if types.is_empty() || types.contains(&info.edge_type) => {}
-                _ => continue,
-            }
-            let forward = (edge, info.edge_type, info.to, true);
-            let backward = (edge, info.edge_type, info.from, false);
-            // Entry i leads to its vertex, and comes from the other entry's.
-            let at = match e.direction {
-                Direction::Outgoing | Direction::Both => 0,
-                Direction::Incoming => 1,
-            };
-            let single = e.direction != Direction::Both || info.from == info.to;
-            let hits = vec![forward, backward];
-            if single {
-                let (from, to) = if at == 0 { (info.from, info.to) } else { (info.to, info.from) };
-                if self.bind_ends(e, from, to) {
-                    return Ok(true);
-                }
-            } else {
-                self.states[id] = State::Expand { hits, at, given: FxHashSet::default() };
-            }
-        }
-    }
-
-    fn bind_ends(&mut self, e: &EdgeEnds, from: VertexId, to: VertexId) -> bool {
-        let (from, to) = (Value::Vertex(from), Value::Vertex(to));
-        if e.from_bound && equal(&self.row[e.from], &from) != Some(true) {
-            return false;
-        }
-        // A loop pattern `(a)-[r]-(a)` names one slot for both ends.
-        if !e.from_bound {
-            self.row[e.from] = from;
-        }
-        if (e.to_bound || e.from == e.to) && equal(&self.row[e.to], &to) != Some(true) {
-            return false;
-        }
-        if !e.to_bound {
-            self.row[e.to] = to;
-        }
-        true
     }
 }
 

@@ -454,6 +454,10 @@ impl Parser<'_> {
     fn index_for(&mut self, kind: IndexKind) -> Result<Index> {
         let span = self.span();
         let (variable, label, on_relationship) = self.schema_pattern()?;
+        if kind == IndexKind::EdgeType && !on_relationship {
+            let message = "An edge index is of relationships: `FOR ()-[r:T]-() ON (r.p)`.";
+            return Err(CypherError::syntax("UnexpectedSyntax", self.since(span), message));
+        }
         self.expect_word("ON")?;
         let kind = match (kind, on_relationship) {
             (IndexKind::Label, true) => IndexKind::EdgeType,
@@ -647,7 +651,7 @@ impl Parser<'_> {
         }
         let name = self.symbol("`ON` or the name of an index")?;
         let if_exists = self.eat_words(&["IF", "EXISTS"]);
-        if kind == IndexKind::Label {
+        if matches!(kind, IndexKind::Label | IndexKind::EdgeType) {
             return Ok(Statement::Schema(SchemaStatement::DropNamedIndex { name, if_exists }));
         }
         let span = self.since(begins);

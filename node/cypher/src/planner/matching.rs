@@ -3,7 +3,8 @@
 //! A pattern is a graph of nodes and relationships, some of them bound already. From what is bound
 //! the plan expands along relationships: first where both ends are bound, then along single hops,
 //! then along paths of many hops. Where nothing is bound, it begins at the node that is cheapest to
-//! list: by id, by an index, by the rarest label. Each condition is tested as soon as what it names
+//! list: by id, by an index, by the rarest label; or at a relationship, where an index of edges lists fewer than
+//! the nodes and their relationships are. Each condition is tested as soon as what it names
 //! is bound, and not at all where an index seek already implies it.
 
 use super::{Effects, Planner, check_depth, pattern_slots, vars};
@@ -47,7 +48,15 @@ enum Start {
     All,
     Label(String),
     ById(usize),
-    Index { spec: IndexSpec, equal: Vec<usize>, range: Vec<usize>, list: Option<usize>, label: String },
+    Index { spec: IndexSpec, sought: Sought, label: String },
+}
+
+/// The conditions that a seek in an index implies, by their places.
+#[derive(Default)]
+struct Sought {
+    equal: Vec<usize>,
+    range: Vec<usize>,
+    list: Option<usize>,
 }
 
 /// What a condition says about one property of one node.
@@ -147,7 +156,7 @@ impl Planner<'_> {
                     if nodes.is_empty() {
                         break;
                     }
-                    self.begin(end, &mut nodes, &mut conditions)?
+                    self.begin(end, &mut nodes, &hops, &mut conditions)?
                 }
             };
             end = self.place(next, &mut conditions)?;
@@ -237,11 +246,13 @@ impl Planner<'_> {
 
     // ------------------------------------------------------------------------------------- start
 
-    /// Begins at the cheapest node, or at a relationship that is bound.
+    /// Begins at the cheapest node, or at a relationship that is cheaper to list than the nodes are to list and to
+    /// follow. None of the relationships touches what is bound.
     fn begin(
         &mut self,
         end: OpId,
         nodes: &mut Vec<VarId>,
+        hops: &[Hop<'_>],
         conditions: &mut Vec<Condition<'_>>,
     ) -> Result<OpId, CypherError> {
         let mut best: Option<(f64, usize, Start)> = None;
@@ -251,7 +262,18 @@ impl Planner<'_> {
                 best = Some((cost, i, start));
             }
         }
-        let (_, i, start) = best.expect("the caller has a node left");
+        let (cost, i, start) = best.expect("the caller has a node left");
+        let counts = self.tx.counts();
+        let degree = counts.edges as f64 / (counts.vertices as f64).max(1.0);
+        if let Some((of_edges, var, spec, sought)) = self.cheapest_edges(hops, conditions)
+            && of_edges < cost * (1.0 + degree)
+        {
+            let bounds = self.bounds(var, sought, conditions)?;
+            self.effects.reads |= Effects::EDGES;
+            let slot = self.slot(var);
+            self.bound.insert(var);
+            return Ok(self.push(Op::EdgeSeek { input: end, slot, index: spec, bounds }));
+        }
         let var = nodes.remove(i);
         let slot = self.slot(var);
         self.effects.reads |= Effects::VERTICES;
@@ -268,41 +290,10 @@ impl Planner<'_> {
                 conditions.remove(c);
                 Op::NodeById { input: end, slot, id }
             }
-            Start::Index { spec, equal, range, list, label } => {
-                let mut bounds =
-                    Bounds { equal: Vec::new(), from: None, to: None, prefix: None, any_of: None };
-                for c in equal {
-                    if let Some(Fact::Equal(_, e)) = fact(&conditions[c].kind, var) {
-                        bounds.equal.push(self.expr(e)?);
-                        conditions[c].needs.insert(VarId::NONE);
-                    }
-                }
-                for c in range {
-                    match fact(&conditions[c].kind, var) {
-                        Some(Fact::Range(_, op, e)) => {
-                            let e = self.expr(e)?;
-                            match op {
-                                CompareOp::Greater => bounds.from = Some((e, false)),
-                                CompareOp::GreaterOrEqual => bounds.from = Some((e, true)),
-                                CompareOp::Less => bounds.to = Some((e, false)),
-                                _ => bounds.to = Some((e, true)),
-                            }
-                        }
-                        Some(Fact::Prefix(_, e)) => bounds.prefix = Some(self.expr(e)?),
-                        _ => {}
-                    }
-                    conditions[c].needs.insert(VarId::NONE);
-                }
-                if let Some(c) = list
-                    && let Some(Fact::InList(_, e)) = fact(&conditions[c].kind, var)
-                {
-                    bounds.any_of = Some(self.expr(e)?);
-                    conditions[c].needs.insert(VarId::NONE);
-                }
-                // Marked above: the seek implies them.
-                conditions.retain(|c| !c.needs.contains(&VarId::NONE));
+            Start::Index { spec, sought, label } => {
+                let bounds = self.bounds(var, sought, conditions)?;
                 drop_label(conditions, var, &label);
-                self.effects.reads |= Effects::LABELS | Effects::PROPERTIES;
+                self.effects.reads |= Effects::LABELS;
                 Op::IndexSeek { input: end, slot, index: spec, bounds }
             }
         };
@@ -310,12 +301,89 @@ impl Planner<'_> {
         Ok(self.push(op))
     }
 
+    /// Makes the bounds of a seek, and forgets the conditions that it implies.
+    fn bounds(
+        &mut self,
+        var: VarId,
+        sought: Sought,
+        conditions: &mut Vec<Condition<'_>>,
+    ) -> Result<Bounds, CypherError> {
+        let mut bounds = Bounds { equal: Vec::new(), from: None, to: None, prefix: None, any_of: None };
+        for c in sought.equal.iter().chain(&sought.range).chain(&sought.list) {
+            self.effects.reads |= Effects::PROPERTIES;
+            match fact(&conditions[*c].kind, var) {
+                Some(Fact::Equal(_, e)) => bounds.equal.push(self.expr(e)?),
+                Some(Fact::Range(_, op, e)) => {
+                    let e = self.expr(e)?;
+                    match op {
+                        CompareOp::Greater => bounds.from = Some((e, false)),
+                        CompareOp::GreaterOrEqual => bounds.from = Some((e, true)),
+                        CompareOp::Less => bounds.to = Some((e, false)),
+                        _ => bounds.to = Some((e, true)),
+                    }
+                }
+                Some(Fact::Prefix(_, e)) => bounds.prefix = Some(self.expr(e)?),
+                Some(Fact::InList(_, e)) => bounds.any_of = Some(self.expr(e)?),
+                Some(Fact::Id(_)) | None => unreachable!("chosen for what they say of a property"),
+            }
+            conditions[*c].needs.insert(VarId::NONE);
+        }
+        conditions.retain(|c| !c.needs.contains(&VarId::NONE));
+        Ok(bounds)
+    }
+
+    /// Returns what conditions say of a node or a relationship whose other side is known before it is.
+    fn facts<'p>(&self, var: VarId, conditions: &[Condition<'p>]) -> Vec<(usize, Fact<'p>)> {
+        let is_known = |c: &Condition<'_>| c.needs.iter().all(|v| *v == var || self.bound.contains(v));
+        let known = conditions.iter().enumerate().filter(|(_, c)| is_known(c));
+        known
+            .filter_map(|(i, c)| Some((i, fact(&c.kind, var)?)))
+            .filter(|(_, f)| !names_variable(f.value(), var))
+            .collect()
+    }
+
+    /// Returns the relationship that an index of edges lists with the least cost, and how.
+    fn cheapest_edges(
+        &self,
+        hops: &[Hop<'_>],
+        conditions: &[Condition<'_>],
+    ) -> Option<(f64, VarId, IndexSpec, Sought)> {
+        let indexes: Vec<IndexSpec> = self.tx.indexes().into_iter().filter(IndexSpec::is_of_edges).collect();
+        let mut best: Option<(f64, VarId, IndexSpec, Sought)> = None;
+        for hop in hops.iter().filter(|_| !indexes.is_empty()) {
+            let r = hop.pattern;
+            let [LabelName::Name(name)] = &r.types[..] else { continue };
+            if r.length.is_some() || hop.shortest != Shortest::No || self.bound.contains(&r.var) {
+                continue;
+            }
+            let facts = self.facts(r.var, conditions);
+            let wanted = self.tx.names().find_edge_type(&name.name);
+            for spec in &indexes {
+                let found = match spec {
+                    IndexSpec::EdgeType(of) if Some(*of) == wanted => {
+                        Some((1.0 + self.tx.index_count(spec) as f64, Sought::default()))
+                    }
+                    IndexSpec::EdgeTypeProperties(of, _) if Some(*of) == wanted => {
+                        self.index_cost(spec, false, &facts)
+                    }
+                    _ => None,
+                };
+                if let Some((cost, sought)) = found
+                    && best.as_ref().is_none_or(|(least, ..)| cost < *least)
+                {
+                    best = Some((cost, r.var, spec.clone(), sought));
+                }
+            }
+        }
+        best
+    }
+
     fn cheapest_start(&self, var: VarId, conditions: &[Condition<'_>]) -> (f64, Start) {
         let names = self.tx.names();
         let mut best = (self.tx.counts().vertices as f64 + 1.0, Start::All);
-        let mut facts: Vec<(usize, Fact<'_>)> = Vec::new();
+        let facts = self.facts(var, conditions);
         let mut labels: Vec<&str> = Vec::new();
-        for (i, c) in conditions.iter().enumerate() {
+        for c in conditions {
             match &c.kind {
                 Kind::Labels(v, list) if *v == var => plain_labels(list, &mut labels),
                 Kind::Where(Expr { kind: ExprKind::HasLabels { expr, labels: list }, .. }) if matches!(&expr.kind, ExprKind::Variable(v) if v.var == var) =>
@@ -323,13 +391,6 @@ impl Planner<'_> {
                     plain_labels(list, &mut labels);
                 }
                 _ => {}
-            }
-            // The other side must be known before the node is.
-            if c.needs.iter().all(|v| *v == var || self.bound.contains(v))
-                && let Some(f) = fact(&c.kind, var)
-                && !names_variable(f.value(), var)
-            {
-                facts.push((i, f));
             }
         }
         if let Some((i, _)) = facts.iter().find(|(_, f)| matches!(f, Fact::Id(_))) {
@@ -346,26 +407,41 @@ impl Planner<'_> {
             for spec in self.tx.indexes() {
                 let IndexSpec::LabelProperties(indexed, keys) = &spec else { continue };
                 if *indexed == id
-                    && let Some((cost, start)) = self.index_start(&spec, id, keys, label, &facts)
+                    && let Some((cost, sought)) = self.index_cost(&spec, self.is_unique(id, keys), &facts)
                     && cost < best.0
                 {
-                    best = (cost, start);
+                    best = (cost, Start::Index { spec, sought, label: label.to_owned() });
                 }
             }
         }
         best
     }
 
-    /// What seeking in one index would cost, with what is known about the node.
-    fn index_start(
+    /// Whether no two nodes with the label have equal values in these properties.
+    fn is_unique(&self, label: LabelId, keys: &[PropertyKeyId]) -> bool {
+        self.tx.constraints().iter().any(|c| {
+            c.kind == mgnode_core::types::ConstraintKind::Unique
+                && c.label == label
+                && c.properties.iter().all(|p| keys.contains(p))
+        })
+    }
+
+    /// What seeking in one index of properties would cost, with what is known about the node or the relationship.
+    fn index_cost(
         &self,
         spec: &IndexSpec,
-        label: LabelId,
-        keys: &[PropertyKeyId],
-        label_name: &str,
+        is_unique: bool,
         facts: &[(usize, Fact<'_>)],
-    ) -> Option<(f64, Start)> {
-        let names = self.tx.names();
+    ) -> Option<(f64, Sought)> {
+        let (names, keys) = (self.tx.names(), spec.keys());
+        // What lacks one of the properties is not in the index.
+        let is_there = |key: &PropertyKeyId| {
+            let name = names.key_name(*key);
+            facts.iter().any(|(_, f)| f.property() == Some(&*name))
+        };
+        if !keys.iter().all(is_there) {
+            return None;
+        }
         let entries = self.tx.index_count(spec) as f64;
         let mut equal = Vec::new();
         for key in keys {
@@ -375,29 +451,18 @@ impl Planner<'_> {
                 None => break,
             }
         }
-        let start = |equal, range, list| Start::Index {
-            spec: spec.clone(),
-            equal,
-            range,
-            list,
-            label: label_name.to_owned(),
-        };
         if equal.len() == keys.len() {
-            let unique = self.tx.constraints().iter().any(|c| {
-                c.kind == mgnode_core::types::ConstraintKind::Unique
-                    && c.label == label
-                    && c.properties.iter().all(|p| keys.contains(p))
-            });
             let measured = self.tx.graph().statistics(spec).map(|found| found.group_average);
             let hits = measured.unwrap_or_else(|| entries.sqrt() * 0.1);
-            return Some((if unique { 1.0 } else { 1.0 + hits }, start(equal, Vec::new(), None)));
+            let sought = Sought { equal, ..Sought::default() };
+            return Some((if is_unique { 1.0 } else { 1.0 + hits }, sought));
         }
         let next = names.key_name(keys[equal.len()]);
         if equal.is_empty()
             && keys.len() == 1
             && let Some((i, _)) = facts.iter().find(|(_, f)| matches!(f, Fact::InList(k, _) if **k == *next))
         {
-            return Some((10.0 + entries.sqrt(), start(equal, Vec::new(), Some(*i))));
+            return Some((10.0 + entries.sqrt(), Sought { list: Some(*i), ..Sought::default() }));
         }
         let mut range = Vec::new();
         let prefix = facts.iter().find(|(_, f)| matches!(f, Fact::Prefix(k, _) if **k == *next));
@@ -416,7 +481,7 @@ impl Planner<'_> {
             return None;
         }
         let part = 0.1_f64.powi(equal.len() as i32) * 0.3_f64.powi(range.len() as i32);
-        Some((1.0 + entries * part, start(equal, range, None)))
+        Some((1.0 + entries * part, Sought { equal, range, list: None }))
     }
 
     // ---------------------------------------------------------------------------------- hops
@@ -701,6 +766,16 @@ fn property_pairs(properties: Option<&Expr>) -> Result<Vec<(&str, &Expr)>, Cyphe
 }
 
 impl<'p> Fact<'p> {
+    /// Returns the property that must be there for it to hold.
+    fn property(&self) -> Option<&'p str> {
+        match self {
+            Fact::Equal(key, _) | Fact::InList(key, _) | Fact::Range(key, ..) | Fact::Prefix(key, _) => {
+                Some(key)
+            }
+            Fact::Id(_) => None,
+        }
+    }
+
     fn value(&self) -> &'p Expr {
         match self {
             Fact::Equal(_, e)
