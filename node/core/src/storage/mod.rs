@@ -43,6 +43,7 @@ mod properties;
 mod replace;
 mod schema;
 mod statistics;
+mod summary;
 #[cfg(test)]
 mod tests;
 mod transaction;
@@ -58,6 +59,7 @@ pub use load::LoadError;
 pub use memory::Memory;
 pub use replace::ReplaceError;
 pub use statistics::IndexStatistics;
+pub use summary::{DeletedEdge, DeletedVertex, LabelChange, PropertyChange, Summary};
 pub use transaction::{Direction, EdgeInfo, Expansion, Transaction, Wanted, WriteError};
 pub use view::View;
 

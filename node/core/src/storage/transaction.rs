@@ -24,6 +24,7 @@ use super::mvcc::{Pin, Version};
 use super::order::Key;
 use super::overlay::{EdgeWrite, Overlay, Properties, VertexWrite, find, put};
 use super::schema::{Kept, constraint_name, enums_after, index_name, triggers_after};
+use super::summary::Summary;
 use super::vertex::Side;
 use super::{Counts, Graph, ID_END, properties};
 use crate::types::{
@@ -172,9 +173,19 @@ impl Transaction {
         }
     }
 
-    fn base_labels(&self, id: VertexId) -> Vec<LabelId> {
+    pub(super) fn base_labels(&self, id: VertexId) -> Vec<LabelId> {
         let set = self.base_vertex(id, |content| content.labels).unwrap_or_default();
         self.graph.label_sets.get(set).to_vec()
+    }
+
+    /// Returns the properties that a vertex had before this transaction.
+    pub(super) fn base_vertex_properties(&self, id: VertexId) -> Properties {
+        self.base_vertex(id, |content| properties::all(content.properties)).unwrap_or_default()
+    }
+
+    /// Returns what an edge was before this transaction.
+    pub(super) fn base_edge_content(&self, id: EdgeId) -> Option<(EdgeInfo, Properties)> {
+        self.base_edge(id, |info, block| (info, properties::all(block)))
     }
 
     /// Returns a property of a vertex, Null where there is none.
@@ -933,6 +944,11 @@ impl Transaction {
         constraint.properties.sort_by_cached_key(|key| self.names().key_name(*key));
         constraint.properties.dedup();
         constraint
+    }
+
+    /// Sums up what was written so far, for triggers.
+    pub fn summary(&self) -> Summary {
+        self.own.as_ref().map_or_else(Summary::default, |own| super::summary::summary(self, own))
     }
 
     /// Whether nothing was written.

@@ -184,12 +184,51 @@ pub enum TriggerPhase {
     AfterCommit,
 }
 
+impl TriggerPhase {
+    /// Returns the words of the statement that makes a trigger.
+    pub fn words(self) -> &'static str {
+        match self {
+            TriggerPhase::BeforeCommit => "BEFORE COMMIT",
+            TriggerPhase::AfterCommit => "AFTER COMMIT",
+        }
+    }
+}
+
 impl TriggerEvent {
     /// Returns its place among all of them.
     pub fn number(self) -> u8 {
         let place =
             TriggerEvent::ALL.iter().position(|other| *other == self).expect("all of them are listed");
         u8::try_from(place).expect("there are ten")
+    }
+
+    /// Whether a trigger of this event is also one of the other, which may be narrower.
+    pub fn covers(self, other: TriggerEvent) -> bool {
+        use TriggerEvent::{Any, Create, Delete, Update};
+        match (self, other) {
+            (Any, _) | (Create(None), Create(_)) | (Update(None), Update(_)) | (Delete(None), Delete(_)) => {
+                true
+            }
+            (event, other) => event == other,
+        }
+    }
+
+    /// Returns the words that stand behind `ON`; those of any event never do.
+    pub fn words(self) -> &'static str {
+        use TriggerEvent::{Any, Create, Delete, Update};
+        use TriggerObject::{Edge, Vertex};
+        match self {
+            Any => "ANY",
+            Create(None) => "CREATE",
+            Create(Some(Vertex)) => "() CREATE",
+            Create(Some(Edge)) => "--> CREATE",
+            Update(None) => "UPDATE",
+            Update(Some(Vertex)) => "() UPDATE",
+            Update(Some(Edge)) => "--> UPDATE",
+            Delete(None) => "DELETE",
+            Delete(Some(Vertex)) => "() DELETE",
+            Delete(Some(Edge)) => "--> DELETE",
+        }
     }
 
     /// All of them. An event's place is its number in records and snapshots.
@@ -224,6 +263,19 @@ mod tests {
         );
         assert_eq!(TriggerEvent::ALL[0], TriggerEvent::Any);
         assert_eq!(TriggerEvent::ALL[9], TriggerEvent::Delete(Some(TriggerObject::Edge)));
+    }
+
+    #[test]
+    fn an_event_without_an_object_covers_both() {
+        use TriggerEvent::{Any, Create, Update};
+        use TriggerObject::{Edge, Vertex};
+        assert!(TriggerEvent::ALL.iter().all(|event| Any.covers(*event) && event.covers(*event)));
+        assert!(Create(None).covers(Create(Some(Vertex))) && Create(None).covers(Create(Some(Edge))));
+        assert!(
+            !Create(Some(Vertex)).covers(Create(None)) && !Create(Some(Vertex)).covers(Create(Some(Edge)))
+        );
+        assert!(!Create(None).covers(Update(None)) && !Update(None).covers(Any));
+        assert_eq!(Create(Some(Edge)).words(), "--> CREATE");
     }
 
     #[test]
