@@ -17,7 +17,7 @@ pub enum Dialect {
 pub struct Schema {
     /// Statements that must come before any data: enums.
     pub before: Vec<String>,
-    /// Indexes and constraints, and last triggers, so that no data of the import fires them.
+    /// Indexes and constraints, and behind them triggers, which must not run for what is copied.
     pub after: Vec<String>,
     /// What no statement is known for, in words.
     pub left_out: Vec<String>,
@@ -168,16 +168,16 @@ impl Schema {
     }
 
     fn memgraph_trigger(&mut self, row: &Map) {
-        let column = |name: &str| text(row, &[name]);
-        let (event, phase) = (column("event type"), column("phase"));
-        let event = match event.as_str() {
-            "ANY" | "" => String::new(),
+        let column = |column| text(row, &[column]);
+        let event = match column("event type") {
+            any if any == "ANY" => String::new(),
             event => format!(" ON {event}"),
         };
         self.after.push(format!(
-            "CREATE TRIGGER {}{event} {phase} EXECUTE {}",
+            "CREATE TRIGGER {}{event} {} EXECUTE {}",
             name(&column("trigger name")),
-            column("statement")
+            column("phase"),
+            column("statement").trim_end_matches([';', ' ', '\n'])
         ));
     }
 
@@ -266,6 +266,15 @@ mod tests {
         schema.memgraph_constraint(&constraint("exists", "c".into(), ""));
         schema.memgraph_constraint(&constraint("unique", list(&["a", "b"]), ""));
         schema.memgraph_constraint(&constraint("data_type", "c".into(), "STRING"));
+        let trigger = |event: &str| {
+            Map::new()
+                .with("trigger name", "t")
+                .with("statement", "CREATE (:B);")
+                .with("event type", event)
+                .with("phase", "AFTER COMMIT")
+        };
+        schema.memgraph_trigger(&trigger("ANY"));
+        schema.memgraph_trigger(&trigger("--> CREATE"));
         assert_eq!(
             schema.after,
             [
@@ -278,6 +287,8 @@ mod tests {
                 "CREATE CONSTRAINT ON (n:`P`) ASSERT EXISTS (n.`c`)",
                 "CREATE CONSTRAINT ON (n:`P`) ASSERT n.`a`, n.`b` IS UNIQUE",
                 "CREATE CONSTRAINT ON (n:`P`) ASSERT n.`c` IS TYPED STRING",
+                "CREATE TRIGGER `t` AFTER COMMIT EXECUTE CREATE (:B)",
+                "CREATE TRIGGER `t` ON --> CREATE AFTER COMMIT EXECUTE CREATE (:B)",
             ]
         );
         assert_eq!(schema.left_out, ["vector index on :P(v)"]);
