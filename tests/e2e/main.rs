@@ -30,6 +30,7 @@ mod policies;
 mod refusals;
 mod release;
 mod swarm;
+mod triggers;
 mod turns;
 mod upgrade;
 
@@ -109,6 +110,7 @@ fn main() -> ExitCode {
         faults::tests(),
         broken_disks::tests(),
         phases::tests(),
+        triggers::tests(),
         turns::tests(),
         policies::tests(),
         upgrade::tests(),

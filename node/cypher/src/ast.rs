@@ -8,7 +8,7 @@
 //!
 //! The parser leaves every [`VarId`] at [`VarId::NONE`]; analysis fills them in.
 
-use mgnode_core::types::SyncMode;
+use mgnode_core::types::{SyncMode, TriggerEvent, TriggerPhase};
 use std::sync::Arc;
 
 /// A name as written, without backquotes.
@@ -817,6 +817,17 @@ pub enum SchemaStatement {
         to: Symbol,
     },
     DropEnum {
+        name: Symbol,
+    },
+    /// `CREATE TRIGGER name [ON event] BEFORE COMMIT EXECUTE statement`
+    CreateTrigger {
+        name: Symbol,
+        event: TriggerEvent,
+        phase: TriggerPhase,
+        /// A query, as it was written.
+        statement: Name,
+    },
+    DropTrigger {
         name: Symbol,
     },
 }

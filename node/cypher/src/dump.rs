@@ -7,18 +7,21 @@
 //! MATCH (u:`__mg_vertex__`) WHERE u.`__mg_id__` >= 0 AND u.`__mg_id__` < 16384 REMOVE u:`__mg_vertex__`, u.`__mg_id__`;
 //! DROP INDEX ON :`__mg_vertex__`(`__mg_id__`);
 //! CREATE INDEX ON :`Person`(`name`);
+//! CREATE TRIGGER `count` ON () CREATE AFTER COMMIT EXECUTE UNWIND createdVertices AS v CREATE (:Made {id: id(v)});
 //! ```
 //!
-//! Enums come first, since properties hold their values; indexes and constraints come last, so that they are built once. Nothing is gathered: what a dump holds at once is
-//! one batch of ids and one statement. A statement has a line break only where a name has one.
+//! Enums come first, since properties hold their values; indexes and constraints come behind the data, so that
+//! they are built once, and triggers last, so that they do not run for what is dumped. Nothing is gathered: what a dump holds at once is
+//! one batch of ids and one statement. A statement has a line break only where a name or a
+//! trigger has one.
 
 use crate::error::CypherError;
 use crate::schema::index_owner;
 use crate::temporal::temporal_text;
 use mgnode_core::storage::Transaction;
 use mgnode_core::types::{
-    ConstraintKind, ConstraintSpec, Duration, EdgeId, EnumSpec, IndexSpec, Names, PropertyKeyId, Value,
-    VertexId,
+    ConstraintKind, ConstraintSpec, Duration, EdgeId, EnumSpec, IndexSpec, Names, PropertyKeyId,
+    TriggerEvent, TriggerSpec, Value, VertexId,
 };
 use std::fmt::Write;
 
@@ -109,6 +112,7 @@ impl Dump {
                         let names = tx.names();
                         self.schema = tx.indexes().iter().map(|spec| index(spec, names)).collect();
                         self.schema.extend(tx.constraints().iter().map(|spec| constraint(spec, names)));
+                        self.schema.extend(tx.triggers().iter().map(|spec| trigger(spec)));
                         self.schema.reverse();
                         self.step = Step::Schema;
                         if self.last_vertex.is_some() {
@@ -220,6 +224,14 @@ fn constraint(spec: &ConstraintSpec, names: &Names) -> String {
 fn enumeration(spec: &EnumSpec) -> String {
     let values: Vec<String> = spec.values.iter().map(|value| quoted(value)).collect();
     format!("CREATE ENUM {} VALUES {{{}}};", quoted(&spec.name), values.join(", "))
+}
+
+fn trigger(spec: &TriggerSpec) -> String {
+    let event = match spec.event {
+        TriggerEvent::Any => String::new(),
+        event => format!(" ON {}", event.words()),
+    };
+    format!("CREATE TRIGGER {}{event} {} EXECUTE {};", quoted(&spec.name), spec.phase.words(), spec.statement)
 }
 
 fn taken(what: &str, name: &str) -> CypherError {

@@ -4,7 +4,7 @@
 //! text → [`parser`] → [`ast`] → [`semantics`] (names resolved, nonsense refused) → `planner` →
 //! [`plan`] → `executor` → rows. [`value`] holds Cypher's rules over values, [`functions`] and
 //! [`procedures`] what can be called, [`schema`] the statements about indexes and constraints, [`enums`] those about enums,
-//! [`analyze`] what measures them, [`dump`] the graph as statements, [`csv`] records of text for `LOAD CSV`.
+//! [`triggers`] those about triggers and what they run, [`analyze`] what measures them, [`dump`] the graph as statements, [`csv`] records of text for `LOAD CSV`.
 //!
 //! ```text
 //! let Statement::Query(query) = parse(text)? else { ... };
@@ -32,6 +32,7 @@ pub mod procedures;
 pub mod schema;
 pub mod semantics;
 mod temporal;
+pub mod triggers;
 pub mod value;
 
 pub use error::{CypherError, ErrorKind, Phase};
@@ -41,7 +42,7 @@ pub use procedures::{Builtin, Procedures};
 
 use ast::{Name, Query};
 use executor::{Machine, State};
-use mgnode_core::storage::Transaction;
+use mgnode_core::storage::{Summary, Transaction};
 use mgnode_core::types::Value;
 use plan::{Plan, Slot};
 use semantics::{Analyzed, Arity, Catalog, ProcedureShape};
@@ -119,6 +120,11 @@ impl Prepared {
         self.plan.explain(tx.names(), &|slot| self.variable(slot))
     }
 
+    /// Returns the slots of the variables that it is given and names.
+    fn given(&self) -> impl Iterator<Item = Slot> {
+        self.analyzed.given.iter().map(|var| var.0 as Slot)
+    }
+
     fn variable(&self, slot: Slot) -> String {
         match self.analyzed.variables.get(slot) {
             Some(v) if !v.name.is_empty() => v.name.to_string(),
@@ -165,7 +171,27 @@ pub fn prepare_with(
     params: &Params,
     procedures: &dyn Procedures,
 ) -> Result<Arc<Prepared>, CypherError> {
-    let analyzed = semantics::analyze(query, &Known(procedures))?;
+    prepare_any(query, tx, params, procedures, &[])
+}
+
+/// As [`prepare`], for a query that is given variables of these names. One that it names has the slot of its place.
+fn prepare_given(
+    query: &Query,
+    tx: &Transaction,
+    params: &Params,
+    given: &[&str],
+) -> Result<Arc<Prepared>, CypherError> {
+    prepare_any(query, tx, params, &Builtin, given)
+}
+
+fn prepare_any(
+    query: &Query,
+    tx: &Transaction,
+    params: &Params,
+    procedures: &dyn Procedures,
+    given: &[&str],
+) -> Result<Arc<Prepared>, CypherError> {
+    let analyzed = semantics::analyze_given(query, &Known(procedures), given)?;
     let plan = planner::plan(&analyzed, tx, procedures)?;
     let prepared = Prepared {
         columns: analyzed.columns.clone(),
@@ -228,6 +254,21 @@ impl Execution {
             prepared,
             is_over: false,
         })
+    }
+
+    /// Gives the query its variables, which take so many bytes, and what they may name though it is deleted. To be done
+    /// before the first row is asked for.
+    fn give(
+        &mut self,
+        variables: Vec<(Slot, Value)>,
+        past: Arc<Summary>,
+        bytes: usize,
+    ) -> Result<(), CypherError> {
+        for (slot, value) in variables {
+            self.row[slot] = value;
+        }
+        self.run.past = Some(past);
+        self.run.hold(bytes)
     }
 
     /// Returns the next row, or None at the end. A query that returns nothing does all its work in

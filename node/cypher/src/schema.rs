@@ -8,6 +8,7 @@ use crate::ast::{Constraint, ConstraintKind as Asked, Index, IndexKind, SchemaSt
 use crate::enums;
 use crate::error::CypherError;
 use crate::fail;
+use crate::triggers;
 use mgnode_core::storage::{Transaction, WriteError};
 use mgnode_core::types::{ConstraintKind, ConstraintSpec, IndexSpec, Names, PropertyType, Value};
 
@@ -99,6 +100,10 @@ pub fn execute(statement: &SchemaStatement, tx: &mut Transaction) -> Result<Vec<
             notes.push(enums::rename_value(name, from, to, tx)?);
         }
         SchemaStatement::DropEnum { name } => notes.push(enums::drop_enum(name, tx)?),
+        SchemaStatement::CreateTrigger { name, event, phase, statement } => {
+            notes.push(triggers::create(name, *event, *phase, statement, tx)?);
+        }
+        SchemaStatement::DropTrigger { name } => notes.push(triggers::drop_trigger(name, tx)?),
     }
     Ok(notes)
 }

@@ -232,3 +232,28 @@ fn what_has_no_text_is_refused_with_its_place() {
         assert!(error.starts_with(&format!("The graph uses the {what} `__mg_")), "{error}");
     }
 }
+
+#[test]
+fn triggers_come_last_and_mean_the_same_again() {
+    let mut node = Node::new();
+    for text in [
+        "CREATE TRIGGER a AFTER COMMIT EXECUTE CREATE (:B {t: 'x;y'})",
+        "CREATE TRIGGER `b ``c` ON --> UPDATE BEFORE COMMIT EXECUTE\n UNWIND updatedEdges AS e // all\n RETURN e",
+        "CREATE (:A)",
+        "CREATE INDEX ON :A",
+    ] {
+        node.run(text);
+    }
+    let dump = node.dump().unwrap();
+    assert_eq!(
+        dump[dump.len() - 3..],
+        [
+            "CREATE INDEX ON :`A`;",
+            "CREATE TRIGGER `a` AFTER COMMIT EXECUTE CREATE (:B {t: 'x;y'});",
+            "CREATE TRIGGER `b ``c` ON --> UPDATE BEFORE COMMIT EXECUTE UNWIND updatedEdges AS e // all\n RETURN e;",
+        ]
+    );
+    let mut other = Node::new();
+    dump.iter().for_each(|statement| other.run(statement));
+    assert_eq!(other.graph.begin(false).triggers(), node.graph.begin(false).triggers());
+}

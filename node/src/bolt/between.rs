@@ -8,6 +8,7 @@ use mgnode_core::storage::Transaction;
 use mgnode_core::types::Role;
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use tokio::runtime::Handle;
 
 /// What became of the transactions of one query so far.
@@ -28,12 +29,18 @@ pub(super) struct Between<C> {
     services: Arc<Services<C>>,
     runtime: Handle,
     progress: Arc<Mutex<Progress>>,
+    /// Stops the triggers of its transactions.
+    cancel: Arc<AtomicBool>,
 }
 
 impl<C: Core> Between<C> {
     /// To be made within the runtime that the engine's answers come on.
-    pub(super) fn new(services: Arc<Services<C>>, progress: Arc<Mutex<Progress>>) -> Between<C> {
-        Between { services, runtime: Handle::current(), progress }
+    pub(super) fn new(
+        services: Arc<Services<C>>,
+        progress: Arc<Mutex<Progress>>,
+        cancel: Arc<AtomicBool>,
+    ) -> Between<C> {
+        Between { services, runtime: Handle::current(), progress, cancel }
     }
 
     fn begin(&self) -> Transaction {
@@ -45,16 +52,17 @@ impl<C: Core> Between<C> {
 
 impl<C: Core> Commits for Between<C> {
     fn commit(&self, tx: &mut Transaction) -> Result<(), CypherError> {
-        let ended = std::mem::replace(tx, self.begin());
+        let mut ended = std::mem::replace(tx, self.begin());
         if ended.is_read_only() {
             return Ok(());
         }
-        let commit = match ended.finish().map_err(statement::write_failure) {
-            Ok(None) => return Ok(()),
-            Ok(Some(commit)) => Ok(commit),
+        let fired = self.services.before_commit(&mut ended, &self.cancel);
+        let finished = fired.and_then(|fired| Ok((ended.finish().map_err(statement::write_failure)?, fired)));
+        let outcome = match finished {
+            Ok((None, _)) => return Ok(()),
+            Ok((Some(commit), fired)) => self.runtime.block_on(self.services.settle(commit, fired)),
             Err(failure) => Err(failure),
         };
-        let outcome = commit.and_then(|commit| self.runtime.block_on(self.services.settle(commit)));
         let mut progress = self.progress.lock();
         match outcome {
             Ok(committed) => {

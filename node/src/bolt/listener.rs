@@ -2,6 +2,7 @@
 
 use super::connection;
 use super::session::Services;
+use super::triggers::AfterCommit;
 use super::{BoltConfig, Core};
 use std::io;
 use std::net::SocketAddr;
@@ -35,10 +36,11 @@ impl Listener {
     }
 
     /// Serves clients until `stop` becomes true, then ends the sessions: a query that runs is
-    /// stopped, a commit under way is answered.
+    /// stopped, a commit under way is answered, and what was committed sets off its triggers.
     pub async fn serve<C: Core>(self, core: C, config: BoltConfig, mut stop: watch::Receiver<bool>) {
         let slots = Arc::new(Semaphore::new(config.sessions_max));
         let services = Arc::new(Services::new(core, config));
+        let after_commit = AfterCommit::start(services.clone());
         let mut sessions = JoinSet::new();
         loop {
             let accepted = tokio::select! {
@@ -69,5 +71,6 @@ impl Listener {
         if tokio::time::timeout(STOP_WAIT, all_end).await.is_err() {
             tracing::warn!(left = sessions.len(), "Bolt sessions did not end in time and are cut off");
         }
+        after_commit.finish().await;
     }
 }

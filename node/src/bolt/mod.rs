@@ -35,6 +35,7 @@ mod statement;
 mod tests;
 mod texts;
 mod transactions;
+mod triggers;
 mod wire;
 
 pub use self::core::Core;

@@ -2,9 +2,10 @@
 
 use super::isolation::{self, Levels};
 use super::result::Work;
-use super::statement::{DATABASE, Table};
+use super::statement::{self, DATABASE, Table};
 use super::texts::Failure;
 use super::transactions::{Shown, Transactions};
+use super::triggers::Triggers;
 use super::{BoltConfig, wire};
 use crate::disk::list_snapshots;
 use crate::memory::Process;
@@ -24,6 +25,7 @@ pub(super) struct About<'a> {
     pub(super) tx: &'a Transaction,
     pub(super) config: &'a BoltConfig,
     pub(super) transactions: &'a Transactions,
+    pub(super) triggers: &'a Triggers,
     /// The engine's, where it was asked.
     pub(super) state: Option<AdminAnswer>,
     pub(super) isolation: Levels,
@@ -75,6 +77,19 @@ fn transaction_row(t: Shown) -> Vec<PackValue> {
         moment(t.began),
         i64::try_from(t.elapsed.as_millis()).unwrap_or(i64::MAX).into(),
     ]
+}
+
+/// Answers `SHOW TRIGGERS`, with how each has fared on this node since it started.
+pub(super) fn triggers(about: &About<'_>) -> Table {
+    let mut table = statement::schema_table(mgcypher::triggers::show_triggers(about.tx));
+    table.fields.extend(["last attempted", "failure count", "last error"].map(str::to_owned));
+    for (row, trigger) in table.rows.iter_mut().zip(about.tx.triggers()) {
+        let health = about.triggers.health(&trigger);
+        row.push(health.last_attempted.map_or(PackValue::Null, moment));
+        row.push(int(health.failures));
+        row.push(health.last_error.map_or(PackValue::Null, PackValue::from));
+    }
+    table
 }
 
 /// A time since 1970-01-01 UTC as a date and time of UTC.

@@ -8,6 +8,7 @@ use super::result::{Progress, Running, Source};
 use super::statement::{self, AdminStep, DATABASE, Deferred, RecoverSnapshot};
 use super::texts::{self, COMMIT_DEGRADED, Failure, Notification};
 use super::transactions::{Seat, Transactions};
+use super::triggers::{self, Fired, Triggers};
 use super::{BoltConfig, Core, node, recover, wire};
 use crate::config::SyncFailureReport;
 use crate::driver::BookmarkError;
@@ -25,7 +26,7 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::io;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::task::block_in_place;
@@ -52,6 +53,7 @@ pub(super) struct Services<C> {
     pub(super) config: BoltConfig,
     sessions: AtomicU64,
     pub(super) transactions: Arc<Transactions>,
+    pub(super) triggers: Triggers,
     import: Arc<ImportDirectory>,
     /// Of all sessions that have set none of their own.
     isolation: Mutex<IsolationLevel>,
@@ -95,7 +97,21 @@ impl<C: Core> Services<C> {
         let (sessions, transactions, known) = (AtomicU64::new(0), Arc::default(), Mutex::default());
         let import = Arc::new(ImportDirectory(config.import_directory.clone()));
         let isolation = Mutex::new(config.isolation_level);
-        Services { core, config, sessions, transactions, import, isolation, known }
+        let triggers = Triggers::default();
+        Services { core, config, sessions, transactions, triggers, import, isolation, known }
+    }
+
+    /// Returns what a query may use that is stopped by the flag.
+    pub(super) fn limits(&self, cancel: Arc<AtomicBool>, seed: u64) -> Limits {
+        Limits {
+            memory_bytes_max: self.config.query_memory_max.unwrap_or(usize::MAX),
+            pool: Some(self.config.query_memory.clone()),
+            cancel: Some(cancel),
+            now: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+            seed,
+            import: Some(self.import.clone()),
+            ..Limits::default()
+        }
     }
 
     fn known(&self, text: &str) -> Option<Arc<Known>> {
@@ -137,10 +153,18 @@ impl Committed {
 }
 
 impl<C: Core> Services<C> {
-    /// Commits, and tells how that ended.
-    pub(super) async fn settle(&self, commit: Commit) -> Result<Committed, Failure> {
+    /// Commits, and tells how that ended. Where it is committed it sets off what `fired` says.
+    pub(super) async fn settle(&self, commit: Commit, fired: Option<Fired>) -> Result<Committed, Failure> {
         let committed = |position, notifications| Committed { position: Some(position), notifications };
-        match self.core.commit(commit).await {
+        let outcome = self.core.commit(commit).await;
+        match (fired, &outcome) {
+            (Some(fired), Outcome::Committed { .. } | Outcome::Degraded { .. }) => {
+                self.after_commit(fired).await
+            }
+            (Some(fired), Outcome::InDoubt { position, .. }) => triggers::in_doubt(&fired, *position),
+            _ => {}
+        }
+        match outcome {
             Outcome::Committed { position } => Ok(committed(position, Vec::new())),
             Outcome::Degraded { position, failed } => {
                 let text = {
@@ -674,7 +698,9 @@ impl<C: Core> Session<C> {
                     }
                 };
                 let (config, transactions) = (&self.services.config, &self.services.transactions);
-                let about = node::About { tx, config, transactions, state, isolation: self.levels() };
+                let triggers = &self.services.triggers;
+                let isolation = self.levels();
+                let about = node::About { tx, config, transactions, triggers, state, isolation };
                 let table = aside(|| statement::show(show, &about))?;
                 if !explicit {
                     self.seat.end(self.resets_served);
@@ -697,16 +723,8 @@ impl<C: Core> Session<C> {
         let parameters = wire::parameters(parameters, &open.tx).map_err(Failure::client)?;
         let is_replica = self.is_replica();
         let is_profile = matches!(known.statement, Statement::Profile(_));
-        let mut limits = Limits {
-            memory_bytes_max: self.services.config.query_memory_max.unwrap_or(usize::MAX),
-            pool: Some(self.services.config.query_memory.clone()),
-            cancel: Some(self.interrupt.flag()),
-            now: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
-            seed,
-            import: Some(self.services.import.clone()),
-            profile_clock: is_profile.then_some(since_start as fn() -> Duration),
-            ..Limits::default()
-        };
+        let mut limits = self.services.limits(self.interrupt.flag(), seed);
+        limits.profile_clock = is_profile.then_some(since_start as fn() -> Duration);
         let prepared = match known.prepared(&open.tx) {
             Some(prepared) => prepared,
             None => aside(|| known.prepare(query, text, &open.tx, &parameters))?,
@@ -716,7 +734,8 @@ impl<C: Core> Session<C> {
                 return Err(Failure::client(COMMITS_BY_ITSELF).into());
             }
             let progress = Arc::<Mutex<Batches>>::default();
-            limits.commits = Some(Arc::new(Between::new(self.services.clone(), progress.clone())));
+            limits.commits =
+                Some(Arc::new(Between::new(self.services.clone(), progress.clone(), self.interrupt.flag())));
             self.batches = Some(progress);
         }
         guarded(|| {
@@ -949,9 +968,10 @@ impl<C: Core> Session<C> {
     }
 
     async fn try_finish(&mut self, in_place: bool) -> Result<(Map, Vec<Notification>), Stop> {
-        let Some(open) = self.transaction.take() else {
+        let Some(mut open) = self.transaction.take() else {
             return Err(Failure::client("No current transaction to commit.").into());
         };
+        let fired = if open.tx.has_triggers() { self.before_commit(&mut open)? } else { None };
         if !self.seat.commit() {
             return Err(Failure::terminated().into());
         }
@@ -967,9 +987,16 @@ impl<C: Core> Session<C> {
         let finish = || open.tx.finish().map_err(statement::write_failure);
         let commit = if in_place { guarded(finish) } else { aside(finish) }?;
         let Some(commit) = commit else { return seen() };
-        let committed = self.services.settle(commit).await?;
+        let committed = self.services.settle(commit, fired).await?;
         let metadata = committed.position.map_or_else(Map::new, bookmark);
         Ok((metadata, committed.notifications))
+    }
+
+    /// Runs the triggers that come before the commit; they have the time that the transaction has left.
+    fn before_commit(&self, open: &mut Open) -> Result<Option<Fired>, Stop> {
+        let _timer = open.deadline.map(|deadline| Timer::start(deadline, self.interrupt.clone()));
+        aside(|| self.services.before_commit(&mut open.tx, &self.interrupt.flag()))
+            .map_err(|failure| self.ended(failure))
     }
 
     // ---------------------------------------------------------------------------------------- ROUTE
@@ -1051,7 +1078,7 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
 }
 
 /// As [`guarded`], for work that takes its time: other sessions go on beside it.
-fn aside<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+pub(super) fn aside<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
     block_in_place(|| guarded(work))
 }
 
@@ -1084,7 +1111,7 @@ fn since_start() -> Duration {
     START.get_or_init(Instant::now).elapsed()
 }
 
-fn random_seed() -> u64 {
+pub(super) fn random_seed() -> u64 {
     // Where the system has none, the clock does.
     getrandom::u64().unwrap_or_else(|_| {
         SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.subsec_nanos().into())
@@ -1092,10 +1119,10 @@ fn random_seed() -> u64 {
 }
 
 /// Stops the running query when its time is up.
-struct Timer(tokio::task::AbortHandle);
+pub(super) struct Timer(tokio::task::AbortHandle);
 
 impl Timer {
-    fn start(deadline: Instant, interrupt: Arc<Interrupt>) -> Timer {
+    pub(super) fn start(deadline: Instant, interrupt: Arc<Interrupt>) -> Timer {
         let task = tokio::spawn(async move {
             tokio::time::sleep_until(deadline).await;
             interrupt.raise(Reason::TimedOut);

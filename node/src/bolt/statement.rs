@@ -258,6 +258,7 @@ pub(super) fn schema_word(statement: &SchemaStatement) -> &'static str {
         | SchemaStatement::AlterEnumAdd { .. }
         | SchemaStatement::AlterEnumUpdate { .. }
         | SchemaStatement::DropEnum { .. } => "Enum manipulation",
+        SchemaStatement::CreateTrigger { .. } | SchemaStatement::DropTrigger { .. } => "Trigger manipulation",
     }
 }
 
@@ -300,9 +301,7 @@ pub(super) fn show(statement: &ShowStatement, about: &About<'_>) -> Result<Table
             Table::new(&["Name", "State", "Health"]).with([DATABASE.into(), "hot".into(), "ready".into()])
         }
         ShowStatement::Database => Table::new(&["Current"]).with([DATABASE.into()]),
-        ShowStatement::Triggers => {
-            Table::new(&["trigger name", "statement", "privilege context", "event type", "phase", "owner"])
-        }
+        ShowStatement::Triggers => node::triggers(about),
         ShowStatement::Enums => schema_table(mgcypher::enums::show_enums(tx)),
         ShowStatement::Users => Table::new(&["user"]),
         ShowStatement::Roles => Table::new(&["role", "builtin"]),
@@ -319,7 +318,7 @@ pub(super) fn show(statement: &ShowStatement, about: &About<'_>) -> Result<Table
     })
 }
 
-fn schema_table(table: schema::Table) -> Table {
+pub(super) fn schema_table(table: schema::Table) -> Table {
     let rows = table.rows.iter().map(|row| row.iter().map(wire::plain).collect()).collect();
     Table { fields: table.columns.into_iter().map(str::to_owned).collect(), rows }
 }

@@ -28,6 +28,7 @@ mod language;
 mod load;
 mod recover;
 mod statements;
+mod triggers;
 
 /// A node without an engine: commits go straight to the graph, and end as the test says.
 #[derive(Clone)]
@@ -39,6 +40,8 @@ type End = fn(Position) -> Outcome;
 struct FakeState {
     graph: Arc<Graph>,
     role: Mutex<Role>,
+    /// Commits come one after the other.
+    turn: Mutex<()>,
     /// How the next commit ends; committed where nothing is said.
     outcome: Mutex<Option<End>>,
     /// So many commits go well before that.
@@ -64,6 +67,7 @@ impl Core for Fake {
     }
 
     async fn commit(&self, commit: Commit) -> Outcome {
+        let _turn = self.0.turn.lock();
         let graph = &self.0.graph;
         let lsn = graph.published().next();
         let position = Position { lsn, ..position() };
@@ -146,6 +150,7 @@ fn start_with(config: BoltConfig) -> Server {
     let fake = Fake(Arc::new(FakeState {
         graph: Arc::new(Graph::new(Arc::new(Names::default()))),
         role: Mutex::new(Role::Main),
+        turn: Mutex::default(),
         outcome: Mutex::new(None),
         commits_before: Mutex::new(0),
         admin: Mutex::new(Ok(AdminAnswer::Done)),

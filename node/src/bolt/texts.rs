@@ -60,6 +60,11 @@ impl Failure {
         Failure { code, message, status, position: None, is_of_its_writes: false }
     }
 
+    /// Whether drivers run the transaction again.
+    pub(super) fn is_transient(&self) -> bool {
+        self.code == TRANSIENT || self.code == BOOKMARK_TIMEOUT
+    }
+
     /// Notes that it is about what the transaction wrote.
     pub(super) fn of_its_writes(self) -> Failure {
         Failure { is_of_its_writes: true, ..self }

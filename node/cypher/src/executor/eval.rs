@@ -95,12 +95,9 @@ impl<'a> Machine<'a> {
                 Expr::Slot(s) => match &self.row[*s] {
                     Value::Vertex(v) => {
                         let v = *v;
-                        let found =
-                            key.find(self.tx.names()).map_or(Value::Null, |k| self.tx.vertex_property(v, k));
-                        if found.is_null() {
-                            graph::alive(&self.scope(), v)?;
-                        }
-                        found
+                        let key = key.find(self.tx.names());
+                        let found = key.map_or(Value::Null, |k| self.tx.vertex_property(v, k));
+                        if found.is_null() { graph::absent_of_vertex(&self.scope(), v, key)? } else { found }
                     }
                     Value::Map(m) => m.get(&key.name).cloned().unwrap_or_default(),
                     other => {
@@ -425,18 +422,14 @@ impl<'a> Machine<'a> {
     fn property(&mut self, base: &Value, key: &KeyName) -> Result<Value, CypherError> {
         Ok(match base {
             Value::Vertex(v) => {
-                let found = key.find(self.tx.names()).map_or(Value::Null, |k| self.tx.vertex_property(*v, k));
-                if found.is_null() {
-                    graph::alive(&self.scope(), *v)?;
-                }
-                found
+                let key = key.find(self.tx.names());
+                let found = key.map_or(Value::Null, |k| self.tx.vertex_property(*v, k));
+                if found.is_null() { graph::absent_of_vertex(&self.scope(), *v, key)? } else { found }
             }
             Value::Edge(e) => {
-                let found = key.find(self.tx.names()).map_or(Value::Null, |k| self.tx.edge_property(*e, k));
-                if found.is_null() {
-                    graph::edge_alive(&self.scope(), *e)?;
-                }
-                found
+                let key = key.find(self.tx.names());
+                let found = key.map_or(Value::Null, |k| self.tx.edge_property(*e, k));
+                if found.is_null() { graph::absent_of_edge(&self.scope(), *e, key)? } else { found }
             }
             Value::Map(m) => m.get(&key.name).cloned().unwrap_or_default(),
             Value::Null => Value::Null,
@@ -544,7 +537,7 @@ impl<'a> Machine<'a> {
                 true
             }
             LabelTest::Any => match v {
-                Value::Vertex(v) => !self.tx.labels(*v).is_empty(),
+                Value::Vertex(v) => !graph::labels_of(&self.scope(), *v)?.is_empty(),
                 _ => true,
             },
             LabelTest::Not(inner) => !self.has_labels(v, inner)?,
@@ -571,10 +564,7 @@ impl<'a> Machine<'a> {
         match v {
             Value::Vertex(v) => {
                 let found = id.is_some_and(|id| self.tx.has_label(*v, id));
-                if !found {
-                    graph::alive(&self.scope(), *v)?;
-                }
-                Ok(found)
+                if found { Ok(true) } else { graph::had_label(&self.scope(), *v, id) }
             }
             Value::Edge(e) => {
                 let info = graph::edge_info(&self.scope(), *e)?;

@@ -3,7 +3,7 @@
 use super::{Commits, Import};
 use crate::error::CypherError;
 use crate::procedures::{Builtin, Procedures};
-use mgnode_core::storage::EdgeInfo;
+use mgnode_core::storage::{EdgeInfo, Summary};
 use mgnode_core::types::EdgeId;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
@@ -154,6 +154,8 @@ pub struct Runtime {
     pub has_deleted: bool,
     /// Ends and types of edges that the query has deleted: they can still be named.
     pub deleted_edges: FxHashMap<EdgeId, EdgeInfo>,
+    /// Of a trigger: what was done before. What was deleted then can be read.
+    pub(crate) past: Option<Arc<Summary>>,
     pub counters: Counters,
     pub(crate) procedures: Arc<dyn Procedures>,
     pub(crate) patterns: FxHashMap<Arc<str>, Arc<regex_automata::meta::Regex>>,
@@ -174,6 +176,7 @@ impl Runtime {
             now: limits.now,
             has_deleted: false,
             deleted_edges: FxHashMap::default(),
+            past: None,
             counters: Counters::default(),
             procedures: limits.procedures,
             patterns: FxHashMap::default(),

@@ -3,8 +3,8 @@
 use super::{Scope, refuse};
 use crate::error::CypherError;
 use crate::fail;
-use mgnode_core::storage::{Direction, EdgeInfo};
-use mgnode_core::types::{EdgeId, Value, VertexId};
+use mgnode_core::storage::{DeletedEdge, DeletedVertex, Direction, EdgeInfo};
+use mgnode_core::types::{EdgeId, LabelId, PropertyKeyId, Value, VertexId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -27,8 +27,51 @@ pub(super) fn element_id(_: &mut Scope<'_>, args: &mut [Value]) -> Answer {
     }
 }
 
+/// Returns a vertex that was deleted before this query, which is told of it.
+fn past_vertex<'s>(scope: &'s Scope<'_>, v: VertexId) -> Option<&'s DeletedVertex> {
+    scope.run.past.as_ref()?.deleted_vertex(v)
+}
+
+/// Returns an edge that was deleted before this query, which is told of it.
+fn past_edge<'s>(scope: &'s Scope<'_>, e: EdgeId) -> Option<&'s DeletedEdge> {
+    scope.run.past.as_ref()?.deleted_edge(e)
+}
+
+/// Returns a property of a vertex that has none of that key now: Null, or what it had before it was deleted.
+pub(crate) fn absent_of_vertex(scope: &Scope<'_>, v: VertexId, key: Option<PropertyKeyId>) -> Answer {
+    if let Some(past) = past_vertex(scope, v) {
+        return Ok(key.map_or(Value::Null, |key| past.property(key)));
+    }
+    alive(scope, v).map(|()| Value::Null)
+}
+
+/// As [`absent_of_vertex`].
+pub(crate) fn absent_of_edge(scope: &Scope<'_>, e: EdgeId, key: Option<PropertyKeyId>) -> Answer {
+    if let Some(past) = past_edge(scope, e) {
+        return Ok(key.map_or(Value::Null, |key| past.property(key)));
+    }
+    edge_alive(scope, e).map(|()| Value::Null)
+}
+
+/// Returns the labels of a vertex, or those that it had before it was deleted.
+pub(crate) fn labels_of(scope: &Scope<'_>, v: VertexId) -> Result<Vec<LabelId>, CypherError> {
+    if let Some(past) = past_vertex(scope, v) {
+        return Ok(past.labels.clone());
+    }
+    alive(scope, v)?;
+    Ok(scope.tx.labels(v))
+}
+
+/// Whether a vertex that has no such label now had it before it was deleted.
+pub(crate) fn had_label(scope: &Scope<'_>, v: VertexId, label: Option<LabelId>) -> Result<bool, CypherError> {
+    if let Some(past) = past_vertex(scope, v) {
+        return Ok(label.is_some_and(|label| past.labels.contains(&label)));
+    }
+    alive(scope, v).map(|()| false)
+}
+
 /// Refuses a vertex that this query deleted.
-pub(crate) fn alive(scope: &Scope<'_>, v: VertexId) -> Result<(), CypherError> {
+fn alive(scope: &Scope<'_>, v: VertexId) -> Result<(), CypherError> {
     if scope.run.has_deleted && !scope.tx.vertex_exists(v) {
         return Err(fail::deleted("node"));
     }
@@ -36,7 +79,7 @@ pub(crate) fn alive(scope: &Scope<'_>, v: VertexId) -> Result<(), CypherError> {
 }
 
 /// Refuses an edge that this query deleted.
-pub(crate) fn edge_alive(scope: &Scope<'_>, e: EdgeId) -> Result<(), CypherError> {
+fn edge_alive(scope: &Scope<'_>, e: EdgeId) -> Result<(), CypherError> {
     if scope.run.has_deleted && scope.tx.edge(e).is_none() {
         return Err(fail::deleted("relationship"));
     }
@@ -46,26 +89,25 @@ pub(crate) fn edge_alive(scope: &Scope<'_>, e: EdgeId) -> Result<(), CypherError
 pub(super) fn labels(scope: &mut Scope<'_>, args: &mut [Value]) -> Answer {
     match &args[0] {
         Value::Vertex(v) => {
-            alive(scope, *v)?;
+            let labels = labels_of(scope, *v)?;
             let names = scope.tx.names();
             Ok(Value::list(
-                scope
-                    .tx
-                    .labels(*v)
-                    .into_iter()
-                    .map(|l| Value::String(names.label_name(l)))
-                    .collect::<Vec<_>>(),
+                labels.into_iter().map(|l| Value::String(names.label_name(l))).collect::<Vec<_>>(),
             ))
         }
         other => Err(refuse("labels", other)),
     }
 }
 
-/// Returns an edge's ends and type, also where this query deleted it.
+/// Returns an edge's ends and type, also where this query deleted it, or a transaction that it is told of.
 pub(crate) fn edge_info(scope: &Scope<'_>, e: EdgeId) -> Result<EdgeInfo, CypherError> {
     match scope.tx.edge(e) {
         Some(info) => Ok(info),
-        None => scope.run.deleted_edges.get(&e).copied().ok_or_else(|| fail::deleted("relationship")),
+        None => {
+            let deleted = scope.run.deleted_edges.get(&e).copied();
+            let past = || past_edge(scope, e).map(|past| past.info);
+            deleted.or_else(past).ok_or_else(|| fail::deleted("relationship"))
+        }
     }
 }
 
@@ -93,14 +135,20 @@ pub(super) fn end_node(scope: &mut Scope<'_>, args: &mut [Value]) -> Answer {
 /// Returns all properties of a vertex, an edge or a map as a map.
 pub(crate) fn property_map(scope: &Scope<'_>, v: &Value) -> Result<Option<Map>, CypherError> {
     let pairs = match v {
-        Value::Vertex(id) => {
-            alive(scope, *id)?;
-            scope.tx.vertex_properties(*id)
-        }
-        Value::Edge(id) => {
-            edge_alive(scope, *id)?;
-            scope.tx.edge_properties(*id)
-        }
+        Value::Vertex(id) => match past_vertex(scope, *id) {
+            Some(past) => past.properties.clone(),
+            None => {
+                alive(scope, *id)?;
+                scope.tx.vertex_properties(*id)
+            }
+        },
+        Value::Edge(id) => match past_edge(scope, *id) {
+            Some(past) => past.properties.clone(),
+            None => {
+                edge_alive(scope, *id)?;
+                scope.tx.edge_properties(*id)
+            }
+        },
         Value::Map(map) => return Ok(Some(map.clone())),
         _ => return Ok(None),
     };

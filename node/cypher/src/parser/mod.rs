@@ -8,6 +8,7 @@ mod clauses;
 mod expressions;
 mod patterns;
 mod statements;
+mod triggers;
 
 use crate::ast::{Ident, Name, Span, Statement, Symbol, VarId};
 use crate::error::{CypherError, did_you_mean};

@@ -29,9 +29,7 @@ pub(super) const STATEMENTS: [&str; 17] = [
 ];
 
 /// First words of statements that are understood and not offered, and how they are named.
-const UNSUPPORTED: [(&[&str], &str); 62] = [
-    (&["CREATE", "TRIGGER"], "CREATE TRIGGER"),
-    (&["DROP", "TRIGGER"], "DROP TRIGGER"),
+const UNSUPPORTED: [(&[&str], &str); 60] = [
     (&["CREATE", "USER"], "CREATE USER"),
     (&["DROP", "USER"], "DROP USER"),
     (&["ALTER", "USER"], "ALTER USER"),
@@ -346,6 +344,9 @@ impl Parser<'_> {
             self.expect(T::BraceClose, "`,` or `}`")?;
             return Ok(Statement::Schema(SchemaStatement::CreateEnum { name, values }));
         }
+        if self.eat_words(&["CREATE", "TRIGGER"]) {
+            return self.create_trigger().map(Statement::Schema);
+        }
         if self.are(&["CREATE", "CONSTRAINT"]) {
             self.at += 2;
             return self.create_constraint(begins).map(Statement::Schema);
@@ -626,6 +627,10 @@ impl Parser<'_> {
         if self.eat_word("ENUM") {
             let name = self.symbol("the name of an enum")?;
             return Ok(Statement::Schema(SchemaStatement::DropEnum { name }));
+        }
+        if self.eat_word("TRIGGER") {
+            let name = self.symbol("the name of a trigger")?;
+            return Ok(Statement::Schema(SchemaStatement::DropTrigger { name }));
         }
         if self.eat_word("CONSTRAINT") {
             if self.is("ON") && self.kind_at(1) == T::ParenOpen {

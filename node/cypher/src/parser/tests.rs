@@ -1,7 +1,7 @@
 use super::*;
 use crate::ast::*;
 use crate::error::ErrorKind;
-use mgnode_core::types::SyncMode;
+use mgnode_core::types::{SyncMode, TriggerEvent};
 
 fn ok(text: &str) -> Statement {
     parse(text).unwrap_or_else(|error| panic!("{text}\n{error}"))
@@ -170,10 +170,50 @@ fn statements_are_told_from_queries() {
     ] {
         assert!(matches!(ok(text), Statement::Show(_) | Statement::Admin(_)), "{text}");
     }
-    assert!(matches!(
-        ok("CREATE TRIGGER t ON CREATE BEFORE COMMIT EXECUTE RETURN 1"),
-        Statement::Unsupported { what: "CREATE TRIGGER", .. }
-    ));
+}
+
+#[test]
+fn triggers_with_their_events() {
+    let trigger = |text: &str| match ok(text) {
+        Statement::Schema(SchemaStatement::CreateTrigger { name, event, phase, statement }) => {
+            format!("{} | {} | {} | {statement}", name.name, event.words(), phase.words())
+        }
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        trigger("CREATE TRIGGER t BEFORE COMMIT EXECUTE CREATE (:B);"),
+        "t | ANY | BEFORE COMMIT | CREATE (:B)"
+    );
+    assert_eq!(
+        trigger("create trigger `a b` on () create after commit execute RETURN ';' /* x */ AS s // end"),
+        "a b | () CREATE | AFTER COMMIT | RETURN ';' /* x */ AS s"
+    );
+    for event in TriggerEvent::ALL {
+        let on = if event == TriggerEvent::Any { String::new() } else { format!("ON {} ", event.words()) };
+        let text = format!("CREATE TRIGGER t {on}AFTER COMMIT EXECUTE RETURN 1");
+        assert_eq!(trigger(&text), format!("t | {} | AFTER COMMIT | RETURN 1", event.words()));
+    }
+    assert_eq!(
+        trigger("CREATE TRIGGER t SECURITY DEFINER ON --> UPDATE AFTER COMMIT EXECUTE RETURN 1"),
+        "t | --> UPDATE | AFTER COMMIT | RETURN 1"
+    );
+    for (text, why) in [
+        ("CREATE TRIGGER t SECURITY INVOKER ON CREATE AFTER COMMIT EXECUTE RETURN 1", "no other security"),
+        (
+            "CREATE TRIGGER t ON MERGE AFTER COMMIT EXECUTE RETURN 1",
+            "expected `CREATE`, `UPDATE` or `DELETE`",
+        ),
+        ("CREATE TRIGGER t ON CREATE COMMIT EXECUTE RETURN 1", "expected `BEFORE` or `AFTER`"),
+        ("CREATE TRIGGER t AFTER COMMIT EXECUTE SHOW TRIGGERS", "Unexpected `SHOW`"),
+        ("CREATE TRIGGER t AFTER COMMIT EXECUTE CREATE INDEX ON :A", "Unexpected `INDEX`"),
+        ("CREATE TRIGGER t AFTER COMMIT EXECUTE RETURN 1; RETURN 2", "the end of the statement"),
+        ("CREATE TRIGGER t AFTER COMMIT EXECUTE", "the end of the query"),
+    ] {
+        let error = parse(text).unwrap_err().to_string();
+        assert!(error.contains(why), "{text}: {error}");
+    }
+    assert!(matches!(ok("DROP TRIGGER t"), Statement::Schema(SchemaStatement::DropTrigger { .. })));
+    assert!(matches!(ok("CREATE trigger = (a)-->(b)"), Statement::Query(_)));
 }
 
 #[test]

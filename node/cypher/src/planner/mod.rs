@@ -88,7 +88,7 @@ pub(crate) fn plan(
         depths: Vec::new(),
         width: analyzed.variables.len(),
         params: Vec::new(),
-        bound: FxHashSet::default(),
+        bound: analyzed.given.iter().copied().collect(),
         known: Vec::new(),
         aggregates: None,
         effects: Effects::default(),

@@ -7,6 +7,7 @@ use super::types::{Base, Type};
 use super::{Analyzed, ArgumentKind, Catalog, VariableKind};
 use crate::ast::*;
 use crate::error::{CypherError, ErrorKind, did_you_mean};
+use std::cell::Cell;
 
 type Result<T, E = CypherError> = std::result::Result<T, E>;
 
@@ -21,16 +22,21 @@ enum Place {
     Expression,
 }
 
-pub(super) fn analyze(mut query: Query, catalog: &dyn Catalog) -> Result<Analyzed> {
+pub(super) fn analyze(mut query: Query, catalog: &dyn Catalog, given: &[&str]) -> Result<Analyzed> {
     let mut analyzer = Analyzer {
         catalog,
         variables: Vec::new(),
         types: Vec::new(),
         scope: Scope::default(),
+        given: vec![Cell::default(); given.len()],
         reads: false,
         writes: false,
         aggregates_seen: 0,
     };
+    for name in given {
+        let var = analyzer.make((*name).into(), Type::ANY);
+        analyzer.scope.insert((*name).into(), var);
+    }
     let Directives { periodic_commit, hops_limit, .. } = &mut query.directives;
     for number in [periodic_commit, hops_limit].into_iter().flatten() {
         analyzer.constant(number)?;
@@ -47,8 +53,10 @@ pub(super) fn analyze(mut query: Query, catalog: &dyn Catalog) -> Result<Analyze
     for (variable, kind) in analyzer.variables.iter_mut().zip(&analyzer.types) {
         variable.kind = kind.kind();
     }
-    let Analyzer { variables, reads, writes, .. } = analyzer;
-    Ok(Analyzed { query, variables, columns, reads, writes })
+    let Analyzer { variables, given, reads, writes, .. } = analyzer;
+    let named = given.iter().enumerate().filter(|(_, is_named)| is_named.get());
+    let given = named.map(|(place, _)| VarId(place as u32)).collect();
+    Ok(Analyzed { query, variables, given, columns, reads, writes })
 }
 
 impl Analyzer<'_> {

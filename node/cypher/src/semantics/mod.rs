@@ -15,12 +15,17 @@ mod scope;
 mod types;
 mod visit;
 
-use crate::ast::{Name, Query};
+use crate::ast::{Name, Query, VarId};
 use crate::error::CypherError;
 
 /// Resolves the names of a query, and refuses what it may not say.
 pub fn analyze(query: &Query, catalog: &dyn Catalog) -> Result<Analyzed, CypherError> {
-    clauses::analyze(query.clone(), catalog).map_err(|error| error.located(&query.text))
+    analyze_given(query, catalog, &[])
+}
+
+/// As [`analyze`], for a query that is given variables by whoever runs it.
+pub fn analyze_given(query: &Query, catalog: &dyn Catalog, given: &[&str]) -> Result<Analyzed, CypherError> {
+    clauses::analyze(query.clone(), catalog, given).map_err(|error| error.located(&query.text))
 }
 
 /// What a function takes.
@@ -112,6 +117,8 @@ pub struct Variable {
 pub struct Analyzed {
     pub query: Query,
     pub variables: Vec<Variable>,
+    /// Those of the variables that it is given, which come first, that it names.
+    pub given: Vec<VarId>,
     /// Names of the columns; empty where the query returns nothing.
     pub columns: Vec<Name>,
     pub reads: bool,

@@ -5,6 +5,7 @@ use super::{Catalog, Variable};
 use crate::ast::{Ident, Name, Span, VarId};
 use crate::error::{CypherError, did_you_mean};
 use rustc_hash::FxHashMap;
+use std::cell::Cell;
 
 /// Names in scope.
 pub(super) type Scope = FxHashMap<Name, VarId>;
@@ -16,6 +17,8 @@ pub(super) struct Analyzer<'c> {
     /// Type of each variable.
     pub(super) types: Vec<Type>,
     pub(super) scope: Scope,
+    /// Of the variables that the query is given, which come first, whether it names them.
+    pub(super) given: Vec<Cell<bool>>,
     pub(super) reads: bool,
     pub(super) writes: bool,
     /// Aggregates met so far.
@@ -55,6 +58,9 @@ impl Analyzer<'_> {
         match self.scope.get(&ident.name) {
             Some(var) => {
                 ident.var = *var;
+                if let Some(is_named) = self.given.get(var.0 as usize) {
+                    is_named.set(true);
+                }
                 Ok(self.type_of(*var))
             }
             None => Err(self.undefined(&ident.name, ident.span)),
