@@ -39,7 +39,7 @@ pub(super) fn find(
     }
     let set = |name: &str| variable(name).filter(|v| !v.is_empty());
     let folder = set("DOCKER_CONFIG").map(PathBuf::from).or_else(|| home.map(|h| h.join(".docker")));
-    let of_file = context.map(|name| (name.to_owned(), "`context` of the topology"));
+    let of_file = context.map(|name| (name.to_owned(), "--context, or `context` of the topology"));
     if let (None | Some("default"), Some(host)) = (context, set("DOCKER_HOST")) {
         return Ok(address(&host, "DOCKER_HOST"));
     }
@@ -221,7 +221,15 @@ pub(in crate::runtime) fn translate(doing: &str, error: &Error) -> CliError {
             .code("MG021")
             .help("remove networks that are not used: docker network prune");
     }
-    if has("Address already in use") || has("does not belong to any of this network") {
+    if has("networks with user configured subnets") {
+        return failed(Exit::Conflict)
+            .code("MG020")
+            .help("leave `ip` out, or set `network.subnet` to a range that holds it");
+    }
+    if has("Address already in use")
+        || has("does not belong to any of this network")
+        || has("no configured subnet or ip-range contain")
+    {
         return failed(Exit::Conflict)
             .code("MG020")
             .help("leave `ip` out, or choose one that is free in the cluster's network");
@@ -246,6 +254,19 @@ pub(in crate::runtime) fn translate(doing: &str, error: &Error) -> CliError {
         return failed(Exit::Degraded)
             .code("MG063")
             .help("the image does not start on this engine; see `mgctl logs`");
+    }
+    if has("is ambiguous") {
+        return failed(Exit::Conflict)
+            .code("MG064")
+            .help("docker network ls shows two of that name: remove the one that nothing uses, by its id");
+    }
+    if has("No such image") {
+        return failed(Exit::Engine)
+            .code("MG062")
+            .help("bring it there: docker pull IMAGE; or use `pull: missing`");
+    }
+    if has("client version") && (has("is too new") || has("is too old")) {
+        return failed(Exit::Engine).code("MG061").help("use an engine, or a mgctl, of about the same age");
     }
     if has("volume is in use") || has("has active endpoints") {
         return failed(Exit::Conflict).code("MG077").help("something else uses it: see `docker ps -a`");
@@ -313,7 +334,7 @@ mod tests {
         assert_eq!(of(Some("default"), &[]).unwrap(), "unix:///var/run/docker.sock");
         assert_eq!(of(Some("default"), &[("DOCKER_HOST", "unix:///x")]).unwrap(), "unix:///x");
         let gone = found(None, Some("gone"), &[], home.path(), &sockets).unwrap_err();
-        assert!(gone.to_string().contains("named by `context` of the topology"), "{gone}");
+        assert!(gone.to_string().contains("named by --context, or `context` of the topology"), "{gone}");
     }
 
     #[test]
@@ -343,6 +364,51 @@ mod tests {
             ),
             (403, "Pool overlaps with other one on this address space", "MG021", Exit::Conflict),
             (403, "Address already in use", "MG020", Exit::Conflict),
+            (
+                500,
+                "Error starting userland proxy: listen tcp4 127.0.0.1:17687: bind: address already in use",
+                "MG019",
+                Exit::Conflict,
+            ),
+            (
+                404,
+                "could not find an available, non-overlapping IPv4 address pool among the defaults to assign to the \
+                 network: all predefined address pools have been fully subnetted",
+                "MG021",
+                Exit::Conflict,
+            ),
+            (
+                400,
+                "user specified IP address is supported only when connecting to networks with user configured subnets",
+                "MG020",
+                Exit::Conflict,
+            ),
+            (
+                403,
+                "Invalid address 10.9.9.9: It does not belong to any of this network's subnets",
+                "MG020",
+                Exit::Conflict,
+            ),
+            (
+                400,
+                "invalid IP address 10.9.9.9 for network: no configured subnet or ip-range contain the IP address",
+                "MG020",
+                Exit::Conflict,
+            ),
+            (400, "network x is ambiguous (2 matches found on name)", "MG064", Exit::Conflict),
+            (404, "No such image: nope:1", "MG062", Exit::Engine),
+            (
+                400,
+                "client version 1.53 is too new. Maximum supported API version is 1.41",
+                "MG061",
+                Exit::Engine,
+            ),
+            (
+                403,
+                "error while removing network: network x id 88 has active endpoints",
+                "MG077",
+                Exit::Conflict,
+            ),
             (400, "OCI runtime create failed: stat /nope: no such file", "MG063", Exit::Degraded),
             (
                 400,
@@ -366,7 +432,8 @@ mod tests {
             let error = Error::DockerResponseServerError { status_code, message: message.into() };
             let error = translate("start `x`", &error);
             assert_eq!((error.problem().code, error.exit()), (Some(code), exit), "{message}");
-            assert!(error.to_string().contains(message));
+            let said = error.to_string();
+            assert!(said.contains(message) && (code == "MG060" || said.contains("\nhelp: ")), "{said}");
         }
     }
 }
