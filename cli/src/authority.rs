@@ -8,6 +8,7 @@
 
 use crate::error::{CliError, Exit};
 use crate::runtime::docker;
+use crate::topology::{CertificateFiles, Topology};
 use crate::words::count;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -15,6 +16,7 @@ use rcgen::{
 };
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
+use sha2::{Digest, Sha256};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// How long an authority is good for.
@@ -112,6 +114,59 @@ impl Authority {
             authority: self.certificate.clone(),
         })
     }
+}
+
+/// What is known of a node's certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// For how many seconds it is still good, fewer than 0 once it has ended.
+    pub seconds_left: i64,
+    /// Tells it, and the authority's that goes with it, from others.
+    pub print: String,
+}
+
+impl Certificate {
+    /// Reads a node's certificate and the authority's; `None` if the first cannot be read.
+    pub fn read(certificate: &str, authority: &str) -> Option<Certificate> {
+        Some(Certificate { seconds_left: seconds_left(certificate)?, print: print(certificate, authority) })
+    }
+
+    /// Returns true if it ends so soon that another one should be there.
+    pub fn ends_soon(&self) -> bool {
+        self.seconds_left < RENEW_SECONDS
+    }
+}
+
+/// Returns what tells a certificate, and the authority's that goes with it, from others.
+pub fn print(certificate: &str, authority: &str) -> String {
+    let digest = Sha256::digest(format!("{}\n{}", certificate.trim(), authority.trim()));
+    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Returns what the files of a topology hold for a node; `None` where they hold nothing that can be used, and where
+/// mgctl issues the certificates.
+pub fn offered(topology: &Topology, instance: &str) -> Option<Leaf> {
+    let file = topology.tls_files.as_ref()?.leaves.get(instance)?;
+    Some(Leaf {
+        certificate: file.certificate.clone(),
+        key: file.key.expose().to_owned(),
+        authority: file.authority.clone(),
+    })
+}
+
+/// As [`offered`], for a node that needs it.
+pub fn demanded(files: &CertificateFiles, topology: &Topology, instance: &str) -> Result<Leaf, CliError> {
+    offered(topology, instance).ok_or_else(|| not_offered(files, topology, instance))
+}
+
+/// The files hold no certificate for a node that needs one.
+pub fn not_offered(files: &CertificateFiles, topology: &Topology, instance: &str) -> CliError {
+    let folder = files.folder.display();
+    CliError::new(Exit::Usage, format!("`{folder}` holds no certificate for `{instance}` that can be used"))
+        .code("MG086")
+        .at(topology.place.clone())
+        .note("this cluster has `tls.mode: files`: mgctl issues no certificates for it")
+        .help(format!("put {instance}.crt, {instance}.key and ca.crt there; `mgctl validate` says what is wrong with them"))
 }
 
 /// Returns how many seconds a PEM certificate is still good for, fewer than 0 once it has ended; `None` if it

@@ -35,6 +35,7 @@ fn answer(text: &str) -> String {
         Err(error) => error.render(false),
         Ok(loaded) => {
             let mut out: String = loaded.warnings.iter().map(|w| w.render(false) + "\n").collect();
+            out.extend(loaded.certificate_problems.iter().map(|p| p.render(false) + "\n"));
             for note in notes(&loaded.topology) {
                 writeln!(out, "note: {note}").unwrap();
             }

@@ -22,6 +22,12 @@ pub(crate) fn tests() -> Vec<Trial> {
     vec![
         super::docker("docker_each_node_has_its_certificate_and_none_the_authority", containers),
         super::plain("process_certificates_are_private_kept_and_renewed_without_a_restart", renewal),
+        super::plain("process_nodes_take_the_certificates_of_files", || {
+            of_files(&Cluster::new("t-tls-f", 27860, Where::Process, FILES), None);
+        }),
+        super::docker("docker_nodes_take_the_certificates_of_files", |engine| {
+            of_files(&Cluster::new("t-tls-fd", 27870, Where::Docker, FILES), Some(engine));
+        }),
         super::plain("process_a_node_without_a_certificate_is_kept_out", stranger),
         super::plain("open_pairing_is_warned_of_once_and_the_key_lasts", pairing),
     ]
@@ -32,7 +38,7 @@ fn containers(engine: &Engine) {
     let authority = "mgctl-t-tls-ca";
     let plan = cluster.user.ok(&["diff", &cluster.file]);
     assert!(plan.contains("create the cluster's authority"), "{plan}");
-    assert!(plan.contains("issue a certificate for rep2"), "{plan}");
+    assert!(plan.contains("give rep2 a certificate"), "{plan}");
     cluster.up();
     assert!(engine.has_volume(authority));
     assert_eq!(engine.id("mgctl-t-tls_ca"), None, "the container that reached the authority is left");
@@ -105,7 +111,7 @@ fn renewal() {
     let said = cluster.user.ok(&["status", &cluster.file]);
     assert!(said.contains("rep1: its certificate ends in 9 days"), "{said}");
     let said = cluster.user.ok(&["diff", &cluster.file]);
-    assert!(said.contains("issue a certificate for rep1") && !said.contains("for rep2"), "{said}");
+    assert!(said.contains("give rep1 a certificate") && !said.contains("give rep2"), "{said}");
 
     let pid = || fs::read_to_string(home.join("rep1/pid")).expect("it runs");
     let before = pid();
@@ -121,6 +127,102 @@ fn renewal() {
     wait::until("every replica is ready", LIMIT, || all_ready(&cluster.bolts()[0], 2));
     let log = fs::read_to_string(home.join("rep1/log")).expect("it has a log");
     assert!(log.contains("the cluster's certificates were replaced"), "{log}");
+}
+
+/// What a file says whose certificates somebody else issues.
+const FILES: &str = "tls: { mode: files, folder: tls }\n";
+
+/// Somebody else's authority, and one way to ask for what it issued.
+fn of_files(cluster: &Cluster, engine: Option<&Engine>) {
+    let file = |name: &str, text: &str| cluster.user.file(&format!("tls/{name}"), text);
+    let put = |authority: &Authority, node: &str, days: i64| {
+        let leaf = authority.issue_for(node, days).expect("it issues");
+        file("ca.crt", &leaf.authority);
+        file(&format!("{node}.crt"), &leaf.certificate);
+        file(&format!("{node}.key"), &leaf.key);
+        leaf.certificate
+    };
+    let held = |node: &str| match engine {
+        Some(engine) => {
+            let container = cluster.container(node);
+            let (mode, owner, bytes) = engine.file(&container, "/data/tls/node.crt").expect("it is there");
+            assert_eq!((mode, owner), (0o400, NODE_UID), "{node}");
+            String::from_utf8(bytes).expect("PEM is text")
+        }
+        None => {
+            let path = folder(cluster).join(node).join("tls/node.crt");
+            assert_eq!(mode(&path), 0o400, "{node}");
+            fs::read_to_string(path).expect("it is there")
+        }
+    };
+    fs::create_dir(cluster.user.dir.join("tls")).expect("a folder");
+    let authority = Authority::make(&cluster.name).expect("an authority");
+    put(&authority, "main", 100);
+    put(&authority, "rep1", 100);
+
+    // All that is missing is named before anything is made.
+    let out = cluster.user.run(&["up", &cluster.file]);
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(2), "{said}");
+    assert!(said.contains("rep2.crt`: no such file") && said.contains("rep2.key`: no such file"), "{said}");
+    assert!(cluster.user.run(&["ls"]).status.success());
+    let last = put(&authority, "rep2", 10);
+    cluster.up();
+    wait::until("every replica is ready", LIMIT, || all_ready(&cluster.bolts()[0], 2));
+    assert_eq!(held("rep2").trim(), last.trim());
+    if let Some(engine) = engine {
+        assert!(!engine.has_volume(&format!("mgctl-{}-ca", cluster.name)), "an authority was made");
+    }
+
+    // It ends soon, and only another file can change that.
+    let said = cluster.user.ok(&["status", &cluster.file]);
+    assert!(
+        said.contains("rep2: its certificate ends in 9 days") && said.contains("put a new rep2.crt"),
+        "{said}"
+    );
+    let said = cluster.user.ok(&["doctor", "-f", &cluster.file, "--fix"]);
+    assert!(said.contains("left: rep2: its certificate ends in 9 days"), "{said}");
+    let next = put(&authority, "rep2", 100);
+    let said = cluster.user.ok(&["doctor", "-f", &cluster.file, "--fix"]);
+    assert!(said.contains("fixed: give rep2 a certificate"), "{said}");
+    assert_eq!(held("rep2").trim(), next.trim());
+    assert!(said.contains("of 3 nodes; the first, of"), "{said}");
+    assert!(cluster.user.ok(&["up", &cluster.file]).contains("nothing to do"));
+
+    // From one authority to the next: first both are believed, then the nodes change over; none is started anew.
+    let machines = || cluster.user.ok(&["status", &cluster.file, "-o", "json"]);
+    let ids = |text: &str| {
+        let read: serde_json::Value = serde_json::from_str(text).expect("JSON");
+        let nodes = read["data"]["instances"].as_array().expect("a list").clone();
+        nodes.into_iter().map(|node| node["machine"]["id"].clone()).collect::<Vec<_>>()
+    };
+    let before = ids(&machines());
+    let other = Authority::make(&cluster.name).expect("an authority");
+    let both = format!("{}{}", authority.certificate(), other.certificate());
+    file("ca.crt", &both);
+    cluster.up();
+    for node in NODES {
+        put(&other, node, 100);
+    }
+    file("ca.crt", &both);
+    cluster.up();
+    file("ca.crt", other.certificate());
+    cluster.up();
+    assert_eq!(ids(&machines()), before, "a node was started anew");
+    cluster.user.ok(&["-f", &cluster.file, "unregister", "rep1"]);
+    cluster.up();
+    wait::until("every replica is ready", LIMIT, || all_ready(&cluster.bolts()[0], 2));
+
+    // Without the files it is still operated, by its name too; only what needs a certificate is refused.
+    fs::remove_file(cluster.user.dir.join("tls/rep2.key")).expect("it was there");
+    cluster.user.ok(&["-f", &cluster.file, "promote", "rep1"]);
+    let out = cluster.user.run(&["-f", &cluster.file, "reinit", "rep2", "--yes"]);
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.code() == Some(2) && said.contains("MG086"), "{said}");
+    assert!(cluster.user.ok(&["-c", &cluster.name, "status"]).contains("HEALTHY"));
+    put(&other, "rep2", 100);
+    cluster.user.ok(&["-f", &cluster.file, "reinit", "rep2", "--yes"]);
+    assert!(cluster.user.ok(&["verify", &cluster.file]).contains("same graph"));
 }
 
 fn pairing() {

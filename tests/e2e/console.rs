@@ -17,7 +17,13 @@ pub(crate) fn tests() -> Vec<Trial> {
             off_a_terminal(&Cluster::new("t-console-p", 28110, Where::Process, ""));
         }),
         super::python("process_console_at_a_terminal", |python| {
-            at_a_terminal(python, &Cluster::new("t-typed-p", 28120, Where::Process, ""));
+            let cluster = Cluster::new("t-typed-p", 28120, Where::Process, "");
+            at_a_terminal(python, &cluster, "console.py");
+            assert_eq!(cluster.bolt(1).value("MATCH (n:Moved) RETURN count(n)"), PackValue::Int(2));
+            assert_eq!(cluster.bolt(1).value("MATCH (n:Nowhere) RETURN count(n)"), PackValue::Int(0));
+        }),
+        super::python("process_the_live_view_keeps_to_the_terminal", |python| {
+            at_a_terminal(python, &Cluster::new("t-watched-p", 28140, Where::Process, ""), "watch.py");
         }),
         super::docker("docker_console_off_a_terminal_and_env", |_| {
             off_a_terminal(&Cluster::new("t-console", 28130, Where::Docker, ""));
@@ -77,7 +83,8 @@ fn off_a_terminal(cluster: &Cluster) {
     assert_eq!(json["data"]["variables"]["NEO4J_URI"], format!("bolt://{}", bolts[0]));
 }
 
-fn at_a_terminal(python: &Path, cluster: &Cluster) {
+/// Runs a script that types and looks, as somebody at a terminal does.
+fn at_a_terminal(python: &Path, cluster: &Cluster, script: &str) {
     cluster.up();
     let mut command = Command::new(python);
     for (name, value) in cluster.user.command().get_envs() {
@@ -86,7 +93,7 @@ fn at_a_terminal(python: &Path, cluster: &Cluster) {
             None => command.env_remove(name),
         };
     }
-    let script = paths::workspace_root().join("tests/python/console.py");
+    let script = paths::workspace_root().join("tests/python").join(script);
     let out = command
         .current_dir(&cluster.user.dir)
         .arg(script)
@@ -95,8 +102,6 @@ fn at_a_terminal(python: &Path, cluster: &Cluster) {
         .expect("Python can be started");
     let said = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
     assert!(out.status.success(), "{said}");
-    assert_eq!(cluster.bolt(1).value("MATCH (n:Moved) RETURN count(n)"), PackValue::Int(2));
-    assert_eq!(cluster.bolt(1).value("MATCH (n:Nowhere) RETURN count(n)"), PackValue::Int(0));
 }
 
 fn image(engine: &Engine) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args};
 
-use crate::topology::{Mode, Runtime, parse_duration};
+use crate::topology::{Mode, Pull, Runtime, parse_duration};
 
 /// The file of verbs that take no NAME.
 #[derive(Args, Clone, Debug, Default)]
@@ -75,6 +75,10 @@ pub(super) fn quantity(text: &str) -> Result<String, String> {
     is_one
         .then(|| text.to_owned())
         .ok_or_else(|| "a size is a number with a unit, as 500Mi, 10Gi or 2Ti".to_owned())
+}
+
+pub(super) fn pull(text: &str) -> Result<Pull, String> {
+    Pull::parse(text).ok_or_else(|| "missing, always or never".to_owned())
 }
 
 pub(super) fn mode(text: &str) -> Result<Mode, String> {

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::common::{DryRunArg, FileArg, FileFlag, TimeoutArg, VerboseFlag};
+use super::common::{DryRunArg, FileArg, FileFlag, TimeoutArg, VerboseFlag, pull};
+use crate::topology::Pull;
 
 /// `mgctl up`.
 #[derive(Args, Clone, Debug, Default)]
@@ -17,6 +18,12 @@ pub struct Up {
     pub timeout: TimeoutArg,
     #[command(flatten)]
     pub dry_run: DryRunArg,
+    /// Waits until roles are set and replicas registered, and not until they have caught up.
+    #[arg(long)]
+    pub no_wait: bool,
+    /// When images are pulled, over `pull` of the file.
+    #[arg(long, value_parser = pull, value_name = "missing|always|never")]
+    pub pull: Option<Pull>,
     /// Makes containers anew even where the running ones would do; the data stays.
     #[arg(long)]
     pub recreate: bool,

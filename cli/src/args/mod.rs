@@ -26,7 +26,7 @@ pub use roles::{
 };
 pub use scale::{Add, Remove, Scale, Upgrade};
 pub use see::{
-    Check, Doctor, Events, Explain, History, Lag, LagMax, Logs, Report, ShowReplicas, Status, Tree,
+    Check, Doctor, Events, Explain, History, Lag, LagMax, LogLevel, Logs, Report, ShowReplicas, Status, Tree,
 };
 pub use trial::{Chaos, Drill, DrillKind, Fault, Harm, Heal, Load, LoadShape};
 
@@ -87,6 +87,9 @@ pub struct Global {
     /// Docker engine, as `unix:///path` or `tcp://host:port`; else DOCKER_HOST, else the usual sockets.
     #[arg(short = 'H', long, global = true, value_name = "URL", help_heading = "Global")]
     pub host: Option<String>,
+    /// Docker context of the engine, as `docker context ls` names it; over `context:` of the file.
+    #[arg(long, global = true, value_name = "NAME", conflicts_with = "host", help_heading = "Global")]
+    pub context: Option<String>,
     /// What runs the nodes; over `runtime:` of the file.
     #[arg(long, global = true, value_parser = runtime, value_name = "auto|docker|process|swarm|external", help_heading = "Global")]
     pub runtime: Option<Runtime>,
@@ -149,8 +152,10 @@ pub enum Command {
     /// Writes a topology to begin with.
     Init(Init),
     /// Starts the machines of a cluster, or those named.
+    #[command(visible_alias = "resume")]
     Start(Start),
     /// Stops them well, replicas before MAIN; everything stays.
+    #[command(visible_alias = "hibernate")]
     Stop(Stop),
     /// Stops and starts them; with --rolling one after the other, so that writes go on.
     Restart(Restart),

@@ -151,6 +151,21 @@ pub struct ShowReplicas {
     pub raw: bool,
 }
 
+/// How grave a line of a log is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum LogLevel {
+    /// Every step.
+    Trace,
+    /// What a developer looks for.
+    Debug,
+    /// What happens.
+    Info,
+    /// What may be wrong.
+    Warn,
+    /// What is wrong.
+    Error,
+}
+
 /// `mgctl logs`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Logs {
@@ -163,6 +178,15 @@ pub struct Logs {
     /// Begins this many lines before the end.
     #[arg(short = 'n', long, value_name = "LINES")]
     pub tail: Option<u64>,
+    /// Only what was written in this last time, as `10m`.
+    #[arg(long, value_parser = duration, value_name = "TIME")]
+    pub since: Option<Duration>,
+    /// Only lines with this text, in capitals or not.
+    #[arg(long, value_name = "TEXT")]
+    pub grep: Option<String>,
+    /// Only lines that are at least so grave.
+    #[arg(long, value_enum, value_name = "LEVEL")]
+    pub level: Option<LogLevel>,
     /// Topology file; `-` reads standard input.
     #[arg(id = "file_after", long = "file", value_name = "TOPOLOGY")]
     pub file: Option<PathBuf>,

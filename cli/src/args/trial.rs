@@ -196,4 +196,6 @@ pub struct Heal {
     pub file: FileFlag,
     #[command(flatten)]
     pub verbose: VerboseFlag,
+    #[command(flatten)]
+    pub dry_run: DryRunArg,
 }

@@ -1,7 +1,7 @@
 //! Walks a plan: starts every step whose needs are met, side by side, and decides nothing.
 //!
-//! After a failed step no new one is started; those that run are awaited. What is up stays up, and the
-//! next plan holds what is left.
+//! After a failed step no new one is started, but for what makes a fenced MAIN that is being started a REPLICA; those that
+//! run are awaited. What is up stays up, and the next plan holds what is left.
 
 use super::observed::{Machine, MachineState, NodeFacts, NodeView, Observed, decode_replicas, decode_state};
 use super::plan::{
@@ -246,22 +246,22 @@ pub async fn execute<R: Runtime, N: Nodes, P: Progress>(
     let mut running = FuturesUnordered::new();
     let mut failures: Vec<CliError> = Vec::new();
     loop {
-        if failures.is_empty() && !run.interrupt.is_raised() {
-            for step in &plan.steps {
-                if !begun.contains(&step.id) && step.needs.iter().all(|n| done.contains(n)) {
-                    begun.insert(step.id.clone());
-                    running.push(async move {
-                        run.progress.started(step);
-                        let began = Instant::now();
-                        let result = run.do_step(&step.action).await;
-                        let took = began.elapsed();
-                        match &result {
-                            Ok(detail) => run.progress.done(step, detail, took),
-                            Err(error) => run.progress.failed(step, error, took),
-                        }
-                        (step, result)
-                    });
-                }
+        let goes_on = failures.is_empty() && !run.interrupt.is_raised();
+        for step in &plan.steps {
+            let is_next = !begun.contains(&step.id) && step.needs.iter().all(|n| done.contains(n));
+            if is_next && (goes_on || is_owed(plan, step, &begun)) {
+                begun.insert(step.id.clone());
+                running.push(async move {
+                    run.progress.started(step);
+                    let began = Instant::now();
+                    let result = run.do_step(&step.action).await;
+                    let took = began.elapsed();
+                    match &result {
+                        Ok(detail) => run.progress.done(step, detail, took),
+                        Err(error) => run.progress.failed(step, error, took),
+                    }
+                    (step, result)
+                });
             }
         }
         match running.next().await {
@@ -281,6 +281,20 @@ pub async fn execute<R: Runtime, N: Nodes, P: Progress>(
         return Err(interrupted(&run.wish.topology, done.len(), plan.steps.len()));
     }
     Ok(())
+}
+
+/// A node that a failover fenced comes back as the MAIN that it was. Once it is being started it has to become a REPLICA,
+/// whatever else fails meanwhile.
+fn is_owed(plan: &Plan, step: &Step, begun: &BTreeSet<StepId>) -> bool {
+    let (Action::AwaitBolt(instance) | Action::BecomeReplica { instance, .. }) = &step.action else {
+        return false;
+    };
+    let was_fenced = |s: &Step| matches!(&s.action, Action::UnfenceMachine(name) if name == instance);
+    let is_starting = |s: &Step| {
+        matches!(&s.action, Action::StartMachine(name) | Action::UnpauseMachine(name) if name == instance)
+            && begun.contains(&s.id)
+    };
+    plan.steps.iter().any(was_fenced) && plan.steps.iter().any(is_starting)
 }
 
 fn interrupted(topology: &Topology, done: usize, all: usize) -> CliError {

@@ -3,6 +3,7 @@
 
 use super::cited::{self, ours};
 use super::*;
+use crate::authority::demanded;
 use crate::error::CliError;
 use crate::topology::{Addressing, Mode, Role, Subnet, Topology};
 use serde_json::json;
@@ -55,7 +56,7 @@ struct World {
     images: BTreeSet<String>,
     network: bool,
     has_authority: bool,
-    certificates: BTreeMap<String, i64>,
+    certificates: BTreeMap<String, Certificate>,
     /// Volume name to the node's disk.
     disks: BTreeMap<String, Node>,
     machines: BTreeMap<String, Case>,
@@ -162,7 +163,8 @@ impl Fake {
 
     /// Lets so many seconds of a node's certificate be left.
     pub(super) fn age_certificate(&self, instance: &str, left: i64) {
-        self.world.borrow_mut().certificates.insert(instance.into(), left);
+        let mut world = self.world.borrow_mut();
+        world.certificates.get_mut(instance).expect("it has one").seconds_left = left;
     }
 
     /// Makes the next query that contains `part` fail; with `takes_effect` only its answer is lost.
@@ -477,6 +479,7 @@ impl Runtime for Fake {
                 mtu: self.topology.network.mtu,
                 is_external: self.topology.network.is_external,
             }),
+            volumes_elsewhere: BTreeMap::new(),
             volumes: world.disks.keys().filter(|data| !data.starts_with('/')).cloned().collect(),
             machines: world
                 .machines
@@ -488,6 +491,10 @@ impl Runtime for Fake {
             foreign: world.foreign.clone(),
             notes: Vec::new(),
         })
+    }
+
+    async fn certificates(&self, _: &str) -> Result<BTreeMap<String, Certificate>, CliError> {
+        Ok(self.world.borrow().certificates.clone())
     }
 
     async fn machine(&self, _: &str, instance: &str) -> Result<Option<Machine>, CliError> {
@@ -513,9 +520,18 @@ impl Runtime for Fake {
             }
             Action::CreateAuthority => world.has_authority = true,
             Action::IssueCertificate(name) => {
-                assert!(world.has_authority, "no authority for {name}");
                 assert!(world.machines.contains_key(name), "a certificate for {name}, which is not there");
-                world.certificates.insert(name.clone(), 397 * 86_400);
+                let certificate = match &topology.tls_files {
+                    Some(files) => {
+                        let leaf = demanded(files, topology, name)?;
+                        Certificate::read(&leaf.certificate, &leaf.authority).expect("it was judged")
+                    }
+                    None => {
+                        assert!(world.has_authority, "no authority for {name}");
+                        Certificate { seconds_left: 397 * 86_400, print: String::new() }
+                    }
+                };
+                world.certificates.insert(name.clone(), certificate);
             }
             Action::CreateMachine(name) => {
                 let instance = topology.instance(name).expect("planned");

@@ -6,8 +6,9 @@
 
 use super::observed::{MachineState, Observed};
 use super::plan::{Action, Plan, StepId};
+use super::reconcile::ends_with_its_file;
 use super::repair::repair;
-use crate::authority::{RENEW_SECONDS, show_seconds_left};
+use crate::authority::{Leaf, offered, print, show_seconds_left};
 use crate::topology::Topology;
 use std::collections::BTreeSet;
 
@@ -104,13 +105,20 @@ fn plan_starts(topology: &Topology, seen: &Observed, plan: &mut Plan) {
 
 fn plan_certificates(topology: &Topology, seen: &Observed, plan: &mut Plan) {
     let existing = &seen.existing;
-    if !topology.cluster_tls || !existing.has_authority {
+    if !topology.cluster_tls || topology.tls_files.is_none() && !existing.has_authority {
         return;
     }
-    for (name, left) in existing.certificates.iter().filter(|(_, left)| **left < RENEW_SECONDS) {
+    for (name, held) in existing.certificates.iter().filter(|(_, held)| held.ends_soon()) {
         let is_here = topology.instance(name).is_some() && existing.machines.contains_key(name);
         if is_here {
-            let cause = format!("its certificate {}", show_seconds_left(*left));
+            let cause = format!("its certificate {}", show_seconds_left(held.seconds_left));
+            let is_other = |leaf: Leaf| print(&leaf.certificate, &leaf.authority) != held.print;
+            if let Some(note) = ends_with_its_file(topology, existing, name)
+                && !offered(topology, name).is_some_and(is_other)
+            {
+                plan.notes.push(note);
+                continue;
+            }
             if topology.is_swarm() {
                 plan.notes
                     .push(format!("{name}: {cause}; mgctl up renews it, and starts the node anew for it"));
@@ -193,7 +201,7 @@ mod tests {
                 text,
                 "start:rep2: start rep2  (it is exited (137))\n\
                  bolt:rep2: wait for Bolt of rep2  [after start:rep2]  (it starts)\n\
-                 certificate:rep1: issue a certificate for rep1  (its certificate ends in 1 day)\n\
+                 certificate:rep1: give rep1 a certificate  (its certificate ends in 1 day)\n\
                  ask: ask the nodes for their roles, and plan the rest  [after bolt:rep2]  \
                  (what is to be registered is known when they answer)\n"
             );

@@ -32,6 +32,8 @@ mod spec;
 mod teardown;
 
 #[cfg(test)]
+mod certificate_tests;
+#[cfg(test)]
 mod cited;
 #[cfg(test)]
 mod container_tests;
@@ -61,14 +63,16 @@ pub use observed::{
 };
 pub use plan::{Action, Host, Plan, Step, StepId};
 pub use reconcile::{
-    InitStatement, MainFound, Options, Orphan, Wish, address_of, find_main, orphans, reconcile,
+    InitStatement, MainFound, Options, Orphan, Wish, address_of, find_main, kept_orphans, orphans, reconcile,
 };
 pub use spec::{Drift, Spec, container_name, rebuild};
 pub use teardown::{Rollback, rollback, teardown};
 
+use crate::authority::Certificate;
 use crate::error::CliError;
 use crate::topology::{Endpoint, Topology};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// What runs machines: Docker, this system's processes, or someone else.
@@ -82,6 +86,10 @@ pub trait Runtime {
     /// Reads what exists of the cluster. With a topology also what stands in its way: foreign objects
     /// that have the names it needs.
     async fn observe(&self, cluster: &str, topology: Option<&Topology>) -> Result<Existing, CliError>;
+
+    /// Reads what certificates the machines of the cluster have. [`Runtime::observe`] does so with a topology alone: it
+    /// takes a moment.
+    async fn certificates(&self, cluster: &str) -> Result<BTreeMap<String, Certificate>, CliError>;
 
     /// Reads one machine anew, `None` where there is none.
     async fn machine(&self, cluster: &str, instance: &str) -> Result<Option<Machine>, CliError>;

@@ -3,6 +3,7 @@
 use super::Rows;
 use super::rewind::{Branch, Parting};
 use super::spec::Spec;
+use crate::authority::Certificate;
 use crate::topology::{Endpoint, Mode, Role, Subnet};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,13 +27,14 @@ pub struct Existing {
     pub network: Option<Subnetwork>,
     /// Names of the cluster's volumes.
     pub volumes: BTreeSet<String>,
+    /// Those of them that cannot be removed from here, and the host that each is on.
+    pub volumes_elsewhere: BTreeMap<String, String>,
     /// The cluster's machines, by instance.
     pub machines: BTreeMap<String, Machine>,
     /// Whether the cluster has an authority, which issues certificates.
     pub has_authority: bool,
-    /// For how many seconds the certificate of each machine is still good, by instance; without those that have
-    /// none.
-    pub certificates: BTreeMap<String, i64>,
+    /// The certificate of each machine, by instance; without those that have none.
+    pub certificates: BTreeMap<String, Certificate>,
     /// What has a name that the cluster needs, and is not mgctl's.
     pub foreign: Vec<Foreign>,
     /// What the runtime keeps otherwise than the topology says, and why, in words.

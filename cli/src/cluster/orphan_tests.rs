@@ -183,7 +183,68 @@ fn a_silent_orphan_is_removed_only_where_it_is_a_replica_of_a_main_that_is_follo
         fake.hang("rep2");
         let text = plan(&removing(&wish, true), &fake).await.to_string();
         assert!(!text.contains("remove:rep2") && !text.contains("drop:REP2"), "{text}");
-        assert!(text.contains("mgctl -c quickstart start rep2"), "{text}");
+        for told in
+            ["nobody follows `main`", "mgctl -c quickstart start rep2", "mgctl -c quickstart remove rep2"]
+        {
+            assert!(text.contains(told), "{text}");
+        }
+    });
+}
+
+#[test]
+fn data_that_nobody_was_asked_about_or_that_another_has_stay() {
+    run(async {
+        let (_, wish, fake) = without("rep2").await;
+        let mut spared = removing(&wish, true);
+        spared.spared.insert("rep2".into());
+        let text = plan(&spared, &fake).await.to_string();
+        assert!(text.contains("remove:rep2") && !text.contains("wipe:rep2"), "{text}");
+
+        let seen = observe(&wish.topology, &fake, &fake).await.unwrap();
+        assert!(kept_orphans(&wish.topology, &seen).is_empty());
+        fake.hang("rep2");
+        fake.drop_at("main", "REP2");
+        let seen = observe(&wish.topology, &fake, &fake).await.unwrap();
+        assert_eq!(kept_orphans(&wish.topology, &seen).into_iter().collect::<Vec<_>>(), ["rep2"]);
+
+        // A node of the file goes on with the same volume under another name.
+        let (_, mut wish, fake) = without("rep2").await;
+        wish.topology.instances[1].data = crate::topology::Data::Volume("mgctl-quickstart-rep2-data".into());
+        let seen = observe(&wish.topology, &fake, &fake).await.unwrap();
+        assert_eq!(orphans(&wish.topology, &seen).map(|orphan| orphan.volume).collect::<Vec<_>>(), [None]);
+    });
+}
+
+#[test]
+fn what_main_may_know_under_another_name_is_let_go_before_it_is_removed() {
+    run(async {
+        let (_, wish, fake) = without("rep2").await;
+        fake.drop_at("main", "REP2");
+        fake.register_at("main", "OTHER", "172.28.37.13:10000");
+        let mut seen = observe(&wish.topology, &fake, &fake).await.unwrap();
+        seen.nodes.remove("rep2");
+        let machine = seen.existing.machines.get_mut("rep2").unwrap();
+        (machine.state, machine.address) =
+            (MachineState::Exited { code: Some(137), out_of_memory: false }, None);
+        machine.is_fenced = true;
+        let plan = reconcile(&removing(&wish, true), &seen);
+        let told = "rep2: is not in the file, and is not removed: `main` lists `OTHER` at 172.28.37.13:10000";
+        assert!(plan.notes.iter().any(|note| note.starts_with(told)), "{plan}");
+        assert!(plan.to_string().contains("mgctl -c quickstart unregister OTHER"), "{plan}");
+        assert!(plan.steps.is_empty(), "{plan}");
+
+        // Where it is known that the row is another node's, or the node's own, it goes.
+        let row = |seen: &mut Observed, name: &str, address: &str| {
+            let Some(NodeView::Answered(main)) = seen.nodes.get_mut("main") else { panic!("no MAIN") };
+            let row = main.replicas.iter_mut().find(|r| r.name == "OTHER" || r.name == "REP2").unwrap();
+            (row.name, row.address) = (name.into(), address.into());
+        };
+        row(&mut seen, "REP2", "172.28.37.13:10000");
+        let text = reconcile(&removing(&wish, true), &seen).to_string();
+        assert!(text.contains("drop:REP2") && text.contains("remove:rep2"), "{text}");
+        row(&mut seen, "OTHER", "172.28.37.12:10000");
+        let text = reconcile(&removing(&wish, true), &seen).to_string();
+        assert!(text.contains("remove:rep2"), "{text}");
     });
 }
 

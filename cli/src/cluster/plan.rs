@@ -31,7 +31,7 @@ impl Plan {
     }
 
     /// Adds a step. Needs that are not in the plan are met already and are left out.
-    pub(super) fn push(
+    pub(crate) fn push(
         &mut self,
         id: impl Into<StepId>,
         needs: &[StepId],
@@ -165,7 +165,7 @@ impl fmt::Display for Action {
             Action::CreateNetwork(None) => f.write_str("create network on a free subnet"),
             Action::CreateVolume(i) => write!(f, "create volume of {i}"),
             Action::CreateAuthority => f.write_str("create the cluster's authority"),
-            Action::IssueCertificate(i) => write!(f, "issue a certificate for {i}"),
+            Action::IssueCertificate(i) => write!(f, "give {i} a certificate"),
             Action::CreateMachine(i) => write!(f, "create {i}"),
             Action::StartMachine(i) => write!(f, "start {i}"),
             Action::UnpauseMachine(i) => write!(f, "unpause {i}"),

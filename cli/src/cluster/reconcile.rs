@@ -21,10 +21,10 @@ use super::observed::{
 use super::plan::{Action, Host, Plan, StepId};
 use super::promote::register;
 use super::spec::Spec;
-use crate::authority::{RENEW_SECONDS, show_seconds_left};
+use crate::authority::{not_offered, print, show_seconds_left};
 use crate::error::{CliError, Exit};
 use crate::topology::{Image, Instance, Pull, Role, Topology, Until};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -37,6 +37,9 @@ pub struct Wish {
     pub options: Options,
     /// The one node whose machine is made anew although it would do.
     pub anew: Option<String>,
+    /// Nodes that the file does not name, and whose data stay although those of others are deleted: nobody was asked
+    /// about them.
+    pub spared: BTreeSet<String>,
 }
 
 /// How `up` goes about it.
@@ -306,7 +309,8 @@ pub fn reconcile(wish: &Wish, seen: &Observed) -> Plan {
     if plan.refusal.is_some() {
         return plan;
     }
-    if topology.wait.until >= Until::Registered {
+    let is_held_back = topology.wait.until < Until::Registered && !held_back(topology, seen).is_empty();
+    if topology.wait.until >= Until::Registered || is_held_back {
         plan_roles(wish, seen, &mut plan);
     } else if topology.wait.until == Until::Started {
         plan.steps.retain(|s| !matches!(s.action, Action::AwaitBolt(_)));
@@ -324,7 +328,7 @@ pub struct Orphan<'a> {
     pub register_as: Option<&'a str>,
     /// Where MAIN reaches it as a REPLICA, `host:port`, if that is known.
     pub address: Option<String>,
-    /// The volume with its data, if its label tells it and it is there.
+    /// The volume with its data, if its label tells it and it is there, and no node of the file has it.
     pub volume: Option<&'a str>,
 }
 
@@ -337,7 +341,10 @@ pub fn orphans<'a>(topology: &'a Topology, seen: &'a Observed) -> impl Iterator<
             name,
             register_as: spec.and_then(Spec::register_as),
             address: spec.and_then(|spec| spec.replication_address(name, machine.address)),
-            volume: spec.and_then(Spec::volume).filter(|volume| seen.existing.volumes.contains(*volume)),
+            volume: spec.and_then(Spec::volume).filter(|volume| {
+                let is_anothers = topology.instances.iter().any(|i| i.volume() == Some(volume));
+                seen.existing.volumes.contains(*volume) && !is_anothers
+            }),
         }
     })
 }
@@ -520,11 +527,21 @@ fn plan_orphans(wish: &Wish, seen: &Observed, plan: &mut Plan) {
         plan.push(format!("stop:{name}"), &drops, Action::StopMachine(name.to_owned()), cause);
         let stop = [format!("stop:{name}")];
         plan.push(format!("remove:{name}"), &stop, Action::RemoveMachine(name.to_owned()), cause);
-        if let Some(volume) = orphan.volume.filter(|_| options.remove_volumes) {
+        let is_wiped = options.remove_volumes && !wish.spared.contains(name);
+        if let Some(volume) = orphan.volume.filter(|_| is_wiped) {
             let remove = [format!("remove:{name}")];
             plan.push(format!("wipe:{name}"), &remove, Action::RemoveVolume(volume.to_owned()), "--volumes");
         }
     }
+}
+
+/// Returns those of them that are not removed as things stand, whatever is asked for.
+pub fn kept_orphans(topology: &Topology, seen: &Observed) -> BTreeSet<String> {
+    let MainFound::Is(main) = find_main_among(topology, seen) else { return BTreeSet::new() };
+    let Some(facts) = seen.nodes.get(&main).and_then(NodeView::facts) else { return BTreeSet::new() };
+    let kept =
+        orphans(topology, seen).filter(|orphan| why_kept(topology, orphan, seen, &main, facts).is_some());
+    kept.map(|orphan| orphan.name.to_owned()).collect()
 }
 
 /// The rows of MAIN's list that are this node: at its address under whatever name, or under its name where the file has no
@@ -563,6 +580,14 @@ fn why_kept(
     main_facts: &NodeFacts,
 ) -> Option<String> {
     let name = orphan.name;
+    let (program, cluster) = ("mgctl -c", &topology.name);
+    if let Some(row) = may_be_its_row(topology, orphan, seen, main_facts) {
+        return Some(format!(
+            "`{main}` lists `{}` at {}, which no node is known to have: it may be this one, whose address is not known; \
+             let it go first: {program} {cluster} unregister {}",
+            row.name, row.address, row.name
+        ));
+    }
     if is_fenced(seen, name) {
         return None;
     }
@@ -579,11 +604,44 @@ fn why_kept(
             is_later.then(|| format!("it obeys a later MAIN than `{main}`"))
         }
         None if is_followed(main_facts) && rows_of(topology, orphan, main_facts).next().is_some() => None,
-        None => Some(format!(
-            "it does not answer, and nobody proves that it is a replica of `{main}`; have it say so: mgctl -c {} start {name}",
-            topology.name
-        )),
+        None => {
+            let why = match is_followed(main_facts) {
+                true => {
+                    format!("`{main}` does not list it, so that nobody proves that it is a replica of it")
+                }
+                false => format!(
+                    "nobody follows `{main}`, so that nothing proves that this one was not MAIN after it"
+                ),
+            };
+            Some(format!(
+                "it does not answer, and {why}; have it say so: {program} {cluster} start {name}; where it cannot start \
+                 ({program} {cluster} logs {name} tells why), and never was MAIN after `{main}`: {program} {cluster} remove {name}"
+            ))
+        }
     }
+}
+
+/// Returns a row of MAIN's list that may be this node under another name: its address is not known, and the row is no other
+/// node's.
+fn may_be_its_row<'a>(
+    topology: &Topology,
+    orphan: &Orphan,
+    seen: &Observed,
+    main: &'a NodeFacts,
+) -> Option<&'a ReplicaRow> {
+    if orphan.address.is_some() {
+        return None;
+    }
+    let is_of_file = |row: &ReplicaRow| {
+        let is_at = |i: &Instance| {
+            address_of(topology, i, seen.existing.machines.get(&i.name)).as_ref() == Some(&row.address)
+        };
+        topology.instances.iter().any(|i| i.register_as == row.name || is_at(i))
+    };
+    let is_of_orphan = |row: &ReplicaRow| {
+        orphans(topology, seen).any(|other| rows_of(topology, &other, main).any(|own| own.name == row.name))
+    };
+    main.replicas.iter().find(|row| !is_of_file(row) && !is_of_orphan(row))
 }
 
 fn foreign_objects(topology: &Topology, seen: &Observed) -> Option<CliError> {
@@ -608,13 +666,27 @@ fn plan_answers(topology: &Topology, seen: &Observed, plan: &mut Plan) {
     }
 }
 
+/// Returns the nodes that are new and wait: what is there must first have said who is MAIN, and that it is no reason to
+/// refuse. An empty node is not begun for nothing, nor beside data that it could not follow.
+fn held_back<'a>(topology: &'a Topology, seen: &Observed) -> BTreeSet<&'a str> {
+    match find_main_among(topology, seen) {
+        MainFound::Ask(_) | MainFound::Refused(_) => {
+            let fresh = topology.instances.iter().filter(|i| matches!(condition(i, seen), Condition::Fresh));
+            fresh.map(|i| i.name.as_str()).collect()
+        }
+        MainFound::Is(_) | MainFound::Becomes(_) => BTreeSet::new(),
+    }
+}
+
 fn plan_machines(wish: &Wish, seen: &Observed, plan: &mut Plan) {
     let topology = &wish.topology;
     let existing = &seen.existing;
+    let later = held_back(topology, seen);
     plan.notes.extend(existing.notes.iter().cloned());
     let to_make: Vec<(&Instance, String)> = topology
         .instances
         .iter()
+        .filter(|i| !later.contains(i.name.as_str()))
         .filter_map(|i| match existing.machines.get(&i.name) {
             None => Some((i, "it does not exist".to_owned())),
             Some(machine) => {
@@ -634,6 +706,17 @@ fn plan_machines(wish: &Wish, seen: &Observed, plan: &mut Plan) {
         })
         .collect();
 
+    let is_without = |i: &&Instance| {
+        let is_made = to_make.iter().any(|(made, _)| made.name == i.name);
+        is_made || !existing.certificates.contains_key(&i.name)
+    };
+    if let Some(files) = &topology.tls_files
+        && let Some(without) =
+            topology.instances.iter().filter(is_without).find(|i| !files.leaves.contains_key(&i.name))
+    {
+        plan.refusal = Some(not_offered(files, topology, &without.name));
+        return;
+    }
     plan_images(&to_make, existing, plan);
     if plan.refusal.is_some() {
         return;
@@ -647,13 +730,13 @@ fn plan_machines(wish: &Wish, seen: &Observed, plan: &mut Plan) {
     } else if let Some(network) = existing.network.as_ref().filter(|_| !topology.network.is_external) {
         plan.notes.extend(network_notes(topology, network));
     }
-    for instance in &topology.instances {
+    for instance in topology.instances.iter().filter(|i| !later.contains(i.name.as_str())) {
         if instance.volume().is_some_and(|volume| !existing.volumes.contains(volume)) {
             let id = format!("volume:{}", instance.name);
             plan.push(id, &[], Action::CreateVolume(instance.name.clone()), "it does not exist");
         }
     }
-    let is_new_authority = topology.cluster_tls && !existing.has_authority;
+    let is_new_authority = topology.cluster_tls && topology.tls_files.is_none() && !existing.has_authority;
     if is_new_authority {
         // It is reached through a container, and a container is of an image.
         let image = format!("image:{}", topology.main().image);
@@ -664,8 +747,15 @@ fn plan_machines(wish: &Wish, seen: &Observed, plan: &mut Plan) {
         matches!(condition(i, seen), Condition::Answered(f) if f.role == Role::Main)
             && !is_fenced(seen, &i.name)
     });
+    // It is made a REPLICA with that, and roles are set only where they are waited for.
+    let may_return = has_main && topology.wait.until >= Until::Registered;
     let mut renewals = Vec::new();
-    for instance in &topology.instances {
+    if !later.is_empty() {
+        let names: Vec<&str> = later.iter().copied().collect();
+        let verb = if names.len() == 1 { "is" } else { "are" };
+        plan.notes.push(format!("{}: {verb} made when the others have said who is MAIN", names.join(", ")));
+    }
+    for instance in topology.instances.iter().filter(|i| !later.contains(i.name.as_str())) {
         let name = &instance.name;
         let make = to_make.iter().find(|(i, _)| i.name == *name).map(|(_, cause)| cause.as_str());
         let create: StepId = format!("create:{name}");
@@ -684,15 +774,20 @@ fn plan_machines(wish: &Wish, seen: &Observed, plan: &mut Plan) {
                 plan.push(format!("remove:{name}"), &stop, Action::RemoveMachine(name.clone()), cause);
             }
             plan.push(create.clone(), &needs, Action::CreateMachine(name.clone()), cause);
-        } else if machine.is_some_and(|m| m.is_fenced && !m.is_running()) && !has_main {
-            plan.notes
-                .push(format!("{name}: was fenced by a failover, and is started when another node is MAIN"));
+        } else if machine.is_some_and(|m| m.is_fenced && !m.is_running()) && !may_return {
+            let when = match has_main {
+                true => format!("brought back by mgctl rejoin {name}"),
+                false => "started when another node is MAIN".to_owned(),
+            };
+            plan.notes.push(format!("{name}: was fenced by a failover, and is {when}"));
             continue;
         }
         let certificate: StepId = format!("certificate:{name}");
-        if let (true, Some(cause)) =
-            (topology.cluster_tls, certificate_is_due(existing, name, make.is_some(), is_new_authority))
-        {
+        let due = certificate_is_due(topology, existing, name, make.is_some(), is_new_authority);
+        if let Some(note) = ends_with_its_file(topology, existing, name).filter(|_| due.is_none()) {
+            plan.notes.push(note);
+        }
+        if let (true, Some(cause)) = (topology.cluster_tls, due) {
             let needs = ["authority".to_owned(), create.clone()];
             let is_told_to_run =
                 |m: &Machine| !matches!(m.state, MachineState::Created | MachineState::Exited { .. });
@@ -739,10 +834,34 @@ fn plan_machines(wish: &Wish, seen: &Observed, plan: &mut Plan) {
                 (None, Some(NodeView::Silent(why))) => why.clone(),
                 _ => "it starts".to_owned(),
             };
-            plan.push(format!("bolt:{name}"), &[start], Action::AwaitBolt(name.clone()), cause);
+            plan.push(
+                format!("bolt:{name}"),
+                std::slice::from_ref(&start),
+                Action::AwaitBolt(name.clone()),
+                cause,
+            );
+        }
+        if machine.is_some_and(|m| m.is_fenced) && may_return && plan.steps.iter().any(|s| s.id == start) {
+            plan_return(instance, plan);
         }
     }
     plan_renewals(topology, seen, is_new_authority, renewals, plan);
+}
+
+/// Plans that a node that a failover had ended comes back as a REPLICA: it starts as the MAIN that it was, and is not left
+/// so for another plan.
+fn plan_return(instance: &Instance, plan: &mut Plan) {
+    let name = &instance.name;
+    let (bolt, role) = (format!("bolt:{name}"), format!("role:{name}"));
+    let action = Action::BecomeReplica { instance: name.clone(), port: instance.replication_port };
+    plan.push(role.clone(), &[bolt], action, "a failover had ended it, and another node is MAIN");
+    // Only as a REPLICA may it start by itself again.
+    plan.push(
+        format!("unfence:{name}"),
+        &[role],
+        Action::UnfenceMachine(name.clone()),
+        "a failover had ended it",
+    );
 }
 
 /// Plans other certificates for nodes of a swarm that run. Each is started anew for it: one after the other, when the one
@@ -761,7 +880,7 @@ fn plan_renewals(
     renewals.sort_by_key(|(instance, _)| main.as_ref() == Some(&instance.name));
     // A MAIN that cannot be believed any more is followed again when it has another one itself.
     let is_believed = |main: &String| {
-        !is_new_authority && seen.existing.certificates.get(main).is_some_and(|left| *left > 0)
+        !is_new_authority && seen.existing.certificates.get(main).is_some_and(|held| held.seconds_left > 0)
     };
     let followers = main
         .as_ref()
@@ -862,6 +981,7 @@ fn plan_images(to_make: &[(&Instance, String)], existing: &Existing, plan: &mut 
 
 /// Why a node needs a certificate, if it does.
 fn certificate_is_due(
+    topology: &Topology,
     existing: &Existing,
     instance: &str,
     is_made: bool,
@@ -873,11 +993,26 @@ fn certificate_is_due(
     if is_new_authority {
         return Some("the authority is new".to_owned());
     }
-    match existing.certificates.get(instance) {
-        None => Some("it has none".to_owned()),
-        Some(left) if *left < RENEW_SECONDS => Some(format!("its certificate {}", show_seconds_left(*left))),
-        Some(_) => None,
+    let Some(held) = existing.certificates.get(instance) else { return Some("it has none".to_owned()) };
+    match &topology.tls_files {
+        Some(files) => {
+            let file = files.leaves.get(instance)?;
+            let is_other = print(&file.certificate, &file.authority) != held.print;
+            is_other.then(|| format!("another one is in `{}`", files.folder.display()))
+        }
+        None => held.ends_soon().then(|| format!("its certificate {}", show_seconds_left(held.seconds_left))),
     }
+}
+
+/// Says that a node's certificate ends soon where only its files can change that.
+pub(super) fn ends_with_its_file(topology: &Topology, existing: &Existing, instance: &str) -> Option<String> {
+    let files = topology.tls_files.as_ref()?;
+    let held = existing.certificates.get(instance).filter(|held| held.ends_soon())?;
+    Some(format!(
+        "{instance}: its certificate {}; put a new {instance}.crt, with its key, into `{}`, and run mgctl up",
+        show_seconds_left(held.seconds_left),
+        files.folder.display()
+    ))
 }
 
 fn plan_roles(wish: &Wish, seen: &Observed, plan: &mut Plan) {

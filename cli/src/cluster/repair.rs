@@ -7,8 +7,10 @@ use super::observed::{Machine, MachineState, NodeView, Observed, Position};
 use super::plan::{Action, Plan, StepId};
 use super::promote::register;
 use super::reconcile::{MainFound, Options, Wish, find_main_among, is_fenced, plan_roles_of};
+use crate::authority::not_offered;
 use crate::error::{CliError, Exit};
 use crate::topology::{Data, Instance, Mode, Role, Topology};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// Returns the steps that put roles and registrations in order, and touch no machine. `chosen` is the MAIN whose
@@ -55,7 +57,8 @@ pub fn repair(topology: &Topology, seen: &Observed, chosen: Option<&str>) -> Pla
         plan.push(format!("unfence:{name}"), &[format!("role:{name}")], unfence, "it is MAIN again");
     }
     let options = Options { keep_modes: true, ..Options::default() };
-    let wish = Wish { topology: topology.clone(), init: Vec::new(), options, anew: None };
+    let wish =
+        Wish { topology: topology.clone(), init: Vec::new(), options, anew: None, spared: BTreeSet::new() };
     plan_roles_of(&wish, seen, main, &mut plan);
     plan.steps.retain(|s| s.action != Action::AskNodes);
 
@@ -150,6 +153,10 @@ pub fn rejoin(
                 .thing(format!("cluster `{}`", topology.name))
                 .help("mgctl up makes it"));
         }
+        (_, Some(_)) if is_without_certificate(topology, name) => {
+            let files = topology.tls_files.as_ref().expect("it has none in its files");
+            return Err(not_offered(files, topology, name));
+        }
         (machine, Some(wipe)) => plan_wipe(&mut plan, topology, instance, machine, seen, wipe),
         (Some(machine), None) => plan_start(&mut plan, name, machine),
     }
@@ -208,6 +215,11 @@ fn plan_start(plan: &mut Plan, name: &str, machine: &Machine) {
         MachineState::Created | MachineState::Exited { .. } => Action::StartMachine(name.to_owned()),
     };
     plan.push(format!("start:{name}"), &[], action, format!("it is {}", machine.state));
+}
+
+/// Nothing of a node is given up that could not be started again.
+fn is_without_certificate(topology: &Topology, name: &str) -> bool {
+    topology.tls_files.as_ref().is_some_and(|files| !files.leaves.contains_key(name))
 }
 
 fn plan_wipe(

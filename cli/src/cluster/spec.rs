@@ -6,13 +6,15 @@
 
 use crate::error::Place;
 use crate::topology::{
-    Addressing, Backup, BoltPort, Container, Data, Driver, Image, Init, Instance, Mode, Network, OnFailure,
-    Restart, Role, Runtime, Subnet, Topology, Until, Wait, parse_duration, show_duration, show_size,
+    Addressing, Backup, BoltPort, CertificateFiles, Container, Data, Driver, Image, Init, Instance, Mode,
+    Network, OnFailure, Restart, Role, Runtime, Subnet, Topology, Until, Wait, parse_duration, show_duration,
+    show_size,
 };
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,11 +40,16 @@ pub struct Drift {
     pub wanted: String,
 }
 
+/// Values of `tls_mode`: who issues the certificates.
+const GENERATE: &str = "generate";
+const FILES: &str = "files";
+
 /// Fields that a machine is made from: with another value it has to be made anew. The others say how the
 /// node is used, which queries change.
-const MADE_FROM: [&str; 19] = [
+const MADE_FROM: [&str; 20] = [
     "image",
     "cluster_tls",
+    "tls_mode",
     "flags",
     "env",
     "memory",
@@ -88,6 +95,8 @@ impl Spec {
             ("register_as", json!(instance.register_as)),
             ("replication_port", json!(instance.replication_port)),
             ("role", json!(instance.role.as_str())),
+            ("tls_folder", json!(topology.tls_files.as_ref().map(|f| absolute(&f.folder)))),
+            ("tls_mode", json!(if topology.tls_files.is_some() { FILES } else { GENERATE })),
             ("subnet", json!(topology.network.subnet.map(|s| s.to_string()))),
             ("volume", json!(instance.data.as_str())),
         ] {
@@ -120,12 +129,14 @@ impl Spec {
     /// `wanted`.
     pub fn drift(&self, wanted: &Spec) -> Vec<Drift> {
         let mut found = Vec::new();
-        let before = kept(&Container::default());
+        let (before, generate) = (kept(&Container::default()), json!(GENERATE));
         for field in MADE_FROM {
             let (was, wants) = (self.fields.get(field), wanted.fields.get(field));
             // A mgctl that did not know certificates gave none, and kept containers in one way only.
             let was = was.or_else(|| match field {
                 "cluster_tls" => Some(&Value::Bool(false)),
+                // Later it knew them, and issued all of them.
+                "tls_mode" => Some(&generate),
                 _ => before.get(field),
             });
             match (was.and_then(Value::as_object), wants.and_then(Value::as_object)) {
@@ -274,6 +285,10 @@ pub fn rebuild(cluster: &str, specs: &BTreeMap<String, &Spec>) -> Option<Topolog
         bind: first.text("bind").and_then(|ip| ip.parse().ok()).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         bolt_base: 7687,
         cluster_tls: first.fields.get("cluster_tls") == Some(&Value::Bool(true)),
+        tls_files: (first.text("tls_mode") == Some(FILES)).then(|| {
+            let names: Vec<&str> = instances.iter().map(|i| i.name.as_str()).collect();
+            CertificateFiles::read(Path::new(first.text("tls_folder").unwrap_or_default()), cluster, &names)
+        }),
         wait: Wait { timeout: Duration::from_secs(120), until: Until::Redundant },
         on_failure: OnFailure::default(),
         init: Init::default(),
@@ -343,6 +358,11 @@ fn short(value: Option<&Value>) -> String {
 fn digests(instance: &Instance) -> BTreeMap<&String, String> {
     let secrets = instance.secrets.iter().map(|(name, secret)| (name, digest(secret.expose())));
     instance.env.iter().map(|(name, value)| (name, digest(value))).chain(secrets).collect()
+}
+
+/// The same folder from wherever a command is given.
+fn absolute(folder: &Path) -> String {
+    std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned()).display().to_string()
 }
 
 fn digest(text: &str) -> String {

@@ -41,13 +41,13 @@ fn nodes_are_started_anew_for_certificates_one_after_the_other_and_main_last() {
         }
         assert_eq!(
             plan().await.to_string(),
-            "certificate:near: issue a certificate for near  (its certificate ends in 1 day)\n\
+            "certificate:near: give near a certificate  (its certificate ends in 1 day)\n\
              back:near: wait for Bolt of near  [after certificate:near]  (it is started anew with it)\n\
              level:near: main: wait until near is ready and 0 behind  [after back:near]  (the next one is started anew after it)\n\
-             certificate:far: issue a certificate for far  [after level:near]  (its certificate ends in 1 day)\n\
+             certificate:far: give far a certificate  [after level:near]  (its certificate ends in 1 day)\n\
              back:far: wait for Bolt of far  [after certificate:far]  (it is started anew with it)\n\
              level:far: main: wait until far is ready and 0 behind  [after back:far]  (the next one is started anew after it)\n\
-             certificate:main: issue a certificate for main  [after level:far]  (its certificate ends in 1 day)\n\
+             certificate:main: give main a certificate  [after level:far]  (its certificate ends in 1 day)\n\
              back:main: wait for Bolt of main  [after certificate:main]  (it is started anew with it)\n"
         );
         // Nobody follows a MAIN whose certificate is over, until it has another one.
@@ -185,6 +185,24 @@ fn a_lost_replica_holds_nobody_up_but_is_told() {
         let error = up(&wish, &fake).await.unwrap_err();
         assert_eq!(error.problem().code, Some("MG095"), "{error}");
         assert!(error.to_string().contains("`far` is on host `host-far`"), "{error}");
+        fake.host_returns("far");
+        up(&wish, &fake).await.unwrap();
+        check_up(&wish, &fake).await;
+    });
+}
+
+#[test]
+fn a_fenced_main_that_is_started_becomes_a_replica_whatever_else_fails() {
+    let (wish, fake) = three();
+    run(async {
+        up(&wish, &fake).await.unwrap();
+        fake.stop("main");
+        fail_over(&wish, &fake, &request()).await.unwrap();
+        assert_eq!(fake.writers(), ["near"]);
+        // Nobody but `far` could tell the old MAIN that it was replaced.
+        fake.lose_host("far", false);
+        up(&wish, &fake).await.unwrap_err();
+        assert_eq!(fake.writers(), ["near"]);
         fake.host_returns("far");
         up(&wish, &fake).await.unwrap();
         check_up(&wish, &fake).await;

@@ -7,8 +7,9 @@ use super::promote::{Decision, Switched, decide};
 use super::*;
 use crate::error::Exit;
 use crate::graph::statements;
-use crate::topology::{Addressing, Image, Mode, Role, Topology, load};
+use crate::topology::{Addressing, Image, Mode, Role, Topology, Until, load};
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 pub(super) fn topology(file: &str) -> Topology {
@@ -27,7 +28,13 @@ pub(super) fn wish(topology: &Topology) -> Wish {
         let of = |text: String| InitStatement { is_schema: statements::is_alone(&text), text };
         init.extend(found.into_iter().map(|s| of(s.text)));
     }
-    Wish { topology: topology.clone(), init, options: Options::default(), anew: None }
+    Wish {
+        topology: topology.clone(),
+        init,
+        options: Options::default(),
+        anew: None,
+        spared: BTreeSet::new(),
+    }
 }
 
 pub(super) fn run<T>(work: impl Future<Output = T>) -> T {
@@ -488,14 +495,59 @@ fn certificates_are_renewed_before_they_end_and_only_then() {
         let plan = reconcile(&wish, &seen);
         assert_eq!(
             plan.to_string(),
-            format!(
-                "certificate:{node}: issue a certificate for {node}  (its certificate ends in 29 days)\n"
-            )
+            format!("certificate:{node}: give {node} a certificate  (its certificate ends in 29 days)\n")
         );
         assert!(up(&wish, &fake).await.unwrap());
         check_up(&wish, &fake).await;
         assert_eq!(fake.machine_ids(), ids, "no node was made anew");
     });
+}
+
+#[test]
+fn what_sleeps_speaks_before_anything_new_is_begun() {
+    let topology = topology("quickstart.yaml");
+    for until in [Until::Started, Until::Bolt, Until::Redundant] {
+        let mut wish = wish(&topology);
+        wish.init.clear();
+        wish.topology.wait.until = until;
+        let fake = Fake::new(&topology);
+        run(async {
+            let whole = Wish { topology: topology.clone(), ..wish.clone() };
+            up(&whole, &fake).await.unwrap();
+            fake.write_on("main", "city");
+
+            // A new replica beside nodes that sleep: it is made when they have said who is MAIN.
+            for node in ["main", "rep1"] {
+                fake.stop(node);
+            }
+            fake.carry_out(&topology, &Action::RemoveMachine("rep2".into())).await.unwrap();
+            fake.carry_out(&topology, &Action::RemoveVolume("mgctl-quickstart-rep2-data".into()))
+                .await
+                .unwrap();
+            let plan = reconcile(&wish, &observe(&wish.topology, &fake, &fake).await.unwrap());
+            assert_eq!(plan.notes, ["rep2: is made when the others have said who is MAIN"], "{plan}");
+            let text = plan.to_string();
+            assert!(text.contains("start:main") && text.contains("ask: ask the nodes"), "{text}");
+            assert!(!text.contains("create:"), "{text}");
+            up(&wish, &fake).await.unwrap();
+            up(&whole, &fake).await.unwrap();
+            check_up(&whole, &fake).await;
+
+            // A new MAIN beside replicas that sleep and hold the data: refused, and nothing new was begun.
+            for node in ["rep1", "rep2"] {
+                fake.stop(node);
+            }
+            fake.carry_out(&topology, &Action::RemoveMachine("main".into())).await.unwrap();
+            fake.carry_out(&topology, &Action::RemoveVolume("mgctl-quickstart-main-data".into()))
+                .await
+                .unwrap();
+            let error = up(&wish, &fake).await.unwrap_err();
+            assert_eq!((error.exit(), error.problem().code), (Exit::Unsafe, Some("MG044")), "{error}");
+            let seen = observe(&wish.topology, &fake, &fake).await.unwrap();
+            assert_eq!(seen.existing.machines.keys().collect::<Vec<_>>(), ["rep1", "rep2"]);
+            assert!(!seen.existing.volumes.contains("mgctl-quickstart-main-data"));
+        });
+    }
 }
 
 #[test]

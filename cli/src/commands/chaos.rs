@@ -189,6 +189,10 @@ async fn healer(
     if let Some(host) = &context.host {
         command.args(["--host", host]);
     }
+    let docker_context = context.docker_context.as_ref().or(session.topology.context.as_ref());
+    if let Some(name) = docker_context.filter(|_| context.host.is_none()) {
+        command.args(["--context", name]);
+    }
     command.args(["heal", name, "--after", &format!("{}ms", after.as_millis())]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(false);
     #[cfg(unix)]
@@ -215,6 +219,22 @@ pub(super) async fn heal(context: &Context, args: &Heal) -> Result<Exit, CliErro
     let session = Session::open(context).await?;
     session.must_run_nodes("heal", &format!("mend it where it runs, then {}", session.up()))?;
     session.must_reach_machines("heal", &format!("mend it on its host, then {}", session.up()))?;
+    if args.dry_run.dry_run {
+        let machine = machine(&session, &args.name).await?;
+        let mut plan = Plan::default();
+        match cure(&session, &args.name, &machine) {
+            _ if machine.is_fenced => {
+                let rejoin = session.command(&format!("rejoin {}", args.name));
+                plan.notes.push(format!("{}: was fenced by a failover, and stays so: {rejoin}", args.name));
+            }
+            Some((action, cause)) => {
+                plan.push("mend", &[], action, cause);
+                plan.push("bolt", &["mend".into()], Action::AwaitBolt(args.name.clone()), "it starts");
+            }
+            None => {}
+        }
+        return Ok(diff::dry_run(&session, &plan));
+    }
     if let Some(after) = args.after {
         // The reader may be gone before the time is over; that is what this process is for.
         session.ui.print(READY);
@@ -266,33 +286,41 @@ impl Mended {
 
 /// Undoes whatever harm was done to a node.
 async fn mend(session: &Session, name: &str) -> Result<Mended, CliError> {
-    let machine = session.runtime.machine(session.cluster(), name).await?;
-    let Some(Machine { state, is_fenced, address, .. }) = machine else {
-        return Err(CliError::new(Exit::NotFound, format!("`{name}` does not exist")).code("MG065"));
-    };
-    if is_fenced {
+    let machine = machine(session, name).await?;
+    if machine.is_fenced {
         return Ok(Mended::Fenced(format!(
             "was fenced by a failover meanwhile; {}",
             session.command(&format!("rejoin {name}"))
         )));
     }
     let mut done = Vec::new();
-    let act = async |action: Action| session.runtime.carry_out(&session.topology, &action).await;
-    if address.is_none() && matches!(session.runtime, Any::Docker(_)) && state == MachineState::Running {
-        done.push(act(Action::ConnectMachine(name.to_owned())).await?);
+    if let Some((action, _)) = cure(session, name, &machine) {
+        done.push(session.runtime.carry_out(&session.topology, &action).await?);
     }
-    match state {
-        MachineState::Paused => done.push(act(Action::UnpauseMachine(name.to_owned())).await?),
-        MachineState::Exited { .. } | MachineState::Created => {
-            done.push(act(Action::StartMachine(name.to_owned())).await?);
+    Ok(Mended::Done(done))
+}
+
+async fn machine(session: &Session, name: &str) -> Result<Machine, CliError> {
+    let found = session.runtime.machine(session.cluster(), name).await?;
+    found.ok_or_else(|| CliError::new(Exit::NotFound, format!("`{name}` does not exist")).code("MG065"))
+}
+
+/// What undoes the harm that was done to a node, and what is wrong with it; `None` where it is well.
+fn cure(session: &Session, name: &str, machine: &Machine) -> Option<(Action, String)> {
+    let name = name.to_owned();
+    let action = match machine.state {
+        MachineState::Paused => Action::UnpauseMachine(name),
+        MachineState::Exited { .. } | MachineState::Created => Action::StartMachine(name),
+        MachineState::Running if machine.address.is_none() && matches!(session.runtime, Any::Docker(_)) => {
+            return Some((Action::ConnectMachine(name), "it is off the network".to_owned()));
         }
         MachineState::Starting
         | MachineState::Running
         | MachineState::Restarting
         | MachineState::Elsewhere
-        | MachineState::Lost { .. } => {}
-    }
-    Ok(Mended::Done(done))
+        | MachineState::Lost { .. } => return None,
+    };
+    Some((action, format!("it is {}", machine.state)))
 }
 
 /// Waits until the node answers, and says as what.

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::session::{Session, Shown, mains, on_ctrl_c};
 use super::{Context, Selected, diff, status};
 use crate::args::{Doctor, Report};
+use crate::authority::show_seconds_left;
 use crate::cluster::{NodeView, Nodes, Options, Plan, Runtime, Target, execute, fixes};
 use crate::error::{CliError, Exit, printable};
 use crate::runtime::Any;
@@ -18,6 +19,12 @@ use crate::words::count;
 
 /// An answer slower than this is worth a word.
 const SLOW: Duration = Duration::from_millis(200);
+
+/// Seconds of a day.
+const DAY: i64 = 86_400;
+
+/// How long what was mended may take until it follows again, before it is looked at.
+const SETTLE: Duration = Duration::from_secs(10);
 
 /// Lines of each log that a report holds.
 const LOG_LINES: usize = 2000;
@@ -77,7 +84,7 @@ async fn fix(session: &Session) -> (Fixed, Option<CliError>) {
     let mut fixed = Fixed { done: Vec::new(), left: Vec::new() };
     let work = async {
         for _ in 0..ROUNDS_MAX {
-            let plan = fixes(&session.topology, &session.look().await?);
+            let plan = fixes(&session.topology, &session.look_closely().await?);
             if plan.steps.is_empty() {
                 fixed.left = plan.notes;
                 return Ok(());
@@ -100,7 +107,7 @@ pub(super) async fn run(context: &Context, args: &Doctor) -> Result<Exit, CliErr
     let mut fixed = None;
     let mut exit = None;
     if let (Some(session), true) = (&session, args.fix) {
-        let seen = session.look().await?;
+        let seen = session.look_closely().await?;
         let plan = match seen.existing.machines.is_empty() {
             // To bring a cluster up is for `up`.
             true => Plan::default(),
@@ -113,6 +120,9 @@ pub(super) async fn run(context: &Context, args: &Doctor) -> Result<Exit, CliErr
             true => (Fixed { done: Vec::new(), left: plan.notes }, None),
             false => fix(session).await,
         };
+        if error.is_none() && !done.done.is_empty() {
+            status::await_redundant(session, SETTLE).await?;
+        }
         if let Some(error) = error {
             if error.exit() == Exit::Interrupted {
                 return Err(error);
@@ -181,6 +191,10 @@ async fn open(context: &Context, findings: &mut Vec<Finding>) -> Option<Session>
                 let help = warning.help.first().cloned();
                 findings.push(finding("topology", Level::Warn, &warning.what, help));
             }
+            for problem in &loaded.certificate_problems {
+                let help = problem.help.first().cloned();
+                findings.push(finding("certificates", Level::Warn, &problem.what, help));
+            }
         }
         Ok(_) => {}
         Err(error) => {
@@ -232,7 +246,7 @@ async fn hosts(swarm: &Swarm, findings: &mut Vec<Finding>) {
 }
 
 async fn look(session: &Session, findings: &mut Vec<Finding>) {
-    let seen = match session.look().await {
+    let seen = match session.look_closely().await {
         Ok(seen) => seen,
         Err(error) => return findings.push(of_error("cluster", &error)),
     };
@@ -274,10 +288,22 @@ async fn look(session: &Session, findings: &mut Vec<Finding>) {
         findings.push(finding("positions", Level::Warn, text, None));
     }
     let report = status::report(session, &seen);
-    for (what, help) in &report.findings {
+    let ending = status::ending(session, &report.certificates);
+    for (what, help) in &ending {
+        findings.push(finding("certificates", Level::Warn, what, Some(help.clone())));
+    }
+    let first = report.certificates.iter().min_by_key(|(_, certificate)| certificate.seconds_left / DAY);
+    if let (Some((name, certificate)), true) = (first, ending.is_empty()) {
+        let left = show_seconds_left(certificate.seconds_left);
+        let nodes = count(report.certificates.len(), "node");
+        let text = format!("of {nodes}; the first, of {name}, {left}");
+        findings.push(finding("certificates", Level::Pass, text, None));
+    }
+    let others: Vec<_> = report.findings.iter().filter(|found| !ending.contains(found)).collect();
+    for (what, help) in &others {
         findings.push(finding("replication", Level::Warn, what, Some(help.clone())));
     }
-    if report.findings.is_empty() {
+    if others.is_empty() {
         findings.push(finding("replication", Level::Pass, "nothing is wrong", None));
     }
 }
@@ -291,7 +317,7 @@ async fn time(session: &Session, target: &Target) -> Duration {
 
 pub(super) async fn report(context: &Context, args: &Report) -> Result<Exit, CliError> {
     let session = Session::open(context).await?;
-    let seen = session.look_at_existing().await?;
+    let seen = session.must_exist(session.look_closely().await?)?;
     let mut findings = Vec::new();
     look(&session, &mut findings).await;
     let mut files: Vec<(String, String)> = vec![

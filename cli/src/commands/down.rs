@@ -7,7 +7,7 @@ use serde_json::json;
 use super::session::{Session, Shown, mains, on_ctrl_c};
 use super::{Context, diff};
 use crate::args::Down;
-use crate::cluster::{Options, execute, teardown};
+use crate::cluster::{Existing, Options, execute, teardown};
 use crate::error::{CliError, Exit};
 use crate::ui::Ui;
 
@@ -36,15 +36,10 @@ pub(super) async fn run(context: &Context, args: &Down) -> Result<Exit, CliError
         session.ui.result("Down", Some(session.cluster()), data, &[], text);
         return Ok(Exit::Ok);
     }
-    if args.volumes && !seen.existing.volumes.is_empty() {
-        let question = format!(
-            "This deletes the data of cluster `{}`: {}",
-            session.cluster(),
-            seen.existing.volumes.iter().cloned().collect::<Vec<_>>().join(", ")
-        );
-        if !session.ui.confirm_typed(&question, session.cluster())? {
-            return Err(CliError::new(Exit::Declined, "nothing was deleted").code("MG091"));
-        }
+    if let (true, Some(question)) = (args.volumes, question(session.cluster(), &seen.existing))
+        && !session.ui.confirm_typed(&question, session.cluster())?
+    {
+        return Err(CliError::new(Exit::Declined, "nothing was deleted").code("MG091"));
     }
     let mut wish = session.wish(Options::default());
     if let Some(timeout) = args.timeout.timeout {
@@ -72,9 +67,43 @@ pub(super) async fn run(context: &Context, args: &Down) -> Result<Exit, CliError
     Ok(Exit::Ok)
 }
 
+/// Asks for what will go, and for nothing that stays.
+fn question(cluster: &str, existing: &Existing) -> Option<String> {
+    let elsewhere = &existing.volumes_elsewhere;
+    let going: Vec<&str> =
+        existing.volumes.iter().filter(|v| !elsewhere.contains_key(*v)).map(String::as_str).collect();
+    let staying: Vec<String> =
+        elsewhere.iter().map(|(volume, host)| format!("{volume} on `{host}`")).collect();
+    let stays = match staying.is_empty() {
+        true => String::new(),
+        false => format!("; only there can be deleted: {}", staying.join(", ")),
+    };
+    (!going.is_empty())
+        .then(|| format!("This deletes the data of cluster `{cluster}`: {}{stays}", going.join(", ")))
+}
+
 fn kept_text(kept: usize) -> String {
     match kept {
         0 => String::new(),
         n => format!("; the data of {n} nodes are kept, `--volumes` deletes them"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_will_go_is_asked_for() {
+        let mut existing = Existing::default();
+        assert_eq!(question("demo", &existing), None);
+        existing.volumes =
+            ["mgctl-demo-ca", "mgctl-demo-far-data", "mgctl-demo-near-data"].map(str::to_owned).into();
+        existing.volumes_elsewhere = [("mgctl-demo-far-data".to_owned(), "host-b".to_owned())].into();
+        assert_eq!(
+            question("demo", &existing).unwrap(),
+            "This deletes the data of cluster `demo`: mgctl-demo-ca, mgctl-demo-near-data; only there can be deleted: \
+             mgctl-demo-far-data on `host-b`"
+        );
     }
 }

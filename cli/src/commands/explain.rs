@@ -155,8 +155,8 @@ const CODES: &[(&str, &str, &str)] = &[
     ),
     (
         "MG036",
-        "certificates are for the built-in image, and `tls` must not contradict itself",
-        "mgctl gives certificates to the node that it brings along. For another image remove `tls.cluster`, and keep the network between the nodes private.",
+        "certificates are for the built-in image, and `tls` must not contradict itself or leave out where they are",
+        "mgctl gives certificates to the node that it brings along. For another image remove `tls.cluster`, and keep the network between the nodes private. `mode: files` takes those of `folder`, every other mode has none.",
     ),
     (
         "MG037",
@@ -338,6 +338,11 @@ const CODES: &[(&str, &str, &str)] = &[
         "MG085",
         "the cluster's authority cannot be used",
         "Its key or its certificate is damaged, or was exchanged. The nodes go on with the certificates that they have; after `down`, removing its volume (`mgctl-CLUSTER-ca`, or `.ca` in the state folder) and `up`, every node has a new one.",
+    ),
+    (
+        "MG086",
+        "a certificate of `tls.folder` cannot be used",
+        "With `tls.mode: files` the folder holds ca.crt, and NAME.crt and NAME.key of each node, PEM. A certificate is signed by the authority, names the node and its cluster (NAME.CLUSTER.mgctl and CLUSTER.mgctl), is for servers and clients both, is valid now, and belongs to its key: a node would take no other. Nothing was changed; nodes that run go on with those that they have.",
     ),
     (
         "MG090",

@@ -6,12 +6,12 @@ use serde_json::json;
 
 use super::Context;
 use crate::args::ExportCommand;
-use crate::authority::Leaf;
+use crate::authority::{Leaf, demanded};
 use crate::error::{CliError, Exit};
 use crate::export::{self, Settings};
 use crate::runtime::docker::image;
 use crate::runtime::process::Processes;
-use crate::topology::Topology;
+use crate::topology::{Instance, Topology};
 
 pub(super) fn run(context: &Context, command: &ExportCommand) -> Result<Exit, CliError> {
     let loaded = context.selection.topology()?;
@@ -42,10 +42,14 @@ fn built_in() -> Result<String, CliError> {
     })
 }
 
-/// Certificates of all nodes, by an authority that stays with this user.
+/// Certificates of all nodes: those of the files, or by an authority that stays with this user.
 fn leaves(topology: &Topology) -> Result<BTreeMap<String, Leaf>, CliError> {
     if !topology.cluster_tls {
         return Ok(BTreeMap::new());
+    }
+    if let Some(files) = &topology.tls_files {
+        let of = |i: &Instance| Ok((i.name.clone(), demanded(files, topology, &i.name)?));
+        return topology.instances.iter().map(of).collect();
     }
     let authority = Processes::of_this_user()?.export_authority(&topology.name)?;
     topology.instances.iter().map(|i| Ok((i.name.clone(), authority.issue(&i.name)?))).collect()

@@ -16,7 +16,7 @@ pub(super) async fn run(context: &Context, command: &ImageCommand) -> Result<Exi
     if let ImageCommand::Save { path } = command {
         return save(context, path);
     }
-    let docker = Docker::connect(context.host.as_deref(), None).await?;
+    let docker = Docker::connect(context.host.as_deref(), context.docker_context.as_deref()).await?;
     let step = context.ui.step("image", "built-in");
     let done = docker.load_built_in().await?;
     step.done(&done);

@@ -61,7 +61,17 @@ mod tests {
     fn context() -> (Context, crate::ui::Captured) {
         let (ui, out, _) = Ui::captured(Output::Table, Progress::Plain, "");
         let selection = Selection::new(None, None, None, &[]).unwrap();
-        (Context { ui, selection, host: None, runtime: None, program: "mgctl".into() }, out)
+        (
+            Context {
+                ui,
+                selection,
+                host: None,
+                docker_context: None,
+                runtime: None,
+                program: "mgctl".into(),
+            },
+            out,
+        )
     }
 
     #[test]

@@ -58,8 +58,50 @@ pub(super) async fn show(
     outcome
 }
 
-/// Draws over what was drawn before: each line ends what stood there, and so does the whole.
+/// Draws over what was drawn before: each line ends what stood there, and so does the whole. A line that is longer than
+/// the terminal is wide is cut, since one that goes on below would move all others.
 fn draw(ui: &Ui, frame: &str) {
-    let lines: String = frame.lines().map(|line| format!("{line}\x1b[K\n")).collect();
+    let width = ui.terminal_width().map_or(usize::MAX, usize::from);
+    let lines: String = frame.lines().map(|line| format!("{}\x1b[K\n", cut(line, width))).collect();
     ui.raw(&format!("\x1b[H{lines}\x1b[J"));
+}
+
+/// Returns the first `width` cells of a line; colours count for none, and end with it.
+fn cut(line: &str, width: usize) -> String {
+    let (mut out, mut cells, mut is_coloured) = (String::new(), 0, false);
+    let mut rest = line.chars();
+    while let Some(c) = rest.next() {
+        if c == '\x1b' {
+            is_coloured = true;
+            out.push(c);
+            for c in rest.by_ref() {
+                out.push(c);
+                if c.is_ascii_alphabetic() {
+                    break;
+                }
+            }
+            continue;
+        }
+        cells += 1;
+        if cells > width {
+            break;
+        }
+        out.push(c);
+    }
+    if is_coloured && cells > width { out + "\x1b[0m" } else { out }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cut;
+
+    #[test]
+    fn a_line_is_cut_where_the_terminal_ends() {
+        assert_eq!(cut("main · 2/2", 8), "main · 2");
+        assert_eq!(cut("main", 8), "main");
+        assert_eq!(cut("", 8), "");
+        // Colours take no room, and do not go on below.
+        assert_eq!(cut("\x1b[1;32mmain\x1b[0m is it", 6), "\x1b[1;32mmain\x1b[0m i\x1b[0m");
+        assert_eq!(cut("\x1b[32mmain\x1b[0m", 4), "\x1b[32mmain\x1b[0m");
+    }
 }

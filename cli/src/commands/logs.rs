@@ -1,4 +1,5 @@
-//! `mgctl logs`: what the nodes say, merged, each line with the name of its node.
+//! `mgctl logs`: what the nodes say, merged by time, each line with the name of its node. With `--follow` lines come as they
+//! are written.
 
 use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
@@ -9,8 +10,10 @@ use futures_util::{Stream, StreamExt, stream};
 use serde_json::json;
 
 use super::Context;
+use super::log_line::Mark;
 use super::session::{Session, mains};
-use crate::args::Logs;
+use crate::args::{LogLevel, Logs};
+use crate::authority::seconds_now;
 use crate::cluster::Observed;
 use crate::error::{CliError, Exit, printable};
 use crate::runtime::Any;
@@ -46,12 +49,25 @@ pub(super) async fn run(context: &Context, args: &Logs) -> Result<Exit, CliError
     for name in &names {
         let prefix = prefix(&session.ui, &seen, name, width);
         let of_node = of_node(&session, name, args.follow, tail)?;
+        let mut mark = Mark::default();
         lines.push(
             of_node
-                .map(move |line| line.map(|line| (name.as_str(), prefix.clone(), printable(&line))))
+                .map(move |line| {
+                    let text = printable(&line?);
+                    mark.advance(&text);
+                    Ok(Line { node: name, prefix: prefix.clone(), mark: mark.clone(), text })
+                })
                 .boxed_local(),
         );
     }
+    let wanted = Wanted::new(args);
+    let show = |line: &Line| {
+        let data = json!({ "node": line.node, "line": line.text });
+        let text = |_: &Ui| format!("{} {}", line.prefix, line.text);
+        session.ui.item("LogLine", session.cluster(), data, text);
+    };
+    // Those that are there, in the order of their times; of those that come each is shown at once.
+    let mut read: Vec<Line> = Vec::new();
     let stopped = tokio::signal::ctrl_c();
     let mut stopped = std::pin::pin!(stopped);
     loop {
@@ -60,19 +76,53 @@ pub(super) async fn run(context: &Context, args: &Logs) -> Result<Exit, CliError
             _ = &mut stopped => None,
         };
         match line {
-            Some(line) => {
-                let (node, prefix, line) = line?;
-                let data = json!({ "node": node, "line": line });
-                session.ui.item("LogLine", session.cluster(), data, |_| format!("{prefix} {line}"));
+            Some(Ok(line)) if !wanted.has(&line) => {}
+            Some(Ok(line)) if args.follow => {
+                show(&line);
+                session.ui.flush();
             }
-            None => return Ok(Exit::Ok),
-        }
-        if args.follow {
-            session.ui.flush();
+            Some(Ok(line)) => read.push(line),
+            end => {
+                read.sort_by(|a, b| a.mark.time.cmp(&b.mark.time));
+                read.iter().for_each(show);
+                return end.transpose().map(|_: Option<Line>| Exit::Ok);
+            }
         }
         if session.ui.is_closed() {
             return Ok(Exit::Ok);
         }
+    }
+}
+
+/// A line of a node's log.
+struct Line<'a> {
+    node: &'a str,
+    prefix: String,
+    mark: Mark,
+    text: String,
+}
+
+/// Which lines are wanted.
+struct Wanted {
+    since: Option<u64>,
+    grep: Option<String>,
+    level: Option<LogLevel>,
+}
+
+impl Wanted {
+    fn new(args: &Logs) -> Wanted {
+        Wanted {
+            since: args.since.map(|time| seconds_now().saturating_sub(time.as_secs())),
+            grep: args.grep.as_ref().map(|text| text.to_lowercase()),
+            level: args.level,
+        }
+    }
+
+    fn has(&self, line: &Line<'_>) -> bool {
+        // What does not say when it was written, or how grave it is, is not held back for that.
+        self.since.is_none_or(|since| line.mark.second().is_none_or(|at| at >= since))
+            && self.level.is_none_or(|level| line.mark.level.is_none_or(|own| own >= level))
+            && self.grep.as_ref().is_none_or(|text| line.text.to_lowercase().contains(text))
     }
 }
 
@@ -142,4 +192,27 @@ fn growing(path: PathBuf, from: u64) -> impl Stream<Item = Result<String, CliErr
             }
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_asked_for_is_shown() {
+        let line = |text: &str| {
+            let mut mark = Mark::default();
+            mark.advance(text);
+            Line { node: "m1", prefix: String::new(), mark, text: text.to_owned() }
+        };
+        let old = line("2020-01-01T00:00:00Z  INFO Recovered 5 records");
+        let grave = line("2099-01-01T00:00:00Z ERROR the disk is full");
+        let silent = line("a line that says nothing of itself");
+        let has = |args: Logs| [&old, &grave, &silent].map(|line| Wanted::new(&args).has(line));
+        assert_eq!(has(Logs::default()), [true; 3]);
+        assert_eq!(has(Logs { level: Some(LogLevel::Warn), ..Logs::default() }), [false, true, true]);
+        let since = Some(Duration::from_secs(60));
+        assert_eq!(has(Logs { since, ..Logs::default() }), [false, true, true]);
+        assert_eq!(has(Logs { grep: Some("RECOVERED".into()), ..Logs::default() }), [true, false, false]);
+    }
 }

@@ -36,7 +36,7 @@ pub(super) async fn run(context: &Context) -> Result<Exit, CliError> {
         }
     };
     if listed(topology::Runtime::Docker) || listed(topology::Runtime::Swarm) {
-        match Docker::connect(context.host.as_deref(), None).await {
+        match Docker::connect(context.host.as_deref(), context.docker_context.as_deref()).await {
             Ok(docker) => {
                 if listed(topology::Runtime::Docker) {
                     found.extend(docker.clusters().await?.into_iter().map(of("docker")));
@@ -46,13 +46,17 @@ pub(super) async fn run(context: &Context) -> Result<Exit, CliError> {
                 }
             }
             // Nobody asked for an engine: what runs without one is listed all the same.
-            Err(error) if context.runtime.is_none() && context.host.is_none() => {
+            Err(error)
+                if context.runtime.is_none()
+                    && context.host.is_none()
+                    && context.docker_context.is_none() =>
+            {
                 missing = Some(error.problem().what.clone());
             }
             Err(error) => return Err(error),
         }
     }
-    if listed(topology::Runtime::Process) && context.host.is_none() {
+    if listed(topology::Runtime::Process) && context.host.is_none() && context.docker_context.is_none() {
         let processes = Processes::of_this_user()?;
         for name in processes.clusters() {
             let machines = processes.observe(&name, None).await?.machines;

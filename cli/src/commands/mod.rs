@@ -21,6 +21,7 @@ mod lag;
 mod lifecycle;
 mod live;
 mod load;
+mod log_line;
 mod logs;
 mod ls;
 mod promote;
@@ -62,6 +63,8 @@ pub struct Context {
     pub selection: Selection,
     /// `--host`: the engine to talk to.
     pub host: Option<String>,
+    /// `--context`: the docker context of the engine; stands over the file.
+    pub docker_context: Option<String>,
     /// `--runtime`: stands over the file.
     pub runtime: Option<Runtime>,
     /// How mgctl was started, for commands that the user can repeat: `mgctl`, or its path.
@@ -84,7 +87,14 @@ impl Context {
         let (file_after, verbose_after) = command.after_verb();
         let ui = Ui::new(global, verbose + verbose_after);
         let selection = Selection::new(file, file_after, global.cluster.as_deref(), &global.set)?;
-        Ok(Context { ui, selection, host: global.host.clone(), runtime: global.runtime, program })
+        Ok(Context {
+            ui,
+            selection,
+            host: global.host.clone(),
+            docker_context: global.context.clone(),
+            runtime: global.runtime,
+            program,
+        })
     }
 }
 

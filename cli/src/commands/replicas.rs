@@ -6,11 +6,14 @@ use super::session::{Session, Shown};
 use super::{Context, diff};
 use crate::args::{Register, ShowReplicas, Unregister};
 use crate::cluster::{Action, Host, NodeError, Nodes, Options, Plan, Step, Target, decode_replicas, execute};
-use crate::error::{CliError, Exit};
-use crate::topology::Mode;
+use crate::error::{CliError, Exit, printable};
+use crate::topology::{Endpoint, Mode, is_symbol};
 use crate::ui::{Cell, Table, Tone, Ui};
 
 const SHOW: &str = "SHOW REPLICAS;";
+
+/// Where a REPLICA listens unless it is said.
+const REPLICATION_PORT: u16 = 10_000;
 
 pub(super) async fn show(context: &Context, args: &ShowReplicas) -> Result<Exit, CliError> {
     let session = Session::open(context).await?;
@@ -76,6 +79,14 @@ pub(super) async fn register(context: &Context, args: &Register) -> Result<Exit,
     let session = Session::open(context).await?;
     let seen = session.look_at_existing().await?;
     let main = session.main(&seen)?;
+    if let Some(name) = args.register_as.as_ref().filter(|name| !is_symbol(name)) {
+        return Err(CliError::new(
+            Exit::Usage,
+            format!("`{}` is not usable as the name of a replica", printable(name)),
+        )
+        .code("MG015")
+        .help("letters, digits and `_`, not beginning with a digit"));
+    }
     let mut plan = Plan::default();
     let name = match (&args.node, &args.address) {
         (Some(node), _) => {
@@ -98,12 +109,8 @@ pub(super) async fn register(context: &Context, args: &Register) -> Result<Exit,
         }
         (None, Some(address)) => {
             let name = args.register_as.clone().unwrap_or_default();
-            let (host, port) = match address.rsplit_once(':') {
-                Some((host, port)) => (host, port.parse().ok()),
-                None => (address.as_str(), Some(10000)),
-            };
-            let Some(port) = port.filter(|_| !host.is_empty()) else {
-                return Err(CliError::new(Exit::Usage, format!("`{address}` is no address"))
+            let Some(Endpoint { host, port }) = Endpoint::parse(address, REPLICATION_PORT) else {
+                return Err(CliError::new(Exit::Usage, format!("`{}` is no address", printable(address)))
                     .code("MG017")
                     .help("write it as HOST:PORT, as 10.0.0.7:10000"));
             };
@@ -111,7 +118,7 @@ pub(super) async fn register(context: &Context, args: &Register) -> Result<Exit,
             plan.steps.push(step(
                 "register",
                 &[],
-                registration(&main, &name, &name, mode, Host::Known(host.to_owned()), port),
+                registration(&main, &name, &name, mode, Host::Known(host), port),
             ));
             name
         }

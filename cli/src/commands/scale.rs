@@ -251,7 +251,7 @@ fn plan_remove(session: &Session, seen: &Observed, name: &str, volumes: bool) ->
     let mut plan = Plan::default();
     let mut last: Vec<StepId> = Vec::new();
     let mut push = |id: &str, action: Action| {
-        let id = format!("{id}:{name}");
+        let id = if id.contains(':') { id.to_owned() } else { format!("{id}:{name}") };
         plan.steps.push(Step {
             id: id.clone(),
             needs: std::mem::take(&mut last),
@@ -264,14 +264,21 @@ fn plan_remove(session: &Session, seen: &Observed, name: &str, volumes: bool) ->
     let known =
         known.or_else(|| seen.existing.machines[name].spec.as_ref()?.register_as().map(str::to_owned));
     let rows = seen.nodes.get(&main).and_then(NodeView::facts).map_or(&[][..], |f| &f.replicas);
-    if let Some(row) = rows.iter().find(|r| Some(&r.name) == known.as_ref()) {
-        push("drop", Action::Drop { main: main.clone(), name: row.name.clone() });
+    let machine = &seen.existing.machines[name];
+    let address = machine.spec.as_ref().and_then(|spec| spec.replication_address(name, machine.address));
+    // Somebody may have registered it under another name, too.
+    for row in rows.iter().filter(|r| Some(&r.name) == known.as_ref() || Some(&r.address) == address.as_ref())
+    {
+        push(&format!("drop:{}", row.name), Action::Drop { main: main.clone(), name: row.name.clone() });
     }
     push("stop", Action::StopMachine(name.to_owned()));
     push("remove", Action::RemoveMachine(name.to_owned()));
-    let volume = session.topology.instance(name).and_then(|i| Some(i.volume()?.to_owned()));
-    if let (true, Some(volume)) = (volumes, volume.filter(|v| seen.existing.volumes.contains(v))) {
-        push("volume", Action::RemoveVolume(volume));
+    let volume = match session.topology.instance(name) {
+        Some(instance) => instance.volume(),
+        None => machine.spec.as_ref().and_then(cluster::Spec::volume),
+    };
+    if let (true, Some(volume)) = (volumes, volume.filter(|v| seen.existing.volumes.contains(*v))) {
+        push("volume", Action::RemoveVolume(volume.to_owned()));
     }
     Ok(plan)
 }

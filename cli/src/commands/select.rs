@@ -112,7 +112,7 @@ impl Selection {
             let what = format!("`--cluster {cluster}` names no file, and this command needs one");
             return Err(CliError::new(Exit::Usage, what).help("name the topology: `mgctl up TOPOLOGY`"));
         }
-        self.read(&self.existing_path()?)
+        with_certificates(self.read(&self.existing_path()?)?)
     }
 
     /// Reads and checks the topology at `path`, with what the command line sets.
@@ -152,6 +152,14 @@ impl Selection {
         let variable = || std::env::var_os("MGCTL_FILE").filter(|v| !v.is_empty()).map(PathBuf::from);
         let found = || std::env::current_dir().ok().and_then(|directory| discover(&directory));
         self.file.clone().or_else(variable).or_else(found)
+    }
+}
+
+/// Refuses a topology whose `tls.folder` cannot give each node its certificate.
+pub(super) fn with_certificates(loaded: Loaded) -> Result<Loaded, CliError> {
+    match loaded.certificate_problems.is_empty() {
+        true => Ok(loaded),
+        false => Err(CliError::of(Exit::Usage, loaded.certificate_problems)),
     }
 }
 

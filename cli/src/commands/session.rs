@@ -86,7 +86,7 @@ impl Session {
         let is_there = |known: &[String]| name.map_or(!known.is_empty(), |n| known.iter().any(|k| k == n));
         // An engine may manage a swarm too, and that one have it.
         if let (topology::Runtime::Auto, Any::Docker(_), false) = (asked, &runtime, is_there(&known)) {
-            let docker = Docker::connect(context.host.as_deref(), None).await?;
+            let docker = Docker::connect(context.host.as_deref(), context.docker_context.as_deref()).await?;
             if let Some(swarm) = Swarm::of(docker).await?.map(|swarm| Any::Swarm(Box::new(swarm))) {
                 let more = clusters(&swarm).await?;
                 if is_there(&more) {
@@ -212,9 +212,20 @@ impl Session {
         Ok(Observed { existing, nodes })
     }
 
+    /// As [`Session::look`], and reads what certificates the nodes have.
+    pub(super) async fn look_closely(&self) -> Result<Observed, CliError> {
+        let mut seen = self.look().await?;
+        seen.existing.certificates = self.runtime.certificates(self.cluster()).await?;
+        Ok(seen)
+    }
+
     /// As [`Session::look`], and refuses a cluster that does not exist.
     pub(super) async fn look_at_existing(&self) -> Result<Observed, CliError> {
-        let seen = self.look().await?;
+        self.must_exist(self.look().await?)
+    }
+
+    /// Refuses a cluster that does not exist.
+    pub(super) fn must_exist(&self, seen: Observed) -> Result<Observed, CliError> {
         if seen.existing.machines.is_empty() {
             return Err(CliError::new(Exit::NotFound, format!("cluster `{}` is not up", self.cluster()))
                 .code("MG065")
@@ -327,7 +338,13 @@ impl Session {
 
     /// Returns the wish that the cluster be as its file says.
     pub(super) fn wish(&self, options: Options) -> Wish {
-        Wish { topology: self.topology.clone(), init: Vec::new(), options, anew: None }
+        Wish {
+            topology: self.topology.clone(),
+            init: Vec::new(),
+            options,
+            anew: None,
+            spared: BTreeSet::new(),
+        }
     }
 }
 
@@ -411,8 +428,9 @@ async fn choose(
     context: &Context,
     asked: topology::Runtime,
     cluster: Option<&str>,
-    docker_context: Option<&str>,
+    of_file: Option<&str>,
 ) -> Result<(Any, Option<String>), CliError> {
+    let docker_context = context.docker_context.as_deref().or(of_file);
     match asked {
         topology::Runtime::Process => return Ok((Any::Process(Processes::of_this_user()?), None)),
         topology::Runtime::Swarm => {

@@ -1,5 +1,6 @@
 //! `mgctl status`: roles, states and addresses of all nodes in one table, and what is wrong in words.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
@@ -7,7 +8,7 @@ use serde_json::{Value, json};
 use super::Context;
 use super::session::{Session, mains};
 use crate::args::{Check, Status};
-use crate::authority::{RENEW_SECONDS, show_seconds_left};
+use crate::authority::{self, Certificate, show_seconds_left};
 use crate::cluster::{self, Machine, MachineState, NodeView, Observed, ReplicaRow, Runtime};
 use crate::error::{CliError, Exit};
 use crate::topology::{Instance, Mode, Role, Topology};
@@ -49,6 +50,8 @@ pub(super) struct Report {
     pub(super) level: Option<Check>,
     /// What is wrong, and what helps.
     pub(super) findings: Vec<(String, String)>,
+    /// By node, where they were looked at.
+    pub(super) certificates: BTreeMap<String, Certificate>,
 }
 
 pub(super) async fn run(context: &Context, args: &Status) -> Result<Exit, CliError> {
@@ -57,10 +60,12 @@ pub(super) async fn run(context: &Context, args: &Status) -> Result<Exit, CliErr
         session.look_at_existing().await?;
         return super::watch::status(&session, every).await;
     }
-    let seen = session.look_at_existing().await?;
+    let seen = session.must_exist(session.look_closely().await?)?;
     let mut report = report(&session, &seen);
     if args.check.is_some_and(|asked| report.level.is_some() && report.level < Some(asked)) {
+        let certificates = std::mem::take(&mut report.certificates);
         (_, report) = await_redundant(&session, Duration::from_secs(1)).await?;
+        report.know_certificates(&session, certificates);
     }
     let ok = args.check.is_none_or(|asked| report.level >= Some(asked));
     let text = |ui: &Ui| render(&session, &report, ui);
@@ -177,9 +182,6 @@ pub(super) fn report(session: &Session, seen: &Observed) -> Report {
         let is_orphan = instance.is_none();
         lines.push(NodeLine { name, role, row, machine, silent, stale, is_orphan });
     }
-    for (name, left) in seen.existing.certificates.iter().filter(|(_, left)| **left < RENEW_SECONDS) {
-        findings.push((format!("{name}: its certificate {}", show_seconds_left(*left)), session.up()));
-    }
     for row in
         rows.iter().filter(|r| lines.iter().all(|l| l.row.as_ref().is_none_or(|own| own.name != r.name)))
     {
@@ -194,7 +196,40 @@ pub(super) fn report(session: &Session, seen: &Observed) -> Report {
             session.command(&format!("unregister {}", row.name)),
         ));
     }
-    Report { lines, main, level, findings }
+    let mut report = Report { lines, main, level, findings, certificates: BTreeMap::new() };
+    report.know_certificates(session, seen.existing.certificates.clone());
+    report
+}
+
+impl Report {
+    /// Takes in what certificates the nodes have, and finds those that end soon.
+    fn know_certificates(&mut self, session: &Session, certificates: BTreeMap<String, Certificate>) {
+        self.findings.extend(ending(session, &certificates));
+        self.certificates = certificates;
+    }
+}
+
+/// Which certificates end soon, and what helps.
+pub(super) fn ending(
+    session: &Session,
+    certificates: &BTreeMap<String, Certificate>,
+) -> Vec<(String, String)> {
+    let soon = certificates.iter().filter(|(_, certificate)| certificate.ends_soon());
+    soon.map(|(name, certificate)| {
+        let files = session.topology.tls_files.as_ref();
+        // Another one may be there already.
+        let offered = authority::offered(&session.topology, name)
+            .is_some_and(|leaf| authority::print(&leaf.certificate, &leaf.authority) != certificate.print);
+        let help = match files.filter(|_| !offered) {
+            Some(files) => {
+                let folder = files.folder.display();
+                format!("put a new {name}.crt, with its key, into `{folder}`, then {}", session.up())
+            }
+            None => session.up(),
+        };
+        (format!("{name}: its certificate {}", show_seconds_left(certificate.seconds_left)), help)
+    })
+    .collect()
 }
 
 /// Looks until every node is there, follows, and is 0 behind, for at most `time_max`; returns the last look.
@@ -422,6 +457,7 @@ pub(super) fn to_json(session: &Session, report: &Report) -> Value {
                 "bolt": machine.and_then(|m| m.bolt.as_ref()).map(|b| b.to_string()),
                 "silent": line.silent,
                 "is_orphan": line.is_orphan,
+                "certificate_seconds_left": report.certificates.get(&line.name).map(|c| c.seconds_left),
             })
         })
         .collect();

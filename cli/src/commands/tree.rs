@@ -119,6 +119,7 @@ mod tests {
             main: Some("b".into()),
             level: None,
             findings: Vec::new(),
+            certificates: Default::default(),
         };
         assert_eq!(
             draw("demo", &report),

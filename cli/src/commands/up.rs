@@ -25,6 +25,12 @@ pub(super) async fn run(context: &Context, args: &Up) -> Result<Exit, CliError> 
     if let Some(timeout) = args.timeout.timeout {
         topology.wait.timeout = timeout;
     }
+    if args.no_wait {
+        topology.wait.until = topology.wait.until.min(Until::Registered);
+    }
+    if let Some(pull) = args.pull {
+        topology.instances.iter_mut().for_each(|instance| instance.container.pull = pull);
+    }
     let init = read_init(&topology)?;
     let session = Session::of_file(context, topology, loaded.warnings).await?;
     for (flag, is_set) in [("up --recreate", args.recreate), ("up --remove-orphans", args.remove_orphans)] {
@@ -43,7 +49,7 @@ pub(super) async fn run(context: &Context, args: &Up) -> Result<Exit, CliError> 
         enforce_roles: args.enforce_roles,
         keep_modes: false,
     };
-    let wish = Wish { init, ..session.wish(options) };
+    let mut wish = Wish { init, ..session.wish(options) };
 
     let seen = cluster::observe(&wish.topology, &session.runtime, &session.nodes).await?;
     let mut plan = cluster::reconcile(&wish, &seen);
@@ -82,7 +88,9 @@ pub(super) async fn run(context: &Context, args: &Up) -> Result<Exit, CliError> 
         count(wish.topology.instances.len(), "instance"),
         session.runtime.describe()
     ));
+    wish.spared = cluster::kept_orphans(&wish.topology, &seen);
     let lost: Vec<String> = cluster::orphans(&wish.topology, &seen)
+        .filter(|orphan| !wish.spared.contains(orphan.name))
         .filter_map(|orphan| orphan.volume.map(|volume| format!("{} ({volume})", orphan.name)))
         .collect();
     if args.volumes && !lost.is_empty() {

@@ -20,15 +20,16 @@ pub(super) async fn run(context: &Context) -> Result<Exit, CliError> {
         std::env::current_exe().map_or_else(|_| String::new(), |path| path.display().to_string());
     let bolt = format!("{} to {}", Version::V4_1, Version::NEWEST);
     // An engine that does not answer is a fact here, no failure.
-    let (engine, image) = match Docker::connect(context.host.as_deref(), None).await {
-        // The image's name is a hash over all of this executable: only who asks for more waits for it.
-        Ok(docker) if context.ui.verbose() > 0 => {
-            let image = docker.built_in().await.map(|image| image.tag.clone());
-            (docker.describe(), image.unwrap_or_else(|error| error.problem().what.clone()))
-        }
-        Ok(docker) => (docker.describe(), String::new()),
-        Err(error) => (format!("none ({})", error.problem().what), String::new()),
-    };
+    let (engine, image) =
+        match Docker::connect(context.host.as_deref(), context.docker_context.as_deref()).await {
+            // The image's name is a hash over all of this executable: only who asks for more waits for it.
+            Ok(docker) if context.ui.verbose() > 0 => {
+                let image = docker.built_in().await.map(|image| image.tag.clone());
+                (docker.describe(), image.unwrap_or_else(|error| error.problem().what.clone()))
+            }
+            Ok(docker) => (docker.describe(), String::new()),
+            Err(error) => (format!("none ({})", error.problem().what), String::new()),
+        };
     let data = json!({
         "version": version, "topology": topology, "output": output::VERSION, "backup": archive::VERSION, "bolt": bolt,
         "system": system, "build": build, "linkage": linkage, "executable": executable, "engine": engine,

@@ -107,7 +107,7 @@ pub(super) async fn status(session: &Session, every: Duration) -> Result<Exit, C
     let ui = &session.ui;
     let mut view = View::default();
     live::show(ui, every, async || {
-        match session.look().await {
+        match session.look_closely().await {
             Ok(seen) => view.take(report(session, &seen)),
             Err(error) if live::is_drawn(ui) => view.failed(&error),
             Err(error) => return Err(error),
@@ -249,7 +249,13 @@ mod tests {
     }
 
     fn of(main: Option<&str>, level: Option<Check>, lines: Vec<NodeLine>) -> Report {
-        Report { lines, main: main.map(str::to_owned), level, findings: Vec::new() }
+        Report {
+            lines,
+            main: main.map(str::to_owned),
+            level,
+            findings: Vec::new(),
+            certificates: Default::default(),
+        }
     }
 
     #[test]

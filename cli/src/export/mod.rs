@@ -47,7 +47,8 @@ fn check(topology: &Topology) -> Result<(), CliError> {
 
 /// Returns the topology as the mgctl over there is to see it: nodes that someone else runs, at these host names.
 fn external(topology: &Topology, host: impl Fn(&Instance) -> String) -> Result<String, CliError> {
-    let mut there = Topology { runtime: Runtime::External, cluster_tls: false, ..topology.clone() };
+    let mut there =
+        Topology { runtime: Runtime::External, cluster_tls: false, tls_files: None, ..topology.clone() };
     there.init.cypher.clear();
     (there.context, there.backup) = (None, Backup::default());
     // Nodes start, and images are pulled, while it waits.

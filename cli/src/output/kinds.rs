@@ -151,7 +151,7 @@ kinds! {
     "Plan" [
         "diff", "up", "down", "start", "stop", "restart", "add", "remove", "scale", "upgrade", "register",
         "unregister", "promote", "failover", "rejoin", "reinit", "repair", "set-mode", "demote", "drill", "load",
-        "chaos", "doctor"
+        "chaos", "heal", "doctor"
     ] "what would be done: of `diff`, and of any verb with --dry-run" => object([
         ("steps", list(object([
             ("id", text("its name")),
@@ -416,6 +416,12 @@ fn status() -> Value {
                 ("bolt", maybe(text("where its Bolt is reached from here"))),
                 ("silent", maybe(text("why it does not answer"))),
                 ("is_orphan", flag("whether the topology does not name it")),
+                (
+                    "certificate_seconds_left",
+                    maybe(integer(
+                        "until its certificate ends, below 0 after that; null where it has none, or was not looked at",
+                    )),
+                ),
             ])),
         ),
         ("findings", list(object([("message", text("what is wrong")), ("hint", text("what helps"))]))),

@@ -7,6 +7,7 @@
 //! A claim on the cluster keeps away other mgctl of this user on this machine, and nobody elsewhere: there is no place
 //! that all of them share. Nodes take one role query at a time, and epochs tell which of two came last.
 
+use crate::authority::Certificate;
 use crate::cluster::{Action, Existing, Machine, MachineState, Runtime, Spec};
 use crate::error::{CliError, Exit};
 use crate::topology::Topology;
@@ -52,6 +53,10 @@ impl Runtime for External {
 
     async fn observe(&self, _: &str, _: Option<&Topology>) -> Result<Existing, CliError> {
         Ok(Existing { machines: self.machines.clone(), ..Existing::default() })
+    }
+
+    async fn certificates(&self, _: &str) -> Result<BTreeMap<String, Certificate>, CliError> {
+        Ok(BTreeMap::new())
     }
 
     async fn machine(&self, _: &str, instance: &str) -> Result<Option<Machine>, CliError> {

@@ -9,6 +9,7 @@ mod ports;
 pub mod process;
 pub mod swarm;
 
+use crate::authority::Certificate;
 use crate::cluster::{Action, Existing, Machine, Runtime};
 use crate::error::CliError;
 use crate::topology::{Image, Topology};
@@ -17,6 +18,7 @@ use external::External;
 use futures_util::StreamExt;
 use futures_util::stream::{self, LocalBoxStream};
 use process::Processes;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use swarm::Swarm;
 
@@ -107,6 +109,15 @@ impl Runtime for Any {
             Any::Process(it) => it.observe(cluster, topology).await,
             Any::Swarm(it) => it.observe(cluster, topology).await,
             Any::External(it) => it.observe(cluster, topology).await,
+        }
+    }
+
+    async fn certificates(&self, cluster: &str) -> Result<BTreeMap<String, Certificate>, CliError> {
+        match self {
+            Any::Docker(it) => it.certificates(cluster).await,
+            Any::Process(it) => it.certificates(cluster).await,
+            Any::Swarm(it) => it.certificates(cluster).await,
+            Any::External(it) => it.certificates(cluster).await,
         }
     }
 

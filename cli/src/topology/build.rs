@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::certificates::CertificateFiles;
 use super::container::{Container, container};
 use super::duration::show_duration;
 use super::endpoint::Endpoint;
@@ -26,6 +27,8 @@ pub(super) const AUTO: &str = "auto";
 /// A cluster before the cross-checks: what the file says and what follows from it.
 pub(super) struct Draft<'s> {
     pub(super) file: &'s Section,
+    /// What relative paths start from.
+    directory: PathBuf,
     pub(super) name: Option<String>,
     pub(super) runtime: Runtime,
     pub(super) addressing: Addressing,
@@ -143,6 +146,7 @@ impl<'s> Draft<'s> {
             .collect();
         Draft {
             file,
+            directory: directory.to_owned(),
             name: file.text("name"),
             runtime,
             // In a network of others addresses are theirs to give, and in a swarm each start gives another; names are
@@ -184,10 +188,15 @@ impl<'s> Draft<'s> {
         let cluster_tls =
             tls.and_then(|tls| tls.flag("cluster")).unwrap_or(match tls.and_then(|t| t.word("mode")) {
                 Some("off") => false,
-                Some("generate") => true,
+                Some("generate" | "files") => true,
                 // Who runs the nodes gives them their certificates.
                 _ => is_built_in && self.runtime != Runtime::External,
             });
+        // What is in them is read when there is no error left.
+        let tls_files = tls
+            .filter(|tls| cluster_tls && tls.word("mode") == Some("files"))
+            .and_then(|tls| tls.text("folder"))
+            .map(|folder| CertificateFiles { folder: self.directory.join(folder), leaves: BTreeMap::new() });
         let secrets = secret::environment(self.auth.as_ref(), self.license.as_ref());
         let mut instances: Vec<Instance> =
             self.nodes.into_iter().map(|node| node.finish(&name, report)).collect();
@@ -223,6 +232,7 @@ impl<'s> Draft<'s> {
             bind: self.bind,
             bolt_base: self.bolt_base,
             cluster_tls,
+            tls_files,
             wait: Wait {
                 timeout: wait.and_then(|w| w.duration("timeout")).unwrap_or(WAIT),
                 until: wait.and_then(|w| w.word("until")).and_then(Until::parse).unwrap_or(Until::Redundant),

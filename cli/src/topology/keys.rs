@@ -195,12 +195,17 @@ static TLS: Table = Table {
         key(
             "mode",
             Shape::Words(&["off", "generate", "files"]),
-            "off: none; generate: mgctl issues the certificates; files: not served yet. Default: generate for the node inside mgctl.",
+            "off: none; generate: mgctl issues the certificates; files: those in `folder`. Default: generate for the node inside mgctl.",
         ),
         key(
             "cluster",
             Shape::Bool,
-            "Nodes let in only nodes of this cluster, by certificates that mgctl issues. Default: true for the node inside mgctl.",
+            "Nodes let in only nodes of this cluster, by certificates. Default: true for the node inside mgctl.",
+        ),
+        key(
+            "folder",
+            Shape::Text,
+            "With `mode: files`: ca.crt, and NAME.crt and NAME.key of each node, relative to this file.",
         ),
         key(
             "client",

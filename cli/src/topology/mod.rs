@@ -10,6 +10,7 @@
 //! that this version does not serve are refused by name, never ignored.
 
 mod build;
+mod certificates;
 mod check;
 mod container;
 mod duration;
@@ -32,8 +33,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::error::Problem;
+use crate::error::{Problem, Severity};
 
+pub use certificates::{CertificateFile, CertificateFiles};
 pub use check::{is_cluster_name, is_symbol};
 pub use container::{
     Container, Healthcheck, Logging, MorePorts, Mounted, Over, Pull, Restart, ULIMITS, Ulimit, without_effect,
@@ -73,6 +75,8 @@ pub struct Loaded {
     pub topology: Topology,
     /// What is doubtful in it.
     pub warnings: Vec<Problem>,
+    /// Why certificates of `tls.folder` cannot be used. Only what gives certificates to nodes cannot do without.
+    pub certificate_problems: Vec<Problem>,
 }
 
 /// Reads a topology. `variable` answers for the environment.
@@ -130,8 +134,16 @@ pub fn load_with(
     if report.has_errors() {
         return Err(report.finish());
     }
-    let topology = draft.finish(&report);
-    Ok(Loaded { topology, warnings: report.finish() })
+    let mut topology = draft.finish(&report);
+    if let Some(files) = &mut topology.tls_files {
+        let span = file.section("tls").and_then(|tls| tls.span("folder")).unwrap_or_default();
+        let nodes: Vec<&str> = topology.instances.iter().map(|i| i.name.as_str()).collect();
+        *files = certificates::read(&files.folder, &topology.name, &nodes, span, &mut report);
+    }
+    // There was no error before them.
+    let is_error = |problem: &Problem| problem.severity == Severity::Error;
+    let (certificate_problems, warnings) = report.finish().into_iter().partition(is_error);
+    Ok(Loaded { topology, warnings, certificate_problems })
 }
 
 /// Keeps a password that stands in the file out of every problem of the file.

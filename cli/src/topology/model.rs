@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::certificates::CertificateFiles;
 use super::container::{Container, without_effect};
 use super::endpoint::Endpoint;
 use super::secret::{Auth, License, Secret};
@@ -26,8 +27,10 @@ pub struct Topology {
     pub bind: IpAddr,
     /// Bolt port of the first node, for those that name none.
     pub bolt_base: u16,
-    /// Nodes let in only nodes of this cluster, by certificates that mgctl issues.
+    /// Nodes let in only nodes of this cluster, by certificates.
     pub cluster_tls: bool,
+    /// Where those certificates come from; `None`: mgctl issues them.
+    pub tls_files: Option<CertificateFiles>,
     /// How long `up` waits, and for what.
     pub wait: Wait,
     /// Who may ask the nodes; `None`: everybody.

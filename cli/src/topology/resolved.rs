@@ -58,6 +58,10 @@ pub fn to_json(topology: &Topology) -> Value {
         "on_failure": topology.on_failure.as_str(),
         "instances": instances,
     });
+    if let Some(files) = &topology.tls_files {
+        file["tls"]["mode"] = json!("files");
+        file["tls"]["folder"] = json!(files.folder.display().to_string().replace('$', "$$"));
+    }
     if let Some(auth) = &topology.auth {
         let (key, value) = match &auth.source {
             PasswordSource::File(path) => ("password_file", path.display().to_string()),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::read::Section;
 use super::report::Report;
+use crate::error::printable;
 
 /// A text that is never shown: not in an error, not in a log, not in `--resolved`.
 #[derive(Clone, PartialEq, Eq)]
@@ -75,6 +76,10 @@ pub(super) fn auth(
     const KEYS: [&str; 3] = ["password", "password_file", "password_env"];
     let place = section.first_span();
     let username = section.text("username").filter(|name| !name.is_empty());
+    if let Some(name) = username.as_ref().filter(|name| name.contains(char::is_control)) {
+        let span = section.span("username").unwrap_or(place);
+        report.error("MG026", span, format!("user `{}` has a control character", printable(name)));
+    }
     if username.is_none() && !section.is_bad("username") {
         report
             .error("MG026", place, "`auth` has no `username`")
@@ -169,13 +174,13 @@ pub(super) fn license(
 }
 
 fn not_set(name: &str, span: super::tree::Span, report: &mut Report<'_>) {
-    report
-        .error("MG007", span, format!("`{name}` is not set"))
-        .help
-        .push(format!("set it: `{name}=... mgctl ...`, or write it into a file that `env_file` names"));
+    report.error("MG007", span, format!("`{name}` is not set")).help.push(format!(
+        "set it: `{}=... mgctl ...`, or write it into a file that `env_file` names",
+        printable(name)
+    ));
 }
 
-fn why(error: &std::io::Error) -> String {
+pub(super) fn why(error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::NotFound => "no such file".to_owned(),
         _ => error.to_string(),
@@ -183,13 +188,13 @@ fn why(error: &std::io::Error) -> String {
 }
 
 #[cfg(unix)]
-fn is_open(path: &Path) -> bool {
+pub(super) fn is_open(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     std::fs::metadata(path).is_ok_and(|m| m.permissions().mode() & 0o004 != 0)
 }
 
 #[cfg(not(unix))]
-fn is_open(_: &Path) -> bool {
+pub(super) fn is_open(_: &Path) -> bool {
     false
 }
 

@@ -158,6 +158,11 @@ impl Ui {
         }
     }
 
+    /// Returns the width of the terminal as it is now; `None` where there is none.
+    pub fn terminal_width(&self) -> Option<u16> {
+        table::terminal_width()
+    }
+
     /// Returns the width of the terminal as it is now; `None` where no column is to be left out.
     fn width(&self) -> Option<u16> {
         let is_wide = !self.0.is_terminal || self.0.output == Output::Wide;

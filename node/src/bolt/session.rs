@@ -885,7 +885,8 @@ impl<C: Core> Session<C> {
             return Err(Failure::terminated().into());
         }
         let committed = match recovery.commit.take() {
-            Some(commit) => self.services.settle(commit).await?,
+            // What a snapshot holds is no one's work, and fires no trigger.
+            Some(commit) => self.services.settle(commit, None).await?,
             None => Committed::default(),
         };
         self.seat.end(self.resets_served);

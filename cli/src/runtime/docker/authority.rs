@@ -6,7 +6,7 @@
 
 use super::engine::call;
 use super::{CLUSTER, Docker, MANAGED, absent_is_none, foreign, gone, image, owner_of};
-use crate::authority::{Authority, seconds_left};
+use crate::authority::{Authority, Certificate, demanded, seconds_left};
 use crate::cluster::container_name;
 use crate::error::{CliError, Exit};
 use crate::topology::Topology;
@@ -16,7 +16,8 @@ use bollard::query_parameters::{
     CreateContainerOptions, DownloadFromContainerOptions, RemoveContainerOptions, UploadToContainerOptions,
 };
 use futures_util::TryStreamExt;
-use std::collections::HashMap;
+use futures_util::future::try_join_all;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
 use std::sync::Arc;
 
@@ -28,13 +29,19 @@ const KEY: &str = "ca.key";
 /// Where a node's data volume is, and its certificate in it.
 const DATA: &str = "/data";
 const LEAF: &str = "/data/tls/node.crt";
+const LEAF_AUTHORITY: &str = "/data/tls/ca.crt";
+
+/// Returns the name of the volume that holds a cluster's authority.
+pub(super) fn volume(cluster: &str) -> String {
+    format!("mgctl-{cluster}-ca")
+}
 
 /// Flags that tell a node where its certificates are.
 pub(super) fn flags() -> [String; 3] {
     [
         format!("--cluster-cert-file={LEAF}"),
         "--cluster-key-file=/data/tls/node.key".to_owned(),
-        "--cluster-ca-file=/data/tls/ca.crt".to_owned(),
+        format!("--cluster-ca-file={LEAF_AUTHORITY}"),
     ]
 }
 
@@ -60,10 +67,12 @@ impl Docker {
         topology: &Topology,
         instance: &str,
     ) -> Result<String, CliError> {
-        let authority = self.authority(topology).await?;
+        let leaf = match &topology.tls_files {
+            Some(files) => demanded(files, topology, instance)?,
+            None => self.authority(topology).await?.issue(instance)?,
+        };
         let found = self.own(&topology.name, instance).await?;
         let id = found.and_then(|c| c.id).ok_or_else(|| gone(&topology.name, instance))?;
-        let leaf = authority.issue(instance)?;
         let owner = image::NODE_UID;
         let file = |path, content| Member { path, mode: 0o400, owner, content: Some(content) };
         let members = [
@@ -77,16 +86,21 @@ impl Docker {
         Ok(format!("certificate for {}", count(days, "day")))
     }
 
-    /// Returns for how many seconds a node's certificate is good, `None` where it has none.
-    pub(super) async fn certificate_left(
+    /// Returns the certificates of these nodes, without those that have none.
+    pub(super) async fn certificates_of(
         &self,
         cluster: &str,
-        instance: &str,
-    ) -> Result<Option<i64>, CliError> {
-        let name = container_name(cluster, instance);
-        let text = self.download(&name, LEAF).await?;
-        // One that cannot be read is none: the node is given another.
-        Ok(text.and_then(|text| seconds_left(&text)))
+        instances: impl Iterator<Item = &String>,
+    ) -> Result<BTreeMap<String, Certificate>, CliError> {
+        let found = instances.map(|instance| async move {
+            let container = container_name(cluster, instance);
+            let (leaf, authority) =
+                tokio::try_join!(self.download(&container, LEAF), self.download(&container, LEAF_AUTHORITY))?;
+            // One that cannot be read is none: the node is given another.
+            let read = leaf.zip(authority).and_then(|(leaf, authority)| Certificate::read(&leaf, &authority));
+            Ok::<_, CliError>(read.map(|certificate| (instance.clone(), certificate)))
+        });
+        Ok(try_join_all(found).await?.into_iter().flatten().collect())
     }
 
     /// Reads the authority, or makes it.

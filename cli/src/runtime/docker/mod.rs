@@ -30,7 +30,7 @@ pub(crate) mod stand_in;
 mod time;
 
 use super::ports::{self, Ports};
-use crate::authority::Authority;
+use crate::authority::{Authority, Certificate};
 use crate::cluster::{
     Action, Existing, Foreign, Machine, MachineState, Runtime, Spec, Subnetwork, container_name,
 };
@@ -76,6 +76,9 @@ pub(super) const DATA: [&str; 2] = ["/data", "/var/lib/memgraph"];
 
 /// How long a killed container may take to be gone.
 const KILL_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// How long an engine may take to unpack the built-in image: a busy disk is slow.
+const LOAD_TIME_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// How long a registry may take to hand over an image.
 pub(super) const PULL_TIME_MAX: Duration = Duration::from_secs(15 * 60);
@@ -166,7 +169,7 @@ impl Docker {
         let chunks: Vec<_> = image.archive.iter().cloned().map(Ok::<_, std::io::Error>).collect();
         let body = bollard::body_try_stream(stream::iter(chunks));
         let doing = format!("load image {}", image.tag);
-        call(&doing, async {
+        call_within(LOAD_TIME_MAX, &doing, async {
             let answers =
                 self.api.import_image(ImportImageOptions { quiet: true, platform: None }, body, None);
             let mut answers = std::pin::pin!(answers);
@@ -683,6 +686,7 @@ impl Runtime for Docker {
         let network = self.network(cluster, external.as_deref()).await?;
         let mut existing =
             Existing { network: network.as_ref().map(|(_, n)| n.clone()), volumes, ..Existing::default() };
+        existing.has_authority = existing.volumes.contains(&authority::volume(cluster));
         let mut current: HashMap<String, String> = HashMap::new();
         if let Some(topology) = topology {
             (existing.images, current) = self.images_of(topology).await?;
@@ -702,16 +706,18 @@ impl Runtime for Docker {
         }
         if let Some(topology) = topology {
             if topology.cluster_tls {
-                existing.has_authority = existing.volumes.contains(&topology.authority_volume());
-                let names: Vec<&String> = existing.machines.keys().collect();
-                let left = names.iter().map(|name| self.certificate_left(cluster, name));
-                let left = try_join_all(left).await?;
-                let found = names.into_iter().cloned().zip(left);
-                existing.certificates = found.filter_map(|(name, left)| Some((name, left?))).collect();
+                existing.certificates = self.certificates_of(cluster, existing.machines.keys()).await?;
             }
             existing.foreign = self.foreign(topology, &existing).await?;
         }
         Ok(existing)
+    }
+
+    async fn certificates(&self, cluster: &str) -> Result<BTreeMap<String, Certificate>, CliError> {
+        let containers = self.containers(&[format!("{CLUSTER}={cluster}"), INSTANCE.to_owned()]).await?;
+        let names: Vec<String> =
+            containers.iter().filter_map(|c| c.labels.as_ref()?.get(INSTANCE).cloned()).collect();
+        self.certificates_of(cluster, names.iter()).await
     }
 
     async fn machine(&self, cluster: &str, instance: &str) -> Result<Option<Machine>, CliError> {

@@ -27,7 +27,7 @@ mod identity;
 mod limits;
 
 use super::ports::{self, Ports};
-use crate::authority::{Authority, seconds_left};
+use crate::authority::{Authority, Certificate, demanded, seconds_left};
 use crate::cluster::{Action, Existing, Machine, MachineState, Runtime, Spec, Subnetwork};
 use crate::error::{CliError, Exit};
 use crate::topology::{Container, Data, Endpoint, Image, Instance, Subnet, Topology, show_duration};
@@ -283,8 +283,12 @@ impl Processes {
         read_or_make(cluster, &self.authority_folder(cluster))
     }
 
-    fn issue_certificate(&self, cluster: &str, instance: &str) -> Result<String, CliError> {
-        let leaf = self.authority(cluster)?.issue(instance)?;
+    fn issue_certificate(&self, topology: &Topology, instance: &str) -> Result<String, CliError> {
+        let cluster = &topology.name;
+        let leaf = match &topology.tls_files {
+            Some(files) => demanded(files, topology, instance)?,
+            None => self.authority(cluster)?.issue(instance)?,
+        };
         let folder = self.folder(cluster, instance).join("tls");
         make_private_folder(&folder)?;
         write_private(&folder.join(AUTHORITY_CERTIFICATE), &leaf.authority, 0o400)?;
@@ -590,10 +594,8 @@ impl Runtime for Processes {
                 existing.volumes.insert(volume);
             }
             if let Some(machine) = self.read_machine(cluster, &instance)? {
-                // One that cannot be read is none: the node is given another.
-                let certificate = read_text(&folder.join("tls").join(NODE_CERTIFICATE))?;
-                if let Some(left) = certificate.as_deref().and_then(seconds_left) {
-                    existing.certificates.insert(instance.clone(), left);
+                if let Some(certificate) = read_certificate(&folder)? {
+                    existing.certificates.insert(instance.clone(), certificate);
                 }
                 existing.machines.insert(instance, machine);
             }
@@ -603,6 +605,14 @@ impl Runtime for Processes {
             existing.volumes.insert(authority_volume(cluster));
         }
         Ok(existing)
+    }
+
+    async fn certificates(&self, cluster: &str) -> Result<BTreeMap<String, Certificate>, CliError> {
+        let found = entries(&self.root.join(cluster)).into_iter().map(|instance| {
+            let read = read_certificate(&self.folder(cluster, &instance))?;
+            Ok(read.map(|certificate| (instance, certificate)))
+        });
+        Ok(found.collect::<Result<Vec<_>, CliError>>()?.into_iter().flatten().collect())
     }
 
     async fn machine(&self, cluster: &str, instance: &str) -> Result<Option<Machine>, CliError> {
@@ -623,7 +633,7 @@ impl Runtime for Processes {
             Action::CreateNetwork(_) => self.create_network(topology),
             Action::CreateVolume(name) => self.create_volume(topology, instance(name)?),
             Action::CreateAuthority => self.authority(cluster).map(|_| "in this user's state folder".into()),
-            Action::IssueCertificate(name) => self.issue_certificate(cluster, name),
+            Action::IssueCertificate(name) => self.issue_certificate(topology, name),
             Action::CreateMachine(name) => self.create_machine(topology, instance(name)?),
             Action::StartMachine(name) => self.start(topology, instance(name)?),
             Action::UnpauseMachine(name) => {
@@ -783,6 +793,14 @@ fn read_or_make(cluster: &str, folder: &Path) -> Result<Authority, CliError> {
     // Last: from now on there is an authority.
     write_private(&key, &made.key(), 0o600)?;
     Ok(made)
+}
+
+/// Reads the certificate of the node in `folder`. One that cannot be read is none: the node is given another.
+fn read_certificate(folder: &Path) -> Result<Option<Certificate>, CliError> {
+    let tls = folder.join("tls");
+    let (leaf, authority) =
+        (read_text(&tls.join(NODE_CERTIFICATE))?, read_text(&tls.join(AUTHORITY_CERTIFICATE))?);
+    Ok(leaf.zip(authority).and_then(|(leaf, authority)| Certificate::read(&leaf, &authority)))
 }
 
 fn authority_volume(cluster: &str) -> String {

@@ -16,7 +16,7 @@ use super::super::docker::{
 };
 use super::service::{self, HOST};
 use super::{Swarm, call, gone, hosts, not_reached};
-use crate::authority::{Authority, seconds_left, seconds_now};
+use crate::authority::{self, Authority, Certificate, demanded, seconds_left, seconds_now};
 use crate::error::{CliError, Exit};
 use crate::runtime::docker::engine::answer;
 use crate::topology::{Instance, Topology};
@@ -36,6 +36,8 @@ const AUTHORITY: &str = "authority";
 const LEAF: &str = "leaf";
 /// Label: until when a certificate is good, in seconds since 1970.
 const ENDS: &str = "dev.mgctl.ends";
+/// Label: what tells a certificate from others.
+const PRINT: &str = "dev.mgctl.print";
 /// Longest name of a config or a secret.
 const NAME_MAX: usize = 64;
 
@@ -231,8 +233,10 @@ impl Swarm {
         if known.is_wanted && !seen.is_ready(&known.host) {
             return Err(not_reached(&topology.name, name, &hosts::shown(&seen.hosts, &known.host)));
         }
-        let authority = self.authority(topology).await?;
-        let leaf = authority.issue(name)?;
+        let leaf = match &topology.tls_files {
+            Some(files) => demanded(files, topology, name)?,
+            None => self.authority(topology).await?.issue(name)?,
+        };
         let left = seconds_left(&leaf.certificate).unwrap_or(0);
         let mut own = labels(topology);
         own.insert(KIND.to_owned(), AUTHORITY.to_owned());
@@ -247,9 +251,10 @@ impl Swarm {
         own.insert(KIND.to_owned(), LEAF.to_owned());
         let ends = i64::try_from(seconds_now()).unwrap_or(0) + left;
         own.insert(ENDS.to_owned(), ends.to_string());
+        own.insert(PRINT.to_owned(), authority::print(&leaf.certificate, &leaf.authority));
         let leaf_name =
             object_name(&format!("mgctl-{}-{name}-tls-{}", topology.name, print(&leaf.certificate)));
-        let text = format!("{}{}", leaf.certificate, leaf.key);
+        let text = format!("{}\n{}", leaf.certificate.trim_end(), leaf.key);
         let leaf_id = self.secret(&leaf_name, own, &text).await?;
         let secrets = service::secrets((&leaf_id, &leaf_name), (&ca, &ca_name), image::NODE_UID);
         let known = self
@@ -308,11 +313,17 @@ impl Swarm {
         Ok(found.into_iter().filter_map(of).collect())
     }
 
-    /// Returns for how many seconds the certificates are good that nodes were given, by the name of their secret.
-    pub(super) async fn certificates_left(&self, cluster: &str) -> Result<BTreeMap<String, i64>, CliError> {
+    /// Returns the certificates that nodes were given, by the name of their secret.
+    pub(super) async fn certificates_given(
+        &self,
+        cluster: &str,
+    ) -> Result<BTreeMap<String, Certificate>, CliError> {
         let now = i64::try_from(seconds_now()).unwrap_or(0);
         let left = |(name, labels): (String, HashMap<String, String>)| {
-            Some((name, labels.get(ENDS)?.parse::<i64>().ok()? - now))
+            let seconds_left = labels.get(ENDS)?.parse::<i64>().ok()? - now;
+            // One that an earlier mgctl gave has none, and is not the one of any file.
+            let print = labels.get(PRINT).cloned().unwrap_or_default();
+            Some((name, Certificate { seconds_left, print }))
         };
         Ok(self.secrets(cluster).await?.into_iter().filter_map(left).collect())
     }

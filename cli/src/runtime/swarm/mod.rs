@@ -24,7 +24,7 @@ pub use keep::Lock;
 
 use super::docker::{self, Docker, Found, MANAGED, absent_is_none, foreign, gone, image, logs, owner_of};
 use super::ports::Ports;
-use crate::authority::Authority;
+use crate::authority::{Authority, Certificate};
 use crate::cluster::failover::UNSEEN_END;
 use crate::cluster::{Action, Existing, Foreign, Machine, Runtime, Spec, container_name};
 use crate::error::{CliError, Exit};
@@ -682,6 +682,21 @@ impl Seen {
     }
 }
 
+impl Swarm {
+    /// Returns the certificates of these services' nodes.
+    async fn certificates_of(
+        &self,
+        cluster: &str,
+        services: &BTreeMap<String, (Known, Vec<Task>)>,
+    ) -> Result<BTreeMap<String, Certificate>, CliError> {
+        let given = self.certificates_given(cluster).await?;
+        let of = |(name, (known, _)): (&String, &(Known, Vec<Task>))| {
+            Some((name.clone(), known.secrets.iter().find_map(|s| given.get(s).cloned())?))
+        };
+        Ok(services.iter().filter_map(of).collect())
+    }
+}
+
 impl Runtime for Swarm {
     fn describe(&self) -> String {
         format!("swarm by {}", self.docker.describe())
@@ -699,6 +714,11 @@ impl Runtime for Swarm {
         let mut existing = Existing {
             network,
             volumes: places.keys().cloned().collect(),
+            volumes_elsewhere: places
+                .iter()
+                .filter(|(_, place)| place.host != self.own)
+                .map(|(volume, place)| (volume.clone(), hosts::shown(&seen.hosts, &place.host)))
+                .collect(),
             has_authority,
             ..Existing::default()
         };
@@ -727,11 +747,7 @@ impl Runtime for Swarm {
         }
         if let Some(topology) = topology {
             if topology.cluster_tls {
-                let left = self.certificates_left(cluster).await?;
-                let of = |(name, (known, _)): (&String, &(Known, Vec<Task>))| {
-                    Some((name.clone(), known.secrets.iter().find_map(|s| left.get(s).copied())?))
-                };
-                existing.certificates = seen.services.iter().filter_map(of).collect();
+                existing.certificates = self.certificates_of(cluster, &seen.services).await?;
             }
             existing.foreign = self.docker.foreign(topology, &existing).await?;
             existing.foreign.extend(self.foreign_services(topology, &existing).await?);
@@ -739,6 +755,11 @@ impl Runtime for Swarm {
             existing.notes = hosts::notes(topology, &seen.hosts, &kept);
         }
         Ok(existing)
+    }
+
+    async fn certificates(&self, cluster: &str) -> Result<BTreeMap<String, Certificate>, CliError> {
+        let seen = self.see(cluster, None).await?;
+        self.certificates_of(cluster, &seen.services).await
     }
 
     async fn machine(&self, cluster: &str, instance: &str) -> Result<Option<Machine>, CliError> {

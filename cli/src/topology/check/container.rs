@@ -10,6 +10,10 @@ use crate::topology::tree::Span;
 
 /// Labels that are mgctl's own begin so.
 const RESERVED: &str = "dev.mgctl.";
+/// Longest name, and longest value, of a label.
+const LABEL_MAX: usize = 255;
+/// Longest name of a file or folder, of Linux's file systems.
+const FILE_NAME_MAX: usize = 255;
 
 /// Checks the rules and reports every breach, once for each place.
 pub(super) fn check(draft: &Draft<'_>, report: &mut Report<'_>) {
@@ -53,9 +57,16 @@ fn labels(labels: &[Named<String>], report: &mut Report<'_>) {
                 .error("MG033", label.span, format!("label `{}` is one of mgctl's own", visible(&label.name)))
                 .help
                 .push(format!("labels that begin with `{RESERVED}` are how mgctl knows its containers"));
-        } else if label.name.is_empty() || label.name.contains(['=', '\0', '\n']) {
+        } else if label.name.is_empty()
+            || label.name.len() > LABEL_MAX
+            || label.name.contains(|c: char| c == '=' || c.is_control())
+        {
             let what = format!("`{}` is not the name of a label", visible(&label.name));
             report.error("MG033", label.span, what).help.push("for example `team: graph`".into());
+        } else if label.value.len() > LABEL_MAX || label.value.contains(|c: char| c.is_control()) {
+            let what = format!("label `{}` cannot be `{}`", label.name, visible(&label.value));
+            let help = format!("at most {LABEL_MAX} bytes, and no control characters");
+            report.error("MG033", label.span, what).help.push(help);
         }
     }
 }
@@ -124,7 +135,7 @@ fn paths(volumes: &Section, report: &mut Report<'_>) {
 
 /// Is it an absolute path that names one place?
 fn is_folder(text: &str) -> bool {
-    let is_plain = |part: &str| !matches!(part, "." | "..");
+    let is_plain = |part: &str| !matches!(part, "." | "..") && part.len() <= FILE_NAME_MAX;
     text.len() > 1
         && text.len() <= 4096
         && text.starts_with('/')

@@ -33,6 +33,8 @@ const MANAGED_FLAGS: [(&str, &str); 10] = [
 const TAKEN_NAMES: [&str; 3] = ["all", "replica", "replicas"];
 /// Most nodes in a /24, whose addresses for nodes begin at .11.
 const NODES_MAX: usize = 244;
+/// Longest name of a file or folder.
+const FILE_NAME_MAX: usize = 255;
 /// Longest name of a container that is also a host name.
 const CONTAINER_NAME_MAX: usize = 63;
 
@@ -93,6 +95,7 @@ fn names(draft: &Draft<'_>, report: &mut Report<'_>) {
                 .push("add a line: `name: quickstart`".into());
         }
     }
+    places(file, report);
     if let Some(network) = draft.file.section("network") {
         self::network(network, report);
     }
@@ -301,6 +304,30 @@ fn replication_rules(draft: &Draft<'_>, report: &mut Report<'_>) {
                 format!("`replication.{key}` is a rule of the built-in image, and not all nodes have that");
             report.error("MG025", span, what).help.push("remove it, or remove `image`".into());
         }
+    }
+}
+
+/// MG015: names of folders of this machine, and of contexts.
+fn places(file: &Section, report: &mut Report<'_>) {
+    let of = |part: &str, key: &str| {
+        let section = file.section(part)?;
+        Some((format!("{part}.{key}"), section.text(key)?, section.span(key)?))
+    };
+    for (key, text, span) in [of("backup", "dir"), of("tls", "folder")].into_iter().flatten() {
+        let is_long = |part: &str| part.len() > FILE_NAME_MAX;
+        if text.is_empty() || text.contains(char::is_control) || text.split('/').any(is_long) {
+            let what = format!("`{key}`: `{}` is not usable as the name of a folder", visible(&text));
+            let help = format!("no control characters, and at most {FILE_NAME_MAX} bytes between two `/`");
+            report.error("MG015", span, what).help.push(help);
+        }
+    }
+    if let (Some(text), Some(span)) = (file.text("context"), file.span("context"))
+        && !is_engine_name(&text)
+    {
+        report
+            .error("MG015", span, format!("`{}` is not the name of a docker context", visible(&text)))
+            .help
+            .push("docker context ls shows them".into());
     }
 }
 

@@ -59,9 +59,37 @@ fn cluster_tls(draft: &Draft<'_>, report: &mut Report<'_>) {
         report.also(tls.span("mode").unwrap_or_default());
         return;
     }
-    let asks = cluster == Some(true) || mode == Some("generate") && cluster != Some(false);
+    if mode == Some("files") && cluster == Some(false) {
+        report
+            .error("MG036", span, "`tls.cluster: false` contradicts `tls.mode: files`")
+            .help
+            .push("remove one of them".into());
+        report.also(tls.span("mode").unwrap_or_default());
+        return;
+    }
+    match (mode, tls.key_span("folder")) {
+        (Some("files"), None) => {
+            report
+                .error("MG036", tls.span("mode").unwrap_or(span), "`tls.mode: files` needs a `folder`")
+                .help
+                .push("`folder: ./tls`, with ca.crt, and NAME.crt and NAME.key of each node".into());
+        }
+        (Some("files"), Some(_)) => {}
+        (_, Some(folder)) if !tls.is_bad("mode") => {
+            report
+                .error("MG036", folder, "`tls.folder` is for certificates that somebody else issued")
+                .help
+                .push("add `mode: files`, or remove it: mgctl issues the certificates".into());
+        }
+        _ => {}
+    }
+    let asks = cluster == Some(true) || matches!(mode, Some("generate" | "files")) && cluster != Some(false);
     let Some(node) = draft.nodes.iter().find(|n| n.image != Image::BuiltIn).filter(|_| asks) else { return };
-    let key = if cluster == Some(true) { "tls.cluster" } else { "tls.mode: generate" };
+    let key = match mode {
+        _ if cluster == Some(true) => "tls.cluster",
+        Some("files") => "tls.mode: files",
+        _ => "tls.mode: generate",
+    };
     let what = format!("`{key}` is served by the built-in image, and `{}` runs {}", node.name, node.image);
     report.error("MG036", span, what).help.push(format!(
         "leave `image` out, or remove `{}` and keep the network between the nodes private",
@@ -93,16 +121,6 @@ fn client_tls(draft: &Draft<'_>, report: &mut Report<'_>) {
             )
             .help
             .push("remove it".into());
-    }
-    if let (Some("files"), Some(span)) = (tls.word("mode"), tls.span("mode")) {
-        report
-            .error(
-                "MG037",
-                span,
-                "`tls.mode: files` is not served: mgctl issues the certificates of its nodes itself",
-            )
-            .help
-            .push("use `mode: generate`".into());
     }
 }
 
