@@ -4,13 +4,16 @@
 //! changed. What CSV and other servers bring in is marked until all of it is there; where it is refused half-way, what
 //! is marked is removed again.
 
+use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
+use tokio::sync::{Mutex, mpsc};
 
 use super::Context;
 use super::session::{Session, on_ctrl_c};
@@ -19,7 +22,7 @@ use super::transfer::{
     warnings,
 };
 use crate::args::Import;
-use crate::cluster::Target;
+use crate::cluster::{Nodes, Target};
 use crate::error::{CliError, Exit, Place, Problem};
 use crate::graph::csv::{CsvError, Header, Ids, Records, Row};
 use crate::graph::cypherl::{Group, MARK, Writer};
@@ -269,20 +272,29 @@ async fn run_csv(context: &Context, args: &Import) -> Result<Exit, CliError> {
     let session = Session::open(context).await?;
     let seen = session.look_at_existing().await?;
     let main = session.main(&seen)?;
-    let mut client = connect(&session, &main).await?;
-    refuse_marked(&main, &mut client).await?;
+    let mut clients = vec![connect(&session, &main).await?];
+    refuse_marked(&main, &mut clients[0]).await?;
+    // One that is none of ours may refuse two transactions that add edges at one vertex.
+    if session.nodes.ask(&main, "SHOW REPLICATION STATE;").await.is_ok() {
+        clients.push(connect(&session, &main).await?);
+    }
     let mut pace = Pace::new(session.ui.step("import", &main.instance), on_ctrl_c(&session.ui));
-    let mut writer = Writer::default();
-    let fed = feed_csv(&session, &main, &mut client, &files, args, &mut writer, &mut pace).await;
+    let (writer, fed) = feed_csv(&session, &main, &mut clients, files.into(), args, &mut pace).await;
     let fed = match fed {
         Ok(fed) => fed,
         Err(error) => {
-            let error = take_back(&mut client, &writer, error).await;
+            // What failed may have left its transaction open.
+            for client in &mut clients[1..] {
+                let _ = client.rollback().await;
+            }
+            let error = take_back(&mut clients[0], &writer, error).await;
             pace.failed(&error);
             return Err(error);
         }
     };
-    client.close().await;
+    for client in clients {
+        client.close().await;
+    }
     pace.done(&graph_size(fed.vertices, fed.edges));
     if (fed.vertices, fed.edges) != (vertices, edges) {
         return Err(CliError::new(
@@ -346,25 +358,111 @@ fn rows(
     Ok(())
 }
 
+/// As many statements wait, at most, for the server.
+const READ_AHEAD: usize = 8;
+
+/// The statements of one file after the other, each file's by themselves.
+type Files = mpsc::Receiver<mpsc::Receiver<Item>>;
+
+/// Reads the files, on a thread of its own, while the server works on what was read before; returns the writer for what
+/// is to be taken back. Each of the clients takes what comes next: edges at one vertex do not conflict.
 async fn feed_csv(
     session: &Session,
     main: &Target,
-    client: &mut Client,
+    clients: &mut [Client],
+    files: Arc<[Csv]>,
+    args: &Import,
+    pace: &mut Pace,
+) -> (Writer, Result<Fed, CliError>) {
+    let (sender, mut receiver) = mpsc::channel(1);
+    let options = args.clone();
+    let reading = tokio::task::spawn_blocking(move || {
+        let mut writer = Writer::default();
+        let read = read_csv(&files, &options, &mut writer, &sender);
+        (writer, read)
+    });
+    // A statement holds up to a thousand rows.
+    let statements_max = (args.batch as usize).min(64);
+    let mut feeders: Vec<Feeder<'_>> =
+        clients.iter_mut().map(|client| Feeder::new(client, statements_max)).collect();
+    let source: Arc<str> = args.paths.join(", ").into();
+    let refusal = |r: Box<Refusal>| refused(session, main, &source, *r);
+    let fed = async {
+        run_all(&mut feeders[0], Writer::before()).await.map_err(refusal)?;
+        feed_files(&mut receiver, &mut feeders, pace, refusal).await
+    };
+    let fed = fed.await;
+    // Where nobody takes any more, the reading ends.
+    drop(receiver);
+    let (writer, read) = reading.await.expect("reading files does not panic");
+    if let Err(error) = fed.and(read) {
+        return (writer, Err(error));
+    }
+    let ended = run_all(&mut feeders[0], writer.after()).await.map_err(refusal);
+    (writer, ended.map(|()| total(feeders.iter().map(Feeder::done))))
+}
+
+async fn run_all(feeder: &mut Feeder<'_>, statements: Vec<String>) -> Result<(), Box<Refusal>> {
+    for text in statements {
+        feeder.push(Item::Statement { text, place: None }).await?;
+    }
+    feeder.flush().await
+}
+
+/// Has every feeder take statements until the files are at their end. Edges need their ends, and a line of one file is not
+/// told for another: what waits is run at the end of each file.
+async fn feed_files(
+    files: &mut Files,
+    feeders: &mut [Feeder<'_>],
+    pace: &mut Pace,
+    refusal: impl Fn(Box<Refusal>) -> CliError,
+) -> Result<(), CliError> {
+    let done: Vec<Cell<Fed>> = feeders.iter().map(|feeder| Cell::new(feeder.done())).collect();
+    let pace = RefCell::new(pace);
+    while let Some(file) = files.recv().await {
+        let file = Mutex::new(file);
+        let has_failed = Cell::new(false);
+        let lanes = feeders.iter_mut().zip(&done).map(|(feeder, own)| async {
+            // Each ends what it has begun, so that its connection can be used afterwards.
+            while !has_failed.get() {
+                let Some(item) = file.lock().await.recv().await else { break };
+                feeder.push(item).await.map_err(&refusal)?;
+                own.set(feeder.done());
+                let sum = total(done.iter().map(Cell::get));
+                pace.borrow_mut().say(|took| elements(sum.vertices, sum.edges, took))?;
+            }
+            feeder.flush().await.map_err(&refusal)
+        });
+        let lanes = lanes.map(|lane| async {
+            let ended: Result<(), CliError> = lane.await;
+            has_failed.set(has_failed.get() || ended.is_err());
+            ended
+        });
+        join_all(lanes).await.into_iter().collect::<Result<(), CliError>>()?;
+    }
+    Ok(())
+}
+
+fn total(all: impl Iterator<Item = Fed>) -> Fed {
+    let mut sum = Fed::default();
+    all.for_each(|fed| add(&mut sum, fed));
+    sum
+}
+
+/// Makes statements of files, until all are read or nobody takes them.
+fn read_csv(
     files: &[Csv],
     args: &Import,
     writer: &mut Writer,
-    pace: &mut Pace,
-) -> Result<Fed, CliError> {
-    // A statement holds up to a thousand rows.
-    let mut feeder = Feeder::new(client, (args.batch as usize).min(64));
+    out: &mpsc::Sender<mpsc::Receiver<Item>>,
+) -> Result<(), CliError> {
     let mut ids = Ids::default();
-    let source: Arc<str> = args.paths.join(", ").into();
-    let refusal = |r: Box<Refusal>| refused(session, main, &source, *r);
-    let statement = |text| Item::Statement { text, place: None };
-    for text in Writer::before() {
-        feeder.push(statement(text)).await.map_err(refusal)?;
-    }
     for file in files {
+        let (sender, receiver) = mpsc::channel(READ_AHEAD);
+        if out.blocking_send(receiver).is_err() {
+            return Ok(());
+        }
+        let send = |group| sender.blocking_send(Item::Rows { group, file: Some(file.name.clone()) });
         let (header, mut records) = begin(file, args)?;
         while let Some(fields) = records.read_next().map_err(|e| at(&file.name, e))? {
             let line = fields[0].line;
@@ -374,28 +472,23 @@ async fn feed_csv(
                 Row::Edge(edge) => writer.edge(edge, line),
             };
             // CSV has no value without a text.
-            for group in full.map_err(|(key, kind)| {
+            let full = full.map_err(|(key, kind)| {
                 CliError::new(Exit::Other, format!("`{key}` cannot be written as Cypher: {}", kind.0))
                     .code("MG107")
-            })? {
-                let item = Item::Rows { group, file: Some(file.name.clone()) };
-                feeder.push(item).await.map_err(refusal)?;
+            })?;
+            for group in full {
+                if send(group).is_err() {
+                    return Ok(());
+                }
             }
-            let done = feeder.done();
-            pace.say(|took| elements(done.vertices, done.edges, took))?;
         }
-        // Edges need their ends, and a line of one file is not told for another.
         for group in writer.flush() {
-            let item = Item::Rows { group, file: Some(file.name.clone()) };
-            feeder.push(item).await.map_err(refusal)?;
+            if send(group).is_err() {
+                return Ok(());
+            }
         }
-        feeder.flush().await.map_err(refusal)?;
     }
-    for text in writer.after() {
-        feeder.push(statement(text)).await.map_err(refusal)?;
-    }
-    feeder.flush().await.map_err(refusal)?;
-    Ok(feeder.done())
+    Ok(())
 }
 
 /// Removes what is marked, and adds to the error whether that went well.
