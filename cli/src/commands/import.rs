@@ -283,9 +283,9 @@ async fn run_csv(context: &Context, args: &Import) -> Result<Exit, CliError> {
     let fed = match fed {
         Ok(fed) => fed,
         Err(error) => {
-            // What failed may have left its transaction open.
+            // One that ended well has nothing open, and one that failed may have its transaction.
             for client in &mut clients[1..] {
-                let _ = client.rollback().await;
+                let _ = client.reset().await;
             }
             let error = take_back(&mut clients[0], &writer, error).await;
             pace.failed(&error);
@@ -462,7 +462,8 @@ fn read_csv(
         if out.blocking_send(receiver).is_err() {
             return Ok(());
         }
-        let send = |group| sender.blocking_send(Item::Rows { group, file: Some(file.name.clone()) });
+        // False where nobody takes it.
+        let send = |group| sender.blocking_send(Item::Rows { group, file: Some(file.name.clone()) }).is_ok();
         let (header, mut records) = begin(file, args)?;
         while let Some(fields) = records.read_next().map_err(|e| at(&file.name, e))? {
             let line = fields[0].line;
@@ -477,13 +478,13 @@ fn read_csv(
                     .code("MG107")
             })?;
             for group in full {
-                if send(group).is_err() {
+                if !send(group) {
                     return Ok(());
                 }
             }
         }
         for group in writer.flush() {
-            if send(group).is_err() {
+            if !send(group) {
                 return Ok(());
             }
         }
@@ -493,8 +494,8 @@ fn read_csv(
 
 /// Removes what is marked, and adds to the error whether that went well.
 async fn take_back(client: &mut Client, writer: &Writer, error: CliError) -> CliError {
-    // What failed may have left its transaction open.
-    let _ = client.rollback().await;
+    // What failed may have left its transaction open. Where this fails, so does what follows.
+    let _ = client.reset().await;
     let mut failed: Option<QueryError> = None;
     for text in writer.undo() {
         if let Err(error) = client.run(&text, Map::new()).await {

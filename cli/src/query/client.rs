@@ -266,6 +266,14 @@ impl Client {
         self.ask(Request::Rollback).await.map(drop)
     }
 
+    /// Gives up whatever is open: rows, a failure, a transaction, or nothing at all.
+    pub async fn reset(&mut self) -> Result<(), QueryError> {
+        let deadline = Instant::now() + self.timeout;
+        self.settle(deadline).await?;
+        self.send(&[Request::Reset], deadline).await?;
+        self.answer(deadline).await.map(drop)
+    }
+
     /// Says goodbye and closes. Errors are of no use to anyone here.
     pub async fn close(mut self) {
         let deadline = Instant::now() + self.timeout;
