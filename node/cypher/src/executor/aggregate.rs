@@ -315,6 +315,11 @@ impl<'a> Machine<'a> {
                 ([], false) => of_rows.iter().for_each(|group| groups.accumulator(*group, i).rows(1)),
                 ([arg, ..], is_one) => {
                     let place = place(arg);
+                    if is_one && groups.accumulator(0, i).is_count() {
+                        let is_value = |at: &&u32| scan.see(place, **at as usize, |v| !v.is_null());
+                        groups.accumulator(0, i).rows(rows.iter().filter(is_value).count() as i64);
+                        continue;
+                    }
                     for (n, at) in rows.iter().enumerate() {
                         let accumulator = groups.accumulator(if is_one { 0 } else { of_rows[n] }, i);
                         scan.see(place, *at as usize, |v| accumulator.see(v, run))?;

@@ -85,6 +85,11 @@ impl Accumulator {
         }
     }
 
+    /// Whether it counts every value but Null.
+    pub fn is_count(&self) -> bool {
+        self.seen.is_none() && matches!(self.state, State::Count(_))
+    }
+
     /// Takes a value that stands in the row, without a copy where that will do.
     #[inline(always)]
     pub fn see(&mut self, v: &Value, run: &mut Runtime) -> Result<(), CypherError> {
