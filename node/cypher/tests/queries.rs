@@ -331,6 +331,42 @@ fn what_grows_without_end_is_refused_by_the_pool_of_all_queries() {
 }
 
 #[test]
+fn what_an_inner_plan_held_is_let_go_when_it_ends() {
+    let mut s = Session::new();
+    let pool = Arc::new(MemoryPool::new(1 << 30));
+    s.limits.pool = Some(pool.clone());
+    s.limits.memory_bytes_max = 256 << 10;
+    let distinct = "UNWIND range(1, 500) AS j WITH DISTINCT i + j AS k";
+    for (text, expected) in [
+        (format!("CALL {{ WITH i {distinct} RETURN collect(k) AS ks }} RETURN sum(size(ks))"), 100_000),
+        (format!("CALL {{ WITH i {distinct} RETURN k }} RETURN count(k)"), 100_000),
+        (
+            format!(
+                "CALL {{ WITH i CALL {{ WITH i {distinct} RETURN k }} RETURN k LIMIT 300 }} RETURN count(k)"
+            ),
+            60_000,
+        ),
+        (format!("WITH i WHERE EXISTS {{ {distinct} WHERE k % 500 = 0 RETURN k }} RETURN count(i)"), 200),
+        (format!("RETURN sum(COUNT {{ {distinct} RETURN k }})"), 100_000),
+        (format!("RETURN sum(size(COLLECT {{ {distinct} RETURN k }}))"), 100_000),
+    ] {
+        assert_eq!(s.one(&format!("UNWIND range(1, 200) AS i {text}")), Value::Int(expected), "{text}");
+    }
+    // What is kept all the same still counts: by what stands around it, and by the transaction.
+    for text in [
+        format!("CALL {{ WITH i {distinct} RETURN collect(k) AS ks }} RETURN collect(ks)"),
+        format!("CALL {{ WITH i {distinct} RETURN k }} RETURN collect(k)"),
+        format!("CALL {{ WITH i {distinct} CREATE (:Kept {{k: k}}) }} RETURN count(*)"),
+        "FOREACH (j IN range(1, 500) | CREATE (:Kept {k: j}))".to_owned(),
+    ] {
+        let text = format!("UNWIND range(1, 200) AS i {text}");
+        let error = s.run(&text).expect_err(&text);
+        assert!(error.message.contains("Memory limit exceeded"), "{text}: {error}");
+        assert_eq!(pool.held(), 0, "a query that has ended holds nothing: {text}");
+    }
+}
+
+#[test]
 fn rows_that_share_a_list_do_not_count_as_many_lists() {
     let mut s = Session::new();
     s.limits.memory_bytes_max = 8 << 20;

@@ -39,7 +39,7 @@ pub(crate) struct Batch {
     skipped: u64,
     /// What was changed before this batch.
     before: Counters,
-    /// What the query held before its inner plan began.
+    /// What the inner plan holds.
     held: usize,
 }
 
@@ -71,6 +71,7 @@ impl<'a> Machine<'a> {
         // Whoever asked the query to stop wants no further transaction of it.
         self.run.check_cancelled()?;
         commits.commit(self.tx)?;
+        self.run.release_written();
         // They were there to be named; of another transaction nobody does.
         self.run.deleted_edges.clear();
         Ok(())
@@ -101,15 +102,21 @@ impl<'a> Machine<'a> {
         loop {
             if self.batch_mut(id).is_inside {
                 if call.returns {
-                    if self.next(call.inner.root)? {
+                    let mut held = self.batch_mut(id).held;
+                    let found = self.next_within(&call.inner, &mut held)?;
+                    self.batch_mut(id).held = held;
+                    if found {
                         return Ok(true);
                     }
-                } else if let Err(error) = self.exhaust(&call.inner) {
-                    self.let_go(id, call);
-                    self.fail_batch(id, call, error)?;
-                    return Ok(true);
+                    self.leave(&call.inner, held);
+                } else {
+                    let before = self.run.held();
+                    if let Err(error) = self.exhaust(&call.inner) {
+                        self.leave(&call.inner, self.run.held().saturating_sub(before));
+                        self.fail_batch(id, call, error)?;
+                        return Ok(true);
+                    }
                 }
-                self.let_go(id, call);
                 let batch = self.batch_mut(id);
                 batch.is_inside = false;
                 batch.rows += 1;
@@ -127,9 +134,9 @@ impl<'a> Machine<'a> {
                 return Ok(false);
             }
             self.run.tick()?;
-            let (counters, held) = (self.run.counters, self.run.held());
+            let counters = self.run.counters;
             let batch = self.batch_mut(id);
-            batch.held = held;
+            batch.held = 0;
             if batch.skipped > 0 {
                 batch.skipped -= 1;
                 return Ok(true);
@@ -140,14 +147,6 @@ impl<'a> Machine<'a> {
             batch.is_inside = true;
             self.reset(&call.inner);
         }
-    }
-
-    /// Forgets what the inner plan kept for a row, and that it was accounted for: a query of many rows would else seem
-    /// to hold all of it.
-    fn let_go(&mut self, id: OpId, call: &'a InTransactions) {
-        self.reset(&call.inner);
-        let before = self.batch_mut(id).held;
-        self.run.release(self.run.held().saturating_sub(before));
     }
 
     fn end_batch(&mut self, id: OpId, call: &'a InTransactions) -> Result<(), CypherError> {
@@ -171,6 +170,7 @@ impl<'a> Machine<'a> {
         }
         let commits = self.run.commits.clone().ok_or_else(explicit)?;
         commits.give_up(self.tx, &error);
+        self.run.release_written();
         let batch = self.batch_mut(id);
         let done = batch.rows + u64::from(batch.is_inside);
         batch.skipped =

@@ -364,31 +364,40 @@ impl<'a> Machine<'a> {
             }
             Expr::Exists(inner) => {
                 self.reset(inner);
-                Value::Bool(self.next(inner.root)?)
+                let mut held = 0;
+                let found = self.next_within(inner, &mut held)?;
+                self.leave(inner, held);
+                Value::Bool(found)
             }
             Expr::Count(inner) => {
                 self.reset(inner);
-                let mut n = 0;
-                while self.next(inner.root)? {
+                let (mut n, mut held) = (0, 0);
+                while self.next_within(inner, &mut held)? {
                     self.run.tick()?;
                     n += 1;
                 }
+                self.leave(inner, held);
                 Value::Int(n)
             }
             Expr::Collect(inner, slot) => {
                 self.reset(inner);
-                let mut out = Growing::default();
-                while self.next(inner.root)? {
+                let (mut out, mut held) = (Growing::default(), 0);
+                while self.next_within(inner, &mut held)? {
                     self.run.tick()?;
                     let v = self.row[*slot].clone();
                     check_nesting(&v)?;
                     out.push(v, self.run)?;
                 }
+                self.leave(inner, held);
                 out.finish(self.run)
             }
             Expr::First(inner, slot) => {
                 self.reset(inner);
-                if self.next(inner.root)? { self.row[*slot].clone() } else { Value::Null }
+                let mut held = 0;
+                let found = self.next_within(inner, &mut held)?;
+                let first = if found { self.row[*slot].clone() } else { Value::Null };
+                self.leave(inner, held);
+                first
             }
         })
     }

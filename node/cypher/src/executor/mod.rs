@@ -52,6 +52,8 @@ pub(crate) enum State {
     Done,
     /// It goes on with its input.
     Running,
+    /// An inner plan is at work, and holds so many bytes.
+    Inside(usize),
     Scan(scan::Scan),
     Seek(Seek),
     EdgeScan(edges::EdgeScan),
@@ -214,18 +216,20 @@ impl<'a> Machine<'a> {
                 }
             },
             Op::Apply { input, inner } => loop {
-                if matches!(self.states[id], State::Running) {
-                    if self.next(inner.root)? {
+                if let State::Inside(mut held) = self.states[id] {
+                    if self.next_within(inner, &mut held)? {
+                        self.states[id] = State::Inside(held);
                         return Ok(true);
                     }
                     self.states[id] = State::Fresh;
+                    self.leave(inner, held);
                 }
                 if !self.next(*input)? {
                     return Ok(false);
                 }
                 self.run.tick()?;
                 self.reset(inner);
-                self.states[id] = State::Running;
+                self.states[id] = State::Inside(0);
             },
             Op::ForEffect { input, inner } => {
                 if !self.next(*input)? {
@@ -409,12 +413,31 @@ impl<'a> Machine<'a> {
         }
     }
 
+    /// Makes the next row of an inner plan, and adds to `held` what it came to hold for that.
+    fn next_within(&mut self, inner: &Inner, held: &mut usize) -> Result<bool, CypherError> {
+        let before = self.run.held();
+        let made = self.next(inner.root);
+        *held = (*held + self.run.held()).saturating_sub(before);
+        made
+    }
+
+    /// Forgets what an inner plan that has ended kept, and that it was accounted for: a query of many rows would else
+    /// seem to hold all of it.
+    fn leave(&mut self, inner: &Inner, held: usize) {
+        if held > 0 {
+            self.reset(inner);
+            self.run.release(held);
+        }
+    }
+
     /// Runs an inner plan to its end.
     fn exhaust(&mut self, inner: &Inner) -> Result<(), CypherError> {
         self.reset(inner);
+        let before = self.run.held();
         while self.next(inner.root)? {
             self.run.tick()?;
         }
+        self.leave(inner, self.run.held().saturating_sub(before));
         Ok(())
     }
 

@@ -164,6 +164,8 @@ pub struct Runtime {
     pub(crate) profile: Option<Box<Profile>>,
     cancel: Option<Arc<AtomicBool>>,
     bytes_held: usize,
+    /// Of these, what the transaction keeps until it commits.
+    bytes_written: usize,
     bytes_max: usize,
     pool: Option<Arc<MemoryPool>>,
     ticks: u32,
@@ -187,6 +189,7 @@ impl Runtime {
                 .map(|clock| Box::new(Profile { clock, of: Vec::new(), below: Duration::ZERO })),
             cancel: limits.cancel,
             bytes_held: 0,
+            bytes_written: 0,
             bytes_max: limits.memory_bytes_max,
             pool: limits.pool,
             ticks: 0,
@@ -226,9 +229,22 @@ impl Runtime {
         Ok(())
     }
 
-    /// Returns how many bytes the query keeps.
+    /// Accounts for bytes that the transaction keeps until it commits, whatever the query forgets.
+    pub(crate) fn hold_written(&mut self, bytes: usize) -> Result<(), CypherError> {
+        self.hold(bytes)?;
+        self.bytes_written += bytes;
+        Ok(())
+    }
+
+    /// Takes back what was held for a transaction, which has ended.
+    pub(crate) fn release_written(&mut self) {
+        let bytes = std::mem::take(&mut self.bytes_written);
+        self.release(bytes);
+    }
+
+    /// Returns how many bytes the query keeps, without those of its transaction.
     pub(crate) fn held(&self) -> usize {
-        self.bytes_held
+        self.bytes_held - self.bytes_written
     }
 
     /// Takes back what was held for something that is no longer growing.

@@ -123,7 +123,7 @@ impl<'a> Machine<'a> {
     fn hold_new(&mut self, properties: &[(PropertyKeyId, Value)]) -> Result<(), CypherError> {
         /// Itself, in the transaction's own part of the graph and in its list of changes.
         const NEW_BYTES: usize = 160;
-        self.run.hold(NEW_BYTES + properties.iter().map(|(_, v)| 16 + memory(v)).sum::<usize>())
+        self.run.hold_written(NEW_BYTES + properties.iter().map(|(_, v)| 16 + memory(v)).sum::<usize>())
     }
 
     fn end(&mut self, slot: Slot) -> Result<VertexId, CypherError> {

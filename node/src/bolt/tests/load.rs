@@ -264,6 +264,31 @@ async fn a_write_before_a_subquery_that_commits_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_committed_is_no_longer_held() {
+    let config = BoltConfig { query_memory_max: Some(128 << 10), ..config() };
+    let pool = config.query_memory.clone();
+    let server = start_with(config);
+    let mut client = Client::connect(&server).await;
+    // Each takes more than the limit by all of its transactions, and less by one.
+    for statement in [
+        "UNWIND range(1, 3000) AS i CALL { WITH i CREATE (:N {i: i}) } IN TRANSACTIONS OF 100 ROWS",
+        "UNWIND range(1, 3000) AS i CALL { WITH i CREATE (n:N {i: i}) RETURN n } IN TRANSACTIONS OF 100 ROWS RETURN count(n)",
+        "USING PERIODIC COMMIT 100 UNWIND range(1, 3000) AS i CREATE (:N {i: i})",
+    ] {
+        client.run(statement).await.metadata();
+    }
+    for statement in [
+        "UNWIND range(1, 3000) AS i CALL { WITH i CREATE (:N {i: i}) } IN TRANSACTIONS OF 3000 ROWS",
+        "UNWIND range(1, 9000) AS i CALL { WITH i CREATE (n:N {i: i}) RETURN n } IN TRANSACTIONS OF 100 ROWS RETURN collect(n.i)",
+    ] {
+        let (_, message) = client.run(statement).await.failure();
+        assert!(message.contains("Memory limit exceeded"), "{statement}: {message}");
+        client.reset().await;
+        assert_eq!(pool.held(), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_query_that_commits_by_itself_has_its_transaction_alone() {
     let mut l = with_files(&[]).await;
     l.client.ask(Request::Begin(TransactionExtra::default())).await.metadata();
