@@ -1,5 +1,6 @@
 //! The hands of a node: threads, sockets and files around `mgnode-core`.
 
+mod background;
 pub mod bolt;
 pub mod config;
 pub mod disk;

@@ -1,5 +1,6 @@
 //! Start-up and shutdown of a node, in reading order.
 
+use crate::background::{Background, Kind};
 use crate::bolt::{BoltConfig, Listener};
 use crate::config::{Command, Config, ConfigError};
 use crate::disk::{self, Directory, Disk, DiskOptions, Opened, Room};
@@ -101,7 +102,9 @@ fn run(config: &Config) -> Result<(), String> {
     let (inputs, queue) = driver::queue();
     let Opened { recovered, ready } = opened;
     let memory = MemoryRoom::new(config.memory_max.unwrap_or_else(memory::default_limit));
-    let options = DiskOptions { memory: memory.clone(), ..disk_options(config) };
+    let background = Arc::<Background>::default();
+    let options =
+        DiskOptions { memory: memory.clone(), background: background.clone(), ..disk_options(config) };
     let disk = Disk::start(ready, &options, inputs.clone()).map_err(|e| e.to_string())?;
     let watched = {
         let inputs = inputs.clone();
@@ -120,9 +123,9 @@ fn run(config: &Config) -> Result<(), String> {
             .map_err(|e| format!("cannot start the engine: {e}"))?;
     let room = Room::new(&config.data_directory, config.wal_segment_bytes);
     let handle = driver.handle().with_room(room);
-    let upkeep = Upkeep::start(&runtime, config, &handle);
+    let upkeep = Upkeep::start(&runtime, config, &handle, &background);
 
-    let served = runtime.block_on(serve(config, &handle, stop, begun));
+    let served = runtime.block_on(serve(config, &handle, background, stop, begun));
 
     drop((upkeep, watched));
     if served.is_ok() && config.snapshot_on_exit {
@@ -144,6 +147,7 @@ fn run(config: &Config) -> Result<(), String> {
 async fn serve(
     config: &Config,
     handle: &Handle,
+    background: Arc<Background>,
     stop: watch::Receiver<bool>,
     begun: Instant,
 ) -> Result<(), String> {
@@ -162,7 +166,8 @@ async fn serve(
         Role::Replica { port } => format!("REPLICA on UDP port {port}"),
     };
     tracing::info!("{role}, Bolt on {address}, ready after {} ms", begun.elapsed().as_millis());
-    listener.serve(handle.clone(), BoltConfig::new(config), stop).await;
+    let bolt = BoltConfig { background, ..BoltConfig::new(config) };
+    listener.serve(handle.clone(), bolt, stop).await;
     tracing::info!("no more clients");
     Ok(())
 }
@@ -242,10 +247,16 @@ struct Upkeep {
 }
 
 impl Upkeep {
-    fn start(runtime: &tokio::runtime::Runtime, config: &Config, handle: &Handle) -> Upkeep {
-        let mut tasks = vec![runtime.spawn(collect_garbage(handle.clone(), config.gc_every))];
+    fn start(
+        runtime: &tokio::runtime::Runtime,
+        config: &Config,
+        handle: &Handle,
+        background: &Arc<Background>,
+    ) -> Upkeep {
+        let sweeps = collect_garbage(handle.clone(), background.clone(), config.gc_every);
+        let mut tasks = vec![runtime.spawn(sweeps)];
         if let Some(every) = config.snapshot_every {
-            tasks.push(runtime.spawn(take_snapshots(handle.clone(), every)));
+            tasks.push(runtime.spawn(take_snapshots(handle.clone(), background.clone(), every)));
         }
         Upkeep { tasks }
     }
@@ -259,21 +270,27 @@ impl Drop for Upkeep {
     }
 }
 
-async fn collect_garbage(handle: Handle, every: Duration) {
+async fn collect_garbage(handle: Handle, background: Arc<Background>, every: Duration) {
     loop {
         tokio::time::sleep(every).await;
         let graph = handle.shared().graph();
+        let under_way = background.begin(Kind::Garbage);
         // A slice is bounded; what is left is done before the next pause.
-        let swept = tokio::task::spawn_blocking(move || while graph.collect_garbage().more {}).await;
+        let sweep = move || {
+            while graph.collect_garbage().more {}
+            drop(under_way);
+        };
+        let swept = tokio::task::spawn_blocking(sweep).await;
         if let Err(e) = swept {
             tracing::error!("old versions could not be swept: {e}");
         }
     }
 }
 
-async fn take_snapshots(handle: Handle, every: Duration) {
+async fn take_snapshots(handle: Handle, background: Arc<Background>, every: Duration) {
     let mut last = handle.shared().graph().published();
     loop {
+        background.schedule_snapshot(every);
         tokio::time::sleep(every).await;
         let published = handle.shared().graph().published();
         if published == last {

@@ -19,6 +19,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         super::plain("a_second_process_on_one_data_directory_is_refused", second_process),
         super::plain("a_recovered_snapshot_is_on_every_replica_and_outlives_restarts", recovered),
         super::plain("read_committed_moves_on_at_a_replica", read_committed),
+        super::plain("the_next_snapshot_is_shown_where_there_will_be_one", next_snapshot),
     ]
 }
 
@@ -167,6 +168,16 @@ fn recovered() {
     wait::until("the replicas are ready", LIMIT, || all_ready(&main.bolt().to_string(), 2));
     connect(&main).run("CREATE (:A {n: 1000});").expect("a write");
     assert_eq!(connect(&sync).value("MATCH (a:A) RETURN count(a);"), PackValue::Int(301));
+}
+
+fn next_snapshot() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let due = |name: &str, flags: &[&str]| {
+        let node = Node::start(dir.path(), name, flags);
+        connect(&node).run("SHOW NEXT SNAPSHOT;").expect("rows").rows.len()
+    };
+    assert_eq!(due("scheduled", &["--storage-snapshot-interval-sec=300"]), 1);
+    assert_eq!(due("never", &["--storage-snapshot-interval-sec=0"]), 0);
 }
 
 fn read_committed() {

@@ -41,6 +41,7 @@ mod wire;
 pub use self::core::Core;
 pub use listener::Listener;
 
+use crate::background::Background;
 use crate::config::{Config, Setting, SyncFailureReport};
 use mgcypher::MemoryPool;
 use mgcypher::ast::IsolationLevel;
@@ -76,6 +77,8 @@ pub struct BoltConfig {
     pub memory_max: u64,
     /// Below it are the files that `LOAD CSV` may read.
     pub import_directory: Option<PathBuf>,
+    /// What goes on beside transactions, for those who look.
+    pub background: Arc<Background>,
     /// Of all transactions, until a statement sets another.
     pub isolation_level: IsolationLevel,
 }
@@ -100,6 +103,7 @@ impl BoltConfig {
             data_directory: config.data_directory.clone(),
             import_directory: config.import_directory.clone(),
             memory_max: config.memory_max.unwrap_or_else(crate::memory::default_limit),
+            background: Arc::default(),
             isolation_level: config.isolation_level,
         }
     }

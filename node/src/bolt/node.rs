@@ -4,12 +4,13 @@ use super::isolation::{self, Levels};
 use super::result::Work;
 use super::statement::{self, DATABASE, Table};
 use super::texts::Failure;
-use super::transactions::{Shown, Transactions};
+use super::transactions::{RUNNING, Shown, Transactions};
 use super::triggers::Triggers;
 use super::{BoltConfig, wire};
-use crate::disk::list_snapshots;
+use crate::background::{Background, Begun, Kind};
+use crate::disk::{list_snapshots, snapshot_path};
 use crate::memory::Process;
-use mgbolt::{DateTime, PackValue};
+use mgbolt::{DateTime, Map, PackValue};
 use mgcypher::ast::Symbol;
 use mgcypher::{CypherError, analyze};
 use mgnode_core::engine::AdminAnswer;
@@ -49,8 +50,9 @@ pub(super) fn config(config: &BoltConfig) -> Table {
     table
 }
 
-/// Answers `SHOW TRANSACTIONS`; of all statuses where none is named.
-pub(super) fn transactions(all: &Transactions, statuses: &[&str]) -> Table {
+/// Answers `SHOW TRANSACTIONS`; of all statuses where none is named. Behind the transactions comes what goes on beside
+/// them, by its name in place of a number.
+pub(super) fn transactions(all: &Transactions, background: &Background, statuses: &[&str]) -> Table {
     let mut table = Table::new(&[
         "username",
         "transaction_id",
@@ -60,8 +62,11 @@ pub(super) fn transactions(all: &Transactions, statuses: &[&str]) -> Table {
         "start_time",
         "elapsed_ms",
     ]);
-    let shown = all.shown().into_iter().filter(|t| statuses.is_empty() || statuses.contains(&t.status));
-    table.rows = shown.map(transaction_row).collect();
+    let is_wanted = |status: &str| statuses.is_empty() || statuses.contains(&status);
+    table.rows = all.shown().into_iter().filter(|t| is_wanted(t.status)).map(transaction_row).collect();
+    if is_wanted(RUNNING) {
+        table.rows.extend(background.running().iter().map(background_row));
+    }
     table
 }
 
@@ -92,6 +97,22 @@ pub(super) fn triggers(about: &About<'_>) -> Table {
     table
 }
 
+fn background_row(work: &Begun) -> Vec<PackValue> {
+    let name = match work.kind {
+        Kind::Snapshot => "snapshot",
+        Kind::Garbage => "gc",
+    };
+    vec![
+        "".into(),
+        name.into(),
+        Vec::<PackValue>::new().into(),
+        RUNNING.into(),
+        Map::new().into(),
+        moment(work.at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()),
+        i64::try_from(work.elapsed().as_millis()).unwrap_or(i64::MAX).into(),
+    ]
+}
+
 /// A time since 1970-01-01 UTC as a date and time of UTC.
 fn moment(since: Duration) -> PackValue {
     PackValue::DateTime(Box::new(DateTime::Offset {
@@ -116,6 +137,18 @@ pub(super) fn snapshots(directory: &Path) -> Result<Table, Failure> {
         ]);
     }
     Ok(table)
+}
+
+/// Answers `SHOW NEXT SNAPSHOT`: where and when, if snapshots are scheduled. Its name is that of one taken now, since it
+/// tells the last record in it.
+pub(super) fn next_snapshot(about: &About<'_>) -> Table {
+    let mut table = Table::new(&["path", "creation_time"]);
+    let due = about.config.background.next_snapshot();
+    table.rows.extend(due.map(|due| {
+        let path = snapshot_path(about.tx.graph().published());
+        vec![path.into(), moment(due.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())]
+    }));
+    table
 }
 
 /// Answers `SHOW STORAGE INFO`: of the node, or of its database. That of the node has the rows of both, as it had

@@ -290,8 +290,11 @@ pub(super) fn show(statement: &ShowStatement, about: &About<'_>) -> Result<Table
             node::storage_info(about, false)
         }
         ShowStatement::Config => node::config(about.config),
-        ShowStatement::Transactions(statuses) => node::transactions(about.transactions, statuses),
+        ShowStatement::Transactions(statuses) => {
+            node::transactions(about.transactions, &about.config.background, statuses)
+        }
         ShowStatement::Snapshots => node::snapshots(&about.config.data_directory)?,
+        ShowStatement::NextSnapshot => node::next_snapshot(about),
         ShowStatement::BuildInfo => {
             let build = if cfg!(debug_assertions) { "Debug" } else { "Release" };
             Table::new(&["build info", "value"]).with(["build_type".into(), build.into()])
@@ -308,7 +311,6 @@ pub(super) fn show(statement: &ShowStatement, about: &About<'_>) -> Result<Table
         ShowStatement::CurrentUser => Table::new(&["user"]).with([PackValue::Null]),
         ShowStatement::DatabaseSettings => return Err(unsupported("SHOW DATABASE SETTINGS")),
         ShowStatement::DatabaseSetting(_) => return Err(unsupported("SHOW DATABASE SETTING")),
-        ShowStatement::NextSnapshot => return Err(unsupported("SHOW NEXT SNAPSHOT")),
         ShowStatement::ActiveUsers => return Err(unsupported("SHOW ACTIVE USERS INFO")),
         ShowStatement::LicenseInfo => return Err(unsupported("SHOW LICENSE INFO")),
         ShowStatement::SchemaInfo => return Err(unsupported("SHOW SCHEMA INFO")),

@@ -142,6 +142,7 @@ fn config() -> BoltConfig {
         data_directory: "no-such-directory".into(),
         memory_max: 1 << 30,
         import_directory: None,
+        background: Arc::default(),
         isolation_level: IsolationLevel::SnapshotIsolation,
     }
 }

@@ -14,6 +14,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// Texts that are kept of a transaction; of a longer one the last.
 const QUERIES_KEPT: usize = 64;
 
+/// The status of what has neither ended nor begun to.
+pub(super) const RUNNING: &str = "running";
+
 /// The transactions of all sessions.
 #[derive(Debug, Default)]
 pub(super) struct Transactions {
@@ -50,7 +53,7 @@ enum Phase {
 impl Phase {
     fn word(self) -> &'static str {
         match self {
-            Phase::Running => "running",
+            Phase::Running => RUNNING,
             Phase::Committing => "committing",
             Phase::Aborting => "aborting",
         }

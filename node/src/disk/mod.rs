@@ -46,6 +46,7 @@ pub use room::Room;
 pub(crate) use snapshots::{LoadFailure, SnapshotReader, is_snapshot_path};
 pub use snapshots::{SnapshotFile, SnapshotStore, list_snapshots, snapshot_path};
 
+use crate::background::Background;
 use crate::config::Durability;
 use crate::driver::{DiskLane, Inputs};
 use crate::memory::MemoryRoom;
@@ -73,6 +74,8 @@ pub struct DiskOptions {
     pub segment_bytes: u64,
     /// Memory for snapshots that come in.
     pub memory: MemoryRoom,
+    /// Where snapshots that are being written are noted.
+    pub background: Arc<Background>,
 }
 
 impl Default for DiskOptions {
@@ -82,6 +85,7 @@ impl Default for DiskOptions {
             first_segment_bytes: 1 << 20,
             segment_bytes: 20 << 20,
             memory: MemoryRoom::default(),
+            background: Arc::default(),
         }
     }
 }
@@ -295,6 +299,7 @@ impl Disk {
             received.clone(),
             partial,
             options.memory.clone(),
+            options.background.clone(),
         );
         let snapshots = Arc::new(snapshots);
         let (spares_in, spares) = mpsc::sync_channel(0);

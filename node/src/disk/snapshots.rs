@@ -6,6 +6,7 @@ use super::file_source::FileSource;
 use super::partial::Partial;
 use super::threads::Threads;
 use super::{DiskError, Received};
+use crate::background::{Background, Kind};
 use crate::memory::MemoryRoom;
 use crate::quic::{IncomingSnapshot, Snapshots};
 use mgnode_core::durability::{SnapshotEncoder, SnapshotIndex, SnapshotSource, Unreadable, read_snapshot};
@@ -127,6 +128,7 @@ pub struct SnapshotStore {
     pub(super) received: Received,
     partial: Arc<Partial>,
     memory: MemoryRoom,
+    background: Arc<Background>,
     next_temporary: AtomicU64,
 }
 
@@ -137,6 +139,7 @@ impl SnapshotStore {
         received: Received,
         partial: Arc<Partial>,
         memory: MemoryRoom,
+        background: Arc<Background>,
     ) -> Self {
         let codec = Graph::new(names.clone());
         SnapshotStore {
@@ -146,6 +149,7 @@ impl SnapshotStore {
             received,
             partial,
             memory,
+            background,
             next_temporary: AtomicU64::new(0),
         }
     }
@@ -157,6 +161,7 @@ impl SnapshotStore {
 
     /// Writes a snapshot, reads it back once, and only then gives it its name. Blocks.
     pub(super) fn write(&self, header: &SnapshotHeader, view: View) -> Result<SnapshotId, DiskError> {
+        let _under_way = self.background.begin(Kind::Snapshot);
         let temporary = self.temporary();
         let written = self.write_to(&temporary, header, view);
         if written.is_err() {

@@ -1,6 +1,7 @@
 //! Statements about the node and its transactions, as a client meets them.
 
 use super::*;
+use crate::background::Kind;
 use mgnode_core::durability::{SnapshotEncoder, SnapshotHeader};
 use mgnode_core::types::History;
 
@@ -75,6 +76,38 @@ async fn transactions_are_shown_with_what_they_run() {
 
     other.ask(Request::Commit).await.metadata();
     assert_eq!(table(&mut client, "SHOW RUNNING TRANSACTIONS").await.1.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn work_beside_transactions_is_shown_among_them_and_is_not_terminated() {
+    let config = config();
+    let background = config.background.clone();
+    let server = start_with(config);
+    let mut client = Client::connect(&server).await;
+    assert_eq!(table(&mut client, "SHOW NEXT SNAPSHOT").await.1, Vec::<Vec<PackValue>>::new());
+    let snapshot = background.begin(Kind::Snapshot);
+    let sweep = background.begin(Kind::Garbage);
+    for statement in ["SHOW TRANSACTIONS", "SHOW RUNNING TRANSACTIONS"] {
+        let (columns, rows) = table(&mut client, statement).await;
+        assert_eq!((columns.len(), rows.len()), (7, 3), "its own, and two of the node");
+        for (row, name) in rows[1..].iter().zip(["snapshot", "gc"]) {
+            assert_eq!([&row[1], &row[3]].map(text), [name, "running"]);
+            let PackValue::List(queries) = &row[2] else { panic!("{row:?}") };
+            assert!(queries.is_empty(), "{row:?}");
+            assert!(matches!((&row[5], &row[6]), (PackValue::DateTime(_), PackValue::Int(0..))), "{row:?}");
+        }
+    }
+    assert_eq!(table(&mut client, "SHOW COMMITTING TRANSACTIONS").await.1.len(), 0);
+    assert!(!terminate(&mut client, "snapshot").await);
+    drop((snapshot, sweep));
+    assert_eq!(table(&mut client, "SHOW TRANSACTIONS").await.1.len(), 1);
+
+    client.run("CREATE (:A)").await.metadata();
+    background.schedule_snapshot(Duration::from_secs(300));
+    let (columns, rows) = table(&mut client, "SHOW NEXT SNAPSHOT").await;
+    assert_eq!(columns, ["path", "creation_time"]);
+    assert_eq!((rows.len(), text(&rows[0][0])), (1, "snapshots/00000000000000000001.snap"));
+    assert!(matches!(rows[0][1], PackValue::DateTime(_)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
