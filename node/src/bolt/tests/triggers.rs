@@ -261,8 +261,8 @@ async fn a_node_that_stops_does_not_wait_for_a_trigger_without_end() {
 async fn only_main_runs_triggers_and_changes_them() {
     let server = start();
     let before = format!("CREATE TRIGGER before ON () CREATE BEFORE COMMIT EXECUTE {COPY}");
-    let after = format!("CREATE TRIGGER after ON --> CREATE AFTER COMMIT EXECUTE CREATE (:Copy)");
-    let mut client = with(&server, &[&before, &after]).await;
+    let after = "CREATE TRIGGER after ON --> CREATE AFTER COMMIT EXECUTE CREATE (:Copy)";
+    let mut client = with(&server, &[&before, after]).await;
     client.ask(Request::Begin(TransactionExtra::default())).await.metadata();
     for statement in ["CREATE TRIGGER t BEFORE COMMIT EXECUTE RETURN 1", "DROP TRIGGER before"] {
         let (_, message) = client.run(statement).await.failure();
