@@ -305,10 +305,13 @@ fn import_csv(cluster: &Cluster, fails: &dyn Fn(i32, &[&str]) -> String, count: 
     let mut unique = "k:ID,x\n".to_owned();
     (0..3000).for_each(|i| unique += &format!("{i},y\n"));
     user.file("unique.csv", &unique);
-    let said = fails(5, &["U=unique.csv"]);
-    assert!(said.contains("MG104") && said.contains("removed again"), "{said}");
-    assert_eq!(count("MATCH (n:U) RETURN count(n)"), 1);
-    assert_eq!(count("MATCH (n:`__mg_vertex__`) RETURN count(n)"), 0);
+    // Several times, since which of its connections meets it is a matter of turns.
+    for _ in 0..8 {
+        let said = fails(5, &["U=unique.csv"]);
+        assert!(said.contains("MG104") && said.contains("removed again"), "{said}");
+        assert_eq!(count("MATCH (n:U) RETURN count(n)"), 1);
+        assert_eq!(count("MATCH (n:`__mg_vertex__`) RETURN count(n)"), 0);
+    }
 }
 
 /// The graph of a node that belongs to no cluster, into a cluster.

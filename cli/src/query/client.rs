@@ -621,6 +621,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_reset_gives_up_what_is_open_and_asks_for_nothing_to_be() {
+        let mut answers = hello();
+        // With nothing open, in a transaction, and after a failure, which takes one of its own.
+        answers.extend([ok(Map::new()), ok(Map::new()), ok(Map::new())]);
+        answers.extend([vec![failure()], vec![Response::Ignored], ok(Map::new()), ok(Map::new())]);
+        answers.push(ok(Map::new()));
+        let mut client = Client::connect(&server(Version::V5_2, answers).await, SECOND, None).await.unwrap();
+        client.reset().await.unwrap();
+        client.begin().await.unwrap();
+        client.reset().await.unwrap();
+        assert_eq!(client.run("a", Map::new()).await.unwrap_err().server_message(), Some("not now"));
+        client.reset().await.unwrap();
+        client.begin().await.expect("the connection goes on");
+        assert!(!client.machine.needs_reset());
+    }
+
+    #[tokio::test]
     async fn silence_is_a_time_out_with_an_unknown_outcome_and_ends_the_connection() {
         let mut client = Client::connect(&server(Version::V5_2, hello()).await, SECOND, None).await.unwrap();
         client.set_timeout(Duration::from_millis(50));
