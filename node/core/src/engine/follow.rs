@@ -171,11 +171,17 @@ impl Engine {
         }
         // Acknowledged when it is synced: before that there is nothing new to say.
         out.push(Effect::SyncWal { lsn: self.log.last() });
-        self.may_show = self.may_show.max(apply_to);
+        self.permit(apply_to);
+    }
+
+    /// Notes what MAIN lets be shown, as far as the log goes: beyond its end the same LSNs may come again from another
+    /// MAIN, and are not decided then.
+    fn permit(&mut self, apply_to: Lsn) {
+        self.may_show = self.may_show.max(apply_to.min(self.log.last()));
     }
 
     fn allow(&mut self, apply_to: Lsn) {
-        self.may_show = self.may_show.max(apply_to);
+        self.permit(apply_to);
         if let Some(following) = &mut self.following {
             following.owes_ack = true;
         }

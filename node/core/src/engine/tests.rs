@@ -437,6 +437,25 @@ fn a_record_on_another_chain_is_refused() {
     assert!(!replica.out.iter().any(|e| matches!(e, Effect::WriteWal { .. })));
 }
 
+/// A MAIN may tell how far it shows before it has sent all that; another MAIN may follow it and use the same LSNs.
+#[test]
+fn leave_to_show_ends_with_the_log() {
+    let (_, mut replica, _) = pair(SyncMode::Async);
+    let peer = PeerId(1);
+    replica.step(Input::Message { peer, message: Message::Publish { apply_to: Lsn(9) } });
+    let epoch = Epoch { number: 1, node: NodeId(1), incarnation: 1 };
+    let payload = replica.engine.graph.encode(&[]).into();
+    let records = vec![CommitRecord { epoch, lsn: Lsn(1), ts: 1, payload }];
+    let prev_chain = replica.engine.log.end().chain;
+    let message = Message::Append { epoch, prev: Lsn::ZERO, prev_chain, apply_to: Lsn::ZERO, records };
+    replica.step(Input::Message { peer, message });
+    replica.disk();
+    assert_eq!((replica.engine.log.durable(), replica.engine.applied.lsn), (Lsn(1), Lsn::ZERO));
+    replica.step(Input::Message { peer, message: Message::Publish { apply_to: Lsn(1) } });
+    replica.disk();
+    assert_eq!(replica.engine.applied.lsn, Lsn(1));
+}
+
 #[test]
 fn a_demoted_main_lets_its_commits_arrive_first() {
     let (mut main, mut replica, peer) = pair(SyncMode::Async);
