@@ -758,10 +758,14 @@ impl<C: Core> Session<C> {
         .map_err(Stop::from)
     }
 
-    /// Throws the dice of a query. They need no secrecy, only that no two are alike.
+    /// Throws the dice of a query. They need no secrecy, only that no two are alike, and that the numbers of one query do
+    /// not come back in the next: SplitMix64, mixed, since a query's own dice go by the steps that this one does.
     fn next_seed(&mut self) -> u64 {
         self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        self.seed
+        let mut z = self.seed;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
     }
 
     // -------------------------------------------------------------------------------- PULL, DISCARD
