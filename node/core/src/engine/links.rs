@@ -539,7 +539,7 @@ pub(super) fn divergence(common: Lsn, ours: Lsn, theirs: Lsn) -> String {
 /// Says why a replica cannot be brought up to date.
 pub(super) fn too_old(spoken: u16, lsn: Lsn) -> String {
     format!(
-        "it speaks protocol {spoken}, and record {lsn} or one before needs {PROTOCOL_SCHEMA} (enums, triggers or type \
-         constraints): upgrade it"
+        "it speaks protocol {spoken}, and record {lsn} or one before needs {PROTOCOL_SCHEMA} (enums, triggers, type \
+         constraints or edge indexes): upgrade it"
     )
 }

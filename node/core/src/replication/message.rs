@@ -47,7 +47,7 @@ pub const PROTOCOL: u16 = 3;
 /// From this protocol on a snapshot goes on where it was cut off.
 pub const PROTOCOL_RESUMES: u16 = 2;
 
-/// From this protocol on records may hold enums, triggers and type constraints; messages are as before.
+/// From this protocol on records may hold enums, triggers, type constraints and edge indexes; messages are as before.
 pub const PROTOCOL_SCHEMA: u16 = 3;
 
 /// The oldest version that this page can still be spoken in.
