@@ -107,8 +107,13 @@ fn at_a_terminal(python: &Path, cluster: &Cluster, script: &str) {
 fn image(engine: &Engine) {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let user = User::new(dir.path(), Where::Docker);
+    let told = user.ok(&["image", "tag", "mgctl-test-dry:one", "--dry-run"]);
+    assert!(told.ends_with("tag it mgctl-test-dry:one\n"), "{told}");
+    assert_eq!(engine.image_id("mgctl-test-dry:one"), None, "nothing was done");
     let tag = user.ok(&["image", "load"]).trim().to_owned();
     let id = engine.image_id(&tag).expect("it is loaded");
+
+    assert_eq!(user.ok(&["image", "load", "--dry-run"]), "nothing to do\n");
 
     // The file is what `docker load` takes, and needs no engine to be made.
     let saved = User::new(dir.path(), Where::Process).ok(&["image", "save", "image.tar", "-o", "json"]);
@@ -117,6 +122,9 @@ fn image(engine: &Engine) {
     let out = user.run(&["image", "save", "-"]);
     assert_eq!(out.stdout, std::fs::read(dir.path().join("image.tar")).expect("it was written"));
     user.fails(9, &["image", "save", "image.tar"]);
+    let told = user.ok(&["image", "save", "other.tar", "--dry-run"]);
+    assert!(told.starts_with("write ") && told.ends_with(" bytes to other.tar\n"), "{told}");
+    assert!(!dir.path().join("other.tar").exists());
     engine.load(&dir.path().join("image.tar"));
 
     let name = "mgctl-test-tagged:one";
@@ -127,6 +135,9 @@ fn image(engine: &Engine) {
 
     let registry = Registry::start();
     let name = format!("{}/team/mgnode:two", registry.address());
+    let told = user.ok(&["image", "push", &name, "--dry-run"]);
+    assert!(told.ends_with(&format!("tag it {name}\npush it to the registry of {name}\n")), "{told}");
+    assert_eq!(registry.manifest("team/mgnode", "two"), None, "nothing was pushed");
     assert_eq!(user.ok(&["image", "push", &name]).trim(), name);
     engine.untag(&name);
     // What came there is the image: its configuration, whose hash is its id, and every layer it names.

@@ -355,6 +355,7 @@ kinds! {
         ("id", text("its id")),
         ("file?", text("where it was written")),
         ("bytes?", integer("how large the file is")),
+        ("steps?", list(text("of what would be done, where nothing is"))),
     ]);
     "Export" ["export"] "the topology in the words of another tool" => object([
         ("manifest", text("as a file")),

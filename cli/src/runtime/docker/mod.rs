@@ -58,6 +58,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Mutex, OnceCell};
 
 pub use lock::Lock;
+pub use registry::name_and_tag;
 pub(crate) use time::seconds;
 
 pub(super) const MANAGED: &str = "dev.mgctl.managed";
@@ -191,7 +192,8 @@ impl Docker {
             .thing(self.url.clone()))
     }
 
-    pub(super) async fn has_image(&self, name: &str) -> Result<bool, CliError> {
+    /// Whether the engine has an image of that name.
+    pub async fn has_image(&self, name: &str) -> Result<bool, CliError> {
         call(&format!("look for image {name}"), absent_is_none(self.api.inspect_image(name)))
             .await
             .map(|found| found.is_some())

@@ -17,14 +17,7 @@ const HUB: &str = "https://index.docker.io/v1/";
 impl Docker {
     /// Gives the built-in image, which is loaded, another name, and returns it with its tag.
     pub async fn tag_built_in(&self, name: &str) -> Result<String, CliError> {
-        let (repository, tag) = split_tag(name);
-        if tag.is_empty() {
-            return Err(CliError::new(
-                Exit::Usage,
-                format!("`{name}` names a digest: an image is given a tag"),
-            )
-            .help("write NAME:TAG"));
-        }
+        let (repository, tag) = name_and_tag(name)?;
         let options = TagImageOptions { repo: Some(repository.to_owned()), tag: Some(tag.to_owned()) };
         let id = self.built_in().await?.tag.clone();
         call(&format!("tag the image as {repository}:{tag}"), self.api.tag_image(&id, Some(options))).await?;
@@ -62,6 +55,20 @@ impl Docker {
             CliError::new(Exit::Degraded, format!("the engine does not say that {name} was pushed"))
                 .code("MG062")
         })
+    }
+}
+
+/// Takes a name apart that an image can be given; without a tag it is `latest`.
+///
+/// # Errors
+/// The name of a digest.
+pub fn name_and_tag(name: &str) -> Result<(&str, &str), CliError> {
+    match split_tag(name) {
+        (_, "") => {
+            Err(CliError::new(Exit::Usage, format!("`{name}` names a digest: an image is given a tag"))
+                .help("write NAME:TAG"))
+        }
+        parts => Ok(parts),
     }
 }
 
