@@ -88,11 +88,13 @@ fn the_plan_begins_at_the_index_and_expands_from_there() {
         " * Produce {id}\n * Filter\n * Expand (b)<-[anon1:KNOWS]-(a)\n \
          * ScanAllByLabelProperties (b :Person {id})\n * Once"
     );
-    let range = s.explain("MATCH (a:Person) WHERE a.id > 5 AND a.id <= $x RETURN a.id AS id");
-    assert!(
-        range.contains("ScanAllByLabelProperties (a :Person {id})") && !range.contains("Filter"),
-        "{range}"
-    );
+    // What a parameter will hold may be of a kind that an index orders and `<` does not.
+    for (bound, is_filtered) in [("9", false), ("$x", true)] {
+        let range =
+            s.explain(&format!("MATCH (a:Person) WHERE a.id > 5 AND a.id <= {bound} RETURN a.id AS id"));
+        assert!(range.contains("ScanAllByLabelProperties (a :Person {id})"), "{range}");
+        assert_eq!(range.contains("Filter"), is_filtered, "{range}");
+    }
     assert!(s.explain("MATCH (a) WHERE id(a) = $x RETURN a").contains("ScanAllById (a)"));
     assert!(s.explain("MATCH (a:Person) RETURN a").contains("ScanAllByLabel (a :Person)"));
 }

@@ -184,3 +184,45 @@ fn a_property_has_one_type() {
     let refused = s.refused("CREATE CONSTRAINT ON (n:P) ASSERT n.age IS TYPED STRING");
     assert!(refused.contains("must be INTEGER already"), "{refused}");
 }
+
+/// An index must neither hide what `=` finds nor find what `<` does not.
+#[test]
+fn an_index_compares_as_the_language_does() {
+    let mut s = Session::new();
+    s.run(
+        "CREATE (:E {k: 'utc', t: datetime('2020-01-01T00:00:00Z'), d: duration('P2D'), o: time('10:00Z')}), \
+         (:E {k: 'paris', t: datetime('2020-01-01T01:00:00+01:00'), d: duration('P1D'), o: time('11:00+01:00')}), \
+         (:E {k: 'later', t: datetime('2020-01-01T02:00:00+01:00'), p: point({x: 1, y: 2}), m: {a: 1}})",
+    )
+    .unwrap();
+    let conditions = [
+        "e.t = datetime('2020-01-01T01:00:00+01:00')",
+        "e.t IN [datetime('2020-01-01T00:00:00Z')]",
+        "e.t >= datetime('2020-01-01T01:00:00+01:00')",
+        "e.t > datetime('2020-01-01T00:00:00Z')",
+        "e.t <= datetime('2020-01-01T00:00:00Z')",
+        "e.t < datetime('2020-01-01T01:00:00+01:00')",
+        "e.o = time('12:00+02:00')",
+        "e.o >= time('12:00+02:00')",
+        "e.d > duration('PT1S')",
+        "e.d = duration('P1D')",
+        "e.p > point({x: 0, y: 0})",
+        "e.m >= {a: 0}",
+    ];
+    let ask = |s: &mut Session| {
+        let query = |condition| format!("MATCH (e:E) WHERE {condition} RETURN e.k ORDER BY e.k");
+        conditions.map(|condition| format!("{condition}: {:?}", s.run(&query(condition)).unwrap()))
+    };
+    let without = ask(&mut s);
+    for key in ["t", "o", "d", "p", "m"] {
+        s.run(&format!("CREATE INDEX ON :E({key})")).unwrap();
+    }
+    let plan = |s: &Session, text: &str| {
+        let Statement::Query(query) = parse(text).unwrap() else { panic!("a query") };
+        let tx = s.graph.begin(false);
+        prepare(&query, &tx, &Params::default()).unwrap().explain(&tx).join("\n")
+    };
+    let text = "MATCH (e:E) WHERE e.t = datetime('2020-01-01T01:00:00+01:00') RETURN e.k";
+    assert!(plan(&s, text).contains("ScanAllByLabelPropert"), "{}", plan(&s, text));
+    assert_eq!(ask(&mut s), without);
+}

@@ -5,7 +5,7 @@
 //! than any one reader should get; each reader compares an entry with the object as it sees it.
 //! Garbage collection takes an entry out once no reader's state has it.
 
-use super::order::{Key, after_prefix, equals_itself, kind_of, push_key};
+use super::order::{Detail, Key, after_prefix, equals_itself, kind_of, push_key};
 use crate::types::{EdgeId, EdgeTypeId, LabelId, PropertyKeyId, Value, VertexId};
 use parking_lot::RwLock;
 use smallvec::SmallVec;
@@ -66,10 +66,10 @@ impl IndexBounds {
             return None;
         }
         let mut prefix = Key::new();
-        self.equal.iter().for_each(|value| push_key(value, &mut prefix));
+        self.equal.iter().for_each(|value| push_key(value, Detail::Equality, &mut prefix));
         let with = |value: &Value| {
             let mut key = prefix.clone();
-            push_key(value, &mut key);
+            push_key(value, Detail::Equality, &mut key);
             key
         };
         let with_kind = |value: &Value| {
@@ -166,13 +166,14 @@ impl<Of, Id: Element> IndexOf<Of, Id> {
 
     /// Returns the key of what belongs here and has these properties; None where one is missing.
     pub(super) fn key(&self, property: impl Fn(PropertyKeyId) -> Value) -> Option<Key> {
+        let detail = if self.is_unique { Detail::Exact } else { Detail::Equality };
         let mut key = Key::new();
         for id in &self.keys {
             let value = property(*id);
             if value.is_null() || self.is_unique && !equals_itself(&value) {
                 return None;
             }
-            push_key(&value, &mut key);
+            push_key(&value, detail, &mut key);
         }
         Some(key)
     }

@@ -7,8 +7,8 @@ use hashbrown::HashTable;
 use mgnode_core::types::Value;
 use rustc_hash::FxHashSet;
 
-/// What a row of one integer takes.
-const NUMBER_BYTES: usize = 16;
+/// What a row of one integer takes at most: once a float has come.
+const NUMBER_BYTES: usize = 48;
 
 /// Rows that were given out: what stood in some slots.
 #[derive(Default)]

@@ -9,8 +9,8 @@
 
 use super::{Effects, Planner, check_depth, pattern_slots, vars};
 use crate::ast::{
-    CompareOp, Direction, Expansion, Expr, ExprKind, LabelExpr, LabelName, Lambda, NodePattern, PathPattern,
-    RelationshipPattern, Shortest, StringOp, VarId,
+    CompareOp, Direction, Expansion, Expr, ExprKind, LabelExpr, LabelName, Lambda, Literal, NodePattern,
+    PathPattern, RelationshipPattern, Shortest, StringOp, VarId,
 };
 use crate::error::{CypherError, ErrorKind};
 use crate::plan::{self, Bounds, EdgeEnds, Expand, KeyName, LabelRef, Op, OpId, Step, TypeRef, VarExpand};
@@ -311,9 +311,11 @@ impl Planner<'_> {
         let mut bounds = Bounds { equal: Vec::new(), from: None, to: None, prefix: None, any_of: None };
         for c in sought.equal.iter().chain(&sought.range).chain(&sought.list) {
             self.effects.reads |= Effects::PROPERTIES;
+            let mut is_implied = true;
             match fact(&conditions[*c].kind, var) {
                 Some(Fact::Equal(_, e)) => bounds.equal.push(self.expr(e)?),
                 Some(Fact::Range(_, op, e)) => {
+                    is_implied = is_totally_ordered(e);
                     let e = self.expr(e)?;
                     match op {
                         CompareOp::Greater => bounds.from = Some((e, false)),
@@ -326,7 +328,9 @@ impl Planner<'_> {
                 Some(Fact::InList(_, e)) => bounds.any_of = Some(self.expr(e)?),
                 Some(Fact::Id(_)) | None => unreachable!("chosen for what they say of a property"),
             }
-            conditions[*c].needs.insert(VarId::NONE);
+            if is_implied {
+                conditions[*c].needs.insert(VarId::NONE);
+            }
         }
         conditions.retain(|c| !c.needs.contains(&VarId::NONE));
         Ok(bounds)
@@ -835,6 +839,13 @@ fn fact<'p>(kind: &Kind<'p>, var: VarId) -> Option<Fact<'p>> {
         },
         _ => None,
     }
+}
+
+/// Whether every value of the kind that this bounds can be compared with it. Of durations, points, maps and others an
+/// index has an order that Cypher's `<` does not have.
+fn is_totally_ordered(bound: &Expr) -> bool {
+    let ExprKind::Literal(literal) = &bound.kind else { return false };
+    matches!(literal, Literal::Integer(_) | Literal::Float(_) | Literal::String(_))
 }
 
 fn turned(op: CompareOp) -> CompareOp {
