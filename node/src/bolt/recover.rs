@@ -4,10 +4,11 @@
 //! The file is loaded into a graph of its own first, so that what does not fit is found before anything happens.
 
 use super::BoltConfig;
-use super::texts::Failure;
+use super::texts::{Failure, commit_failure};
 use crate::disk::{LoadFailure, SnapshotReader, is_snapshot_path};
 use crate::import::ImportDirectory;
 use mgcypher::Taken;
+use mgnode_core::engine::CommitError;
 use mgnode_core::replication::RECORD_BYTES_MAX;
 use mgnode_core::storage::{Commit, Graph, ReplaceError};
 use mgnode_core::types::Change;
@@ -41,7 +42,7 @@ pub(super) fn prepare(
 ) -> Result<Recovery, Failure> {
     let is_stopped = || stop.load(Ordering::Relaxed);
     let file = open(path, config)?;
-    let here = {
+    let (seen, here) = {
         let tx = graph.begin(true);
         let counts = tx.counts();
         let has_schema = !tx.indexes().is_empty()
@@ -51,7 +52,7 @@ pub(super) fn prepare(
         if !force && (counts.vertices > 0 || has_schema) {
             return Err(refused("Storage is not clean. Try using FORCE."));
         }
-        counts.vertices + counts.edges
+        (tx.read_lsn(), counts.vertices + counts.edges)
     };
     let unusable = |error: LoadFailure| match error {
         LoadFailure::Stopped => Failure::terminated(),
@@ -69,6 +70,10 @@ pub(super) fn prepare(
             refused(format!("`{path}` cannot be used: {error}."))
         }
     })?;
+    // What others committed while the file was read was not there to be judged, nor meant to go.
+    if commit.as_ref().map_or_else(|| graph.published(), |commit| commit.read) != seen {
+        return Err(commit_failure(CommitError::Conflict));
+    }
     check_record(commit.as_ref().map_or(0, |commit| commit.payload.len() as u64))?;
     Ok(Recovery { commit, _memory: memory })
 }

@@ -9,8 +9,8 @@
 //!
 //! - What triggers write triggers nothing. All of a transaction's triggers are told the same summary, made before the
 //!   first of them runs.
-//! - The queue is in the order in which sessions heard of their commits, and bounded: behind it sessions wait. It is not on
-//!   disk. A node that stops lets it run for a while and logs what is left; what a node that dies had not run is not run.
+//! - The queue is in the order in which sessions heard of their commits, and bounded: behind it sessions wait,
+//!   and what is in it counts as memory of queries. It is not on disk. A node that stops lets it run for a while and logs what is left; what a node that dies had not run is not run.
 //! - Commits of triggers are commits like others: what the modes promise holds for them, and replicas get what they wrote.
 //!   Replicas keep the triggers and run none.
 
@@ -21,7 +21,7 @@ use super::transactions::Seat;
 use super::{Core, statement};
 use mgbolt::Map;
 use mgcypher::triggers::PreparedTrigger;
-use mgcypher::{CypherError, ErrorKind};
+use mgcypher::{CypherError, ErrorKind, Taken};
 use mgnode_core::engine::Outcome;
 use mgnode_core::storage::{Summary, Transaction};
 use mgnode_core::types::{Position, Role, SyncMode, TriggerPhase, TriggerSpec};
@@ -74,6 +74,8 @@ pub(super) struct Health {
 pub(super) struct Fired {
     triggers: Vec<Arc<TriggerSpec>>,
     summary: Arc<Summary>,
+    /// Of queries, until the triggers have run.
+    _memory: Taken,
 }
 
 impl Fired {
@@ -167,7 +169,17 @@ impl<C: Core> Services<C> {
                 ..failure
             })?;
         }
-        Ok((!triggers.is_empty()).then_some(Fired { triggers, summary }))
+        if triggers.is_empty() {
+            return Ok(None);
+        }
+        let memory = self.config.query_memory.take(summary.bytes()).ok_or_else(|| {
+            Failure::transient(
+                "Memory limit exceeded: what triggers AFTER COMMIT would be told of this transaction does not fit beside \
+                 what queries and triggers that still have to run hold, so nothing was committed. Please retry it later \
+                 on, or in smaller parts.",
+            )
+        })?;
+        Ok(Some(Fired { triggers, summary, _memory: memory }))
     }
 
     /// Hands over what comes after a commit, now that it is one.

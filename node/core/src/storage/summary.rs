@@ -73,6 +73,26 @@ impl Summary {
         happened.into_iter().any(|(kind, count)| count > 0 && event.covers(kind))
     }
 
+    /// Returns about how many bytes it takes.
+    pub fn bytes(&self) -> usize {
+        let of = |properties: &[(PropertyKeyId, Value)]| -> usize {
+            properties.iter().map(|(_, value)| size_of::<PropertyKeyId>() + value_bytes(value)).sum()
+        };
+        let pair = |old: &Value, new: &Value| {
+            size_of::<PropertyChange<EdgeId>>() + value_bytes(old) + value_bytes(new)
+        };
+        let created = (self.created_vertices.len() + self.created_edges.len()) * size_of::<EdgeId>();
+        let labels = (self.set_labels.len() + self.removed_labels.len()) * size_of::<LabelChange>();
+        let vertices = self.deleted_vertices.iter().map(|deleted| {
+            size_of::<DeletedVertex>() + size_of_val(&deleted.labels[..]) + of(&deleted.properties)
+        });
+        let edges =
+            self.deleted_edges.iter().map(|deleted| size_of::<DeletedEdge>() + of(&deleted.properties));
+        let of_vertices = self.vertex_properties.iter().map(|change| pair(&change.old, &change.new));
+        let of_edges = self.edge_properties.iter().map(|change| pair(&change.old, &change.new));
+        created + labels + vertices.chain(edges).chain(of_vertices).chain(of_edges).sum::<usize>()
+    }
+
     /// Finds a deleted vertex.
     pub fn deleted_vertex(&self, id: VertexId) -> Option<&DeletedVertex> {
         let place = self.deleted_vertices.binary_search_by_key(&id, |deleted| deleted.id).ok()?;
@@ -84,6 +104,18 @@ impl Summary {
         let place = self.deleted_edges.binary_search_by_key(&id, |deleted| deleted.id).ok()?;
         Some(&self.deleted_edges[place])
     }
+}
+
+/// Returns about how many bytes a value takes that a property held; how deep it nests is bounded.
+fn value_bytes(value: &Value) -> usize {
+    size_of::<Value>()
+        + match value {
+            Value::String(text) => text.len(),
+            Value::Bytes(bytes) => bytes.len(),
+            Value::List(items) => items.iter().map(value_bytes).sum(),
+            Value::Map(map) => map.iter().map(|(key, item)| key.len() + value_bytes(item)).sum(),
+            _ => 0,
+        }
 }
 
 impl DeletedVertex {

@@ -206,3 +206,29 @@ async fn a_recovery_ends_when_its_time_is_up_or_it_is_asked_to() {
     client.run(&query).await.metadata();
     assert_eq!(client.run("MATCH (n:P) RETURN count(n) AS n").await.rows, [[60000i64.into()]]);
 }
+
+/// What another client commits while a file is read was not there to be judged: it stays, and the recovery fails.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_committed_while_a_snapshot_is_read_stays() {
+    let (data, config) = place();
+    let statements = ["UNWIND range(1, 20000) AS i CREATE (:P {name: i})"];
+    taken(&statements, &data.path().join(OWN)).await;
+    let mut met = 0;
+    for _ in 0..10 {
+        let server = start_with(config.clone());
+        let mut recovering = Client::connect(&server).await;
+        let mut writing = Client::connect(&server).await;
+        let statement = format!("RECOVER SNAPSHOT '{OWN}'");
+        let recover = recovering.run(&statement);
+        let write = async {
+            for _ in 0..20 {
+                writing.run("CREATE (:Kept)").await.metadata();
+            }
+        };
+        let (recovered, ()) = tokio::join!(recover, write);
+        met += u64::from(matches!(recovered.end, Response::Failure { .. }));
+        let kept = writing.run("MATCH (k:Kept) RETURN count(k)").await.rows;
+        assert_eq!(kept, [vec![PackValue::Int(20)]], "none of them is lost");
+    }
+    assert!(met > 0, "no run met a write: the test shows nothing");
+}

@@ -310,3 +310,27 @@ async fn a_trigger_that_is_dropped_before_its_turn_does_not_run() {
     terminate(&mut client, ENDLESS).await;
     until(&mut client, COPIES, 1).await;
 }
+
+/// What waits for its triggers counts as memory of queries; what does not fit is refused before it is committed.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_trigger_will_be_told_counts_as_memory() {
+    let pool = Arc::new(mgcypher::MemoryPool::new(2 << 20));
+    let server = start_with(BoltConfig { query_memory: pool, ..config() });
+    let trigger = "CREATE TRIGGER gone ON () DELETE AFTER COMMIT EXECUTE CREATE (:Copy)";
+    let mut client = with(&server, &[trigger]).await;
+    let text = "x".repeat(1 << 19);
+    for _ in 0..5 {
+        client.run(&format!("CREATE (:Big {{text: '{text}'}})")).await.metadata();
+    }
+    let (code, message) = client.run("MATCH (b:Big) DELETE b").await.failure();
+    assert!(
+        code == TRANSIENT && message.starts_with("Memory limit exceeded: what triggers AFTER"),
+        "{message}"
+    );
+    client.reset().await;
+    assert_eq!(number(&mut client, "MATCH (b:Big) RETURN count(b)").await, 5, "nothing was committed");
+    for left in (0..5).rev() {
+        client.run("MATCH (b:Big) WITH b LIMIT 1 DELETE b").await.metadata();
+        until(&mut client, COPIES, 5 - left).await;
+    }
+}
