@@ -44,25 +44,23 @@ fn has_libclang(dir: &std::path::Path, depth: usize) -> bool {
 fn build(name: &str, more: &[&str]) -> Result<PathBuf, String> {
     let target = paths::cache("rust-clients");
     let manifest = paths::workspace_root().join("tests/clients/Cargo.toml");
-    let out = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["build", "--quiet", "--locked", "--bin", name])
-        .args(more)
-        .arg("--manifest-path")
-        .arg(manifest)
-        .arg("--target-dir")
-        .arg(&target)
-        .output()
-        .map_err(|e| format!("cargo cannot be started: {e}"))?;
-    if !out.status.success() {
-        let said = String::from_utf8_lossy(&out.stderr).into_owned();
-        // Where there is no way to a registry there is no client either; a program that does not compile is a fault.
-        return match said.contains("failed to download")
-            || said.contains("failed to get")
-            || said.contains("offline")
-        {
-            true => Err(format!("{name} could not be fetched: {}", said.lines().next().unwrap_or_default())),
-            false => panic!("{name} does not build:\n{said}"),
-        };
+    let cargo = |verb: &str| {
+        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        command.args([verb, "--quiet", "--locked", "--manifest-path"]).arg(&manifest);
+        command
+    };
+    let run = |command: &mut Command| {
+        let out = command.output().map_err(|e| format!("cargo cannot be started: {e}"))?;
+        Ok::<_, String>((out.status.success(), String::from_utf8_lossy(&out.stderr).into_owned()))
+    };
+    // Where there is no way to a registry there is no client; what is fetched and does not build is a fault.
+    let (is_fetched, said) = run(&mut cargo("fetch"))?;
+    if !is_fetched {
+        return Err(format!("{name} could not be fetched: {}", said.lines().next().unwrap_or_default()));
     }
+    let mut build = cargo("build");
+    build.args(["--offline", "--bin", name, "--target-dir"]).arg(&target).args(more);
+    let (is_built, said) = run(&mut build)?;
+    assert!(is_built, "{name} does not build:\n{said}");
     Ok(target.join("debug").join(name))
 }

@@ -394,6 +394,9 @@ impl Applier<'_> {
             schema.constraints_changed = self.lsn;
         }
         schema.take_fingerprint();
+        if schema.needs_protocol_3() {
+            self.graph.needs_protocol_3.store(true, Ordering::Relaxed);
+        }
         self.writer.schema = Arc::new(schema);
     }
 

@@ -68,7 +68,7 @@ use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Ids are below this.
 const ID_END: u64 = 1 << 40;
@@ -116,6 +116,7 @@ pub struct Graph {
     /// Greater than every id that was applied or given out.
     next_vertex: AtomicU64,
     next_edge: AtomicU64,
+    needs_protocol_3: AtomicBool,
 }
 
 /// What only the writer needs.
@@ -172,6 +173,7 @@ impl Graph {
             writer: Mutex::default(),
             next_vertex: AtomicU64::new(0),
             next_edge: AtomicU64::new(0),
+            needs_protocol_3: AtomicBool::new(false),
         }
     }
 
@@ -218,9 +220,10 @@ impl Graph {
         View::new(self.clone())
     }
 
-    /// Whether the newest state holds what no program of an earlier protocol than 3 can read.
+    /// Whether this graph holds, or has held since it was loaded, what no program of an earlier protocol than 3 can read:
+    /// a snapshot that was taken meanwhile may hold it still.
     pub fn needs_protocol_3(&self) -> bool {
-        self.writer.lock().schema.needs_protocol_3()
+        self.needs_protocol_3.load(Ordering::Relaxed)
     }
 
     /// Encodes changes, as a record's payload or a snapshot's block.

@@ -129,7 +129,7 @@ impl Schema {
         true
     }
 
-    /// As [`Graph::needs_protocol_3`](super::Graph::needs_protocol_3).
+    /// Whether it holds what no program of an earlier protocol than 3 can read.
     pub(super) fn needs_protocol_3(&self) -> bool {
         let is_typed = |(spec, _): &(ConstraintSpec, _)| matches!(spec.kind, ConstraintKind::Typed(_));
         !self.enums.is_empty()
