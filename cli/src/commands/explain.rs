@@ -399,7 +399,7 @@ const CODES: &[(&str, &str, &str)] = &[
     (
         "MG104",
         "an import was refused",
-        "What the transactions before it brought in stays; the one that was refused left nothing. Mend the file, and go on with --from-line, or begin with an empty cluster.",
+        "Of Cypher, what the transactions before it brought in stays; of CSV and of another server, it is removed again, or said what is left to do. The transaction that was refused left nothing; of one without an answer that is not known. Mend the file, and go on with --from-line, or begin with an empty cluster.",
     ),
     (
         "MG105",

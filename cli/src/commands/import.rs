@@ -2,7 +2,7 @@
 //!
 //! Files are read twice: first to the end without a server, so that what is wrong in them is told before anything is
 //! changed. What CSV and other servers bring in is marked until all of it is there; where it is refused half-way, what
-//! is marked is removed again.
+//! is marked is removed again. A transaction that nobody has answered may come to be after that, and is told of.
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;
@@ -282,12 +282,13 @@ async fn run_csv(context: &Context, args: &Import) -> Result<Exit, CliError> {
     let (writer, fed) = feed_csv(&session, &main, &mut clients, files.into(), args, &mut pace).await;
     let fed = match fed {
         Ok(fed) => fed,
-        Err(error) => {
-            // One that ended well has nothing open, and one that failed may have its transaction.
+        Err(mut broken) => {
+            // One that ended well has nothing open, and one that failed may have its transaction. Of one that is gone
+            // nobody knows.
             for client in &mut clients[1..] {
-                let _ = client.reset().await;
+                broken.may_stand |= client.reset().await.is_err();
             }
-            let error = take_back(&mut clients[0], &writer, error).await;
+            let error = take_back(&mut clients[0], &writer, broken).await;
             pace.failed(&error);
             return Err(error);
         }
@@ -373,7 +374,7 @@ async fn feed_csv(
     files: Arc<[Csv]>,
     args: &Import,
     pace: &mut Pace,
-) -> (Writer, Result<Fed, CliError>) {
+) -> (Writer, Result<Fed, Broken>) {
     let (sender, mut receiver) = mpsc::channel(1);
     let options = args.clone();
     let reading = tokio::task::spawn_blocking(move || {
@@ -386,7 +387,11 @@ async fn feed_csv(
     let mut feeders: Vec<Feeder<'_>> =
         clients.iter_mut().map(|client| Feeder::new(client, statements_max)).collect();
     let source: Arc<str> = args.paths.join(", ").into();
-    let refusal = |r: Box<Refusal>| refused(session, main, &source, *r);
+    let refusal = |r: Box<Refusal>| Broken {
+        may_stand: r.error.may_stand(),
+        error: refused(session, main, &source, *r),
+        left: None,
+    };
     let fed = async {
         run_all(&mut feeders[0], Writer::before()).await.map_err(refusal)?;
         feed_files(&mut receiver, &mut feeders, pace, refusal).await
@@ -395,11 +400,52 @@ async fn feed_csv(
     // Where nobody takes any more, the reading ends.
     drop(receiver);
     let (writer, read) = reading.await.expect("reading files does not panic");
-    if let Err(error) = fed.and(read) {
-        return (writer, Err(error));
+    if let Err(broken) = fed.and(read.map_err(Broken::of)) {
+        return (writer, Err(broken));
     }
-    let ended = run_all(&mut feeders[0], writer.after()).await.map_err(refusal);
+    let ended = take_marks_off(&mut feeders, &writer).await;
+    let ended = ended.map_err(|(r, left)| Broken { left: Some(left), ..refusal(r) });
     (writer, ended.map(|()| total(feeders.iter().map(Feeder::done))))
+}
+
+/// Takes the marks off; where that is refused, says what is left to do.
+async fn take_marks_off(
+    feeders: &mut [Feeder<'_>],
+    writer: &Writer,
+) -> Result<(), (Box<Refusal>, Vec<String>)> {
+    let mut left = Writer::after_by_hand();
+    let mut off = writer.after();
+    let drop_index = off.pop().expect("the index is dropped at the end");
+    for statements in [off, vec![drop_index]] {
+        if let Err(mut refusal) = run_all(&mut feeders[0], statements).await {
+            refusal.done = total(feeders.iter().map(Feeder::done));
+            return Err((refusal, left));
+        }
+        left.remove(0);
+    }
+    Ok(())
+}
+
+/// Why bringing in marked vertices has ended before its end.
+struct Broken {
+    error: CliError,
+    /// Whether a transaction may be in, or come to be, that nobody has confirmed.
+    may_stand: bool,
+    /// Once all vertices and edges are in: the statements that are not known to be done.
+    left: Option<Vec<String>>,
+}
+
+impl Broken {
+    /// One that no transaction is to blame for.
+    fn of(error: CliError) -> Broken {
+        Broken { error, may_stand: false, left: None }
+    }
+}
+
+/// Why one of several feeders ended.
+enum LaneEnd {
+    Refused(Box<Refusal>),
+    Stopped(CliError),
 }
 
 async fn run_all(feeder: &mut Feeder<'_>, statements: Vec<String>) -> Result<(), Box<Refusal>> {
@@ -415,8 +461,8 @@ async fn feed_files(
     files: &mut Files,
     feeders: &mut [Feeder<'_>],
     pace: &mut Pace,
-    refusal: impl Fn(Box<Refusal>) -> CliError,
-) -> Result<(), CliError> {
+    refusal: impl Fn(Box<Refusal>) -> Broken,
+) -> Result<(), Broken> {
     let done: Vec<Cell<Fed>> = feeders.iter().map(|feeder| Cell::new(feeder.done())).collect();
     let pace = RefCell::new(pace);
     while let Some(file) = files.recv().await {
@@ -426,21 +472,52 @@ async fn feed_files(
             // Each ends what it has begun, so that its connection can be used afterwards.
             while !has_failed.get() {
                 let Some(item) = file.lock().await.recv().await else { break };
-                feeder.push(item).await.map_err(&refusal)?;
+                let pushed = feeder.push(item).await;
                 own.set(feeder.done());
+                pushed.map_err(LaneEnd::Refused)?;
                 let sum = total(done.iter().map(Cell::get));
-                pace.borrow_mut().say(|took| elements(sum.vertices, sum.edges, took))?;
+                let paced = pace.borrow_mut().say(|took| elements(sum.vertices, sum.edges, took));
+                paced.map_err(LaneEnd::Stopped)?;
             }
-            feeder.flush().await.map_err(&refusal)
+            let flushed = feeder.flush().await;
+            own.set(feeder.done());
+            flushed.map_err(LaneEnd::Refused)
         });
         let lanes = lanes.map(|lane| async {
-            let ended: Result<(), CliError> = lane.await;
+            let ended: Result<(), LaneEnd> = lane.await;
             has_failed.set(has_failed.get() || ended.is_err());
             ended
         });
-        join_all(lanes).await.into_iter().collect::<Result<(), CliError>>()?;
+        let ends = join_all(lanes).await;
+        let sum = total(done.iter().map(Cell::get));
+        let broken = ends.into_iter().filter_map(Result::err).map(|end| match end {
+            LaneEnd::Refused(mut refused) => {
+                // What all of them have done, not the one that was refused alone.
+                refused.done = sum;
+                refusal(refused)
+            }
+            LaneEnd::Stopped(error) => Broken::of(error),
+        });
+        if let Some(broken) = worst(broken.collect()) {
+            return Err(broken);
+        }
     }
     Ok(())
+}
+
+/// Makes one of what ended several feeders: the first that leaves something unknown, or else the first. What the others
+/// say becomes notes.
+fn worst(mut all: Vec<Broken>) -> Option<Broken> {
+    all.sort_by_key(|broken| !broken.may_stand);
+    let mut all = all.into_iter();
+    let mut worst = all.next()?;
+    for other in all {
+        let what = &other.error.problem().what;
+        if *what != worst.error.problem().what {
+            worst.error = worst.error.note(format!("on another connection: {what}"));
+        }
+    }
+    Some(worst)
 }
 
 fn total(all: impl Iterator<Item = Fed>) -> Fed {
@@ -492,8 +569,13 @@ fn read_csv(
     Ok(())
 }
 
-/// Removes what is marked, and adds to the error whether that went well.
-async fn take_back(client: &mut Client, writer: &Writer, error: CliError) -> CliError {
+/// Removes what is marked, and adds to the error whether that went well. Where all is in and marks have begun to come
+/// off, nothing is removed: what is left to do is said.
+async fn take_back(client: &mut Client, writer: &Writer, broken: Broken) -> CliError {
+    let Broken { error, may_stand, left } = broken;
+    if let Some(left) = left {
+        return all_is_in(error, &left);
+    }
     // What failed may have left its transaction open. Where this fails, so does what follows.
     let _ = client.reset().await;
     let mut failed: Option<QueryError> = None;
@@ -503,11 +585,31 @@ async fn take_back(client: &mut Client, writer: &Writer, error: CliError) -> Cli
             break;
         }
     }
-    match failed {
-        None => error.note("everything that this import had brought in was removed again"),
-        Some(why) => error
-            .note(format!("what it had brought in could not be removed: {why}"))
-            .help(format!("remove it: MATCH (n:`{MARK}`) DETACH DELETE n")),
+    removed(error, may_stand, failed)
+}
+
+fn removed(error: CliError, may_stand: bool, failed: Option<QueryError>) -> CliError {
+    let error = match &failed {
+        None if !may_stand => {
+            return error.note("everything that this import had brought in was removed again");
+        }
+        None => error.note("what could be seen of this import was removed again"),
+        Some(why) => error.note(format!("what it had brought in could not be removed: {why}")),
+    };
+    let error = match may_stand {
+        true => error.note("what was under way on a connection has no sure outcome, and may still appear"),
+        false => error,
+    };
+    let when = if may_stand { "remove what appears" } else { "remove it" };
+    error.help(format!("{when}: MATCH (n:`{MARK}`) DETACH DELETE n"))
+}
+
+fn all_is_in(error: CliError, left: &[String]) -> CliError {
+    let error = error.note("all vertices and edges are in: do not import them again");
+    let statements: String = left.iter().map(|text| format!("\n{text};")).collect();
+    match left.is_empty() {
+        true => error,
+        false => error.help(format!("left to do, as far as is known:{statements}")),
     }
 }
 
@@ -589,6 +691,8 @@ struct ToServer<'a> {
     feeder: Feeder<'a>,
     source: Arc<str>,
     not_taken: Vec<(String, String)>,
+    /// Whether the transaction that was refused may stand.
+    may_stand: bool,
 }
 
 impl Out for ToServer<'_> {
@@ -609,10 +713,15 @@ impl Out for ToServer<'_> {
     async fn rows(&mut self, group: Group) -> Result<(), CliError> {
         self.feeder.push(Item::Rows { group, file: None }).await.map_err(|r| self.refused(*r))
     }
+
+    async fn flush(&mut self) -> Result<(), CliError> {
+        self.feeder.flush().await.map_err(|r| self.refused(*r))
+    }
 }
 
 impl ToServer<'_> {
-    fn refused(&self, refusal: Refusal) -> CliError {
+    fn refused(&mut self, refusal: Refusal) -> CliError {
+        self.may_stand |= refusal.error.may_stand();
         refused(self.session, self.main, &self.source, refusal)
     }
 }
@@ -660,22 +769,27 @@ async fn copy(context: &Context, args: &Import, from: &str) -> Result<Exit, CliE
     let mut pace = Pace::new(session.ui.step("import", &source), on_ctrl_c(&session.ui));
     // A statement holds up to a thousand rows.
     let feeder = Feeder::new(&mut client, (args.batch as usize).min(64));
-    let out =
-        ToServer { session: &session, main: &main, feeder, source: source.clone(), not_taken: Vec::new() };
+    let out = ToServer {
+        session: &session,
+        main: &main,
+        feeder,
+        source: source.clone(),
+        not_taken: Vec::new(),
+        may_stand: false,
+    };
     let mut sink = ToStatements::new(out, &mut pace);
     let copied = async {
         let read = read::read(&mut reader, &source, &mut sink).await?;
         sink.write_rest().await?;
-        sink.out.feeder.flush().await.map_err(|r| sink.out.refused(*r))?;
         Ok::<_, CliError>(read)
     };
     let copied = copied.await;
-    let ToStatements { out, writer, .. } = sink;
-    let (fed, not_taken) = (out.feeder.done(), out.not_taken);
+    let ToStatements { out, writer, left, .. } = sink;
+    let (fed, not_taken, may_stand) = (out.feeder.done(), out.not_taken, out.may_stand);
     let read = match copied {
         Ok(read) => read,
         Err(error) => {
-            let error = take_back(&mut client, &writer, error).await;
+            let error = take_back(&mut client, &writer, Broken { error, may_stand, left }).await;
             pace.failed(&error);
             return Err(error);
         }
@@ -746,6 +860,62 @@ fn told(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::query::stand_in::{fields, hello, ok, server};
+    use mgbolt::{Response, Status, Version};
+
+    /// Connects to a server that answers so, one list for each request.
+    async fn client(answers: Vec<Vec<Response>>) -> Client {
+        let address = server(Version::V5_2, [hello(), answers].concat()).await;
+        Client::connect(&address, Duration::from_secs(5), None).await.unwrap()
+    }
+
+    fn no() -> Vec<Response> {
+        let code = "Memgraph.ClientError.MemgraphError.MemgraphError".into();
+        vec![Response::Failure { code, message: "no".into(), status: Status::ROLLBACK, position: None }]
+    }
+
+    fn yes() -> Vec<Response> {
+        ok(Map::new())
+    }
+
+    #[tokio::test]
+    async fn what_was_done_is_counted_over_all_connections() {
+        let (sender, mut files) = mpsc::channel(1);
+        let (items, file) = mpsc::channel(2);
+        sender.send(file).await.unwrap();
+        for text in ["a", "b"] {
+            items.send(Item::Statement { text: text.into(), place: None }).await.unwrap();
+        }
+        drop((items, sender));
+        // The first takes `a` and does it, the second is refused `b`.
+        let made = ok(Map::new().with("stats", Map::new().with("nodes-created", 2i64)));
+        let mut clients = [
+            client(vec![yes(), fields(), made, yes()]).await,
+            client(vec![yes(), no(), vec![Response::Ignored]]).await,
+        ];
+        let mut feeders: Vec<Feeder<'_>> = clients.iter_mut().map(|c| Feeder::new(c, 1)).collect();
+        let (ui, _, _) = Ui::captured(crate::args::Output::Table, crate::args::Progress::Plain, "");
+        let mut pace = Pace::new(ui.step("import", "x"), crate::cluster::Interrupt::default());
+        let refusal = |r: Box<Refusal>| Broken::of(CliError::new(Exit::Degraded, summary(r.done)));
+        let broken = feed_files(&mut files, &mut feeders, &mut pace, refusal).await.unwrap_err();
+        assert_eq!(broken.error.problem().what, "1 statement (2 vertices, 0 edges)");
+    }
+
+    #[tokio::test]
+    async fn marks_that_come_off_half_way_leave_the_rest_to_do() {
+        let mut writer = Writer::default();
+        writer.vertex(&crate::graph::Vertex::default(), 0).unwrap();
+        let by_hand = Writer::after_by_hand();
+        // Refused are the removal of the marks, and what drops the index after it.
+        let ignored = || vec![Response::Ignored];
+        let first = vec![yes(), no(), ignored()];
+        let second = vec![yes(), fields(), yes(), yes(), no(), ignored()];
+        for (answers, left) in [(first, &by_hand[..]), (second, &by_hand[1..])] {
+            let mut client = client(answers).await;
+            let (_, is) = take_marks_off(&mut [Feeder::new(&mut client, 64)], &writer).await.unwrap_err();
+            assert_eq!(is, left);
+        }
+    }
 
     #[test]
     fn addresses_are_taken_apart_and_passwords_never_shown() {
@@ -767,5 +937,38 @@ mod tests {
         assert_eq!(named("a=b.cypherl"), None);
         assert_eq!(named("p.csv"), None);
         assert!(is_csv("x/P.TSV") && !is_csv("-"));
+    }
+
+    #[test]
+    fn nothing_is_called_removed_that_may_still_appear() {
+        let error = || CliError::new(Exit::Degraded, "refused");
+        let closed = || Some(QueryError::Closed { address: "a".into() });
+        let delete = format!("MATCH (n:`{MARK}`) DETACH DELETE n");
+        let sure = removed(error(), false, None).to_string();
+        assert!(sure.contains("everything") && !sure.contains(&delete), "{sure}");
+        for (may_stand, failed) in [(true, None), (true, closed()), (false, closed())] {
+            let said = removed(error(), may_stand, failed).to_string();
+            assert!(said.contains(&delete) && !said.contains("everything"), "{said}");
+            assert_eq!(said.contains("may still appear"), may_stand, "{said}");
+        }
+    }
+
+    #[test]
+    fn what_leaves_something_unknown_is_told_first_and_the_rest_after_it() {
+        let broken =
+            |what: &str, may_stand| Broken { may_stand, ..Broken::of(CliError::new(Exit::Degraded, what)) };
+        assert!(worst(Vec::new()).is_none());
+        let one = worst(vec![broken("refused", false), broken("lost", true)]).unwrap();
+        assert!(one.may_stand && one.error.problem().what == "lost");
+        assert_eq!(one.error.problem().notes, ["on another connection: refused"]);
+        let same = worst(vec![broken("refused", false), broken("refused", false)]).unwrap();
+        assert!(!same.may_stand && same.error.problem().notes.is_empty());
+    }
+
+    #[test]
+    fn where_all_is_in_the_statements_that_are_left_are_named() {
+        let said = all_is_in(CliError::new(Exit::Degraded, "lost"), &Writer::after_by_hand()).to_string();
+        assert!(said.contains("all vertices and edges are in") && !said.contains("DELETE"), "{said}");
+        assert!(said.contains("REMOVE n:`__mg_vertex__`") && said.contains("DROP INDEX ON"), "{said}");
     }
 }

@@ -105,6 +105,10 @@ pub(super) trait Out {
     async fn rows(&mut self, group: Group) -> Result<(), CliError> {
         self.statement(group.text()).await
     }
+    /// Has everything so far take effect, where that is put off.
+    async fn flush(&mut self) -> Result<(), CliError> {
+        Ok(())
+    }
 }
 
 /// Turns a graph that is read into statements.
@@ -115,11 +119,14 @@ pub(super) struct ToStatements<'a, O> {
     vertices: u64,
     edges: u64,
     after: Vec<String>,
+    /// Once all vertices and edges are out: the statements that are not known to be done.
+    pub(super) left: Option<Vec<String>>,
 }
 
 impl<'a, O: Out> ToStatements<'a, O> {
     pub(super) fn new(out: O, pace: &'a mut Pace) -> ToStatements<'a, O> {
-        ToStatements { out, writer: Writer::default(), pace, vertices: 0, edges: 0, after: Vec::new() }
+        let writer = Writer::default();
+        ToStatements { out, writer, pace, vertices: 0, edges: 0, after: Vec::new(), left: None }
     }
 
     /// Writes what comes after the last edge.
@@ -133,15 +140,26 @@ impl<'a, O: Out> ToStatements<'a, O> {
         for group in self.writer.flush() {
             self.out.rows(group).await?;
         }
+        // What is refused before here is taken back by the marks; from here on they come off.
+        self.out.flush().await?;
+        let by_hand = if self.vertices > 0 { Writer::after_by_hand() } else { Vec::new() };
+        let left = self.left.insert([by_hand, std::mem::take(&mut self.after)].concat());
         if self.vertices > 0 {
-            for text in self.writer.after() {
+            let mut off = self.writer.after();
+            let drop_index = off.pop().expect("the index is dropped at the end");
+            for text in off {
                 self.out.statement(text).await?;
             }
+            self.out.flush().await?;
+            left.remove(0);
+            self.out.statement(drop_index).await?;
+            left.remove(0);
         }
-        for text in std::mem::take(&mut self.after) {
-            self.out.statement(text).await?;
+        while let Some(text) = left.first() {
+            self.out.statement(text.clone()).await?;
+            left.remove(0);
         }
-        Ok(())
+        self.out.flush().await
     }
 
     async fn write(&mut self, groups: Vec<Group>) -> Result<(), CliError> {
@@ -223,11 +241,13 @@ pub(super) fn refused(session: &Session, target: &Target, source: &Arc<str>, ref
     if let (Some(statement), true) = (refusal.statement, problem.snippets.is_empty()) {
         problem = problem.note(format!("in: {statement}"));
     }
-    problem = problem
-        .note(format!("{} before it are in; the transaction that it was in left nothing", summary(done)));
-    if refusal.error.is_outcome_unknown() {
-        problem = problem.note("whether the last transaction is in is not known: the connection ended");
-    }
+    problem = problem.note(match refusal.error.may_stand() {
+        true => format!(
+            "{} before it are in; whether the transaction that it was in is, is not known",
+            summary(done)
+        ),
+        false => format!("{} before it are in; the transaction that it was in left nothing", summary(done)),
+    });
     if text.contains("forbidden on the replica") {
         problem = problem.help(format!("MAIN has moved; see {}", session.command("status")));
     }

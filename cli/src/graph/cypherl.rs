@@ -177,6 +177,14 @@ impl Writer {
         self.by_windows(&format!("REMOVE n:`{MARK}`, n.`{MARK_ID}`"))
     }
 
+    /// Returns statements that do the same by themselves, whatever is marked: few, for a person to run.
+    pub fn after_by_hand() -> Vec<String> {
+        vec![
+            format!("MATCH (n:`{MARK}`) REMOVE n:`{MARK}`, n.`{MARK_ID}`"),
+            format!("DROP INDEX ON :`{MARK}`(`{MARK_ID}`)"),
+        ]
+    }
+
     /// Returns the statements that remove every marked vertex with its edges, and so all that was made of this.
     pub fn undo(&self) -> Vec<String> {
         self.by_windows("DETACH DELETE n")
@@ -332,5 +340,6 @@ mod tests {
             dense.vertex(&vertex(id, "L", Map::new()), 0).unwrap();
         }
         assert_eq!(dense.after().len(), 4 + 1);
+        assert_eq!(dense.after().last(), Writer::after_by_hand().last());
     }
 }

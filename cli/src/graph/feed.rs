@@ -169,12 +169,23 @@ impl<'a> Feeder<'a> {
     }
 
     async fn alone(&mut self, item: &Item, text: &str) -> Result<(), Box<Refusal>> {
-        match self.client.run(text, Map::new()).await {
-            Ok(_) => {
-                self.done.statements += 1;
-                Ok(())
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            match self.client.run(text, Map::new()).await {
+                Ok(_) => {
+                    self.done.statements += 1;
+                    return Ok(());
+                }
+                // Nothing of it was done; what the failure left is cleared away by the next try.
+                Err(error) if error.is_transient() && attempts < ATTEMPTS_MAX => {
+                    tokio::time::sleep(Duration::from_millis(20) * attempts).await;
+                }
+                Err(error) => {
+                    let found = (item.clone(), text.to_owned());
+                    return Err(Box::new(self.refusal(Some(&found), None, error)));
+                }
             }
-            Err(error) => Err(Box::new(self.refusal(Some(&(item.clone(), text.to_owned())), None, error))),
         }
     }
 
@@ -231,6 +242,7 @@ fn snippet(text: &str, line: u32, column: u32, line_in_file: u32) -> Option<Snip
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mgbolt::{Response, Version};
 
     #[test]
     fn servers_say_where_in_their_own_words() {
@@ -239,6 +251,18 @@ mod tests {
         assert_eq!(place_in_message("line 3:0 no viable alternative"), Some((3, 1)));
         assert_eq!(place_in_message("Unable to commit due to a constraint"), None);
         assert_eq!(place_in_message("deadline passed"), None);
+    }
+
+    #[tokio::test]
+    async fn a_statement_of_its_own_is_tried_again_where_that_can_help() {
+        use crate::query::stand_in::{failure, fields, hello, ok, server};
+        let mut answers = hello();
+        answers.extend([vec![failure()], vec![Response::Ignored], ok(Map::new()), fields(), ok(Map::new())]);
+        let address = server(Version::V5_2, answers).await;
+        let mut client = Client::connect(&address, Duration::from_secs(5), None).await.unwrap();
+        let mut feeder = Feeder::new(&mut client, 1);
+        feeder.push(Item::Statement { text: "DROP INDEX ON :L(p)".into(), place: None }).await.unwrap();
+        assert_eq!(feeder.done().statements, 1);
     }
 
     #[test]

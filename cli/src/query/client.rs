@@ -513,13 +513,13 @@ fn fields_of(metadata: &Map) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use mgbolt::Status;
     use tokio::net::TcpListener;
 
     /// A server that reads one request after another and answers each with a prepared list.
-    async fn server(version: Version, answers: Vec<Vec<Response>>) -> String {
+    pub(crate) async fn server(version: Version, answers: Vec<Vec<Response>>) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         tokio::spawn(async move {
@@ -551,19 +551,19 @@ mod tests {
         address
     }
 
-    fn ok(map: Map) -> Vec<Response> {
+    pub(crate) fn ok(map: Map) -> Vec<Response> {
         vec![Response::Success(map)]
     }
 
-    fn hello() -> Vec<Vec<Response>> {
+    pub(crate) fn hello() -> Vec<Vec<Response>> {
         vec![ok(Map::new().with("server", "Neo4j/v5.11.0")), ok(Map::new())]
     }
 
-    fn fields() -> Vec<Response> {
+    pub(crate) fn fields() -> Vec<Response> {
         ok(Map::new().with("fields", vec![PackValue::from("x")]))
     }
 
-    fn failure() -> Response {
+    pub(crate) fn failure() -> Response {
         let code = "Memgraph.TransientError.MemgraphError.MemgraphError".into();
         Response::Failure { code, message: "not now".into(), status: Status::ROLLBACK, position: None }
     }

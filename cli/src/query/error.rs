@@ -40,6 +40,15 @@ impl QueryError {
         matches!(self, QueryError::Lost { .. } | QueryError::TimedOut { .. } | QueryError::Protocol { .. })
     }
 
+    /// Whether its transaction stands, or may come to stand, although it has no result: no answer came, or the server
+    /// says that it is in doubt or names its commit.
+    pub fn may_stand(&self) -> bool {
+        match self {
+            QueryError::Server { code, position, .. } => position.is_some() || code.ends_with(".InDoubt"),
+            other => other.is_outcome_unknown(),
+        }
+    }
+
     /// Whether the server says that the same query can succeed later.
     pub fn is_transient(&self) -> bool {
         matches!(self, QueryError::Server { code, .. } if code.split('.').nth(1) == Some("TransientError"))
@@ -51,5 +60,24 @@ impl QueryError {
             QueryError::Server { message, .. } => Some(message),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_stand_is_what_nobody_has_said_no_to() {
+        let server = |code: &str, position: Option<&str>| QueryError::Server {
+            code: code.into(),
+            message: String::new(),
+            position: position.map(str::to_owned),
+        };
+        assert!(!server("Memgraph.TransientError.MemgraphError.MemgraphError", None).may_stand());
+        assert!(server("Memgraph.ClientError.Transaction.InDoubt", None).may_stand());
+        assert!(server("Memgraph.ClientError.MemgraphError.MemgraphError", Some("3.aa.1:3")).may_stand());
+        assert!(QueryError::TimedOut { address: "a".into(), after: Duration::ZERO }.may_stand());
+        assert!(!QueryError::Closed { address: "a".into() }.may_stand());
     }
 }

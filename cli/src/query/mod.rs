@@ -10,6 +10,8 @@ mod error;
 mod nodes;
 mod show;
 
+#[cfg(test)]
+pub(crate) use client::tests as stand_in;
 pub use client::{Client, Notification, QueryResult, Rows, Summary, Transacted, Untransacted};
 pub use error::QueryError;
 pub use mgbolt::{Map, PackValue};
