@@ -1,7 +1,7 @@
 //! Walks a plan: starts every step whose needs are met, side by side, and decides nothing.
 //!
-//! After a failed step no new one is started, but for what makes a fenced MAIN that is being started a REPLICA; those that
-//! run are awaited. What is up stays up, and the next plan holds what is left.
+//! After a failed step or an interrupt no new one is started, but for what makes a fenced MAIN that is being started a
+//! REPLICA; those that run are awaited. What is up stays up, and the next plan holds what is left.
 
 use super::observed::{Machine, MachineState, NodeFacts, NodeView, Observed, decode_replicas, decode_state};
 use super::plan::{
@@ -241,6 +241,8 @@ pub async fn execute<R: Runtime, N: Nodes, P: Progress>(
     run: &Execution<'_, R, N, P>,
     plan: &Plan,
 ) -> Result<(), CliError> {
+    // What is owed is not broken off, and waits no longer than the deadline.
+    let unheard = Execution { interrupt: Interrupt::default(), ..*run };
     let mut done: BTreeSet<StepId> = BTreeSet::new();
     let mut begun: BTreeSet<StepId> = BTreeSet::new();
     let mut running = FuturesUnordered::new();
@@ -249,12 +251,14 @@ pub async fn execute<R: Runtime, N: Nodes, P: Progress>(
         let goes_on = failures.is_empty() && !run.interrupt.is_raised();
         for step in &plan.steps {
             let is_next = !begun.contains(&step.id) && step.needs.iter().all(|n| done.contains(n));
-            if is_next && (goes_on || is_owed(plan, step, &begun)) {
+            let is_owed = is_next && is_owed(plan, step, &begun);
+            if is_next && (goes_on || is_owed) {
                 begun.insert(step.id.clone());
+                let walk = if is_owed { &unheard } else { run };
                 running.push(async move {
                     run.progress.started(step);
                     let began = Instant::now();
-                    let result = run.do_step(&step.action).await;
+                    let result = walk.do_step(&step.action).await;
                     let took = began.elapsed();
                     match &result {
                         Ok(detail) => run.progress.done(step, detail, took),
@@ -284,7 +288,7 @@ pub async fn execute<R: Runtime, N: Nodes, P: Progress>(
 }
 
 /// A node that a failover fenced comes back as the MAIN that it was. Once it is being started it has to become a REPLICA,
-/// whatever else fails meanwhile.
+/// whatever else fails and whoever interrupts meanwhile.
 fn is_owed(plan: &Plan, step: &Step, begun: &BTreeSet<StepId>) -> bool {
     let (Action::AwaitBolt(instance) | Action::BecomeReplica { instance, .. }) = &step.action else {
         return false;

@@ -1,8 +1,10 @@
 //! That a failover leaves one MAIN that writes, whatever breaks, and loses no more than it says.
 
+use super::cited::ours;
 use super::failover::{Decision, Loss, Request, decide};
 use super::fake::Fake;
-use super::tests::{check_up, execution, fail_over, run, switch, topology, up, wish};
+use super::repair::rejoin;
+use super::tests::{InterruptAt, check_up, execution, fail_over, run, switch, topology, up, wish};
 use super::*;
 use crate::error::Exit;
 use crate::topology::Mode;
@@ -225,6 +227,67 @@ fn a_failover_ends_well_after_any_prefix_of_its_steps() {
             }
         }
     }
+}
+
+#[test]
+fn a_fenced_main_that_is_started_becomes_a_replica_whenever_somebody_interrupts() {
+    const BUSY: &str = "Another role or registration query is under way; please try again later.";
+    for (rejoins, boots, is_busy) in
+        [(false, 0, false), (false, 3, false), (false, 2, true), (true, 3, false), (true, 2, true)]
+    {
+        for moment in 0.. {
+            let (wish, fake) = quickstart();
+            let is_raised = run(async {
+                fake.write("before");
+                fake.stop("main");
+                fail_over(&wish, &fake, &request(None, false)).await.unwrap();
+                fake.boot_for(boots);
+                if is_busy {
+                    fake.busy_once("ROLE TO REPLICA", ours(BUSY));
+                }
+                let interrupted = InterruptAt::new(moment);
+                let execution = interrupted.execution(&wish, &fake);
+                let result = match rejoins {
+                    true => {
+                        let seen = observe(&wish.topology, &fake, &fake).await.unwrap();
+                        let plan = rejoin(&wish.topology, &seen, "main", "rep1", None, false).unwrap();
+                        execute(&execution, &plan).await
+                    }
+                    false => converge(&execution).await.map(drop),
+                };
+                let at = format!("at {moment}, rejoin {rejoins}, {boots} boots, busy {is_busy}: {result:?}");
+                assert_eq!(fake.writers(), ["rep1"], "{at}");
+                match result {
+                    Ok(()) => assert!(fake.fenced().is_empty(), "{at}"),
+                    Err(error) => assert_eq!(error.exit(), Exit::Interrupted, "{at}"),
+                }
+                fake.boot_for(0);
+                up(&wish, &fake).await.unwrap_or_else(|error| panic!("{error}; {at}"));
+                check_up(&wish, &fake).await;
+                assert_eq!(fake.mains(), ["rep1"]);
+                interrupted.is_raised()
+            });
+            if !is_raised {
+                assert!(moment > 8, "only {moment} moments");
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_fenced_main_that_does_not_answer_is_waited_for_no_longer_than_the_deadline() {
+    let (wish, fake) = quickstart();
+    run(async {
+        fake.stop("main");
+        fail_over(&wish, &fake, &request(None, false)).await.unwrap();
+        fake.hang("main");
+        let stopped = InterruptAt::new(1);
+        let run = Execution { deadline: execution(&wish, &fake).deadline, ..stopped.execution(&wish, &fake) };
+        let error = converge(&run).await.unwrap_err();
+        assert!(stopped.is_raised());
+        assert_eq!((error.exit(), error.problem().code), (Exit::TimedOut, Some("MG073")), "{error}");
+    });
 }
 
 #[test]

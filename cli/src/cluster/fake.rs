@@ -49,6 +49,8 @@ struct Case {
     address: Option<IpAddr>,
     id: u32,
     is_fenced: bool,
+    /// How often it is still asked in vain since it was started.
+    boots: u32,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -70,6 +72,8 @@ struct World {
     lost: BTreeMap<String, bool>,
     /// Instances that are told to end and do not, on hosts that are there.
     slow_to_end: BTreeSet<String>,
+    /// How often a node is asked in vain after it was started.
+    boots: u32,
     /// Queries that fail once: (part of the text, whether it takes effect all the same).
     failing: Vec<(String, bool)>,
     /// Queries at which a node falls silent: (part of the text, whether it takes effect).
@@ -113,6 +117,7 @@ impl Fake {
                 address: None,
                 id: index as u32,
                 is_fenced: false,
+                boots: 0,
             };
             world.machines.insert(instance.name.clone(), case);
         }
@@ -170,6 +175,11 @@ impl Fake {
     /// Makes the next query that contains `part` fail; with `takes_effect` only its answer is lost.
     pub(super) fn fail_once(&self, part: &str, takes_effect: bool) {
         self.world.borrow_mut().failing.push((part.into(), takes_effect));
+    }
+
+    /// Whether a query is still to fail.
+    pub(super) fn is_to_fail(&self) -> bool {
+        !self.world.borrow().failing.is_empty()
     }
 
     /// Makes the node that is sent the next query with `part` fall silent.
@@ -245,6 +255,11 @@ impl Fake {
             true => world.slow_to_end.insert(instance.into()),
             false => world.slow_to_end.remove(instance),
         };
+    }
+
+    /// Has nodes answer only when they were asked so often after each start.
+    pub(super) fn boot_for(&self, asked: u32) {
+        self.world.borrow_mut().boots = asked;
     }
 
     /// Has the runtime miss a host that is there, and whose node answers.
@@ -549,6 +564,7 @@ impl Runtime for Fake {
                     address: None,
                     id: world.next_id,
                     is_fenced: false,
+                    boots: 0,
                 };
                 world.machines.insert(name.clone(), machine);
             }
@@ -556,8 +572,9 @@ impl Runtime for Fake {
                 let is_certified = world.certificates.contains_key(name);
                 assert!(is_certified == topology.cluster_tls, "{name} starts without its certificate");
                 let address = self.new_address(&mut world, name);
+                let boots = world.boots;
                 let machine = world.machines.get_mut(name).expect("only what is there is started");
-                machine.state = MachineState::Running;
+                (machine.state, machine.boots) = (MachineState::Running, boots);
                 machine.address = Some(address);
             }
             Action::StopMachine(name) => {
@@ -617,6 +634,10 @@ impl Nodes for Fake {
         let name = &target.instance;
         let running = world.machines.get(name).is_some_and(|m| m.state == MachineState::Running);
         if !running || world.silent.contains(name) {
+            return Err(NodeError::Unreachable("connection refused".into()));
+        }
+        if let Some(machine) = world.machines.get_mut(name).filter(|m| m.boots > 0) {
+            machine.boots -= 1;
             return Err(NodeError::Unreachable("connection refused".into()));
         }
         if !query.starts_with("SHOW") {

@@ -63,7 +63,8 @@ pub use observed::{
 };
 pub use plan::{Action, Host, Plan, Step, StepId};
 pub use reconcile::{
-    InitStatement, MainFound, Options, Orphan, Wish, address_of, find_main, kept_orphans, orphans, reconcile,
+    InitStatement, MainFound, Options, Orphan, Wish, address_of, find_main, leaving_orphans, orphans,
+    reconcile,
 };
 pub use spec::{Drift, Spec, container_name, rebuild};
 pub use teardown::{Rollback, rollback, teardown};

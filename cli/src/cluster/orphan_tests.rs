@@ -2,10 +2,11 @@
 
 use super::fake::Fake;
 use super::reconcile::main_is_orphan;
-use super::tests::{execution, run, topology, up, wish};
+use super::tests::{check_up, execution, run, topology, up, wish};
 use super::*;
 use crate::error::Exit;
 use crate::topology::{Role, Until};
+use std::collections::BTreeMap;
 
 /// The quickstart, up; then with a file that has lost one of its nodes.
 async fn without(name: &str) -> (Wish, Wish, Fake) {
@@ -21,9 +22,15 @@ async fn without(name: &str) -> (Wish, Wish, Fake) {
     (whole, less, fake)
 }
 
-fn removing(wish: &Wish, volumes: bool) -> Wish {
-    let options = Options { remove_orphans: true, remove_volumes: volumes, ..wish.options };
-    Wish { options, ..wish.clone() }
+/// Asked for with what is there now, as `up` does before the cluster is claimed.
+async fn removing(wish: &Wish, fake: &Fake, volumes: bool) -> Wish {
+    let seen = observe(&wish.topology, fake, fake).await.unwrap();
+    asked_at(wish, &seen, volumes)
+}
+
+fn asked_at(wish: &Wish, seen: &Observed, volumes: bool) -> Wish {
+    let options = Options { remove_orphans: true, ..wish.options };
+    Wish { options, leaving: leaving_orphans(&wish.topology, seen, volumes), ..wish.clone() }
 }
 
 async fn plan(wish: &Wish, fake: &Fake) -> Plan {
@@ -48,7 +55,7 @@ fn it_is_dropped_before_it_is_stopped_and_its_data_stay_unless_that_was_asked_fo
     run(async {
         for volumes in [false, true] {
             let (_, wish, fake) = without("rep2").await;
-            let wish = removing(&wish, volumes);
+            let wish = removing(&wish, &fake, volumes).await;
             let text = plan(&wish, &fake).await.to_string();
             let volume = "mgctl-quickstart-rep2-data";
             let wipe = format!("wipe:rep2: remove volume {volume}  [after remove:rep2]  (--volumes)\n");
@@ -70,7 +77,7 @@ fn a_main_that_the_file_does_not_name_is_neither_replaced_nor_removed() {
     run(async {
         for wanted in [false, true] {
             let (whole, wish, fake) = without("main").await;
-            let wish = if wanted { removing(&wish, true) } else { wish };
+            let wish = if wanted { removing(&wish, &fake, true).await } else { wish };
             let error = up(&wish, &fake).await.unwrap_err();
             assert_eq!((error.exit(), error.problem().code), (Exit::Unsafe, Some("MG045")), "{error}");
             assert!(error.to_string().contains("mgctl -c quickstart promote rep1"), "{error}");
@@ -107,7 +114,7 @@ fn a_main_that_the_file_does_not_name_is_neither_replaced_nor_removed() {
                 panic!("rep1 is MAIN")
             };
             promote::switch(&execution(&whole, &fake), &switch).await.unwrap();
-            up(&removing(&wish, false), &fake).await.unwrap();
+            up(&removing(&wish, &fake, false).await, &fake).await.unwrap();
             assert_eq!((fake.machine_ids().len(), fake.writers()), (2, vec!["rep1".to_owned()]));
         }
     });
@@ -135,7 +142,7 @@ fn no_empty_main_begins_beside_a_node_that_may_hold_the_data() {
             for removes in [false, true] {
                 let (mut wish, fake) = all_new().await;
                 wish.topology.wait.until = until;
-                let wish = if removes { removing(&wish, true) } else { wish };
+                let wish = if removes { removing(&wish, &fake, true).await } else { wish };
                 fake.stop("main");
                 let error = up(&wish, &fake).await.unwrap_err();
                 assert_eq!((error.exit(), error.problem().code), (Exit::Unsafe, Some("MG044")), "{error}");
@@ -166,12 +173,12 @@ fn a_silent_orphan_is_removed_only_where_it_is_a_replica_of_a_main_that_is_follo
     run(async {
         let (_, wish, fake) = without("rep2").await;
         fake.hang("rep2");
-        let text = plan(&removing(&wish, true), &fake).await.to_string();
+        let text = plan(&removing(&wish, &fake, true).await, &fake).await.to_string();
         assert!(text.contains("wipe:rep2"), "{text}");
 
         // MAIN does not list it: it may be anything.
         fake.drop_at("main", "REP2");
-        let text = plan(&removing(&wish, true), &fake).await.to_string();
+        let text = plan(&removing(&wish, &fake, true).await, &fake).await.to_string();
         assert!(
             text.starts_with("note: rep2: is not in the file, and is not removed: it does not"),
             "{text}"
@@ -181,7 +188,7 @@ fn a_silent_orphan_is_removed_only_where_it_is_a_replica_of_a_main_that_is_follo
         let (_, wish, fake) = without("rep2").await;
         fake.hang("rep1");
         fake.hang("rep2");
-        let text = plan(&removing(&wish, true), &fake).await.to_string();
+        let text = plan(&removing(&wish, &fake, true).await, &fake).await.to_string();
         assert!(!text.contains("remove:rep2") && !text.contains("drop:REP2"), "{text}");
         for told in
             ["nobody follows `main`", "mgctl -c quickstart start rep2", "mgctl -c quickstart remove rep2"]
@@ -195,23 +202,52 @@ fn a_silent_orphan_is_removed_only_where_it_is_a_replica_of_a_main_that_is_follo
 fn data_that_nobody_was_asked_about_or_that_another_has_stay() {
     run(async {
         let (_, wish, fake) = without("rep2").await;
-        let mut spared = removing(&wish, true);
-        spared.spared.insert("rep2".into());
-        let text = plan(&spared, &fake).await.to_string();
+        let volume = "mgctl-quickstart-rep2-data".to_owned();
+        let mut other = removing(&wish, &fake, true).await;
+        assert_eq!(other.leaving, BTreeMap::from([("rep2".to_owned(), Some(volume))]));
+        other.leaving.insert("rep2".into(), Some("of-another-node".into()));
+        let text = plan(&other, &fake).await.to_string();
         assert!(text.contains("remove:rep2") && !text.contains("wipe:rep2"), "{text}");
 
-        let seen = observe(&wish.topology, &fake, &fake).await.unwrap();
-        assert!(kept_orphans(&wish.topology, &seen).is_empty());
+        // As it stands it is kept: the question does not name it, and it stays although it could go then.
         fake.hang("rep2");
         fake.drop_at("main", "REP2");
-        let seen = observe(&wish.topology, &fake, &fake).await.unwrap();
-        assert_eq!(kept_orphans(&wish.topology, &seen).into_iter().collect::<Vec<_>>(), ["rep2"]);
+        let wish_then = removing(&wish, &fake, true).await;
+        assert!(wish_then.leaving.is_empty());
+        let (_, _, fake) = without("rep2").await;
+        let plan = plan(&wish_then, &fake).await;
+        assert!(plan.steps.is_empty() && plan.notes[0].ends_with("run mgctl up again"), "{plan}");
 
         // A node of the file goes on with the same volume under another name.
         let (_, mut wish, fake) = without("rep2").await;
         wish.topology.instances[1].data = crate::topology::Data::Volume("mgctl-quickstart-rep2-data".into());
         let seen = observe(&wish.topology, &fake, &fake).await.unwrap();
         assert_eq!(orphans(&wish.topology, &seen).map(|orphan| orphan.volume).collect::<Vec<_>>(), [None]);
+    });
+}
+
+#[test]
+fn a_node_that_somebody_adds_after_the_question_stays_with_its_data() {
+    run(async {
+        for volumes in [false, true] {
+            for until in [Until::Started, Until::Registered, Until::Redundant] {
+                let (whole, mut wish, fake) = without("rep2").await;
+                wish.topology.wait.until = until;
+                // Asked while it is not there yet, then added by somebody else.
+                up(&removing(&wish, &fake, true).await, &fake).await.unwrap();
+                let asked = removing(&wish, &fake, volumes).await;
+                up(&Wish { init: Vec::new(), ..whole.clone() }, &fake).await.unwrap();
+                check_up(&whole, &fake).await;
+                fake.take_sent();
+                assert!(!up(&asked, &fake).await.unwrap(), "something was done");
+                let plan = plan(&asked, &fake).await;
+                let told =
+                    "rep2: is not in the file, and is not removed: it was not there, or was to be kept";
+                assert!(plan.notes.iter().any(|note| note.starts_with(told)), "{plan}");
+                assert_eq!((fake.machine_ids().len(), fake.take_sent()), (3, vec![]));
+                check_up(&whole, &fake).await;
+            }
+        }
     });
 }
 
@@ -227,7 +263,7 @@ fn what_main_may_know_under_another_name_is_let_go_before_it_is_removed() {
         (machine.state, machine.address) =
             (MachineState::Exited { code: Some(137), out_of_memory: false }, None);
         machine.is_fenced = true;
-        let plan = reconcile(&removing(&wish, true), &seen);
+        let plan = reconcile(&asked_at(&wish, &seen, true), &seen);
         let told = "rep2: is not in the file, and is not removed: `main` lists `OTHER` at 172.28.37.13:10000";
         assert!(plan.notes.iter().any(|note| note.starts_with(told)), "{plan}");
         assert!(plan.to_string().contains("mgctl -c quickstart unregister OTHER"), "{plan}");
@@ -240,10 +276,10 @@ fn what_main_may_know_under_another_name_is_let_go_before_it_is_removed() {
             (row.name, row.address) = (name.into(), address.into());
         };
         row(&mut seen, "REP2", "172.28.37.13:10000");
-        let text = reconcile(&removing(&wish, true), &seen).to_string();
+        let text = reconcile(&asked_at(&wish, &seen, true), &seen).to_string();
         assert!(text.contains("drop:REP2") && text.contains("remove:rep2"), "{text}");
         row(&mut seen, "OTHER", "172.28.37.12:10000");
-        let text = reconcile(&removing(&wish, true), &seen).to_string();
+        let text = reconcile(&asked_at(&wish, &seen, true), &seen).to_string();
         assert!(text.contains("remove:rep2"), "{text}");
     });
 }
@@ -255,7 +291,7 @@ fn the_main_of_a_later_failover_is_not_removed() {
         fake.make_main("rep2");
         fake.write_alone("rep2", "of the later reign");
         for until in [Until::Started, Until::Redundant] {
-            let mut wish = removing(&wish, true);
+            let mut wish = removing(&wish, &fake, true).await;
             wish.topology.wait.until = until;
             let error = up(&wish, &fake).await.unwrap_err();
             assert_eq!((error.exit(), error.problem().code), (Exit::Unsafe, Some("MG045")), "{error}");
@@ -275,7 +311,7 @@ fn main_lets_an_orphan_go_however_little_is_waited_for_and_under_whatever_name()
         for until in [Until::Started, Until::Bolt, Until::Registered] {
             for name in ["REP2", "OTHER"] {
                 let (_, wish, fake) = without("rep2").await;
-                let mut wish = removing(&wish, false);
+                let mut wish = removing(&wish, &fake, false).await;
                 wish.topology.wait.until = until;
                 if name == "OTHER" {
                     fake.drop_at("main", "REP2");
@@ -298,7 +334,7 @@ fn where_the_list_of_main_was_not_read_no_orphan_is_removed() {
     run(async {
         let (_, mut wish, fake) = without("rep2").await;
         wish.topology.wait.until = Until::Started;
-        let wish = Wish { anew: Some("main".into()), ..removing(&wish, true) };
+        let wish = Wish { anew: Some("main".into()), ..removing(&wish, &fake, true).await };
         let text = plan(&wish, &fake).await.to_string();
         assert!(
             text.contains("note: rep2: is not in the file, and is removed when `main` answers"),

@@ -37,9 +37,9 @@ pub struct Wish {
     pub options: Options,
     /// The one node whose machine is made anew although it would do.
     pub anew: Option<String>,
-    /// Nodes that the file does not name, and whose data stay although those of others are deleted: nobody was asked
-    /// about them.
-    pub spared: BTreeSet<String>,
+    /// The nodes that the file does not name and that may be removed, each with the volume that may be deleted with it: what
+    /// was there when that was asked for, see [`leaving_orphans`]. One that came later stays.
+    pub leaving: BTreeMap<String, Option<String>>,
 }
 
 /// How `up` goes about it.
@@ -47,10 +47,8 @@ pub struct Wish {
 pub struct Options {
     /// Makes every machine anew, also for a newer image.
     pub recreate: bool,
-    /// Removes machines that the file no longer names; their volumes stay.
+    /// Removes machines that the file no longer names, those of [`Wish::leaving`]; volumes stay that it does not name.
     pub remove_orphans: bool,
-    /// Removes the volumes of those, too.
-    pub remove_volumes: bool,
     /// MAIN goes back to where the file declares it. The switchover is no part of the plan: it is decided when
     /// the rest is done.
     pub enforce_roles: bool,
@@ -513,10 +511,10 @@ fn plan_orphans(wish: &Wish, seen: &Observed, plan: &mut Plan) {
         }
         return;
     };
-    plan_orphan_drops(topology, seen, main, facts, plan);
+    plan_orphan_drops(wish, seen, main, facts, plan);
     for orphan in orphans(topology, seen) {
         let name = orphan.name;
-        if let Some(why) = why_kept(topology, &orphan, seen, main, facts) {
+        if let Some(why) = why_not_removed(wish, &orphan, seen, main, facts) {
             plan.notes.push(format!("{name}: is not in the file, and is not removed: {why}"));
             continue;
         }
@@ -527,21 +525,30 @@ fn plan_orphans(wish: &Wish, seen: &Observed, plan: &mut Plan) {
         plan.push(format!("stop:{name}"), &drops, Action::StopMachine(name.to_owned()), cause);
         let stop = [format!("stop:{name}")];
         plan.push(format!("remove:{name}"), &stop, Action::RemoveMachine(name.to_owned()), cause);
-        let is_wiped = options.remove_volumes && !wish.spared.contains(name);
-        if let Some(volume) = orphan.volume.filter(|_| is_wiped) {
+        let given_up = wish.leaving.get(name).and_then(Option::as_deref);
+        if let Some(volume) = orphan.volume.filter(|volume| given_up == Some(*volume)) {
             let remove = [format!("remove:{name}")];
             plan.push(format!("wipe:{name}"), &remove, Action::RemoveVolume(volume.to_owned()), "--volumes");
         }
     }
 }
 
-/// Returns those of them that are not removed as things stand, whatever is asked for.
-pub fn kept_orphans(topology: &Topology, seen: &Observed) -> BTreeSet<String> {
-    let MainFound::Is(main) = find_main_among(topology, seen) else { return BTreeSet::new() };
-    let Some(facts) = seen.nodes.get(&main).and_then(NodeView::facts) else { return BTreeSet::new() };
-    let kept =
-        orphans(topology, seen).filter(|orphan| why_kept(topology, orphan, seen, &main, facts).is_some());
-    kept.map(|orphan| orphan.name.to_owned()).collect()
+/// Returns which of them may be removed, each with the volume that is deleted with it. With `volumes` that are those alone
+/// that are not to be kept as things stand: a person is asked about each volume.
+pub fn leaving_orphans(
+    topology: &Topology,
+    seen: &Observed,
+    volumes: bool,
+) -> BTreeMap<String, Option<String>> {
+    let main = match find_main_among(topology, seen) {
+        MainFound::Is(main) => Some(main),
+        _ => None,
+    };
+    let facts = main.as_ref().and_then(|main| Some((main, seen.nodes.get(main)?.facts()?)));
+    let is_kept =
+        |orphan: &Orphan| facts.is_some_and(|(main, f)| why_kept(topology, orphan, seen, main, f).is_some());
+    let leaving = orphans(topology, seen).filter(|orphan| !volumes || !is_kept(orphan));
+    leaving.map(|o| (o.name.to_owned(), o.volume.filter(|_| volumes).map(str::to_owned))).collect()
 }
 
 /// The rows of MAIN's list that are this node: at its address under whatever name, or under its name where the file has no
@@ -559,15 +566,32 @@ fn rows_of<'a>(
 }
 
 /// Plans that MAIN lets those nodes go that the file does not name and that are to be removed.
-fn plan_orphan_drops(topology: &Topology, seen: &Observed, main: &str, facts: &NodeFacts, plan: &mut Plan) {
+fn plan_orphan_drops(wish: &Wish, seen: &Observed, main: &str, facts: &NodeFacts, plan: &mut Plan) {
+    let topology = &wish.topology;
     let main_ready = [format!("bolt:{main}"), format!("role:{main}")];
-    let is_leaving = |orphan: &Orphan| why_kept(topology, orphan, seen, main, facts).is_none();
+    let is_leaving = |orphan: &Orphan| why_not_removed(wish, orphan, seen, main, facts).is_none();
     for orphan in orphans(topology, seen).filter(is_leaving) {
         for row in rows_of(topology, &orphan, facts) {
             let cause = format!("`{}` is not in the file", orphan.name);
             push_drop(plan, main, &row.name, &main_ready, cause);
         }
     }
+}
+
+/// As [`why_kept`], and says so of one that nobody was asked about.
+fn why_not_removed(
+    wish: &Wish,
+    orphan: &Orphan,
+    seen: &Observed,
+    main: &str,
+    main_facts: &NodeFacts,
+) -> Option<String> {
+    why_kept(&wish.topology, orphan, seen, main, main_facts).or_else(|| {
+        let is_asked = wish.leaving.contains_key(orphan.name);
+        (!is_asked).then(|| {
+            "it was not there, or was to be kept, when that was asked for; run mgctl up again".to_owned()
+        })
+    })
 }
 
 /// Says why a node that the file does not name is not removed, where it could be, or obey, a MAIN that is not this one, or
@@ -1148,7 +1172,7 @@ pub(super) fn plan_roles_of(wish: &Wish, seen: &Observed, main: MainFound, plan:
 
     // Before any registration: MAIN refuses an address twice.
     if let (true, Some(facts)) = (wish.options.remove_orphans, main_facts) {
-        plan_orphan_drops(topology, seen, &main, facts, plan);
+        plan_orphan_drops(wish, seen, &main, facts, plan);
     }
     let drops: Vec<StepId> =
         plan.steps.iter().filter(|s| matches!(s.action, Action::Drop { .. })).map(|s| s.id.clone()).collect();

@@ -10,7 +10,7 @@ use super::reconcile::{MainFound, Options, Wish, find_main_among, is_fenced, pla
 use crate::authority::not_offered;
 use crate::error::{CliError, Exit};
 use crate::topology::{Data, Instance, Mode, Role, Topology};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Returns the steps that put roles and registrations in order, and touch no machine. `chosen` is the MAIN whose
@@ -58,7 +58,7 @@ pub fn repair(topology: &Topology, seen: &Observed, chosen: Option<&str>) -> Pla
     }
     let options = Options { keep_modes: true, ..Options::default() };
     let wish =
-        Wish { topology: topology.clone(), init: Vec::new(), options, anew: None, spared: BTreeSet::new() };
+        Wish { topology: topology.clone(), init: Vec::new(), options, anew: None, leaving: BTreeMap::new() };
     plan_roles_of(&wish, seen, main, &mut plan);
     plan.steps.retain(|s| s.action != Action::AskNodes);
 

@@ -9,7 +9,8 @@ use crate::error::Exit;
 use crate::graph::statements;
 use crate::topology::{Addressing, Image, Mode, Role, Topology, Until, load};
 use proptest::prelude::*;
-use std::collections::BTreeSet;
+use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 pub(super) fn topology(file: &str) -> Topology {
@@ -33,7 +34,7 @@ pub(super) fn wish(topology: &Topology) -> Wish {
         init,
         options: Options::default(),
         anew: None,
-        spared: BTreeSet::new(),
+        leaving: BTreeMap::new(),
     }
 }
 
@@ -49,6 +50,60 @@ pub(super) fn execution<'a>(wish: &'a Wish, fake: &'a Fake) -> Execution<'a, Fak
         progress: &Quiet,
         interrupt: Interrupt::default(),
         deadline: Deadline::after(Duration::from_millis(300)),
+    }
+}
+
+/// Raises the interrupt at a moment: as a step begins or ends, or a query is sent.
+pub(super) struct InterruptAt {
+    interrupt: Interrupt,
+    left: Cell<usize>,
+}
+
+impl InterruptAt {
+    /// At the moment with this number, from 0.
+    pub(super) fn new(moment: usize) -> InterruptAt {
+        InterruptAt { interrupt: Interrupt::default(), left: Cell::new(moment) }
+    }
+
+    fn moment(&self) {
+        match self.left.get() {
+            0 => self.interrupt.raise(),
+            left => self.left.set(left - 1),
+        }
+    }
+
+    /// Returns true if it came to that.
+    pub(super) fn is_raised(&self) -> bool {
+        self.interrupt.is_raised()
+    }
+
+    /// With a deadline that only a node that never answers meets.
+    pub(super) fn execution<'a>(
+        &'a self,
+        wish: &'a Wish,
+        fake: &'a Fake,
+    ) -> Execution<'a, Fake, Fake, InterruptAt> {
+        let interrupt = self.interrupt.clone();
+        let deadline = Deadline::after(Duration::from_secs(60));
+        Execution { wish, runtime: fake, nodes: fake, progress: self, interrupt, deadline }
+    }
+}
+
+impl Progress for InterruptAt {
+    fn started(&self, _: &Step) {
+        self.moment();
+    }
+
+    fn done(&self, _: &Step, _: &str, _: Duration) {
+        self.moment();
+    }
+
+    fn failed(&self, _: &Step, _: &CliError, _: Duration) {
+        self.moment();
+    }
+
+    fn query(&self, _: &str, _: &str) {
+        self.moment();
     }
 }
 
@@ -163,6 +218,10 @@ fn up_ends_well_after_any_prefix_of_its_steps() {
 #[derive(Clone, Debug)]
 enum Event {
     BrokenOff(usize),
+    /// Interrupted at a moment, where nodes are asked so often before they answer.
+    Interrupted(usize, u32),
+    /// MAIN ends, another is promoted, and the next `up` is interrupted in the same way.
+    FailedOver(usize, u32),
     Restart,
     Stop(usize),
     LostAnswer(&'static str, bool),
@@ -174,6 +233,8 @@ fn event() -> impl Strategy<Value = Event> {
     let part = prop_oneof![Just("ROLE TO REPLICA"), Just("ROLE TO MAIN"), Just("REGISTER"), Just("DROP")];
     prop_oneof![
         (0..20usize).prop_map(Event::BrokenOff),
+        (0..40usize, 0..3u32).prop_map(|(moment, boots)| Event::Interrupted(moment, boots)),
+        (0..40usize, 0..3u32).prop_map(|(moment, boots)| Event::FailedOver(moment, boots)),
         Just(Event::Restart),
         (0..3usize).prop_map(Event::Stop),
         (part, any::<bool>()).prop_map(|(part, effect)| Event::LostAnswer(part, effect)),
@@ -202,6 +263,17 @@ proptest! {
                 match event {
                     // A lost answer may end it even sooner.
                     Event::BrokenOff(steps) => drop(break_off_after(&wish, &fake, steps).await),
+                    Event::Interrupted(moment, boots) => up_interrupted(&wish, &fake, moment, boots).await,
+                    Event::FailedOver(moment, boots) if up(&wish, &fake).await.is_ok() && !fake.is_to_fail() => {
+                        fake.stop(&fake.mains()[0]);
+                        let request = failover::Request {
+                            operation: format!("{}1", failover::OPERATION),
+                            ..Default::default()
+                        };
+                        let main = fail_over(&wish, &fake, &request).await.unwrap().main;
+                        up_interrupted(&wish, &fake, moment, boots).await;
+                        assert_eq!(fake.writers(), [main]);
+                    }
                     Event::Restart => fake.restart_in_other_order(),
                     Event::Stop(i) if all_there => fake.stop(&wanted.instances[i].name),
                     Event::LostAnswer(part, takes_effect) => fake.fail_once(part, takes_effect),
@@ -230,6 +302,19 @@ proptest! {
             assert_eq!(lines, written, "writes were lost");
         });
     }
+}
+
+/// An `up` that is interrupted, or fails. No fenced MAIN runs as MAIN after it.
+async fn up_interrupted(wish: &Wish, fake: &Fake, moment: usize, boots: u32) {
+    fake.boot_for(boots);
+    let fenced = fake.fenced();
+    let before = fake.writers();
+    let interrupted = InterruptAt::new(moment);
+    let result = converge(&interrupted.execution(wish, fake)).await;
+    fake.boot_for(0);
+    let is_new = |name: &String| fenced.contains(name) && !before.contains(name);
+    let running: Vec<String> = fake.writers().into_iter().filter(is_new).collect();
+    assert!(running.is_empty(), "{running:?} runs as MAIN after an interrupt at {moment}: {result:?}");
 }
 
 /// Replaces a MAIN that is gone, as `failover` does.

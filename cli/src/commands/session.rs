@@ -343,7 +343,7 @@ impl Session {
             init: Vec::new(),
             options,
             anew: None,
-            spared: BTreeSet::new(),
+            leaving: BTreeMap::new(),
         }
     }
 }

@@ -45,13 +45,15 @@ pub(super) async fn run(context: &Context, args: &Up) -> Result<Exit, CliError> 
     let options = Options {
         recreate: args.recreate,
         remove_orphans: args.remove_orphans,
-        remove_volumes: args.volumes,
         enforce_roles: args.enforce_roles,
         keep_modes: false,
     };
     let mut wish = Wish { init, ..session.wish(options) };
 
     let seen = cluster::observe(&wish.topology, &session.runtime, &session.nodes).await?;
+    if args.remove_orphans {
+        wish.leaving = cluster::leaving_orphans(&wish.topology, &seen, args.volumes);
+    }
     let mut plan = cluster::reconcile(&wish, &seen);
     let declared = &wish.topology.main().name;
     let moves_main =
@@ -88,12 +90,13 @@ pub(super) async fn run(context: &Context, args: &Up) -> Result<Exit, CliError> 
         count(wish.topology.instances.len(), "instance"),
         session.runtime.describe()
     ));
-    wish.spared = cluster::kept_orphans(&wish.topology, &seen);
-    let lost: Vec<String> = cluster::orphans(&wish.topology, &seen)
-        .filter(|orphan| !wish.spared.contains(orphan.name))
-        .filter_map(|orphan| orphan.volume.map(|volume| format!("{} ({volume})", orphan.name)))
+    // Exactly what is asked about here is deleted, whatever is there once the cluster is claimed.
+    let lost: Vec<String> = wish
+        .leaving
+        .iter()
+        .filter_map(|(name, volume)| volume.as_ref().map(|volume| format!("{name} ({volume})")))
         .collect();
-    if args.volumes && !lost.is_empty() {
+    if !lost.is_empty() {
         let question =
             format!("This deletes the data of {} of cluster `{}`", lost.join(", "), session.cluster());
         if !ui.confirm_typed(&question, session.cluster())? {
