@@ -571,6 +571,12 @@ impl Runtime for Fake {
             Action::StartMachine(name) | Action::UnpauseMachine(name) => {
                 let is_certified = world.certificates.contains_key(name);
                 assert!(is_certified == topology.cluster_tls, "{name} starts without its certificate");
+                // No order reaches a host that is cut off, whether the runtime knows of it or not.
+                if world.lost.contains_key(name) {
+                    return Err(
+                        CliError::new(crate::error::Exit::TimedOut, "its host does not answer").code("MG095")
+                    );
+                }
                 let address = self.new_address(&mut world, name);
                 let boots = world.boots;
                 let machine = world.machines.get_mut(name).expect("only what is there is started");
