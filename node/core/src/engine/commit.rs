@@ -190,6 +190,7 @@ impl Engine {
     ) {
         let (prev, prev_chain) = (self.log.last(), self.log.chain());
         let begins_at = self.log.bytes();
+        self.log.keep_recent(self.recent_bytes_max());
         let chain = self.log.append(&record);
         out.push(Effect::WriteWal { record: record.clone(), chain });
         if self.role == Role::Main {
@@ -206,6 +207,15 @@ impl Engine {
             is_strict: self.has_strict_links(),
             since: self.now,
         });
+    }
+
+    /// Returns how many bytes of records are worth keeping in memory. A MAIN without replicas has nobody to send them
+    /// to; one that comes gets what is not kept from the disk.
+    fn recent_bytes_max(&self) -> usize {
+        const ALONE_BYTES_MAX: usize = 1 << 20;
+        let bytes_max = self.config.live_bytes_max;
+        let is_alone = self.role == Role::Main && self.links.is_empty();
+        if is_alone { bytes_max.min(ALONE_BYTES_MAX) } else { bytes_max }
     }
 
     /// Applies, publishes and resolves every record at the head of the queue that is durable where

@@ -93,12 +93,22 @@ impl Log {
         self.bytes += bytes as u64;
         self.recent.push_back((record.clone(), chain));
         self.recent_bytes += bytes;
+        self.forget_oldest();
+        chain
+    }
+
+    /// Keeps up to `bytes_max` bytes of the newest records in memory from here on.
+    pub fn keep_recent(&mut self, bytes_max: usize) {
+        self.recent_bytes_max = bytes_max;
+        self.forget_oldest();
+    }
+
+    fn forget_oldest(&mut self) {
         while self.recent_bytes > self.recent_bytes_max {
             let (gone, chain) = self.recent.pop_front().expect("bytes are counted per record");
             self.recent_bytes -= record_bytes(&gone);
             self.base = (gone.lsn, chain);
         }
-        chain
     }
 
     /// Notes that everything up to `lsn` is durable.
@@ -180,6 +190,20 @@ mod tests {
         assert_eq!(log.recent_bytes(), 2 * record_bytes(&record(1, EPOCH)));
         // The chain before the first of them proves that they follow.
         assert!(log.chain_at(Lsn(3)).is_some() && log.chain_at(Lsn(2)).is_none());
+    }
+
+    #[test]
+    fn as_many_stay_as_are_asked_for_later() {
+        let mut log = log(5, 4);
+        let bytes = record_bytes(&record(1, EPOCH));
+        log.keep_recent(bytes);
+        assert_eq!((log.recent_bytes(), log.chain_at(Lsn(4)).is_some()), (bytes, true));
+        log.keep_recent(3 * bytes);
+        for lsn in 6..=9 {
+            log.append(&record(lsn, EPOCH));
+        }
+        assert_eq!(log.recent_bytes(), 3 * bytes);
+        assert!(log.recent_at(Lsn(6)).is_none() && log.recent_at(Lsn(7)).is_some());
     }
 
     #[test]

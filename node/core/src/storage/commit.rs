@@ -14,6 +14,7 @@ use super::{Graph, properties};
 use crate::types::{Change, ConstraintKind, ConstraintSpec, LabelId, Lsn, VertexId};
 use bytes::Bytes;
 use rustc_hash::{FxHashMap, FxHashSet};
+use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
@@ -52,7 +53,7 @@ pub(super) struct Claims {
     pub(super) constraints_changed: Lsn,
     /// The record that last changed the schema, as the transaction saw it.
     pub(super) schema_changed: Lsn,
-    /// Objects that others may write too.
+    /// Objects that others may write too, rising.
     pub(super) objects: Vec<(Object, Touch)>,
     /// Labels of the vertices whose content it writes, before and after.
     pub(super) labels: FxHashSet<LabelId>,
@@ -79,19 +80,41 @@ fn index_id(index: &Arc<Index>) -> IndexId {
     Arc::as_ptr(index) as IndexId
 }
 
+/// Mostly one, which needs no allocation.
+type Few<T> = SmallVec<[T; 1]>;
+
 /// A key that a record gives to a vertex, or takes from it.
 type Held = (Lsn, Option<Key>);
+
+/// A commit of more objects is large.
+const LARGE: usize = 256;
+
+impl Claims {
+    /// Whether others look for an object in its list, which is sorted, and not in a table of all commits' objects: to put
+    /// many into a table and take them out again costs more than few look-ups.
+    fn is_large(&self) -> bool {
+        self.objects.len() > LARGE
+    }
+
+    fn touch(&self, object: Object) -> Option<Touch> {
+        let place = self.objects.binary_search_by_key(&object, |(object, _)| *object).ok()?;
+        Some(self.objects[place].1)
+    }
+}
 
 /// Commits that have an LSN but are not yet applied.
 #[derive(Default)]
 pub struct InFlight {
     commits: VecDeque<(Lsn, Claims)>,
-    objects: FxHashMap<Object, Vec<(Lsn, Touch)>>,
+    /// How many of them are large.
+    large: usize,
+    /// Objects of those that are not large.
+    objects: FxHashMap<Object, Few<(Lsn, Touch)>>,
     labels: FxHashMap<LabelId, usize>,
     /// For each unique key, who will hold it.
-    keys: FxHashMap<(IndexId, Key), Vec<(Lsn, VertexId)>>,
+    keys: FxHashMap<(IndexId, Key), Few<(Lsn, VertexId)>>,
     /// For each vertex, the key that it will have.
-    holders: FxHashMap<(IndexId, VertexId), Vec<Held>>,
+    holders: FxHashMap<(IndexId, VertexId), Few<Held>>,
 }
 
 impl fmt::Debug for InFlight {
@@ -108,8 +131,12 @@ impl InFlight {
         let claims = std::mem::take(&mut commit.claims);
         commit.pin = None;
         assert!(self.commits.back().is_none_or(|(last, _)| *last < lsn), "LSNs are given in rising order");
-        for (object, touch) in &claims.objects {
-            self.objects.entry(*object).or_default().push((lsn, *touch));
+        if claims.is_large() {
+            self.large += 1;
+        } else {
+            for (object, touch) in &claims.objects {
+                self.objects.entry(*object).or_default().push((lsn, *touch));
+            }
         }
         for label in &claims.labels {
             *self.labels.entry(*label).or_default() += 1;
@@ -145,16 +172,20 @@ impl InFlight {
     }
 
     fn forget(&mut self, lsn: Lsn, claims: &Claims) {
-        fn drop_of<K: Eq + std::hash::Hash, V>(map: &mut FxHashMap<K, Vec<(Lsn, V)>>, key: K, lsn: Lsn) {
+        fn drop_of<K: Eq + std::hash::Hash, V>(map: &mut FxHashMap<K, Few<(Lsn, V)>>, key: K, lsn: Lsn) {
             if let Some(list) = map.get_mut(&key) {
-                list.retain(|(l, _)| *l != lsn);
+                list.retain(|held| held.0 != lsn);
                 if list.is_empty() {
                     map.remove(&key);
                 }
             }
         }
-        for (object, _) in &claims.objects {
-            drop_of(&mut self.objects, *object, lsn);
+        if claims.is_large() {
+            self.large -= 1;
+        } else {
+            for (object, _) in &claims.objects {
+                drop_of(&mut self.objects, *object, lsn);
+            }
         }
         for label in &claims.labels {
             let count = self.labels.get_mut(label).expect("counted when it was added");
@@ -169,6 +200,16 @@ impl InFlight {
             }
             drop_of(&mut self.holders, (index_id(index), *vertex), lsn);
         }
+    }
+
+    /// Whether something in flight conflicts with what was done to an object.
+    fn meets(&self, object: Object, touch: Touch) -> bool {
+        let small = self.objects.get(&object).into_iter().flatten().map(|(_, other)| *other);
+        let of_large =
+            |(_, claims): &(Lsn, Claims)| claims.is_large().then(|| claims.touch(object)).flatten();
+        small
+            .chain(self.commits.iter().filter(|_| self.large > 0).filter_map(of_large))
+            .any(|other| other.conflicts_with(touch))
     }
 
     /// Returns the key that a vertex will have, if something in flight says so.
@@ -188,13 +229,14 @@ impl Graph {
         assert!(commit.pin.is_some(), "a commit that has its LSN is not asked about again");
         self.check_schema(claims, in_flight)?;
         self.check_replaced(commit, in_flight)?;
-        for (object, touch) in &claims.objects {
-            if self.touched_after(*object, commit.read).conflicts_with(*touch) {
-                return Err(Conflict::Object);
-            }
-            if let Some(others) = in_flight.objects.get(object)
-                && others.iter().any(|(_, other)| other.conflicts_with(*touch))
-            {
+        // Who has seen all that was applied can only meet what is in flight.
+        let is_behind = self.writer.lock().applied != commit.read;
+        if is_behind || !in_flight.is_empty() {
+            let meets = |(object, touch): &(Object, Touch)| {
+                is_behind && self.touched_after(*object, commit.read).conflicts_with(*touch)
+                    || in_flight.meets(*object, *touch)
+            };
+            if claims.objects.iter().any(meets) {
                 return Err(Conflict::Object);
             }
         }
@@ -216,6 +258,11 @@ impl Graph {
             Object::Edge(id) => self.edges.read(id.0, |chunk| chunk.touched_after(id, read)),
         }
         .unwrap_or_default()
+    }
+
+    /// Returns whether a reader at `read` sees a vertex, and what was done to it after that.
+    pub(super) fn to_write(&self, id: VertexId, read: Lsn) -> (bool, Touch) {
+        self.vertices.read(id.0, |chunk| chunk.to_write(id, read)).unwrap_or_default()
     }
 
     fn check_schema(&self, claims: &Claims, in_flight: &InFlight) -> Result<(), Conflict> {

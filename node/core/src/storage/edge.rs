@@ -221,7 +221,8 @@ impl EdgeChunk {
         std::mem::take(&mut self.blocks[usize::from(place) - 1])
     }
 
-    fn keep(&mut self, id: EdgeId, at: Option<Lsn>, undo: impl FnOnce() -> EdgeUndo) {
+    /// Leaves an undo step, where there is a reader to leave it for.
+    pub(super) fn keep(&mut self, id: EdgeId, at: Option<Lsn>, undo: impl FnOnce() -> EdgeUndo) {
         if let Some(lsn) = at {
             self.slots[usize::from(slot_of(id.0))].has_deltas = true;
             self.deltas.push(slot_of(id.0), lsn, undo());

@@ -172,9 +172,7 @@ impl Graph {
                                 && index.key_of_block(state.properties).as_ref() == Some(&key);
                     });
                 });
-                if !is_seen {
-                    index.remove(key, id);
-                }
+                index.collect(key, id, is_seen);
             }
             // The type of an edge never changes.
             Stale::EdgeOfType(members, id) => {
@@ -189,9 +187,7 @@ impl Graph {
                         is_seen = is_seen || index.key_of_block(properties).as_ref() == Some(&key);
                     });
                 });
-                if !is_seen {
-                    index.remove(key, id);
-                }
+                index.collect(key, id, is_seen);
             }
         }
     }

@@ -2,11 +2,12 @@
 //! in [`super::order`].
 //!
 //! An index holds an entry for every state of a vertex or an edge that some reader may see, so it holds more
-//! than any one reader should get; each reader compares an entry with the object as it sees it.
-//! Garbage collection takes an entry out once no reader's state has it.
+//! than any one reader should get; each reader compares an entry with the object as it sees it, unless the index is
+//! *settled* for it: nothing in the index has changed since the reader's LSN, and no entry has ended that is not taken
+//! out yet. Garbage collection takes an entry out once no reader's state has it.
 
 use super::order::{Detail, Key, after_prefix, equals_itself, kind_of, push_key};
-use crate::types::{EdgeId, EdgeTypeId, LabelId, PropertyKeyId, Value, VertexId};
+use crate::types::{EdgeId, EdgeTypeId, LabelId, Lsn, PropertyKeyId, Value, VertexId};
 use parking_lot::RwLock;
 use smallvec::SmallVec;
 use std::collections::BTreeSet;
@@ -150,7 +151,39 @@ pub(super) struct IndexOf<Of, Id> {
     pub(super) keys: Vec<PropertyKeyId>,
     /// Whether it belongs to a unique constraint; then values that equal nothing are left out.
     pub(super) is_unique: bool,
-    entries: RwLock<BTreeSet<Entry<Id>>>,
+    kept: RwLock<Kept<Id>>,
+}
+
+/// The entries, and how far they can be trusted without a look at the objects.
+struct Kept<Id> {
+    entries: BTreeSet<Entry<Id>>,
+    /// The last record by which an entry came or ended.
+    changed: Lsn,
+    /// How many ends of entries garbage collection has not looked at yet.
+    ended: usize,
+}
+
+impl<Id> Default for Kept<Id> {
+    fn default() -> Self {
+        Kept { entries: BTreeSet::new(), changed: Lsn::ZERO, ended: 0 }
+    }
+}
+
+impl<Id> Kept<Id> {
+    /// Whether the entries are exactly those that a reader at `read` should get, but for its own writes.
+    fn is_settled(&self, read: Lsn) -> bool {
+        self.ended == 0 && self.changed <= read
+    }
+}
+
+/// How a reader tells which entries are for it.
+pub(super) struct Reader<Mine, Seen> {
+    /// What it reads.
+    pub(super) read: Lsn,
+    /// Whether it has written an object itself.
+    pub(super) is_own: Mine,
+    /// Whether it sees the object with this key.
+    pub(super) is_seen: Seen,
 }
 
 /// The entries of one index of vertices, or of one unique constraint.
@@ -161,7 +194,7 @@ pub(super) type EdgeIndex = IndexOf<EdgeTypeId, EdgeId>;
 
 impl<Of, Id: Element> IndexOf<Of, Id> {
     pub(super) fn new(of: Of, keys: Vec<PropertyKeyId>, is_unique: bool) -> Self {
-        IndexOf { of, keys, is_unique, entries: RwLock::default() }
+        IndexOf { of, keys, is_unique, kept: RwLock::default() }
     }
 
     /// Returns the key of what belongs here and has these properties; None where one is missing.
@@ -183,18 +216,40 @@ impl<Of, Id: Element> IndexOf<Of, Id> {
         self.key(|id| super::properties::get(properties, id))
     }
 
-    pub(super) fn insert(&self, key: Key, id: Id) {
-        self.entries.write().insert((key, id));
+    /// Notes that record `lsn` gives something a key.
+    pub(super) fn insert(&self, key: Key, id: Id, lsn: Lsn) {
+        let mut kept = self.kept.write();
+        kept.changed = kept.changed.max(lsn);
+        kept.entries.insert((key, id));
     }
 
-    pub(super) fn remove(&self, key: Key, id: Id) {
-        self.entries.write().remove(&(key, id));
+    /// Notes that record `lsn` took a key from something that a reader may still see with it; `collect` must follow.
+    pub(super) fn end(&self, lsn: Lsn) {
+        let mut kept = self.kept.write();
+        kept.changed = kept.changed.max(lsn);
+        kept.ended += 1;
     }
 
-    /// Fills a new index; entries are sorted first, which builds a tight tree.
+    /// Looks at an entry that was ended: it goes unless some state still has it.
+    pub(super) fn collect(&self, key: Key, id: Id, is_seen: bool) {
+        let mut kept = self.kept.write();
+        kept.ended -= 1;
+        if !is_seen {
+            kept.entries.remove(&(key, id));
+        }
+    }
+
+    /// Notes that record `lsn` took a key from something that no reader sees with it.
+    pub(super) fn remove(&self, key: Key, id: Id, lsn: Lsn) {
+        let mut kept = self.kept.write();
+        kept.changed = kept.changed.max(lsn);
+        kept.entries.remove(&(key, id));
+    }
+
+    /// Fills a new index, whose readers all begin later; entries are sorted first, which builds a tight tree.
     pub(super) fn fill(&self, mut entries: Vec<Entry<Id>>) {
         entries.sort_unstable();
-        *self.entries.write() = entries.into_iter().collect();
+        self.kept.write().entries = entries.into_iter().collect();
     }
 
     /// Appends up to `limit` ids of the entries in the range that a reader sees, by (key, id) from `cursor` on, and
@@ -203,7 +258,7 @@ impl<Of, Id: Element> IndexOf<Of, Id> {
         &self,
         range: &KeyRange,
         own: Option<&BTreeSet<Entry<Id>>>,
-        is_seen: impl Fn(&Entry<Id>) -> bool,
+        reader: &Reader<impl Fn(Id) -> bool, impl Fn(&Entry<Id>) -> bool>,
         cursor: &mut IndexCursor<Id>,
         limit: usize,
         out: &mut Vec<Id>,
@@ -218,7 +273,7 @@ impl<Of, Id: Element> IndexOf<Of, Id> {
                 range.take(own, after.as_ref(), asked, &mut candidates);
                 let is_end = candidates.len() < asked;
                 after = candidates.last().cloned();
-                found.extend(candidates.drain(..).filter(&is_seen));
+                found.extend(candidates.drain(..).filter(&reader.is_seen));
                 if is_end {
                     break;
                 }
@@ -230,13 +285,18 @@ impl<Of, Id: Element> IndexOf<Of, Id> {
         while found.len() - own_count < limit {
             candidates.clear();
             let asked = limit.clamp(8, 4096);
-            range.take(&self.entries.read(), after.as_ref(), asked, &mut candidates);
+            let kept = self.kept.read();
+            range.take(&kept.entries, after.as_ref(), asked, &mut candidates);
+            let is_settled = kept.is_settled(reader.read);
+            drop(kept);
             let is_end = candidates.len() < asked;
             if !is_end {
                 after = candidates.last().cloned();
             }
             let room = limit - (found.len() - own_count);
-            found.extend(candidates.drain(..).filter(&is_seen).take(room));
+            let is_seen =
+                |entry: &Entry<Id>| is_settled && !(reader.is_own)(entry.1) || (reader.is_seen)(entry);
+            found.extend(candidates.drain(..).filter(is_seen).take(room));
             if is_end {
                 break;
             }
@@ -254,18 +314,18 @@ impl<Of, Id: Element> IndexOf<Of, Id> {
 
     /// Returns those with exactly this key in some state.
     pub(super) fn holders(&self, key: &Key) -> Vec<Id> {
-        let entries = self.entries.read();
+        let entries = &self.kept.read().entries;
         let all = (key.clone(), Id::ENDS.0)..=(key.clone(), Id::ENDS.1);
         entries.range(all).map(|(_, id)| *id).collect()
     }
 
     pub(super) fn len(&self) -> u64 {
-        self.entries.read().len() as u64
+        self.kept.read().entries.len() as u64
     }
 
     /// Bytes, estimated: a tree node is on average three quarters full.
     pub(super) fn bytes(&self) -> u64 {
-        let entries = self.entries.read();
+        let entries = &self.kept.read().entries;
         let spilled: usize = entries.iter().map(|(key, _)| key.heap_bytes()).sum();
         (entries.len() * size_of::<Entry<Id>>() * 4 / 3 + spilled) as u64
     }

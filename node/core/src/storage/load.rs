@@ -88,7 +88,7 @@ impl Graph {
     }
 
     fn load_one_by_one(&self, writer: &mut Writer, group: &[Vec<Change>]) -> Result<(), String> {
-        let apply = |block: &Vec<Change>| self.apply_all(writer, Lsn::ZERO, None, block);
+        let apply = |block: &Vec<Change>| self.apply_unseen(writer, Lsn::ZERO, block);
         group.iter().try_for_each(apply).map_err(|e: ApplyError| e.to_string())
     }
 

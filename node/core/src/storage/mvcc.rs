@@ -10,8 +10,9 @@
 //!   The writer then applies a record leaving no deltas at all, and before it lets go of the lock it
 //!   raises `floor` to that record. Whoever registers next reads at the floor, finds exactly the state
 //!   that is in the slots, and needs no delta. That moment may come a little before `publish`, which is
-//!   harmless: only records that may be seen are applied. A record is applied so only if it is short,
-//!   so that nobody waits for long.
+//!   harmless: only records that may be seen are applied. A record is applied so if it is short, so that
+//!   nobody waits for long; or if it only creates, since what undoes a creation can still be written down
+//!   when somebody comes: the writer looks up from its work now and then, does so, and lets them in.
 
 use super::Counts;
 use super::schema::Schema;
@@ -19,6 +20,7 @@ use crate::types::Lsn;
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What is the same for every reader of one LSN.
 #[derive(Clone, Default)]
@@ -34,7 +36,11 @@ pub(super) struct Version {
 
 /// All readers.
 #[derive(Default)]
-pub(super) struct Readers(Mutex<Registry>);
+pub(super) struct Readers {
+    registry: Mutex<Registry>,
+    /// How many wait for the registry.
+    waiting: AtomicUsize,
+}
 
 #[derive(Default)]
 struct Registry {
@@ -63,7 +69,7 @@ impl Pin {
 
 impl Drop for Pin {
     fn drop(&mut self) {
-        let mut registry = self.readers.0.lock();
+        let mut registry = self.readers.lock();
         let count = registry.pins.get_mut(&self.lsn).expect("a pin is counted until it is dropped");
         *count -= 1;
         if *count == 0 {
@@ -73,20 +79,43 @@ impl Drop for Pin {
 }
 
 /// Holds new readers off while a record is applied quietly.
-pub(super) struct Quiet<'a>(MutexGuard<'a, Registry>);
+pub(super) struct Quiet<'a> {
+    registry: MutexGuard<'a, Registry>,
+    waiting: &'a AtomicUsize,
+}
 
 impl Quiet<'_> {
-    /// Ends the quiet: the slots hold `version`.
+    /// Ends the quiet: the slots hold `version`. Where it is dropped instead, readers read as if it had not been.
     pub(super) fn applied(mut self, version: Version) {
-        self.0.floor = version.lsn;
-        self.0.applied.push_back(version);
+        self.registry.floor = version.lsn;
+        self.registry.applied.push_back(version);
+    }
+
+    /// Whether somebody waits for its end.
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
     }
 }
 
 impl Readers {
+    fn lock(&self) -> MutexGuard<'_, Registry> {
+        self.registry.try_lock().unwrap_or_else(|| {
+            self.waiting.fetch_add(1, Ordering::Relaxed);
+            let registry = self.registry.lock();
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            registry
+        })
+    }
+
+    /// Makes it look as if somebody waited.
+    #[cfg(test)]
+    pub(super) fn pretend_waiting(&self) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Registers a reader.
     pub(super) fn pin(self: &Arc<Self>) -> (Pin, Version) {
-        let mut registry = self.0.lock();
+        let mut registry = self.lock();
         let version = if registry.floor > registry.published.lsn {
             let floor = registry.floor;
             let found = registry.applied.iter().find(|version| version.lsn == floor);
@@ -100,18 +129,18 @@ impl Readers {
 
     /// Holds new readers off, if there are none now.
     pub(super) fn quiet(&self) -> Option<Quiet<'_>> {
-        let registry = self.0.lock();
-        registry.pins.is_empty().then_some(Quiet(registry))
+        let registry = self.lock();
+        registry.pins.is_empty().then_some(Quiet { registry, waiting: &self.waiting })
     }
 
     /// Notes what readers will see once it is published.
     pub(super) fn applied(&self, version: Version) {
-        self.0.lock().applied.push_back(version);
+        self.lock().applied.push_back(version);
     }
 
     /// Publishes everything applied up to `lsn`.
     pub(super) fn publish(&self, lsn: Lsn, ts: u64) {
-        let mut registry = self.0.lock();
+        let mut registry = self.lock();
         while registry.applied.front().is_some_and(|version| version.lsn <= lsn) {
             registry.published = registry.applied.pop_front().expect("just seen");
             registry.ts = ts;
@@ -120,18 +149,18 @@ impl Readers {
 
     /// Returns what is published, and its `ts`.
     pub(super) fn published(&self) -> (Version, u64) {
-        let registry = self.0.lock();
+        let registry = self.lock();
         (registry.published.clone(), registry.ts)
     }
 
     /// Returns the last published LSN.
     pub(super) fn published_lsn(&self) -> Lsn {
-        self.0.lock().published.lsn
+        self.lock().published.lsn
     }
 
     /// Returns the LSN below which no one reads or will read.
     pub(super) fn horizon(&self) -> Lsn {
-        let registry = self.0.lock();
+        let registry = self.lock();
         let published = registry.published.lsn;
         registry.pins.keys().next().map_or(published, |oldest| published.min(*oldest))
     }

@@ -140,19 +140,14 @@ pub(super) fn summary(tx: &Transaction, own: &Overlay) -> Summary {
             summary.created_vertices.push(*id);
         }
     }
-    for id in &own.created_edges {
-        if !own.edges[id].is_deleted {
-            summary.created_edges.push(*id);
-        }
-    }
+    summary.created_edges.extend(own.created_edges.alive().map(|edge| edge.id));
     let mut vertices: Vec<(&VertexId, &VertexWrite)> =
         own.vertices.iter().filter(|(_, write)| !write.is_created).collect();
     vertices.sort_unstable_by_key(|(id, _)| **id);
     for (id, write) in vertices {
         vertex(tx, *id, write, &mut summary);
     }
-    let mut edges: Vec<(&EdgeId, &EdgeWrite)> =
-        own.edges.iter().filter(|(_, write)| write.created.is_none()).collect();
+    let mut edges: Vec<(&EdgeId, &EdgeWrite)> = own.edges.iter().collect();
     edges.sort_unstable_by_key(|(id, _)| **id);
     for (id, write) in edges {
         edge(tx, *id, write, &mut summary);

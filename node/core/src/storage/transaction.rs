@@ -7,6 +7,7 @@
 //! look for one.
 
 mod edge_index;
+mod finish;
 mod refresh;
 mod scan;
 
@@ -14,15 +15,14 @@ pub use scan::Wanted;
 
 use super::adjacency::Adjacent;
 use super::codec::ValueError;
-use super::commit::{Claims, Commit};
 use super::constraint::{NewConstraint, fits_alone, violation};
 use super::delta::Touch;
 use super::gc::Object;
-use super::index::{Entry as IndexEntry, Index, IndexBounds, IndexCursor};
+use super::index::{Entry as IndexEntry, Index, IndexBounds, IndexCursor, Reader};
 use super::labels::SetId;
 use super::mvcc::{Pin, Version};
 use super::order::Key;
-use super::overlay::{EdgeWrite, Overlay, Properties, VertexWrite, find, put};
+use super::overlay::{CreatedEdge, EdgeWrite, Overlay, Properties, VertexWrite, find, put};
 use super::schema::{Kept, constraint_name, enums_after, index_name, triggers_after};
 use super::summary::Summary;
 use super::vertex::Side;
@@ -132,8 +132,13 @@ impl Transaction {
         self.own.as_ref()?.vertices.get(&id)
     }
 
+    /// What was done to an edge of the graph.
     fn edge_write(&self, id: EdgeId) -> Option<&EdgeWrite> {
         self.own.as_ref()?.edges.get(&id)
+    }
+
+    fn created_edge(&self, id: EdgeId) -> Option<&CreatedEdge> {
+        self.own.as_ref()?.created_edges.get(id)
     }
 
     fn base_vertex<R>(&self, id: VertexId, look: impl FnOnce(super::vertex::Content<'_>) -> R) -> Option<R> {
@@ -243,15 +248,20 @@ impl Transaction {
 
     /// Returns the ends and the type of an edge.
     pub fn edge(&self, id: EdgeId) -> Option<EdgeInfo> {
+        if let Some(created) = self.created_edge(id) {
+            return (!created.is_deleted).then_some(created.info);
+        }
         match self.edge_write(id) {
             Some(write) if write.is_deleted => None,
-            Some(EdgeWrite { created: Some(info), .. }) => Some(*info),
             _ => self.base_edge(id, |info, _| info),
         }
     }
 
     /// Returns a property of an edge, Null where there is none.
     pub fn edge_property(&self, id: EdgeId, key: PropertyKeyId) -> Value {
+        if let Some(created) = self.created_edge(id) {
+            return if created.is_deleted { Value::Null } else { find(&created.properties, key) };
+        }
         match self.edge_write(id) {
             Some(write) if write.is_deleted => Value::Null,
             Some(EdgeWrite { properties: Some(properties), .. }) => find(properties, key),
@@ -261,6 +271,9 @@ impl Transaction {
 
     /// Returns the properties of an edge in the order of their key ids.
     pub fn edge_properties(&self, id: EdgeId) -> Vec<(PropertyKeyId, Value)> {
+        if let Some(created) = self.created_edge(id) {
+            return if created.is_deleted { Vec::new() } else { created.properties.clone() };
+        }
         match self.edge_write(id) {
             Some(write) if write.is_deleted => Vec::new(),
             Some(EdgeWrite { properties: Some(properties), .. }) => properties.clone(),
@@ -277,21 +290,14 @@ impl Transaction {
         mut see: impl FnMut(Adjacent),
     ) {
         let wanted = |entry: &Adjacent| types.is_none_or(|types| types.contains(&entry.edge_type()));
-        let Some(write) = self.vertex_write(id) else {
+        let write = self.vertex_write(id);
+        let added = self.own.as_ref().map_or(&[][..], |own| own.created_edges.at(id, side));
+        let mut added = added.iter().filter(|entry| wanted(entry)).copied().peekable();
+        if write.is_none_or(|write| !write.is_created) {
             self.graph.vertices.read(id.0, |chunk| {
                 chunk.edges(id, side, self.version.lsn, |edges| {
-                    edges.iter().filter(|entry| wanted(entry)).copied().for_each(&mut see);
-                });
-            });
-            return;
-        };
-        let own = write.side(side);
-        let mut added = own.added.as_slice().iter().filter(|entry| wanted(entry)).copied().peekable();
-        if !write.is_created {
-            self.graph.vertices.read(id.0, |chunk| {
-                chunk.edges(id, side, self.version.lsn, |edges| {
-                    let kept = |entry: &&Adjacent| wanted(entry) && !own.removed.contains(&entry.edge());
-                    for entry in edges.iter().filter(kept) {
+                    let is_kept = |entry: &Adjacent| write.is_none_or(|w| w.keeps_edge(side, entry.edge()));
+                    for entry in edges.iter().filter(|entry| wanted(entry) && is_kept(entry)) {
                         // After a refresh others' edges may be younger than the own ones.
                         while let Some(own) = added.next_if(|own| own.edge() < entry.edge()) {
                             see(own);
@@ -389,10 +395,9 @@ impl Transaction {
             out.len() < end
         });
         if let Some(own) = &self.own {
-            let first = own.created_edges.partition_point(|id| id.0 < from);
-            let alive = |id: &EdgeId| !own.edges[id].is_deleted;
-            let created = own.created_edges[first..].iter().copied().filter(alive);
-            merge_own(out, start, limit, created);
+            let created = own.created_edges.all();
+            let rest = &created[created.partition_point(|edge| edge.id.0 < from)..];
+            merge_own(out, start, limit, rest.iter().filter(|edge| !edge.is_deleted).map(|edge| edge.id));
         }
     }
 
@@ -495,7 +500,8 @@ impl Transaction {
             }
         };
         let own = self.own.as_ref().and_then(|own| own.indexes.of(index));
-        index.seek(&range, own, is_seen, cursor, limit, out);
+        let is_own = |id| self.vertex_write(id).is_some();
+        index.seek(&range, own, &Reader { read: self.version.lsn, is_own, is_seen }, cursor, limit, out);
     }
 
     /// Counts all vertices and edges exactly.
@@ -601,16 +607,22 @@ impl Transaction {
         }
     }
 
+    /// Looks whether a vertex takes an edge: whether it is there, and what others have done to it since.
+    fn end(&self, id: VertexId) -> (bool, Touch) {
+        match self.vertex_write(id) {
+            Some(write) if write.is_deleted => (false, Touch::default()),
+            Some(write) if write.is_created => (true, Touch::default()),
+            _ => self.graph.to_write(id, self.version.lsn),
+        }
+    }
+
     /// Begins to write a vertex that exists, in the way that `touch` says.
     fn write_vertex(&mut self, id: VertexId, touch: Touch) -> Result<&mut VertexWrite, WriteError> {
         let (graph, read) = (&self.graph, self.version.lsn);
-        let look = || {
-            let seen = graph.vertices.read(id.0, |chunk| chunk.to_write(id, read));
-            match seen.unwrap_or_default() {
-                (false, _) => Err(WriteError::NoSuchVertex(id)),
-                (true, touched) if touched.conflicts_with(touch) => Err(WriteError::Conflict),
-                _ => Ok(()),
-            }
+        let look = || match graph.to_write(id, read) {
+            (false, _) => Err(WriteError::NoSuchVertex(id)),
+            (true, touched) if touched.conflicts_with(touch) => Err(WriteError::Conflict),
+            _ => Ok(()),
         };
         if self.own.is_none() {
             // What is refused leaves no overlay.
@@ -638,21 +650,17 @@ impl Transaction {
         Ok(write)
     }
 
-    /// Begins to write an edge that exists, in the way that `touch` says.
+    /// Begins to write an edge of the graph, in the way that `touch` says.
     fn write_edge(&mut self, id: EdgeId, touch: Touch) -> Result<&mut EdgeWrite, WriteError> {
         if self.edge(id).is_none() {
             return Err(WriteError::NoSuchEdge(id));
         }
-        let before = self.edge_write(id);
-        let is_known =
-            before.is_some_and(|write| write.created.is_some() || write.touch.and(touch) == write.touch);
+        let is_known = self.edge_write(id).is_some_and(|write| write.touch.and(touch) == write.touch);
         if !is_known && self.graph.touched_after(Object::Edge(id), self.version.lsn).conflicts_with(touch) {
             return Err(WriteError::Conflict);
         }
         let write = self.own().edges.entry(id).or_default();
-        if write.created.is_none() {
-            write.touch = write.touch.and(touch);
-        }
+        write.touch = write.touch.and(touch);
         Ok(write)
     }
 
@@ -710,22 +718,17 @@ impl Transaction {
         properties: Vec<(PropertyKeyId, Value)>,
     ) -> Result<EdgeId, WriteError> {
         let properties = normal(properties)?;
-        // Both ends are looked at before anything is written.
-        if !self.vertex_exists(to) {
-            return Err(WriteError::NoSuchVertex(to));
+        let ((is_start, start_touch), (is_end, end_touch)) = (self.end(from), self.end(to));
+        match (is_start, is_end) {
+            (_, false) => return Err(WriteError::NoSuchVertex(to)),
+            (false, _) => return Err(WriteError::NoSuchVertex(from)),
+            _ if start_touch.and(end_touch).conflicts_with(Touch::EDGES) => return Err(WriteError::Conflict),
+            _ => {}
         }
-        self.write_vertex(from, Touch::EDGES)?;
         let id = EdgeId(Self::next_id(&self.graph.next_edge)?);
-        self.write_vertex(to, Touch::EDGES)?.add_edge(Side::In, Adjacent::new(id, from, edge_type));
-        let own = self.own();
-        let start = own.vertices.get_mut(&from).expect("write_vertex put it there");
-        start.add_edge(Side::Out, Adjacent::new(id, to, edge_type));
         let info = EdgeInfo { from, to, edge_type };
-        own.edges.insert(
-            id,
-            EdgeWrite { created: Some(info), properties: Some(properties), ..EdgeWrite::default() },
-        );
-        own.created_edges.push(id);
+        let own = self.own();
+        own.created_edges.push(CreatedEdge { id, info, properties, is_deleted: false });
         own.edges_more += 1;
         self.reindex_edge(id, None);
         Ok(id)
@@ -768,6 +771,14 @@ impl Transaction {
         if value.is_null() && self.edge(id).is_some() && self.edge_property(id, key).is_null() {
             return Ok(Value::Null);
         }
+        if let Some(created) = self.own.as_mut().and_then(|own| own.created_edges.get_mut(id)) {
+            if created.is_deleted {
+                return Err(WriteError::NoSuchEdge(id));
+            }
+            let before = put(&mut created.properties, key, value);
+            self.reindex_edge(id, Some(key));
+            return Ok(before);
+        }
         let is_loaded = self.edge_write(id).is_some_and(|write| write.properties.is_some());
         let loaded = if is_loaded { None } else { Some(self.edge_properties(id)) };
         let write = self.write_edge(id, Touch::CONTENT)?;
@@ -776,7 +787,7 @@ impl Transaction {
             None => write.properties.as_mut().expect("just seen"),
         };
         let before = put(properties, key, value);
-        if write.created.is_none() && !write.written.contains(&key) {
+        if !write.written.contains(&key) {
             write.written.push(key);
         }
         self.reindex_edge(id, Some(key));
@@ -829,6 +840,10 @@ impl Transaction {
     /// Deletes an edge.
     pub fn delete_edge(&mut self, id: EdgeId) -> Result<(), WriteError> {
         let info = self.edge(id).ok_or(WriteError::NoSuchEdge(id))?;
+        if self.own.as_mut().is_some_and(|own| own.created_edges.delete(id)) {
+            self.own().edges_more -= 1;
+            return Ok(());
+        }
         // A conflict is found before anything is written.
         for end in [info.from, info.to] {
             if self.graph.touched_after(Object::Vertex(end), self.version.lsn).conflicts_with(Touch::EDGES) {
@@ -955,159 +970,6 @@ impl Transaction {
     pub fn is_read_only(&self) -> bool {
         self.own.is_none()
     }
-
-    /// Ends the transaction. Returns nothing to commit where nothing is left of what was written.
-    pub fn finish(mut self) -> Result<Option<Commit>, WriteError> {
-        if self.own.is_none() {
-            return Ok(None);
-        }
-        let changes = self.changes();
-        if changes.is_empty() {
-            return Ok(None);
-        }
-        let claims = self.claims()?;
-        let payload = super::codec::encode(self.names(), &changes)?;
-        let read = self.pin.lsn();
-        self.own = None;
-        Ok(Some(Commit { read, changes, payload: payload.into(), claims, pin: Some(self.pin) }))
-    }
-
-    /// Turns the overlay into changes, in an order that can be applied and is the same each time.
-    fn changes(&mut self) -> Vec<Change> {
-        let own = self.own.as_ref().expect("something was written");
-        let mut changes = Vec::new();
-        let mut written: Vec<VertexId> =
-            own.vertices.iter().filter(|(_, write)| !write.is_created).map(|(id, _)| *id).collect();
-        written.sort_unstable();
-        let mut written_edges: Vec<EdgeId> =
-            own.edges.iter().filter(|(_, write)| write.created.is_none()).map(|(id, _)| *id).collect();
-        written_edges.sort_unstable();
-
-        for id in &own.created_vertices {
-            let write = &own.vertices[id];
-            if !write.is_deleted {
-                changes.push(Change::CreateVertex {
-                    id: *id,
-                    labels: write.labels.clone().unwrap_or_default(),
-                    properties: write.properties.clone().unwrap_or_default(),
-                });
-            }
-        }
-        for id in &written {
-            let write = &own.vertices[id];
-            if write.is_deleted {
-                continue;
-            }
-            if let Some(labels) = &write.labels {
-                let before = self.base_labels(*id);
-                let lost = before.iter().filter(|label| labels.binary_search(label).is_err());
-                changes.extend(lost.map(|label| Change::RemoveLabel { id: *id, label: *label }));
-                let new = labels.iter().filter(|label| before.binary_search(label).is_err());
-                changes.extend(new.map(|label| Change::AddLabel { id: *id, label: *label }));
-            }
-            if let Some(properties) = &write.properties {
-                let before = self.base_vertex(*id, |c| properties::all(c.properties)).unwrap_or_default();
-                for (key, value) in writes(&write.written, &before, properties) {
-                    changes.push(Change::SetVertexProperty { id: *id, key, value });
-                }
-            }
-        }
-        for id in &own.created_edges {
-            let write = &own.edges[id];
-            if let (false, Some(info)) = (write.is_deleted, write.created) {
-                changes.push(Change::CreateEdge {
-                    id: *id,
-                    from: info.from,
-                    to: info.to,
-                    edge_type: info.edge_type,
-                    properties: write.properties.clone().unwrap_or_default(),
-                });
-            }
-        }
-        for id in &written_edges {
-            let write = &own.edges[id];
-            if let (false, Some(properties)) = (write.is_deleted, &write.properties) {
-                let before = self.base_edge(*id, |_, block| properties::all(block)).unwrap_or_default();
-                for (key, value) in writes(&write.written, &before, properties) {
-                    changes.push(Change::SetEdgeProperty { id: *id, key, value });
-                }
-            }
-        }
-        // From the last: taking entries off the end of a long adjacency list is cheap.
-        let gone = written_edges.iter().rev().filter(|id| own.edges[*id].is_deleted);
-        changes.extend(gone.map(|id| Change::DeleteEdge { id: *id }));
-        let gone = written.iter().filter(|id| own.vertices[*id].is_deleted);
-        changes.extend(gone.map(|id| Change::DeleteVertex { id: *id }));
-        changes.extend(own.schema.iter().cloned());
-        changes
-    }
-
-    /// Collects what the commit lays a hand on, and checks the constraints that need nobody else.
-    fn claims(&mut self) -> Result<Claims, WriteError> {
-        let schema = self.version.schema.clone();
-        let own = self.own.as_ref().expect("something was written");
-        let mut claims = Claims {
-            constraints_changed: schema.constraints_changed,
-            schema_changed: schema.changed,
-            changes_schema: !own.schema.is_empty(),
-            ..Claims::default()
-        };
-        claims.changes_constraints = own.schema.iter().any(|change| {
-            matches!(
-                change,
-                Change::CreateConstraint(_)
-                    | Change::DropConstraint(_)
-                    | Change::SetEnum(_)
-                    | Change::DropEnum { .. }
-            )
-        });
-        let mut keys: FxHashMap<(*const Index, Key), VertexId> = FxHashMap::default();
-        let mut ids: Vec<VertexId> = own.vertices.keys().copied().collect();
-        ids.sort_unstable();
-        for id in ids {
-            let write = &own.vertices[&id];
-            if write.is_created && write.is_deleted {
-                continue;
-            }
-            if !write.is_created {
-                claims.objects.push((Object::Vertex(id), write.touch));
-            }
-            let is_content = write.is_created || write.touch.conflicts_with(Touch::CONTENT);
-            if !is_content {
-                continue;
-            }
-            let labels = self.labels(id);
-            let before = if write.is_created { Vec::new() } else { self.base_labels(id) };
-            claims.labels.extend(labels.iter().chain(&before).copied());
-            for (spec, index) in &schema.constraints {
-                let is_bound = labels.binary_search(&spec.label).is_ok();
-                let was_bound = before.binary_search(&spec.label).is_ok();
-                let Some(index) = index else {
-                    if is_bound && !fits_alone(spec, |key| self.vertex_property(id, key)) {
-                        return Err(WriteError::Constraint(violation(self.names(), spec)));
-                    }
-                    continue;
-                };
-                if !is_bound && !was_bound {
-                    continue;
-                }
-                let key = if is_bound { index.key(|key| self.vertex_property(id, key)) } else { None };
-                if let Some(key) = &key
-                    && keys.insert((Arc::as_ptr(index), key.clone()), id).is_some()
-                {
-                    return Err(WriteError::Constraint(violation(self.names(), spec)));
-                }
-                claims.unique.push((spec.clone(), index.clone(), id, key));
-            }
-        }
-        let mut ids: Vec<EdgeId> =
-            own.edges.iter().filter(|(_, write)| write.created.is_none()).map(|(id, _)| *id).collect();
-        ids.sort_unstable();
-        claims.objects.extend(ids.iter().map(|id| (Object::Edge(*id), own.edges[id].touch)));
-        let own = self.own.as_mut().expect("something was written");
-        claims.constraints = std::mem::take(&mut own.constraints);
-        Ok(claims)
-    }
 }
 
 /// Merges own ids that rise into those from `start` on, and keeps the first `limit` of all. The own ones are the last,
@@ -1131,19 +993,4 @@ fn normal(properties: Vec<(PropertyKeyId, Value)>) -> Result<Properties, WriteEr
         put(&mut normal, key, value);
     }
     Ok(normal)
-}
-
-/// Returns the written properties with their last values, by key; one that was not there and is not
-/// there is left out.
-fn writes<'a>(
-    written: &[PropertyKeyId],
-    before: &'a Properties,
-    after: &'a Properties,
-) -> impl Iterator<Item = (PropertyKeyId, Value)> + use<'a> {
-    let mut written = written.to_vec();
-    written.sort_unstable();
-    written
-        .into_iter()
-        .map(|key| (key, find(after, key)))
-        .filter(|(key, value)| !(value.is_null() && find(before, *key).is_null()))
 }

@@ -263,7 +263,8 @@ impl VertexChunk {
         slot
     }
 
-    fn keep(&mut self, id: VertexId, at: Option<Lsn>, undo: impl FnOnce() -> VertexUndo) {
+    /// Leaves an undo step, where there is a reader to leave it for.
+    pub(super) fn keep(&mut self, id: VertexId, at: Option<Lsn>, undo: impl FnOnce() -> VertexUndo) {
         if let Some(lsn) = at {
             self.slots[usize::from(slot_of(id.0))].has_deltas = true;
             self.deltas.push(slot_of(id.0), lsn, undo());

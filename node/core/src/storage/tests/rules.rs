@@ -777,3 +777,94 @@ fn a_reader_between_apply_and_publish_sees_one_whole_state() {
     assert_eq!(early.vertex_property(a, w.age), Value::Int(2));
     assert_eq!(w.begin().vertex_property(a, w.age), Value::Int(3));
 }
+
+/// Commits of many objects are looked up in another way than those of few.
+#[test]
+fn commits_of_many_objects_meet_those_of_many_and_of_few() {
+    const MANY: i64 = 600;
+    let mut w = World::new();
+    let mut t = w.begin();
+    let all: Vec<VertexId> = (0..MANY).map(|_| t.create_vertex(&[], vec![]).unwrap()).collect();
+    w.commit(t).unwrap();
+    let age = w.age;
+    let set = |w: &World, ids: &[VertexId]| {
+        let mut t = w.begin();
+        for id in ids {
+            t.set_vertex_property(*id, age, Value::Int(1)).unwrap();
+        }
+        t.finish().unwrap().unwrap()
+    };
+    let link = |w: &World, ids: &[VertexId]| {
+        let mut t = w.begin();
+        for id in ids {
+            t.create_edge(*id, all[0], w.knows, vec![]).unwrap();
+        }
+        t.finish().unwrap().unwrap()
+    };
+    let (odd, even): (Vec<VertexId>, Vec<VertexId>) = all.iter().partition(|id| id.0 % 2 == 1);
+    let mut first = set(&w, &odd);
+    let others =
+        [set(&w, &all[300..]), set(&w, &odd[299..]), set(&w, &even), set(&w, &even[7..8]), link(&w, &odd)];
+    w.graph.conflicts(&first, &w.in_flight).unwrap();
+    w.give_lsn(&mut first);
+    let met = |w: &World, commit: &Commit| w.graph.conflicts(commit, &w.in_flight).err();
+    let refused = Some(Conflict::Object);
+    let expected = [refused.clone(), refused.clone(), None, None, None];
+    assert_eq!(others.each_ref().map(|commit| met(&w, commit)), expected, "the first is in flight");
+    w.apply(&first);
+    assert_eq!(others.each_ref().map(|commit| met(&w, commit)), expected, "the first is applied");
+
+    // One that deletes an end meets the edges that many get.
+    let [.., mut edges] = others;
+    let mut t = w.begin();
+    t.delete_vertex(odd[5]).unwrap();
+    let deletion = t.finish().unwrap().unwrap();
+    assert_eq!(met(&w, &deletion), None);
+    w.give_lsn(&mut edges);
+    assert_eq!(met(&w, &deletion), refused);
+    w.in_flight.remove_after(Lsn(w.last.0 - 1));
+    assert_eq!(met(&w, &deletion), None, "what is in flight no more is forgotten");
+}
+
+/// Who comes while a long record that only creates is applied sees nothing of it.
+#[test]
+fn creations_can_be_undone_for_readers_that_come_meanwhile() {
+    for is_waited_for in [false, true] {
+        let mut w = World::new();
+        let index = w.index();
+        let ada = w.person(7);
+        let mut t = w.begin();
+        for _ in 0..1500 {
+            let id = t.create_vertex(&[w.person], vec![(w.age, Value::Int(7))]).unwrap();
+            t.create_edge(ada, id, w.knows, vec![]).unwrap();
+        }
+        let mut commit = t.finish().unwrap().unwrap();
+        w.graph.conflicts(&commit, &w.in_flight).unwrap();
+        let lsn = w.give_lsn(&mut commit);
+        if is_waited_for {
+            w.graph.readers.pretend_waiting();
+        }
+        w.graph.apply(lsn, &commit.changes).unwrap();
+        let early = w.begin();
+        w.graph.publish(lsn, 9);
+        let late = w.begin();
+        let seen = |t: &Transaction| {
+            let mut edges = Vec::new();
+            t.scan_edges(None, 5000, &mut edges);
+            let bounds = IndexBounds::equal([Value::Int(7)]);
+            let all = super::sought(t, &index, &bounds, 64).len();
+            let mut ids = Vec::new();
+            t.scan_label(w.person, None, 5000, &mut ids);
+            (ids.len(), all, edges.len(), t.degree(ada, Direction::Outgoing, None))
+        };
+        let (none, every) = ((1, 1, 0, 0), (1501, 1501, 1500, 1500));
+        // Where nobody waited, nothing was kept of what was before: that is over already.
+        assert_eq!(seen(&early), if is_waited_for { none } else { every });
+        assert_eq!(seen(&late), every);
+        assert_eq!(w.graph.versions_kept() > 0, is_waited_for);
+        drop((early, late));
+        while w.graph.collect_garbage().more {}
+        assert_eq!(w.graph.versions_kept(), 0);
+        assert_eq!(seen(&w.begin()), every);
+    }
+}

@@ -1,6 +1,6 @@
 //! Reading the indexes of edges, and following them with own writes.
 
-use super::{IndexBounds, IndexCursor, IndexEntry, Kept, Key, Transaction};
+use super::{IndexBounds, IndexCursor, IndexEntry, Kept, Key, Reader, Transaction};
 use crate::types::{EdgeId, IndexSpec, PropertyKeyId};
 
 impl Transaction {
@@ -57,11 +57,11 @@ impl Transaction {
             }
             Some(Kept::EdgeEntries(index)) => {
                 let Some(range) = bounds.keys() else { return };
+                let own_key = |id| index.key(|property| self.edge_property(id, property));
                 let is_seen = |(key, id): &IndexEntry<EdgeId>| match self.edge_write(*id) {
                     Some(write) if write.is_deleted => false,
-                    Some(write) if write.properties.is_some() => {
-                        index.key(|property| self.edge_property(*id, property)).as_ref() == Some(key)
-                    }
+                    Some(write) if write.properties.is_some() => own_key(*id).as_ref() == Some(key),
+                    None if self.created_edge(*id).is_some() => own_key(*id).as_ref() == Some(key),
                     _ => {
                         let fits =
                             self.base_edge(*id, |_, block| index.key_of_block(block).as_ref() == Some(key));
@@ -69,7 +69,15 @@ impl Transaction {
                     }
                 };
                 let own = self.own.as_ref().and_then(|own| own.edge_indexes.of(index));
-                index.seek(&range, own, is_seen, cursor, limit, out);
+                let is_own = |id| self.edge_write(id).is_some();
+                index.seek(
+                    &range,
+                    own,
+                    &Reader { read: self.version.lsn, is_own, is_seen },
+                    cursor,
+                    limit,
+                    out,
+                );
             }
             _ => {}
         }
@@ -99,7 +107,7 @@ impl Transaction {
         let schema = self.version.schema.clone();
         let Some(info) = self.edge(id) else { return };
         let Some(of_type) = schema.of_type(info.edge_type) else { return };
-        let is_new = changed.is_none() && self.edge_write(id).is_some_and(|write| write.created.is_some());
+        let is_new = changed.is_none() && self.created_edge(id).is_some();
         if is_new && of_type.members.is_some() {
             self.own().edge_types.entry(info.edge_type).or_default().push(id);
         }

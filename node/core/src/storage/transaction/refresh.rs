@@ -40,7 +40,10 @@ impl Transaction {
             touch != Touch::default()
                 && self.graph.touched_after(object, self.version.lsn).conflicts_with(touch)
         };
-        own.vertices.iter().any(|(id, write)| meets(Object::Vertex(*id), write.touch))
+        // What was created here nobody else has changed.
+        let mut ends = own.created_edges.alive().flat_map(|edge| [edge.info.from, edge.info.to]);
+        ends.any(|id| meets(Object::Vertex(id), Touch::EDGES))
+            || own.vertices.iter().any(|(id, write)| meets(Object::Vertex(*id), write.touch))
             || own.edges.iter().any(|(id, write)| meets(Object::Edge(*id), write.touch))
     }
 
@@ -58,8 +61,8 @@ impl Transaction {
             .map(|(id, _)| *id)
             .collect();
         // Those that were created here first, by id.
-        let mut edges: Vec<EdgeId> = own.created_edges.clone();
-        edges.extend(own.edges.iter().filter(|(_, write)| write.created.is_none()).map(|(id, _)| *id));
+        let mut edges: Vec<EdgeId> = own.created_edges.all().iter().map(|edge| edge.id).collect();
+        edges.extend(own.edges.keys().copied());
         for id in written {
             self.reindex(id, None);
         }

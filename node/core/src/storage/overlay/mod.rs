@@ -4,10 +4,12 @@
 //! first. Changes for the log are derived from it at the end, so a property set ten times, or a
 //! vertex created and deleted again, is one change or none.
 
-use super::adjacency::{Adjacency, Adjacent};
+mod created;
+
+pub(super) use created::{CreatedEdge, CreatedEdges};
+
 use super::delta::Touch;
 use super::index::{Entry, IndexOf};
-use super::transaction::EdgeInfo;
 use super::vertex::Side;
 use crate::types::{Change, EdgeId, EdgeTypeId, LabelId, PropertyKeyId, Value, VertexId};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -20,12 +22,13 @@ pub(super) type Properties = Vec<(PropertyKeyId, Value)>;
 /// Everything that a transaction has written.
 #[derive(Default)]
 pub(super) struct Overlay {
+    /// Not those that only got edges.
     pub(super) vertices: FxHashMap<VertexId, VertexWrite>,
+    /// Those in the graph.
     pub(super) edges: FxHashMap<EdgeId, EdgeWrite>,
     /// Rising, the deleted ones too.
     pub(super) created_vertices: Vec<VertexId>,
-    /// Rising, the deleted ones too.
-    pub(super) created_edges: Vec<EdgeId>,
+    pub(super) created_edges: CreatedEdges,
     /// Vertices that have had the label here; a reader looks at the vertex itself too.
     pub(super) labels: FxHashMap<LabelId, BTreeSet<VertexId>>,
     /// Entries that vertices have had here; a reader looks at the vertex itself too.
@@ -55,16 +58,8 @@ pub(super) struct VertexWrite {
     pub(super) properties: Option<Properties>,
     /// Keys of those that were written.
     pub(super) written: Vec<PropertyKeyId>,
-    pub(super) out: Edges,
-    pub(super) inc: Edges,
-}
-
-/// What was done to the edges at one side of a vertex.
-#[derive(Default)]
-pub(super) struct Edges {
-    pub(super) added: Adjacency,
-    /// Of those in the graph.
-    pub(super) removed: FxHashSet<EdgeId>,
+    /// Edges in the graph that were deleted, where there are any: those that leave it, those that come in.
+    pub(super) removed: Option<Box<[FxHashSet<EdgeId>; 2]>>,
 }
 
 impl VertexWrite {
@@ -73,37 +68,20 @@ impl VertexWrite {
         self.is_deleted || self.labels.is_some() || self.properties.is_some()
     }
 
-    pub(super) fn side(&self, side: Side) -> &Edges {
-        match side {
-            Side::Out => &self.out,
-            Side::In => &self.inc,
-        }
-    }
-
-    pub(super) fn add_edge(&mut self, side: Side, entry: Adjacent) {
-        self.side_mut(side).added.insert(entry);
-    }
-
+    /// Notes that an edge of the graph is deleted.
     pub(super) fn remove_edge(&mut self, side: Side, edge: EdgeId) {
-        let edges = self.side_mut(side);
-        if edges.added.remove(edge).is_none() {
-            edges.removed.insert(edge);
-        }
+        self.removed.get_or_insert_default()[side as usize].insert(edge);
     }
 
-    fn side_mut(&mut self, side: Side) -> &mut Edges {
-        match side {
-            Side::Out => &mut self.out,
-            Side::In => &mut self.inc,
-        }
+    /// Whether an edge of the graph is still at the vertex.
+    pub(super) fn keeps_edge(&self, side: Side, edge: EdgeId) -> bool {
+        self.removed.as_ref().is_none_or(|removed| !removed[side as usize].contains(&edge))
     }
 }
 
-/// What was done to an edge.
+/// What was done to an edge of the graph.
 #[derive(Default)]
 pub(super) struct EdgeWrite {
-    /// If it was created here.
-    pub(super) created: Option<EdgeInfo>,
     pub(super) is_deleted: bool,
     pub(super) touch: Touch,
     /// All properties, if any of them changed.
