@@ -293,6 +293,14 @@ pub struct Bounds {
     pub any_of: Option<Expr>,
 }
 
+impl Bounds {
+    /// Whether all that is asked is that the first properties equal something.
+    pub fn is_equality(&self) -> bool {
+        let Bounds { equal, from, to, prefix, any_of } = self;
+        !equal.is_empty() && from.is_none() && to.is_none() && prefix.is_none() && any_of.is_none()
+    }
+}
+
 /// One hop.
 #[derive(Debug)]
 pub struct Expand {

@@ -4,11 +4,11 @@ use super::session::{Committed, Services};
 use super::texts::{BATCHES_FAILED, Failure, Notification};
 use super::{Core, statement};
 use mgcypher::{Commits, CypherError, ErrorKind};
-use mgnode_core::storage::Transaction;
+use mgnode_core::storage::{Graph, Transaction};
 use mgnode_core::types::Role;
 use parking_lot::Mutex;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 use tokio::runtime::Handle;
 
 /// What became of the transactions of one query so far.
@@ -31,6 +31,9 @@ pub(super) struct Between<C> {
     progress: Arc<Mutex<Progress>>,
     /// Stops the triggers of its transactions.
     cancel: Arc<AtomicBool>,
+    /// An empty graph, which the query reads while one of its transactions is committed: so it keeps nothing of the past
+    /// of the real one, and the record can be applied without a trace of what was before.
+    nothing: OnceLock<Arc<Graph>>,
 }
 
 impl<C: Core> Between<C> {
@@ -40,7 +43,7 @@ impl<C: Core> Between<C> {
         progress: Arc<Mutex<Progress>>,
         cancel: Arc<AtomicBool>,
     ) -> Between<C> {
-        Between { services, runtime: Handle::current(), progress, cancel }
+        Between { services, runtime: Handle::current(), progress, cancel, nothing: OnceLock::new() }
     }
 
     fn begin(&self) -> Transaction {
@@ -52,10 +55,28 @@ impl<C: Core> Between<C> {
 
 impl<C: Core> Commits for Between<C> {
     fn commit(&self, tx: &mut Transaction) -> Result<(), CypherError> {
-        let mut ended = std::mem::replace(tx, self.begin());
-        if ended.is_read_only() {
+        if tx.is_read_only() {
+            *tx = self.begin();
             return Ok(());
         }
+        let nothing = self.nothing.get_or_init(|| Arc::new(Graph::new(tx.names().clone())));
+        let ended = std::mem::replace(tx, nothing.begin(false));
+        let ended = self.end(ended);
+        // It reads what was committed.
+        *tx = self.begin();
+        ended
+    }
+
+    fn give_up(&self, tx: &mut Transaction, why: &CypherError) {
+        let mut progress = self.progress.lock();
+        progress.failure = None;
+        progress.given_up.get_or_insert_with(|| (0, why.to_string())).0 += 1;
+        *tx = self.begin();
+    }
+}
+
+impl<C: Core> Between<C> {
+    fn end(&self, mut ended: Transaction) -> Result<(), CypherError> {
         let fired = self.services.before_commit(&mut ended, &self.cancel);
         let finished = fired.and_then(|fired| Ok((ended.finish().map_err(statement::write_failure)?, fired)));
         let outcome = match finished {
@@ -68,8 +89,6 @@ impl<C: Core> Commits for Between<C> {
             Ok(committed) => {
                 progress.count += 1;
                 progress.committed.join(committed);
-                // It reads what was committed.
-                *tx = self.begin();
                 Ok(())
             }
             Err(failure) => {
@@ -83,13 +102,6 @@ impl<C: Core> Commits for Between<C> {
                 Err(error)
             }
         }
-    }
-
-    fn give_up(&self, tx: &mut Transaction, why: &CypherError) {
-        let mut progress = self.progress.lock();
-        progress.failure = None;
-        progress.given_up.get_or_insert_with(|| (0, why.to_string())).0 += 1;
-        *tx = self.begin();
     }
 }
 

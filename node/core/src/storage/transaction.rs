@@ -486,6 +486,28 @@ impl Transaction {
             _ => return,
         };
         let Some(range) = bounds.keys() else { return };
+        let own = self.own.as_ref().and_then(|own| own.indexes.of(index));
+        index.seek(&range, own, &self.reader(index), cursor, limit, out);
+    }
+
+    /// Finds the one vertex with these values of all properties of an index. None where it must be sought with
+    /// [`Self::index_seek`]: several may have them, or this transaction has written some that may.
+    pub fn index_find(&self, index: &IndexSpec, values: &[Value]) -> Option<Option<VertexId>> {
+        let Some(Kept::Vertices(index)) = self.version.schema.index(index) else { return None };
+        if values.len() != index.keys.len()
+            || self.own.as_ref().is_some_and(|own| own.indexes.of(index).is_some())
+        {
+            return None;
+        }
+        let Some(key) = IndexBounds::key_of(values) else { return Some(None) };
+        index.find(key, &self.reader(index))
+    }
+
+    /// Says how this transaction tells which entries of an index are for it.
+    fn reader<'a>(
+        &'a self,
+        index: &'a Index,
+    ) -> Reader<impl Fn(VertexId) -> bool + 'a, impl Fn(&IndexEntry) -> bool + 'a> {
         let is_seen = |(key, id): &IndexEntry| match self.vertex_write(*id) {
             Some(write) if write.changes_content() => {
                 self.has_label(*id, index.of)
@@ -499,9 +521,7 @@ impl Transaction {
                 fits.unwrap_or(false)
             }
         };
-        let own = self.own.as_ref().and_then(|own| own.indexes.of(index));
-        let is_own = |id| self.vertex_write(id).is_some();
-        index.seek(&range, own, &Reader { read: self.version.lsn, is_own, is_seen }, cursor, limit, out);
+        Reader { read: self.version.lsn, is_own: |id| self.vertex_write(id).is_some(), is_seen }
     }
 
     /// Counts all vertices and edges exactly.

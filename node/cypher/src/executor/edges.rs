@@ -1,66 +1,15 @@
 //! Patterns that begin at an edge: which edges an index has, and the ends of one that is bound.
 
-use super::{BATCH, Machine, State};
+use super::{Machine, State};
 use crate::error::CypherError;
 use crate::fail;
-use crate::plan::{Bounds, EdgeEnds, OpId, Slot};
+use crate::plan::{EdgeEnds, OpId, Slot};
 use crate::value::{equal, type_name};
-use mgnode_core::storage::{Direction, IndexBounds, IndexCursor};
-use mgnode_core::types::{EdgeId, IndexSpec, Value, VertexId};
+use mgnode_core::storage::Direction;
+use mgnode_core::types::{Value, VertexId};
 use smallvec::SmallVec;
 
-/// A seek in batches: what was fetched, and where to go on.
-#[derive(Default)]
-pub(crate) struct EdgeScan {
-    batch: Vec<EdgeId>,
-    at: usize,
-    cursor: IndexCursor<EdgeId>,
-    /// The last is sought first.
-    bounds: Vec<IndexBounds>,
-}
-
 impl<'a> Machine<'a> {
-    pub(super) fn edge_seek(
-        &mut self,
-        id: OpId,
-        input: OpId,
-        slot: Slot,
-        index: &IndexSpec,
-        bounds: &'a Bounds,
-    ) -> Result<bool, CypherError> {
-        loop {
-            if let State::EdgeScan(scan) = &mut self.states[id] {
-                if let Some(edge) = scan.batch.get(scan.at) {
-                    scan.at += 1;
-                    self.row[slot] = Value::Edge(*edge);
-                    return Ok(true);
-                }
-                scan.batch.clear();
-                scan.at = 0;
-                if let Some(bounds) = scan.bounds.last() {
-                    self.run.tick()?;
-                    self.tx.edge_index_seek(index, bounds, &mut scan.cursor, BATCH, &mut scan.batch);
-                    if scan.batch.len() < BATCH {
-                        scan.bounds.pop();
-                        scan.cursor = IndexCursor::default();
-                    }
-                    continue;
-                }
-            }
-            if !self.next(input)? {
-                return Ok(false);
-            }
-            let bounds = self.bounds(bounds)?;
-            // The batch's memory is kept from one row to the next.
-            let mut scan = match std::mem::take(&mut self.states[id]) {
-                State::EdgeScan(scan) => scan,
-                _ => EdgeScan::default(),
-            };
-            scan.bounds = bounds;
-            self.states[id] = State::EdgeScan(scan);
-        }
-    }
-
     /// Binds or checks the ends of an edge that is bound.
     pub(super) fn edge_ends(&mut self, id: OpId, input: OpId, e: &'a EdgeEnds) -> Result<bool, CypherError> {
         loop {

@@ -13,6 +13,7 @@ mod load_csv;
 mod rows;
 mod runtime;
 mod scan;
+mod seek;
 mod seen;
 mod walk;
 mod write;
@@ -25,16 +26,16 @@ pub use runtime::{Counters, Limits, MemoryPool, Runtime, Taken};
 use crate::error::CypherError;
 use crate::fail;
 use crate::functions::list::Steps;
-use crate::plan::{Bounds, Expand, Expr, Inner, Op, OpId, Plan, Slot};
-use crate::value::{Key, KeyRef, memory, orderable, type_name};
-use mgnode_core::storage::{Expansion, IndexBounds, IndexCursor, Transaction};
-use mgnode_core::types::{EdgeId, EdgeTypeId, IndexSpec, Value, VertexId};
+use crate::plan::{Expand, Expr, Inner, Op, OpId, Plan, Slot};
+use crate::value::{KeyRef, memory, orderable, type_name};
+use mgnode_core::storage::{Expansion, Transaction};
+use mgnode_core::types::{EdgeId, EdgeTypeId, Value, VertexId};
 use rows::Rows;
 use rustc_hash::{FxHashSet, FxHasher};
+use seek::Seek;
 use smallvec::SmallVec;
 use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
-use std::ops::Bound;
 use std::sync::Arc;
 
 /// How many vertices a scan fetches at once.
@@ -55,8 +56,8 @@ pub(crate) enum State {
     /// An inner plan is at work, and holds so many bytes.
     Inside(usize),
     Scan(scan::Scan),
-    Seek(Seek),
-    EdgeScan(edges::EdgeScan),
+    Seek(Seek<VertexId>),
+    EdgeSeek(Seek<EdgeId>),
     /// An edge without direction is to be read from the first vertex to the second, too.
     SecondWay(VertexId, VertexId),
     Expand {
@@ -87,16 +88,6 @@ fn hash(key: &[Value]) -> u64 {
     let mut hasher = FxHasher::default();
     KeyRef(key).hash(&mut hasher);
     hasher.finish()
-}
-
-/// Vertices of an index, a batch at a time.
-#[derive(Default)]
-pub(crate) struct Seek {
-    batch: Vec<VertexId>,
-    at: usize,
-    cursor: IndexCursor,
-    /// What is still to be sought; the last comes first.
-    bounds: Vec<IndexBounds>,
 }
 
 /// A row that is sorted: its keys, and what is kept of it.
@@ -149,8 +140,12 @@ impl<'a> Machine<'a> {
             Op::Nothing => Ok(false),
             Op::Pass { input } => self.next(*input),
             Op::AllNodes { .. } | Op::LabelScan { .. } => self.scan(id),
-            Op::IndexSeek { input, slot, index, bounds } => self.seek(id, *input, *slot, index, bounds),
-            Op::EdgeSeek { input, slot, index, bounds } => self.edge_seek(id, *input, *slot, index, bounds),
+            Op::IndexSeek { input, slot, index, bounds } => {
+                self.seek::<VertexId>(id, *input, *slot, index, bounds)
+            }
+            Op::EdgeSeek { input, slot, index, bounds } => {
+                self.seek::<EdgeId>(id, *input, *slot, index, bounds)
+            }
             Op::NodeById { input, slot, id: expr } => {
                 while self.next(*input)? {
                     if let Value::Int(n) = self.eval(expr)?
@@ -469,88 +464,6 @@ impl<'a> Machine<'a> {
 
     // ------------------------------------------------------------------------------------ scans
 
-    fn seek(
-        &mut self,
-        id: OpId,
-        input: OpId,
-        slot: Slot,
-        index: &IndexSpec,
-        bounds: &'a Bounds,
-    ) -> Result<bool, CypherError> {
-        loop {
-            if let State::Seek(seek) = &mut self.states[id] {
-                if let Some(v) = seek.batch.get(seek.at) {
-                    seek.at += 1;
-                    self.row[slot] = Value::Vertex(*v);
-                    return Ok(true);
-                }
-                seek.batch.clear();
-                seek.at = 0;
-                if let Some(bounds) = seek.bounds.last() {
-                    self.run.tick()?;
-                    self.tx.index_seek(index, bounds, &mut seek.cursor, BATCH, &mut seek.batch);
-                    if seek.batch.len() < BATCH {
-                        seek.bounds.pop();
-                        seek.cursor = IndexCursor::default();
-                    }
-                    continue;
-                }
-            }
-            if !self.next(input)? {
-                return Ok(false);
-            }
-            let bounds = self.bounds(bounds)?;
-            // The batch's memory is kept from one row to the next.
-            let mut seek = match std::mem::take(&mut self.states[id]) {
-                State::Seek(seek) => seek,
-                _ => Seek::default(),
-            };
-            seek.bounds = bounds;
-            self.states[id] = State::Seek(seek);
-        }
-    }
-
-    /// Evaluates the bounds of a seek; the last is sought first.
-    fn bounds(&mut self, b: &'a Bounds) -> Result<Vec<IndexBounds>, CypherError> {
-        if let Some(list) = &b.any_of {
-            return Ok(match self.eval(list)? {
-                Value::List(items) => {
-                    let mut seen = FxHashSet::default();
-                    items
-                        .iter()
-                        .rev()
-                        .filter(|v| !v.is_null() && seen.insert(Key(Box::new([(*v).clone()]))))
-                        .map(|v| IndexBounds::equal(vec![v.clone()]))
-                        .collect()
-                }
-                _ => Vec::new(),
-            });
-        }
-        let mut equal = Vec::with_capacity(b.equal.len());
-        for expr in &b.equal {
-            let v = self.eval(expr)?;
-            if v.is_null() {
-                return Ok(Vec::new());
-            }
-            equal.push(v);
-        }
-        let mut range = (Bound::Unbounded, Bound::Unbounded);
-        if let Some(prefix) = &b.prefix {
-            let Value::String(text) = self.eval(prefix)? else { return Ok(Vec::new()) };
-            range = (Bound::Included(Value::String(text.clone())), prefix_end(&text));
-        }
-        for (side, bound) in [(&mut range.0, &b.from), (&mut range.1, &b.to)] {
-            if let Some((expr, inclusive)) = bound {
-                let v = self.eval(expr)?;
-                if v.is_null() {
-                    return Ok(Vec::new());
-                }
-                *side = if *inclusive { Bound::Included(v) } else { Bound::Excluded(v) };
-            }
-        }
-        Ok(vec![IndexBounds { equal, range }])
-    }
-
     // ---------------------------------------------------------------------------------- expands
 
     /// Returns the vertex in a slot; None for Null.
@@ -754,35 +667,5 @@ impl<'a> Machine<'a> {
             }
             self.states[id] = State::Table { rows: rows.into_iter() };
         }
-    }
-}
-
-/// Returns the end of the strings that start with `text`.
-fn prefix_end(text: &str) -> Bound<Value> {
-    let mut chars: Vec<char> = text.chars().collect();
-    while let Some(last) = chars.pop() {
-        // The next character, past the gap of the surrogates.
-        let next = match last {
-            '\u{d7ff}' => Some('\u{e000}'),
-            other => char::from_u32(other as u32 + 1),
-        };
-        if let Some(next) = next {
-            chars.push(next);
-            return Bound::Excluded(Value::string(chars.into_iter().collect::<String>()));
-        }
-    }
-    Bound::Unbounded
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn prefixes_end_before_the_next_string() {
-        assert_eq!(prefix_end("ab"), Bound::Excluded(Value::string("ac")));
-        assert_eq!(prefix_end("a\u{10ffff}"), Bound::Excluded(Value::string("b")));
-        assert_eq!(prefix_end(""), Bound::Unbounded);
-        assert_eq!(prefix_end("\u{d7ff}"), Bound::Excluded(Value::string("\u{e000}")));
     }
 }

@@ -9,6 +9,7 @@ mod threads;
 use super::{Graph, IndexBounds, IndexCursor, LoadError, Transaction};
 use crate::types::{IndexSpec, Workers};
 use bytes::Bytes;
+use std::ops::Bound;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// That many threads.
@@ -49,6 +50,15 @@ fn sought(t: &Transaction, index: &IndexSpec, bounds: &IndexBounds, limit: usize
     let vertices = all(limit, |cursor, all| t.index_seek(index, bounds, cursor, limit, all));
     let edges = all(limit, |cursor, all| t.edge_index_seek(index, bounds, cursor, limit, all));
     assert!(vertices.is_empty() || edges.is_empty());
+    if bounds.range == (Bound::Unbounded, Bound::Unbounded) {
+        // Where the one is found at once, it is the same.
+        if let Some(found) = t.index_find(index, &bounds.equal) {
+            assert_eq!(Vec::from_iter(found), vertices);
+        }
+        if let Some(found) = t.edge_index_find(index, &bounds.equal) {
+            assert_eq!(Vec::from_iter(found), edges);
+        }
+    }
     vertices.iter().map(|id| id.0).chain(edges.iter().map(|id| id.0)).collect()
 }
 

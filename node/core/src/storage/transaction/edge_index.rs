@@ -1,7 +1,8 @@
 //! Reading the indexes of edges, and following them with own writes.
 
 use super::{IndexBounds, IndexCursor, IndexEntry, Kept, Key, Reader, Transaction};
-use crate::types::{EdgeId, IndexSpec, PropertyKeyId};
+use crate::storage::index::EdgeIndex;
+use crate::types::{EdgeId, IndexSpec, PropertyKeyId, Value};
 
 impl Transaction {
     /// As [`Self::index_seek`], edges: by id where the index has no properties, else by (value, id).
@@ -57,30 +58,40 @@ impl Transaction {
             }
             Some(Kept::EdgeEntries(index)) => {
                 let Some(range) = bounds.keys() else { return };
-                let own_key = |id| index.key(|property| self.edge_property(id, property));
-                let is_seen = |(key, id): &IndexEntry<EdgeId>| match self.edge_write(*id) {
-                    Some(write) if write.is_deleted => false,
-                    Some(write) if write.properties.is_some() => own_key(*id).as_ref() == Some(key),
-                    None if self.created_edge(*id).is_some() => own_key(*id).as_ref() == Some(key),
-                    _ => {
-                        let fits =
-                            self.base_edge(*id, |_, block| index.key_of_block(block).as_ref() == Some(key));
-                        fits.unwrap_or(false)
-                    }
-                };
                 let own = self.own.as_ref().and_then(|own| own.edge_indexes.of(index));
-                let is_own = |id| self.edge_write(id).is_some();
-                index.seek(
-                    &range,
-                    own,
-                    &Reader { read: self.version.lsn, is_own, is_seen },
-                    cursor,
-                    limit,
-                    out,
-                );
+                index.seek(&range, own, &self.edge_reader(index), cursor, limit, out);
             }
             _ => {}
         }
+    }
+
+    /// As [`Self::index_find`], an edge.
+    pub fn edge_index_find(&self, index: &IndexSpec, values: &[Value]) -> Option<Option<EdgeId>> {
+        let Some(Kept::EdgeEntries(index)) = self.version.schema.index(index) else { return None };
+        let has_own = self.own.as_ref().is_some_and(|own| own.edge_indexes.of(index).is_some());
+        if values.len() != index.keys.len() || has_own {
+            return None;
+        }
+        let Some(key) = IndexBounds::key_of(values) else { return Some(None) };
+        index.find(key, &self.edge_reader(index))
+    }
+
+    /// Says how this transaction tells which entries of an index are for it.
+    fn edge_reader<'a>(
+        &'a self,
+        index: &'a EdgeIndex,
+    ) -> Reader<impl Fn(EdgeId) -> bool + 'a, impl Fn(&IndexEntry<EdgeId>) -> bool + 'a> {
+        let own_key = |id| index.key(|property| self.edge_property(id, property));
+        let is_seen = move |(key, id): &IndexEntry<EdgeId>| match self.edge_write(*id) {
+            Some(write) if write.is_deleted => false,
+            Some(write) if write.properties.is_some() => own_key(*id).as_ref() == Some(key),
+            None if self.created_edge(*id).is_some() => own_key(*id).as_ref() == Some(key),
+            _ => {
+                let fits = self.base_edge(*id, |_, block| index.key_of_block(block).as_ref() == Some(key));
+                fits.unwrap_or(false)
+            }
+        };
+        Reader { read: self.version.lsn, is_own: |id| self.edge_write(id).is_some(), is_seen }
     }
 
     /// As [`Self::index_count`].

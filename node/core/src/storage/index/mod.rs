@@ -6,6 +6,10 @@
 //! *settled* for it: nothing in the index has changed since the reader's LSN, and no entry has ended that is not taken
 //! out yet. Garbage collection takes an entry out once no reader's state has it.
 
+mod exact;
+
+use exact::{Exact, Holder};
+
 use super::order::{Detail, Key, after_prefix, equals_itself, kind_of, push_key};
 use crate::types::{EdgeId, EdgeTypeId, LabelId, Lsn, PropertyKeyId, Value, VertexId};
 use parking_lot::RwLock;
@@ -20,14 +24,36 @@ pub(super) type Entry<Id = VertexId> = (Key, Id);
 pub(super) trait Element: Copy + Ord {
     /// The lowest id, and the highest.
     const ENDS: (Self, Self);
+
+    /// Returns its id as a number.
+    fn number(self) -> u64;
+
+    /// Returns what has that number as its id.
+    fn of_number(number: u64) -> Self;
 }
 
 impl Element for VertexId {
     const ENDS: (VertexId, VertexId) = (VertexId(0), VertexId(u64::MAX));
+
+    fn number(self) -> u64 {
+        self.0
+    }
+
+    fn of_number(number: u64) -> VertexId {
+        VertexId(number)
+    }
 }
 
 impl Element for EdgeId {
     const ENDS: (EdgeId, EdgeId) = (EdgeId(0), EdgeId(u64::MAX));
+
+    fn number(self) -> u64 {
+        self.0
+    }
+
+    fn of_number(number: u64) -> EdgeId {
+        EdgeId(number)
+    }
 }
 
 /// Entries that were taken out of an index; a few need no allocation.
@@ -59,6 +85,18 @@ impl IndexBounds {
     /// Entries whose first property is in the range.
     pub fn range(from: Bound<Value>, to: Bound<Value>) -> IndexBounds {
         IndexBounds { equal: Vec::new(), range: (from, to) }
+    }
+
+    /// Returns the key of these values, which are those of all properties of an index; None where it finds nothing.
+    pub(super) fn key_of(values: &[Value]) -> Option<Key> {
+        let mut key = Key::new();
+        for value in values {
+            if !equals_itself(value) {
+                return None;
+            }
+            push_key(value, Detail::Equality, &mut key);
+        }
+        Some(key)
     }
 
     /// Returns the same as a range of keys, None where it is empty.
@@ -157,6 +195,7 @@ pub(super) struct IndexOf<Of, Id> {
 /// The entries, and how far they can be trusted without a look at the objects.
 struct Kept<Id> {
     entries: BTreeSet<Entry<Id>>,
+    exact: Exact,
     /// The last record by which an entry came or ended.
     changed: Lsn,
     /// How many ends of entries garbage collection has not looked at yet.
@@ -165,11 +204,22 @@ struct Kept<Id> {
 
 impl<Id> Default for Kept<Id> {
     fn default() -> Self {
-        Kept { entries: BTreeSet::new(), changed: Lsn::ZERO, ended: 0 }
+        Kept { entries: BTreeSet::new(), exact: Exact::default(), changed: Lsn::ZERO, ended: 0 }
     }
 }
 
-impl<Id> Kept<Id> {
+impl<Id: Element> Kept<Id> {
+    fn insert(&mut self, entry: Entry<Id>) {
+        self.exact.insert(&entry);
+        self.entries.insert(entry);
+    }
+
+    fn remove(&mut self, entry: &Entry<Id>) {
+        if self.entries.remove(entry) {
+            self.exact.remove(entry, &self.entries);
+        }
+    }
+
     /// Whether the entries are exactly those that a reader at `read` should get, but for its own writes.
     fn is_settled(&self, read: Lsn) -> bool {
         self.ended == 0 && self.changed <= read
@@ -220,7 +270,7 @@ impl<Of, Id: Element> IndexOf<Of, Id> {
     pub(super) fn insert(&self, key: Key, id: Id, lsn: Lsn) {
         let mut kept = self.kept.write();
         kept.changed = kept.changed.max(lsn);
-        kept.entries.insert((key, id));
+        kept.insert((key, id));
     }
 
     /// Notes that record `lsn` took a key from something that a reader may still see with it; `collect` must follow.
@@ -235,7 +285,7 @@ impl<Of, Id: Element> IndexOf<Of, Id> {
         let mut kept = self.kept.write();
         kept.ended -= 1;
         if !is_seen {
-            kept.entries.remove(&(key, id));
+            kept.remove(&(key, id));
         }
     }
 
@@ -243,13 +293,34 @@ impl<Of, Id: Element> IndexOf<Of, Id> {
     pub(super) fn remove(&self, key: Key, id: Id, lsn: Lsn) {
         let mut kept = self.kept.write();
         kept.changed = kept.changed.max(lsn);
-        kept.entries.remove(&(key, id));
+        kept.remove(&(key, id));
     }
 
     /// Fills a new index, whose readers all begin later; entries are sorted first, which builds a tight tree.
     pub(super) fn fill(&self, mut entries: Vec<Entry<Id>>) {
         entries.sort_unstable();
-        self.kept.write().entries = entries.into_iter().collect();
+        let mut kept = self.kept.write();
+        entries.iter().for_each(|entry| kept.exact.insert(entry));
+        kept.entries = entries.into_iter().collect();
+    }
+
+    /// Finds the one that a reader sees with a key; None where it must be sought. The reader has written no entries.
+    pub(super) fn find(
+        &self,
+        key: Key,
+        reader: &Reader<impl Fn(Id) -> bool, impl Fn(&Entry<Id>) -> bool>,
+    ) -> Option<Option<Id>> {
+        let kept = self.kept.read();
+        let (holder, is_settled) = (kept.exact.find(&key), kept.is_settled(reader.read));
+        drop(kept);
+        match holder {
+            Holder::Unknown => None,
+            Holder::Nobody => Some(None),
+            Holder::One(id) => {
+                let is_seen = is_settled && !(reader.is_own)(id) || (reader.is_seen)(&(key, id));
+                Some(is_seen.then_some(id))
+            }
+        }
     }
 
     /// Appends up to `limit` ids of the entries in the range that a reader sees, by (key, id) from `cursor` on, and
@@ -313,10 +384,16 @@ impl<Of, Id: Element> IndexOf<Of, Id> {
     }
 
     /// Returns those with exactly this key in some state.
-    pub(super) fn holders(&self, key: &Key) -> Vec<Id> {
-        let entries = &self.kept.read().entries;
-        let all = (key.clone(), Id::ENDS.0)..=(key.clone(), Id::ENDS.1);
-        entries.range(all).map(|(_, id)| *id).collect()
+    pub(super) fn holders(&self, key: &Key) -> SmallVec<[Id; 2]> {
+        let kept = self.kept.read();
+        match kept.exact.find(key) {
+            Holder::Nobody => SmallVec::new(),
+            Holder::One(id) => SmallVec::from_slice(&[id]),
+            Holder::Unknown => {
+                let all = (key.clone(), Id::ENDS.0)..=(key.clone(), Id::ENDS.1);
+                kept.entries.range(all).map(|(_, id)| *id).collect()
+            }
+        }
     }
 
     pub(super) fn len(&self) -> u64 {
@@ -325,8 +402,9 @@ impl<Of, Id: Element> IndexOf<Of, Id> {
 
     /// Bytes, estimated: a tree node is on average three quarters full.
     pub(super) fn bytes(&self) -> u64 {
-        let entries = &self.kept.read().entries;
+        let kept = self.kept.read();
+        let entries = &kept.entries;
         let spilled: usize = entries.iter().map(|(key, _)| key.heap_bytes()).sum();
-        (entries.len() * size_of::<Entry<Id>>() * 4 / 3 + spilled) as u64
+        (entries.len() * size_of::<Entry<Id>>() * 4 / 3 + spilled + kept.exact.bytes()) as u64
     }
 }
