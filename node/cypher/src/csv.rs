@@ -152,6 +152,15 @@ impl Reader {
         Ok(Some(byte))
     }
 
+    /// Takes what is at hand of a field without quotes, and returns how many bytes that is.
+    fn take_plain(&mut self, delimiter: u8, record: &mut Record) -> usize {
+        let rest = &self.buffer[self.at..];
+        let end = rest.iter().position(|byte| *byte == delimiter || *byte == b'\n').unwrap_or(rest.len());
+        record.bytes.extend_from_slice(&rest[..end]);
+        self.at += end;
+        end
+    }
+
     /// Reads the next record.
     ///
     /// # Errors
@@ -223,6 +232,8 @@ impl Reader {
                         record.bytes.truncate(record.bytes.len() - self.dialect.delimiter.len());
                         record.fields.push((record.bytes.len(), false));
                         (within, start) = (Within::Nothing, record.bytes.len());
+                    } else if let [delimiter] = self.dialect.delimiter[..] {
+                        taken += self.take_plain(delimiter, record);
                     }
                 }
                 Within::Quotes => match byte {

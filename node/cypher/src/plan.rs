@@ -15,7 +15,7 @@ use crate::executor::Measured;
 use crate::functions::Function;
 use crate::schema::index_owner;
 use mgnode_core::storage::Direction;
-use mgnode_core::types::{EdgeTypeId, IndexSpec, LabelId, Names, PropertyKeyId, Value};
+use mgnode_core::types::{EdgeTypeId, IndexSpec, LabelId, NameLimit, Names, PropertyKeyId, Value};
 use std::fmt::Write;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -91,6 +91,20 @@ impl TypeRef {
             let id = names.find_edge_type(&self.name)?;
             Some(*self.id.get_or_init(|| id))
         })
+    }
+
+    /// Returns the id, making the type known.
+    ///
+    /// # Errors
+    /// There are as many types as there can be.
+    pub fn intern(&self, names: &Names) -> Result<EdgeTypeId, NameLimit> {
+        match self.id.get() {
+            Some(id) => Ok(*id),
+            None => {
+                let id = names.edge_type(&self.name)?;
+                Ok(*self.id.get_or_init(|| id))
+            }
+        }
     }
 }
 
@@ -377,8 +391,8 @@ pub struct AggregateItem {
 
 /// A label or type of something new.
 #[derive(Debug)]
-pub enum NewName {
-    Name(LabelRef),
+pub enum NewName<Ref = LabelRef> {
+    Name(Ref),
     Dynamic(Expr),
 }
 
@@ -392,7 +406,7 @@ pub enum Properties {
 #[derive(Debug)]
 pub enum CreateItem {
     Node { slot: Slot, labels: Vec<NewName>, properties: Properties },
-    Edge { slot: Slot, from: Slot, to: Slot, edge_type: NewName, properties: Properties },
+    Edge { slot: Slot, from: Slot, to: Slot, edge_type: NewName<TypeRef>, properties: Properties },
 }
 
 /// Rows of a file.

@@ -299,11 +299,10 @@ impl<'a> Applier<'a> {
                 return Err(format!("vertex {end}, an end of edge {id}, does not exist"));
             }
         }
-        if self.graph.edges.read(id.0, |chunk| chunk.is_known(id)).unwrap_or(false) {
+        let rekeys = self.edge_rekeys(info.edge_type, None, Some(&block), None);
+        if !self.graph.edges.write(id.0, |chunk| chunk.create(id, info, block, self.at)) {
             return Err(format!("edge {id} exists"));
         }
-        let rekeys = self.edge_rekeys(info.edge_type, None, Some(&block), None);
-        self.graph.edges.write(id.0, |chunk| chunk.create(id, info, block, self.at));
         for (vertex, side, other) in [(info.from, Side::Out, info.to), (info.to, Side::In, info.from)] {
             let entry = Adjacent::new(id, other, info.edge_type);
             let added =

@@ -140,19 +140,22 @@ impl EdgeChunk {
     }
 
     /// Whether the edge is one that an old reader may see, or that exists.
-    pub(super) fn is_known(&self, id: EdgeId) -> bool {
+    fn is_known(&self, id: EdgeId) -> bool {
         self.slot(id).is_some_and(|slot| slot.exists || slot.has_deltas)
     }
 
-    /// Creates an edge that is not known.
-    pub(super) fn create(&mut self, id: EdgeId, info: EdgeInfo, properties: Block, at: Option<Lsn>) {
+    /// Creates an edge; false where it is known.
+    pub(super) fn create(&mut self, id: EdgeId, info: EdgeInfo, properties: Block, at: Option<Lsn>) -> bool {
+        if self.is_known(id) {
+            return false;
+        }
         grow(&mut self.slots, slot_of(id.0));
-        assert!(!self.is_known(id), "edge {id} was found not to exist before it is created");
         let place = self.put(properties);
         self.slots[usize::from(slot_of(id.0))] =
             EdgeSlot { ends: pack(info), properties: place, exists: true, has_deltas: false };
         self.live += 1;
         self.keep(id, at, || EdgeUndo::Created);
+        true
     }
 
     /// Deletes an edge that exists.
@@ -250,7 +253,7 @@ mod tests {
         let mut chunk = EdgeChunk::default();
         let info = EdgeInfo { from: VertexId(1), to: VertexId(2), edge_type: EdgeTypeId(0) };
         for id in 0..1024 {
-            chunk.create(EdgeId(id), info, [1].into(), None);
+            assert!(chunk.create(EdgeId(id), info, [1].into(), None));
         }
         for round in 0..5 {
             for id in 0..1024 {

@@ -174,14 +174,7 @@ impl Graph {
                 return Err(format!("edge id {id} is beyond 40 bits"));
             }
             let properties = block_of(properties).map_err(|what| format!("edge {id} {what}"))?;
-            let is_new = self.edges.write(id.0, |chunk| {
-                let is_new = !chunk.is_known(id);
-                if is_new {
-                    chunk.create(id, info, properties, None);
-                }
-                is_new
-            });
-            if !is_new {
+            if !self.edges.write(id.0, |chunk| chunk.create(id, info, properties, None)) {
                 return Err(format!("edge {id} exists"));
             }
             end = end.max(id.0 + 1);

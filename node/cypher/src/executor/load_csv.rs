@@ -7,6 +7,8 @@ use crate::fail;
 use crate::plan::{Expr, LoadCsv, OpId};
 use crate::value::type_name;
 use mgnode_core::types::Value;
+use smallvec::SmallVec;
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::Arc;
 
@@ -24,11 +26,40 @@ pub(crate) struct CsvScan {
     reader: Reader,
     record: Record,
     /// Names of the columns, where the first record holds them.
-    header: Option<Vec<Arc<str>>>,
+    header: Option<Header>,
     /// How many fields a record must have.
     width: Option<usize>,
     null_text: Option<String>,
     url: String,
+}
+
+/// Names of columns, each once, sorted as in the map of a row.
+struct Header(Vec<(Arc<str>, usize)>);
+
+impl Header {
+    /// Of two columns with one name the last counts.
+    fn new(names: Vec<Arc<str>>) -> Header {
+        let columns: BTreeMap<Arc<str>, usize> = names.into_iter().zip(0..).collect();
+        Header(columns.into_iter().collect())
+    }
+
+    /// Makes a row of fields; Null where there is none. Nobody else may hold `before`, the row that came out last, if it
+    /// is to be filled again.
+    fn row(&self, mut fields: SmallVec<[Value; 8]>, before: Value) -> Value {
+        let mut field = |column: usize| fields.get_mut(column).map(std::mem::take).unwrap_or_default();
+        if let Value::Map(mut map) = before
+            && map.len() == self.0.len()
+            && let Some(values) = Arc::get_mut(&mut map)
+            && values.keys().zip(&self.0).all(|(key, (name, _))| Arc::ptr_eq(key, name))
+        {
+            for (value, (_, column)) in values.values_mut().zip(&self.0) {
+                *value = field(*column);
+            }
+            return Value::Map(map);
+        }
+        let pairs = self.0.iter().map(|(name, column)| (name.clone(), field(*column)));
+        Value::Map(Arc::new(pairs.collect()))
+    }
 }
 
 fn failed(detail: &'static str, message: String) -> CypherError {
@@ -39,8 +70,7 @@ impl<'a> Machine<'a> {
     pub(super) fn load_csv(&mut self, id: OpId, csv: &'a LoadCsv) -> Result<bool, CypherError> {
         loop {
             if let State::Csv(_) = &self.states[id] {
-                if let Some(value) = self.next_record(id, csv)? {
-                    self.row[csv.slot] = value;
+                if self.next_record(id, csv)? {
                     return Ok(true);
                 }
                 self.states[id] = State::Fresh;
@@ -104,27 +134,31 @@ impl<'a> Machine<'a> {
                     let names =
                         names.map_err(|n| scan.bad(format!("the name of column {n} is not UTF-8")))?;
                     scan.width = (!csv.is_lenient).then_some(names.len());
-                    scan.header = Some(names);
+                    scan.header = Some(Header::new(names));
                 }
             }
         }
         Ok(scan)
     }
 
-    /// Returns the next row, or None at the end of the file.
-    fn next_record(&mut self, id: OpId, csv: &'a LoadCsv) -> Result<Option<Value>, CypherError> {
+    /// Puts the next row into its slot. False at the end of the file.
+    fn next_record(&mut self, id: OpId, csv: &'a LoadCsv) -> Result<bool, CypherError> {
         loop {
             // A record may be long, so that is asked for each.
             self.run.check_cancelled()?;
             let State::Csv(scan) = &mut self.states[id] else { unreachable!("the caller has looked") };
             let bad = match scan.read()? {
-                Outcome::End => return Ok(None),
+                Outcome::End => return Ok(false),
                 Outcome::Bad(why) => why.to_owned(),
                 Outcome::Record => {
                     // A row is a copy, which whoever keeps it accounts for.
                     self.run.require(scan.record.bytes())?;
-                    match scan.value(csv.is_lenient) {
-                        Ok(value) => return Ok(Some(value)),
+                    let before = std::mem::take(&mut self.row[csv.slot]);
+                    match scan.value(csv.is_lenient, before) {
+                        Ok(value) => {
+                            self.row[csv.slot] = value;
+                            return Ok(true);
+                        }
                         Err(why) => why,
                     }
                 }
@@ -148,8 +182,8 @@ impl CsvScan {
         failed("", format!("Line {line} of '{}' cannot be loaded: {why}.", self.url))
     }
 
-    /// Makes a row of the record; an error says why it is none.
-    fn value(&mut self, is_lenient: bool) -> Result<Value, String> {
+    /// Makes a row of the record, and of the last row, which is no longer needed; an error says why it is none.
+    fn value(&mut self, is_lenient: bool, before: Value) -> Result<Value, String> {
         let width = self.record.len();
         match self.width {
             Some(wanted) if wanted != width => {
@@ -165,14 +199,10 @@ impl CsvScan {
             Ok((text, _)) => Ok(Value::string(text)),
             Err(n) => Err(format!("field {n} is not UTF-8")),
         };
-        let mut values = self.record.fields().map(value);
-        let Some(header) = &self.header else {
-            return values.collect::<Result<Vec<_>, _>>().map(Value::list);
-        };
-        let mut map = std::collections::BTreeMap::new();
-        for name in header {
-            map.insert(name.clone(), values.next().transpose()?.unwrap_or_default());
+        let values = self.record.fields().map(value);
+        match &self.header {
+            None => values.collect::<Result<Vec<_>, _>>().map(Value::list),
+            Some(header) => Ok(header.row(values.collect::<Result<_, _>>()?, before)),
         }
-        Ok(Value::Map(Arc::new(map)))
     }
 }

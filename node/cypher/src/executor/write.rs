@@ -6,7 +6,7 @@ use super::{Machine, State};
 use crate::error::{CypherError, ErrorKind};
 use crate::fail;
 use crate::functions::graph;
-use crate::plan::{CreateItem, Expr, KeyName, Merge, NewName, OpId, Properties, SetOp, Slot};
+use crate::plan::{CreateItem, Expr, KeyName, Merge, NewName, OpId, Properties, SetOp, Slot, TypeRef};
 use crate::value::{memory, type_name};
 use mgnode_core::storage::Direction;
 use mgnode_core::types::{EdgeId, EdgeTypeId, LabelId, PropertyKeyId, Value, VertexId};
@@ -30,10 +30,10 @@ impl<'a> Machine<'a> {
         Ok(out)
     }
 
-    fn edge_type_id(&mut self, name: &'a NewName) -> Result<EdgeTypeId, CypherError> {
+    fn edge_type_id(&mut self, name: &'a NewName<TypeRef>) -> Result<EdgeTypeId, CypherError> {
         let limit = |e: mgnode_core::types::NameLimit| CypherError::limit(e.to_string());
         match name {
-            NewName::Name(label) => self.tx.names().edge_type(&label.name).map_err(limit),
+            NewName::Name(name) => name.intern(self.tx.names()).map_err(limit),
             NewName::Dynamic(e) => match self.eval(e)? {
                 Value::String(name) => self.tx.names().edge_type(&name).map_err(limit),
                 other => {

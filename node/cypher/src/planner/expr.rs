@@ -6,6 +6,7 @@ use crate::error::{CypherError, ErrorKind};
 use crate::functions;
 use crate::plan::{self, AggregateItem, Inner, KeyName, LabelRef, LabelTest, MapItem, NewName, Op, Slot};
 use mgnode_core::types::Value;
+use std::sync::Arc;
 
 impl Planner<'_> {
     fn boxed(&mut self, e: &Expr) -> Result<Box<plan::Expr>, CypherError> {
@@ -289,9 +290,18 @@ impl Planner<'_> {
         })
     }
 
-    pub(super) fn new_name(&mut self, name: &LabelName) -> Result<NewName, CypherError> {
+    pub(super) fn new_label(&mut self, label: &LabelName) -> Result<NewName, CypherError> {
+        self.new_name(label, LabelRef::new)
+    }
+
+    /// Plans a name of something new; `refer` makes of a text what finds its id.
+    pub(super) fn new_name<Ref>(
+        &mut self,
+        name: &LabelName,
+        refer: fn(Arc<str>) -> Ref,
+    ) -> Result<NewName<Ref>, CypherError> {
         Ok(match name {
-            LabelName::Name(name) => NewName::Name(LabelRef::new(name.name.clone())),
+            LabelName::Name(name) => NewName::Name(refer(name.name.clone())),
             LabelName::Dynamic(e) => NewName::Dynamic(self.expr(e)?),
         })
     }
@@ -301,7 +311,7 @@ impl Planner<'_> {
         let mut out = Vec::new();
         for label in labels {
             match label {
-                LabelExpr::Label(name) => out.push(self.new_name(name)?),
+                LabelExpr::Label(name) => out.push(self.new_label(name)?),
                 LabelExpr::And(items) => out.extend(self.new_labels(items)?),
                 LabelExpr::Any | LabelExpr::Not(_) | LabelExpr::Or(_) => {
                     return Err(CypherError::runtime(

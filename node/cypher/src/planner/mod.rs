@@ -568,7 +568,7 @@ impl<'a> Planner<'a> {
                         "A relationship is created with exactly one type.",
                     ));
                 };
-                let edge_type = self.new_name(edge_type)?;
+                let edge_type = self.new_name(edge_type, plan::TypeRef::new)?;
                 let properties = self.new_properties(r.properties.as_deref())?;
                 let (mut from, mut to) = (self.slot(left), self.slot(hop.node.var));
                 if r.direction == Direction::In {
@@ -662,7 +662,7 @@ impl<'a> Planner<'a> {
             }
             SetKind::Labels { variable, labels } => SetOp::AddLabels {
                 slot: self.slot(variable.var),
-                labels: labels.iter().map(|l| self.new_name(l)).collect::<Result<_, _>>()?,
+                labels: labels.iter().map(|l| self.new_label(l)).collect::<Result<_, _>>()?,
             },
         })
     }
@@ -684,7 +684,7 @@ impl<'a> Planner<'a> {
             }
             RemoveKind::Labels { variable, labels } => SetOp::RemoveLabels {
                 slot: self.slot(variable.var),
-                labels: labels.iter().map(|l| self.new_name(l)).collect::<Result<_, _>>()?,
+                labels: labels.iter().map(|l| self.new_label(l)).collect::<Result<_, _>>()?,
             },
         })
     }
