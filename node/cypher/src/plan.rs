@@ -434,6 +434,18 @@ pub struct InTransactions {
     pub on_error: OnError,
     /// Its rows go on; else it is run for its effects.
     pub returns: bool,
+    /// How its rows wait for their commit, where a row may have to go on without what it returns.
+    pub gather: Option<Gather>,
+}
+
+/// Rows that wait for the transaction of their batch.
+#[derive(Debug)]
+pub struct Gather {
+    /// What is kept of a row.
+    pub saved: Vec<Slot>,
+    /// What is Null where the batch failed, or the inner plan of an optional call gave no row.
+    pub nulls: Vec<Slot>,
+    pub optional: bool,
 }
 
 #[derive(Debug)]

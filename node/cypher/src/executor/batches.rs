@@ -3,10 +3,11 @@
 //! What an operator remembers between two rows are positions (the last vertex of a scan, the last entry of an index),
 //! and they hold in the next transaction too. What another transaction deleted meanwhile is met as deleted.
 
+use super::rows::Rows;
 use super::{Counters, Machine, State};
 use crate::ast::OnError;
 use crate::error::{CypherError, ErrorKind};
-use crate::plan::{Expr, InTransactions, OpId};
+use crate::plan::{Expr, Gather, InTransactions, OpId};
 use crate::value::type_name;
 use mgnode_core::storage::Transaction;
 use mgnode_core::types::Value;
@@ -27,7 +28,7 @@ pub trait Commits: Send + Sync {
 }
 
 /// How far a query is that commits as it goes.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Batch {
     /// Rows of one transaction.
     size: u64,
@@ -41,6 +42,10 @@ pub(crate) struct Batch {
     before: Counters,
     /// What the inner plan holds.
     held: usize,
+    /// Rows whose batch has ended, and how many bytes they hold.
+    gathered: Option<(Rows, usize)>,
+    /// The input is at its end.
+    is_over: bool,
 }
 
 impl<'a> Machine<'a> {
@@ -99,6 +104,9 @@ impl<'a> Machine<'a> {
         call: &'a InTransactions,
     ) -> Result<bool, CypherError> {
         self.batch(id, call.rows.as_ref())?;
+        if let Some(gather) = &call.gather {
+            return self.gathered(id, call, gather);
+        }
         loop {
             if self.batch_mut(id).is_inside {
                 if call.returns {
@@ -164,6 +172,18 @@ impl<'a> Machine<'a> {
         call: &'a InTransactions,
         error: CypherError,
     ) -> Result<(), CypherError> {
+        self.give_up(id, call, error)?;
+        let batch = self.batch_mut(id);
+        let done = batch.rows + u64::from(batch.is_inside);
+        batch.skipped =
+            if call.on_error == OnError::Break { u64::MAX } else { batch.size.saturating_sub(done) };
+        batch.is_inside = false;
+        batch.rows = 0;
+        Ok(())
+    }
+
+    /// Forgets what a batch wrote; an error that is not of its rows alone ends the query.
+    fn give_up(&mut self, id: OpId, call: &'a InTransactions, error: CypherError) -> Result<(), CypherError> {
         // A limit is the whole query's, and so is a wish to stop, or a commit that may stand.
         if call.on_error == OnError::Fail || error.kind == ErrorKind::Limit {
             return Err(error);
@@ -171,14 +191,133 @@ impl<'a> Machine<'a> {
         let commits = self.run.commits.clone().ok_or_else(explicit)?;
         commits.give_up(self.tx, &error);
         self.run.release_written();
-        let batch = self.batch_mut(id);
-        let done = batch.rows + u64::from(batch.is_inside);
-        batch.skipped =
-            if call.on_error == OnError::Break { u64::MAX } else { batch.size.saturating_sub(done) };
-        batch.is_inside = false;
-        batch.rows = 0;
         self.run.counters = self.batch_mut(id).before;
         Ok(())
+    }
+
+    /// Returns the rows of one batch after the other, each once it is known what became of the batch: those of one that
+    /// failed are the input's, with Null for what the inner plan would have returned.
+    fn gathered(
+        &mut self,
+        id: OpId,
+        call: &'a InTransactions,
+        gather: &'a Gather,
+    ) -> Result<bool, CypherError> {
+        loop {
+            let State::Batch(batch) = &mut self.states[id] else { unreachable!("made before") };
+            if let Some((rows, held)) = &mut batch.gathered {
+                if let Some(row) = rows.take() {
+                    for (slot, value) in gather.saved.iter().zip(row) {
+                        self.row[*slot] = std::mem::take(value);
+                    }
+                    return Ok(true);
+                }
+                let held = *held;
+                batch.gathered = None;
+                self.run.release(held);
+            }
+            let batch = self.batch_mut(id);
+            if batch.is_over {
+                return Ok(false);
+            }
+            if batch.skipped > 0 {
+                // A batch failed, and none comes after it.
+                if !self.next(call.input)? {
+                    return Ok(false);
+                }
+                self.run.tick()?;
+                self.set_null(gather);
+                return Ok(true);
+            }
+            let gathered = self.gather(id, call, gather)?;
+            self.batch_mut(id).gathered = Some(gathered);
+        }
+    }
+
+    /// Takes as many rows as a batch has, and runs and commits it.
+    fn gather(
+        &mut self,
+        id: OpId,
+        call: &'a InTransactions,
+        gather: &'a Gather,
+    ) -> Result<(Rows, usize), CypherError> {
+        let counters = self.run.counters;
+        let batch = self.batch_mut(id);
+        batch.before = counters;
+        let size = batch.size;
+        let (mut inputs, mut input_bytes) = (Rows::new(gather.saved.len()), 0);
+        let (mut made, mut made_bytes) = (Rows::new(gather.saved.len()), 0);
+        let (mut count, mut has_failed) = (0, false);
+        while count < size {
+            if !self.next(call.input)? {
+                self.batch_mut(id).is_over = true;
+                break;
+            }
+            self.run.tick()?;
+            count += 1;
+            self.set_null(gather);
+            input_bytes += self.keep(&mut inputs, gather)?;
+            if has_failed {
+                continue;
+            }
+            let before = self.run.held();
+            match self.run_inner(call, gather, &mut made) {
+                Ok(bytes) => made_bytes += bytes,
+                Err(error) => {
+                    self.leave(&call.inner, self.run.held().saturating_sub(before));
+                    self.give_up(id, call, error)?;
+                    has_failed = true;
+                }
+            }
+        }
+        if count > 0
+            && !has_failed
+            && let Err(error) = self.commit()
+        {
+            self.give_up(id, call, error)?;
+            has_failed = true;
+        }
+        let (kept, bytes, gone) =
+            if has_failed { (inputs, input_bytes, made_bytes) } else { (made, made_bytes, input_bytes) };
+        self.run.release(gone);
+        if has_failed && call.on_error == OnError::Break {
+            self.batch_mut(id).skipped = u64::MAX;
+        }
+        Ok((kept, bytes))
+    }
+
+    /// Runs the inner plan for one row, and returns how many bytes its rows hold.
+    fn run_inner(
+        &mut self,
+        call: &'a InTransactions,
+        gather: &'a Gather,
+        out: &mut Rows,
+    ) -> Result<usize, CypherError> {
+        self.reset(&call.inner);
+        let (mut held, mut bytes, mut is_empty) = (0, 0, true);
+        while self.next_within(&call.inner, &mut held)? {
+            self.run.tick()?;
+            is_empty = false;
+            bytes += self.keep(out, gather)?;
+        }
+        self.leave(&call.inner, held);
+        if is_empty && gather.optional {
+            self.set_null(gather);
+            bytes += self.keep(out, gather)?;
+        }
+        Ok(bytes)
+    }
+
+    fn keep(&mut self, rows: &mut Rows, gather: &Gather) -> Result<usize, CypherError> {
+        let bytes = rows.push(gather.saved.iter().map(|slot| self.row[*slot].clone()));
+        self.run.hold(bytes)?;
+        Ok(bytes)
+    }
+
+    fn set_null(&mut self, gather: &Gather) {
+        for slot in &gather.nulls {
+            self.row[*slot] = Value::Null;
+        }
     }
 }
 

@@ -520,12 +520,12 @@ impl<'a> Planner<'a> {
         self.bound.extend(s.returns.iter().copied());
         if let Some(InTransactions { on_error, .. }) = s.in_transactions {
             let returns = !columns.is_empty();
-            if returns && (on_error != OnError::Fail || s.optional) {
-                let what = "ON ERROR CONTINUE or BREAK of a subquery that returns something, or an optional one IN \
-                    TRANSACTIONS,";
-                return Err(unsupported(what, span));
-            }
-            let call = plan::InTransactions { input: end, inner, rows, on_error, returns };
+            let gather = (returns && (on_error != OnError::Fail || s.optional)).then(|| plan::Gather {
+                saved: self.live(),
+                nulls: outside,
+                optional: s.optional,
+            });
+            let call = plan::InTransactions { input: end, inner, rows, on_error, returns, gather };
             return Ok(self.push(Op::InTransactions(call)));
         }
         Ok(if columns.is_empty() {
