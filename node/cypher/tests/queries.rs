@@ -635,3 +635,36 @@ fn a_moment_in_the_hour_that_comes_twice_is_the_one_that_was_named() {
         }
     }
 }
+
+/// What an inner plan kept for one row is not counted to the end of the query.
+#[test]
+fn inner_plans_hold_only_what_one_row_needs() {
+    let mut s = Session::new();
+    s.run("UNWIND range(1, 60) AS i CREATE (:N {i: i})").unwrap();
+    s.limits.memory_bytes_max = 200_000;
+    // Sorting 60 rows takes some kilobytes, a thousand times.
+    let sorted = "MATCH (n:N) WITH n.i AS i ORDER BY i RETURN max(i)";
+    for (text, count) in [
+        (
+            "UNWIND range(1, 3000) AS k OPTIONAL CALL { MATCH (n:N) WITH n.i AS i ORDER BY i RETURN i LIMIT 1 } RETURN count(i)",
+            3000,
+        ),
+        (
+            "UNWIND range(1, 3000) AS k OPTIONAL MATCH (n:N) WHERE n.i = 0 AND COUNT { MATCH (m:N) RETURN DISTINCT m.i } > 0 RETURN count(*)",
+            3000,
+        ),
+        ("UNWIND range(1, 3000) AS k MERGE (n:N) RETURN count(n)", 180_000),
+    ] {
+        assert_eq!(s.one(text), Value::Int(count), "{text}");
+    }
+    assert_eq!(s.one(sorted), Value::Int(60));
+    // What one row needs counts.
+    s.limits.memory_bytes_max = 1_000;
+    for text in [
+        "MERGE (n:N) RETURN count(n)",
+        "OPTIONAL CALL { MATCH (n:N) RETURN n.i AS i ORDER BY i } RETURN count(i)",
+    ] {
+        let error = s.run(text).expect_err(text);
+        assert!(error.message.contains("Memory limit exceeded"), "{text}: {error}");
+    }
+}

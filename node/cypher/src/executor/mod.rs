@@ -69,6 +69,8 @@ pub(crate) enum State {
     Walk(Box<walk::Walk>),
     Paths(std::vec::IntoIter<walk::Found>),
     Rows(Rows),
+    /// What `MERGE` has found, and how many bytes that takes.
+    Merged(Rows, usize),
     Unwind {
         list: Arc<Vec<Value>>,
         at: usize,
@@ -187,29 +189,30 @@ impl<'a> Machine<'a> {
                 self.row[*slot] = self.path(parts)?;
                 Ok(true)
             }
-            Op::Optional { input, inner, nulls } => loop {
-                let first = match self.states[id] {
-                    State::Running => false,
-                    _ => {
-                        if !self.next(*input)? {
-                            return Ok(false);
-                        }
-                        self.reset(inner);
-                        self.states[id] = State::Running;
-                        true
+            Op::Optional { input, inner, nulls } => {
+                if let State::Inside(mut held) = self.states[id] {
+                    if self.next_within(inner, &mut held)? {
+                        self.states[id] = State::Inside(held);
+                        return Ok(true);
                     }
-                };
-                if self.next(inner.root)? {
-                    return Ok(true);
+                    self.states[id] = State::Fresh;
+                    self.leave(inner, held);
                 }
-                self.states[id] = State::Fresh;
-                if first {
+                if !self.next(*input)? {
+                    return Ok(false);
+                }
+                self.reset(inner);
+                let mut held = 0;
+                if self.next_within(inner, &mut held)? {
+                    self.states[id] = State::Inside(held);
+                } else {
+                    self.leave(inner, held);
                     for slot in nulls {
                         self.row[*slot] = Value::Null;
                     }
-                    return Ok(true);
                 }
-            },
+                Ok(true)
+            }
             Op::Apply { input, inner } => loop {
                 if let State::Inside(mut held) = self.states[id] {
                     if self.next_within(inner, &mut held)? {

@@ -140,7 +140,7 @@ impl<'a> Machine<'a> {
 
     pub(super) fn merge(&mut self, id: OpId, m: &'a Merge) -> Result<bool, CypherError> {
         loop {
-            if let State::Rows(rows) = &mut self.states[id] {
+            if let State::Merged(rows, held) = &mut self.states[id] {
                 if let Some(row) = rows.take() {
                     for (slot, v) in m.saved.iter().zip(row) {
                         self.row[*slot] = std::mem::take(v);
@@ -148,6 +148,7 @@ impl<'a> Machine<'a> {
                     self.set(&m.on_match)?;
                     return Ok(true);
                 }
+                self.run.release(*held);
                 self.states[id] = State::Fresh;
             }
             if !self.next(m.input)? {
@@ -156,14 +157,18 @@ impl<'a> Machine<'a> {
             self.run.tick()?;
             // The properties are checked before they are looked for: Null would find nothing.
             let mut rows = Rows::new(m.saved.len());
-            let mut any = false;
+            let (mut any, mut bytes, mut held) = (false, 0, 0);
             self.reset(&m.matching);
-            while self.next(m.matching.root)? {
+            while self.next_within(&m.matching, &mut held)? {
+                self.run.tick()?;
                 any = true;
-                rows.push(m.saved.iter().map(|s| self.row[*s].clone()));
+                let more = rows.push(m.saved.iter().map(|s| self.row[*s].clone()));
+                self.run.hold(more)?;
+                bytes += more;
             }
+            self.leave(&m.matching, held);
             if any {
-                self.states[id] = State::Rows(rows);
+                self.states[id] = State::Merged(rows, bytes);
                 continue;
             }
             self.create_items(&m.create, true)?;
