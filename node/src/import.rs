@@ -121,14 +121,24 @@ fn open_below(root: &Path, relative: &Path) -> io::Result<File> {
     open_resolved(root, relative)
 }
 
-/// Follows links first, looks where they lead, and opens what is there without following any.
+/// Follows links first and looks where they lead, then goes there.
 fn open_resolved(root: &Path, relative: &Path) -> io::Result<File> {
     let root = root.canonicalize()?;
     let path = root.join(relative).canonicalize()?;
-    if !path.starts_with(&root) {
-        return Err(io::ErrorKind::CrossesDevices.into());
+    let inside = path.strip_prefix(&root).map_err(|_| io::ErrorKind::CrossesDevices)?;
+    open_without_links(File::open(&root)?, inside)
+}
+
+/// Opens what a path without links names, folder by folder: should a link have come into it meanwhile, it is not followed.
+fn open_without_links(root: File, path: &Path) -> io::Result<File> {
+    let mut at = root;
+    let mut parts = path.components().peekable();
+    while let Some(part) = parts.next() {
+        let kind = if parts.peek().is_some() { OFlags::DIRECTORY } else { OFlags::empty() };
+        let flags = FLAGS | OFlags::NOFOLLOW | kind;
+        at = File::from(rustix::fs::openat(&at, part.as_os_str(), flags, Mode::empty())?);
     }
-    Ok(File::from(rustix::fs::open(&path, FLAGS | OFlags::NOFOLLOW, Mode::empty())?))
+    Ok(at)
 }
 
 #[cfg(test)]
@@ -194,6 +204,26 @@ mod tests {
                 io::ErrorKind::CrossesDevices
             );
         }
+    }
+
+    #[test]
+    fn where_links_are_resolved_first_none_is_followed_later() {
+        let outside = tempfile::tempdir().unwrap();
+        std::fs::write(outside.path().join("c.csv"), "secret").unwrap();
+        let root = outside.path().join("import");
+        std::fs::create_dir_all(root.join("a/b")).unwrap();
+        std::fs::write(root.join("a/b/c.csv"), "1").unwrap();
+        symlink("a/b", root.join("short")).unwrap();
+        let open = |path: &str| open_without_links(File::open(&root).unwrap(), Path::new(path));
+        let text = |file: File| io::read_to_string(file).unwrap();
+        assert_eq!(text(open_resolved(&root, Path::new("short/c.csv")).unwrap()), "1");
+        assert_eq!(text(open("a/b/c.csv").unwrap()), "1");
+        // What was looked at is swapped for a link before it is opened.
+        assert!(open("short/c.csv").is_err());
+        std::fs::remove_dir_all(root.join("a/b")).unwrap();
+        symlink(outside.path(), root.join("a/b")).unwrap();
+        symlink("../../c.csv", root.join("a/c.csv")).unwrap();
+        assert!(open("a/b/c.csv").is_err() && open("a/c.csv").is_err());
     }
 
     #[test]
