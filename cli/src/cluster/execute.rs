@@ -1,7 +1,7 @@
 //! Walks a plan: starts every step whose needs are met, side by side, and decides nothing.
 //!
 //! After a failed step or an interrupt no new one is started, but for what makes a fenced MAIN that is being started a
-//! REPLICA; those that run are awaited. What is up stays up, and the next plan holds what is left.
+//! REPLICA, or fences it again where it is being made anew; those that run are awaited. What is up stays up, and the next plan holds what is left.
 
 use super::observed::{Machine, MachineState, NodeFacts, NodeView, Observed, decode_replicas, decode_state};
 use super::plan::{
@@ -288,17 +288,28 @@ pub async fn execute<R: Runtime, N: Nodes, P: Progress>(
 }
 
 /// A node that a failover fenced comes back as the MAIN that it was. Once it is being started it has to become a REPLICA,
-/// whatever else fails and whoever interrupts meanwhile.
+/// whatever else fails and whoever interrupts meanwhile. Once its machine is being removed, to be made anew, the new one has
+/// to be fenced as the old one was.
 fn is_owed(plan: &Plan, step: &Step, begun: &BTreeSet<StepId>) -> bool {
-    let (Action::AwaitBolt(instance) | Action::BecomeReplica { instance, .. }) = &step.action else {
-        return false;
-    };
-    let was_fenced = |s: &Step| matches!(&s.action, Action::UnfenceMachine(name) if name == instance);
-    let is_starting = |s: &Step| {
-        matches!(&s.action, Action::StartMachine(name) | Action::UnpauseMachine(name) if name == instance)
-            && begun.contains(&s.id)
-    };
-    plan.steps.iter().any(was_fenced) && plan.steps.iter().any(is_starting)
+    let has = |is_it: &dyn Fn(&Step) -> bool| plan.steps.iter().any(is_it);
+    match &step.action {
+        Action::AwaitBolt(instance) | Action::BecomeReplica { instance, .. } => {
+            let was_fenced = |s: &Step| matches!(&s.action, Action::UnfenceMachine(name) if name == instance);
+            let is_starting = |s: &Step| {
+                matches!(&s.action, Action::StartMachine(name) | Action::UnpauseMachine(name) if name == instance)
+                    && begun.contains(&s.id)
+            };
+            has(&was_fenced) && has(&is_starting)
+        }
+        Action::CreateMachine(instance) | Action::FenceMachine(instance) => {
+            let is_fenced = |s: &Step| matches!(&s.action, Action::FenceMachine(name) if name == instance);
+            let is_going = |s: &Step| {
+                matches!(&s.action, Action::RemoveMachine(name) if name == instance) && begun.contains(&s.id)
+            };
+            has(&is_fenced) && has(&is_going)
+        }
+        _ => false,
+    }
 }
 
 fn interrupted(topology: &Topology, done: usize, all: usize) -> CliError {

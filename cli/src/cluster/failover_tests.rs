@@ -275,6 +275,53 @@ fn a_fenced_main_that_is_started_becomes_a_replica_whenever_somebody_interrupts(
     }
 }
 
+/// Its machine is made anew, and with it what keeps it from starting by itself: whenever two interrupts come.
+#[test]
+fn a_fenced_main_that_is_made_anew_stays_fenced_until_it_is_a_replica() {
+    for first in 0.. {
+        let mut is_first_raised = false;
+        for second in 0..6 {
+            let (mut wish, fake) = quickstart();
+            run(async {
+                fake.write("before");
+                fake.stop("main");
+                fail_over(&wish, &fake, &request(None, false)).await.unwrap();
+                wish.options.recreate = true;
+                let interrupted = InterruptAt::new(first);
+                let result = converge(&interrupted.execution(&wish, &fake)).await.map(drop);
+                let at = format!("at {first}, then {second}: {result:?}");
+                assert!(!fake.writers().contains(&"main".to_owned()), "{at}");
+                is_first_raised |= interrupted.is_raised();
+                wish.options.recreate = false;
+                let again = InterruptAt::new(second);
+                let _ = converge(&again.execution(&wish, &fake)).await;
+                assert!(!fake.writers().contains(&"main".to_owned()), "{at}");
+                up(&wish, &fake).await.unwrap_or_else(|error| panic!("{error}; {at}"));
+                check_up(&wish, &fake).await;
+                assert!(fake.fenced().is_empty() && fake.logs()[0].contains(&"before".to_owned()), "{at}");
+            });
+        }
+        if !is_first_raised {
+            assert!(first > 8, "only {first} moments");
+            break;
+        }
+    }
+}
+
+#[test]
+fn a_fenced_main_that_is_made_anew_is_not_started_where_nobody_else_is_main() {
+    let (mut wish, fake) = quickstart();
+    run(async {
+        fake.stop("main");
+        fail_over(&wish, &fake, &request(None, false)).await.unwrap();
+        fake.stop("rep1");
+        wish.options.recreate = true;
+        let stopped = InterruptAt::new(usize::MAX);
+        let _ = converge(&stopped.execution(&wish, &fake)).await;
+        assert!(!fake.writers().contains(&"main".to_owned()), "{:?}", fake.writers());
+    });
+}
+
 #[test]
 fn a_fenced_main_that_does_not_answer_is_waited_for_no_longer_than_the_deadline() {
     let (wish, fake) = quickstart();

@@ -784,6 +784,7 @@ fn plan_machines(wish: &Wish, seen: &Observed, plan: &mut Plan) {
         let make = to_make.iter().find(|(i, _)| i.name == *name).map(|(_, cause)| cause.as_str());
         let create: StepId = format!("create:{name}");
         let start: StepId = format!("start:{name}");
+        let fence: StepId = format!("fence:{name}");
         let machine = existing.machines.get(name);
         if let Some(cause) = make {
             let needs = [
@@ -798,7 +799,18 @@ fn plan_machines(wish: &Wish, seen: &Observed, plan: &mut Plan) {
                 plan.push(format!("remove:{name}"), &stop, Action::RemoveMachine(name.clone()), cause);
             }
             plan.push(create.clone(), &needs, Action::CreateMachine(name.clone()), cause);
-        } else if machine.is_some_and(|m| m.is_fenced && !m.is_running()) && !may_return {
+            if machine.is_some_and(|m| m.is_fenced) {
+                // What kept it from starting by itself went with the old machine.
+                let cause = "a failover had ended it";
+                plan.push(
+                    fence.clone(),
+                    std::slice::from_ref(&create),
+                    Action::FenceMachine(name.clone()),
+                    cause,
+                );
+            }
+        }
+        if machine.is_some_and(|m| m.is_fenced && !m.is_running()) && !may_return {
             let when = match has_main {
                 true => format!("brought back by mgctl rejoin {name}"),
                 false => "started when another node is MAIN".to_owned(),
@@ -824,7 +836,7 @@ fn plan_machines(wish: &Wish, seen: &Observed, plan: &mut Plan) {
             }
         }
         if make.is_some() {
-            let needs = [create, certificate];
+            let needs = [create, fence, certificate];
             plan.push(start.clone(), &needs, Action::StartMachine(name.clone()), "it was just made");
         } else if let Some(machine) = machine {
             match &machine.state {

@@ -83,7 +83,13 @@ impl Graph {
                 step = changes.len();
             }
             let end = changes.len().min(done + step);
-            applier.apply(changes, done..end)?;
+            if let Err(error) = applier.apply(changes, done..end) {
+                if !is_short && quiet.is_some() {
+                    // Nobody is to see the part of it that is there.
+                    applier.write_down(&changes[..error.place], lsn);
+                }
+                return Err(error);
+            }
             done = end;
         }
         applier.end();

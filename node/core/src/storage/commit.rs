@@ -226,7 +226,11 @@ impl Graph {
     /// The reason why not.
     pub fn conflicts(&self, commit: &Commit, in_flight: &InFlight) -> Result<(), Conflict> {
         let claims = &commit.claims;
-        assert!(commit.pin.is_some(), "a commit that has its LSN is not asked about again");
+        let pin = commit.pin.as_ref().expect("a commit that has its LSN is not asked about again");
+        if !pin.is_of(&self.readers) {
+            // It read a graph that a snapshot or a rewind has replaced since.
+            return Err(Conflict::Object);
+        }
         self.check_schema(claims, in_flight)?;
         self.check_replaced(commit, in_flight)?;
         // Who has seen all that was applied can only meet what is in flight.

@@ -65,6 +65,11 @@ impl Pin {
     pub(super) fn lsn(&self) -> Lsn {
         self.lsn
     }
+
+    /// Whether it is one of these readers'.
+    pub(super) fn is_of(&self, readers: &Arc<Readers>) -> bool {
+        Arc::ptr_eq(&self.readers, readers)
+    }
 }
 
 impl Drop for Pin {

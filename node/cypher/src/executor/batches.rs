@@ -42,10 +42,19 @@ pub(crate) struct Batch {
     before: Counters,
     /// What the inner plan holds.
     held: usize,
-    /// Rows whose batch has ended, and how many bytes they hold.
-    gathered: Option<(Rows, usize)>,
+    /// Rows whose batch has ended.
+    gathered: Option<Gathered>,
     /// The input is at its end.
     is_over: bool,
+}
+
+/// Rows of a batch that has ended.
+struct Gathered {
+    rows: Rows,
+    /// How many bytes they hold.
+    bytes: usize,
+    /// The last row of the input, which goes on from there.
+    last: Vec<Value>,
 }
 
 impl<'a> Machine<'a> {
@@ -205,16 +214,18 @@ impl<'a> Machine<'a> {
     ) -> Result<bool, CypherError> {
         loop {
             let State::Batch(batch) = &mut self.states[id] else { unreachable!("made before") };
-            if let Some((rows, held)) = &mut batch.gathered {
-                if let Some(row) = rows.take() {
+            if let Some(gathered) = &mut batch.gathered {
+                if let Some(row) = gathered.rows.take() {
                     for (slot, value) in gather.saved.iter().zip(row) {
                         self.row[*slot] = std::mem::take(value);
                     }
                     return Ok(true);
                 }
-                let held = *held;
-                batch.gathered = None;
-                self.run.release(held);
+                let Gathered { bytes, last, .. } = batch.gathered.take().expect("just seen");
+                self.run.release(bytes);
+                for (slot, value) in gather.saved.iter().zip(last) {
+                    self.row[*slot] = value;
+                }
             }
             let batch = self.batch_mut(id);
             if batch.is_over {
@@ -240,14 +251,14 @@ impl<'a> Machine<'a> {
         id: OpId,
         call: &'a InTransactions,
         gather: &'a Gather,
-    ) -> Result<(Rows, usize), CypherError> {
+    ) -> Result<Gathered, CypherError> {
         let counters = self.run.counters;
         let batch = self.batch_mut(id);
         batch.before = counters;
         let size = batch.size;
         let (mut inputs, mut input_bytes) = (Rows::new(gather.saved.len()), 0);
         let (mut made, mut made_bytes) = (Rows::new(gather.saved.len()), 0);
-        let (mut count, mut has_failed) = (0, false);
+        let (mut count, mut has_failed, mut last) = (0, false, Vec::new());
         while count < size {
             if !self.next(call.input)? {
                 self.batch_mut(id).is_over = true;
@@ -256,6 +267,8 @@ impl<'a> Machine<'a> {
             self.run.tick()?;
             count += 1;
             self.set_null(gather);
+            last.clear();
+            last.extend(gather.saved.iter().map(|slot| self.row[*slot].clone()));
             input_bytes += self.keep(&mut inputs, gather)?;
             if has_failed {
                 continue;
@@ -277,13 +290,13 @@ impl<'a> Machine<'a> {
             self.give_up(id, call, error)?;
             has_failed = true;
         }
-        let (kept, bytes, gone) =
+        let (rows, bytes, gone) =
             if has_failed { (inputs, input_bytes, made_bytes) } else { (made, made_bytes, input_bytes) };
         self.run.release(gone);
         if has_failed && call.on_error == OnError::Break {
             self.batch_mut(id).skipped = u64::MAX;
         }
-        Ok((kept, bytes))
+        Ok(Gathered { rows, bytes, last })
     }
 
     /// Runs the inner plan for one row, and returns how many bytes its rows hold.

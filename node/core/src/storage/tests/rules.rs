@@ -868,3 +868,28 @@ fn creations_can_be_undone_for_readers_that_come_meanwhile() {
         assert_eq!(seen(&w.begin()), every);
     }
 }
+
+/// A long record that does not fit is seen by nobody, not even its first part.
+#[test]
+fn what_is_there_of_a_record_that_does_not_fit_is_not_seen() {
+    let mut w = World::new();
+    let ada = w.person(1);
+    let create = |id| Change::CreateVertex { id: VertexId(id), labels: vec![w.person], properties: vec![] };
+    let mut changes: Vec<Change> = (10..1600).map(create).collect();
+    changes.push(create(ada.0));
+    let error = w.graph.apply(w.last.next(), &changes).unwrap_err();
+    assert_eq!((error.place, error.what.as_str()), (1590, "vertex 0 exists"));
+    assert_eq!(people(&w.begin(), w.person), [ada.0]);
+}
+
+#[test]
+fn a_commit_of_another_graph_conflicts_even_at_the_same_lsn() {
+    let (mut old, mut new) = (World::new(), World::new());
+    let (a, b) = (old.person(1), new.person(2));
+    assert_eq!((a, old.last), (b, new.last));
+    let mut t = old.begin();
+    t.set_vertex_property(a, old.age, Value::Int(3)).unwrap();
+    let commit = t.finish().unwrap().unwrap();
+    assert_eq!(new.graph.conflicts(&commit, &new.in_flight), Err(Conflict::Object));
+    assert_eq!(old.graph.conflicts(&commit, &old.in_flight), Ok(()));
+}
