@@ -113,11 +113,12 @@ fn value() -> impl Strategy<Value = Value> {
                 let zone = Some("Europe/Berlin".into());
                 Value::DateTime(Arc::new(DateTime { seconds, nanos, offset_seconds, zone }))
             }),
-        (-100_000..100_000_i64, -100_000..100_000_i64, -1_000_000_000_000..1_000_000_000_000_i64, nanos)
-            .prop_map(|(months, days, seconds, nanos)| {
+        (any::<i64>(), any::<i64>(), prop_oneof![any::<i64>(), Just(i64::MIN)], nanos).prop_map(
+            |(months, days, seconds, nanos)| {
                 let nanos = nanos as i32;
                 Value::Duration(Arc::new(Duration { months, days, seconds, nanos }))
-            }),
+            }
+        ),
         (any::<i16>(), any::<i16>(), proptest::option::of(any::<i16>())).prop_map(|(x, y, z)| {
             let srid = if z.is_some() { 9157 } else { 7203 };
             let [x, y] = [x, y].map(|n| f64::from(n) / 8.0);

@@ -2,7 +2,7 @@
 
 use super::calendar::{civil, days, first_week, week_date, weekday};
 use super::text::{month_day, parse, parse_duration, read_zone, week_day, year_day};
-use super::{DAY_NANOS, Kind, Parts, SECOND_NANOS, Zone, duration, duration_of};
+use super::{Amount, DAY_NANOS, Kind, Parts, SECOND_NANOS, Sum, Zone, duration};
 use crate::error::CypherError;
 use crate::fail;
 use crate::functions::Scope;
@@ -322,49 +322,30 @@ pub(crate) fn make_duration(_: &mut Scope<'_>, args: &mut [Value]) -> Answer {
             )));
         }
     };
-    let (mut months, mut days, mut nanos, mut exact) = (0.0, 0.0, 0.0, 0_i128);
+    let mut sum = Sum::new();
     for (key, v) in map.iter() {
         let n = match v {
-            Value::Int(i) => *i as f64,
-            Value::Float(f) => *f,
+            Value::Int(i) => Amount::Whole(*i),
+            Value::Float(f) => Amount::Fraction(*f),
             Value::Null => return Ok(Value::Null),
             other => return Err(fail::types(format!("`{key}` is a number, not {}", type_name(other)))),
         };
-        let scale = match &**key {
-            "years" => {
-                months += n * 12.0;
-                continue;
-            }
-            "quarters" => {
-                months += n * 3.0;
-                continue;
-            }
-            "months" => {
-                months += n;
-                continue;
-            }
-            "weeks" => {
-                days += n * 7.0;
-                continue;
-            }
-            "days" => {
-                days += n;
-                continue;
-            }
-            "hours" => 3_600_000_000_000,
-            "minutes" => 60_000_000_000,
-            "seconds" => SECOND_NANOS,
-            "milliseconds" => 1_000_000,
-            "microseconds" => 1_000,
-            "nanoseconds" => 1,
+        match &**key {
+            "years" => sum.add_months(n, 12),
+            "quarters" => sum.add_months(n, 3),
+            "months" => sum.add_months(n, 1),
+            "weeks" => sum.add_days(n, 7),
+            "days" => sum.add_days(n, 1),
+            "hours" => sum.add_nanos(n, 3600 * SECOND_NANOS),
+            "minutes" => sum.add_nanos(n, 60 * SECOND_NANOS),
+            "seconds" => sum.add_nanos(n, SECOND_NANOS),
+            "milliseconds" => sum.add_nanos(n, 1_000_000),
+            "microseconds" => sum.add_nanos(n, 1_000),
+            "nanoseconds" => sum.add_nanos(n, 1),
             other => return Err(fail::value(format!("a duration has no `{other}`"))),
-        };
-        match v {
-            Value::Int(i) => exact += i128::from(*i) * i128::from(scale),
-            _ => nanos += n * scale as f64,
         }
     }
-    duration_of(months, days, nanos, exact)
+    sum.duration()
 }
 
 /// Two points in time made comparable: what one lacks it takes from the other.

@@ -229,6 +229,80 @@ fn too_long() -> CypherError {
     fail::arithmetic("NumberOutOfRange", "the duration is too long")
 }
 
+/// A number of some unit: whole, or with a fraction.
+#[derive(Clone, Copy)]
+enum Amount {
+    Whole(i64),
+    Fraction(f64),
+}
+
+impl Amount {
+    /// Reads a number as it is written.
+    fn read(text: &str) -> Option<Amount> {
+        match text.parse() {
+            Ok(whole) => Some(Amount::Whole(whole)),
+            Err(_) => text.parse().ok().map(Amount::Fraction),
+        }
+    }
+
+    fn float(self) -> f64 {
+        match self {
+            Amount::Whole(n) => n as f64,
+            Amount::Fraction(n) => n,
+        }
+    }
+}
+
+/// The parts of a duration, summed up. Whole months and days are counted exactly, also those that no float can tell apart.
+struct Sum {
+    months: f64,
+    days: f64,
+    nanos: f64,
+    exact_nanos: i128,
+    /// The same months and days, as long as none had a fraction.
+    whole: Option<(i128, i128)>,
+}
+
+impl Sum {
+    fn new() -> Sum {
+        Sum { months: 0.0, days: 0.0, nanos: 0.0, exact_nanos: 0, whole: Some((0, 0)) }
+    }
+
+    fn add_months(&mut self, n: Amount, by: i32) {
+        self.months += n.float() * f64::from(by);
+        self.whole = match (self.whole, n) {
+            (Some((months, days)), Amount::Whole(n)) => Some((months + i128::from(n) * i128::from(by), days)),
+            _ => None,
+        };
+    }
+
+    fn add_days(&mut self, n: Amount, by: i32) {
+        self.days += n.float() * f64::from(by);
+        self.whole = match (self.whole, n) {
+            (Some((months, days)), Amount::Whole(n)) => Some((months, days + i128::from(n) * i128::from(by))),
+            _ => None,
+        };
+    }
+
+    fn add_nanos(&mut self, n: Amount, by: i64) {
+        match n {
+            Amount::Whole(n) => self.exact_nanos += i128::from(n) * i128::from(by),
+            Amount::Fraction(n) => self.nanos += n * by as f64,
+        }
+    }
+
+    /// Makes the duration; a fraction goes on as the next smaller part.
+    fn duration(self) -> Result<Value, CypherError> {
+        match self.whole {
+            Some((months, days)) if self.nanos.is_finite() && self.nanos.abs() <= 9e18 => {
+                let whole = |n: i128| i64::try_from(n).map_err(|_| too_long());
+                duration(whole(months)?, whole(days)?, self.exact_nanos + self.nanos.trunc() as i128)
+            }
+            _ => duration_of(self.months, self.days, self.nanos, self.exact_nanos),
+        }
+    }
+}
+
 /// Makes a duration of parts with fractions; a fraction goes on as the next smaller part.
 fn duration_of(months: f64, days: f64, nanos: f64, exact_nanos: i128) -> Result<Value, CypherError> {
     let whole_months = months.trunc();

@@ -1,7 +1,7 @@
 //! ISO 8601, read and written.
 
 use super::calendar::{civil, days, days_in_month, first_week, is_leap, week_date};
-use super::{Kind, Parts, SECOND_NANOS, Zone, duration_of, total_nanos};
+use super::{Amount, Kind, Parts, SECOND_NANOS, Sum, Zone, duration, total_nanos};
 use crate::error::CypherError;
 use crate::fail;
 use mgnode_core::types::{Duration, Value};
@@ -270,8 +270,8 @@ fn read_offset(text: &str) -> Option<i32> {
 pub(super) fn parse_duration(text: &str) -> Result<Value, CypherError> {
     let bad = || unreadable("a duration", text);
     let (sign, body) = match text.strip_prefix('-') {
-        Some(rest) => (-1.0, rest),
-        None => (1.0, text),
+        Some(rest) => (-1, rest),
+        None => (1, text),
     };
     let body = body.strip_prefix('P').ok_or_else(bad)?;
     if body.is_empty() || !body.is_ascii() {
@@ -286,14 +286,10 @@ pub(super) fn parse_duration(text: &str) -> Result<Value, CypherError> {
             return Err(bad());
         };
         let nanos = read_time(time).ok_or_else(bad)?;
-        return duration_of(
-            sign * (years * 12 + months) as f64,
-            sign * days as f64,
-            0.0,
-            nanos as i128 * sign as i128,
-        );
+        let nanos = i128::from(nanos) * i128::from(sign);
+        return duration(i64::from(sign) * (years * 12 + months), i64::from(sign) * days, nanos);
     }
-    let (mut months, mut days, mut nanos, mut exact) = (0.0, 0.0, 0.0, 0_i128);
+    let mut sum = Sum::new();
     let mut in_time = false;
     let mut rest = body;
     while !rest.is_empty() {
@@ -307,21 +303,20 @@ pub(super) fn parse_duration(text: &str) -> Result<Value, CypherError> {
         }
         let end = rest.find(|c: char| c.is_ascii_alphabetic()).ok_or_else(bad)?;
         let number = rest[..end].replace(',', ".");
-        let n: f64 = number.parse().map_err(|_| bad())?;
-        let n = n * sign;
+        let n = Amount::read(&number).ok_or_else(bad)?;
         match (&rest[end..=end], in_time) {
-            ("Y", false) => months += n * 12.0,
-            ("M", false) => months += n,
-            ("W", false) => days += n * 7.0,
-            ("D", false) => days += n,
-            ("H", true) => nanos += n * 3.6e12,
-            ("M", true) => nanos += n * 6e10,
-            ("S", true) => exact += exact_seconds(&number).ok_or_else(bad)? * sign as i128,
+            ("Y", false) => sum.add_months(n, 12 * sign),
+            ("M", false) => sum.add_months(n, sign),
+            ("W", false) => sum.add_days(n, 7 * sign),
+            ("D", false) => sum.add_days(n, sign),
+            ("H", true) => sum.add_nanos(n, 3600 * SECOND_NANOS * i64::from(sign)),
+            ("M", true) => sum.add_nanos(n, 60 * SECOND_NANOS * i64::from(sign)),
+            ("S", true) => sum.exact_nanos += exact_seconds(&number).ok_or_else(bad)? * i128::from(sign),
             _ => return Err(bad()),
         }
         rest = &rest[end + 1..];
     }
-    duration_of(months, days, nanos, exact)
+    sum.duration()
 }
 
 /// Reads seconds with a fraction as nanoseconds, without rounding.
@@ -335,5 +330,7 @@ fn exact_seconds(text: &str) -> Option<i128> {
     let fraction = fraction.get(..fraction.len().min(9))?;
     let nanos =
         if fraction.is_empty() { 0 } else { digits(fraction)? * 10_i64.pow(9 - fraction.len() as u32) };
-    Some(sign * (i128::from(digits(whole)?) * i128::from(SECOND_NANOS) + i128::from(nanos)))
+    // The lowest number of seconds has no opposite.
+    let seconds: u64 = whole.bytes().all(|b| b.is_ascii_digit()).then(|| whole.parse().ok()).flatten()?;
+    Some(sign * (i128::from(seconds) * i128::from(SECOND_NANOS) + i128::from(nanos)))
 }
