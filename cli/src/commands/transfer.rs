@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::session::Session;
 use crate::cluster::{Interrupt, Target};
 use crate::error::{CliError, Exit, Place, Problem};
-use crate::graph::cypherl::{Group, Writer};
+use crate::graph::cypherl::{Form, Group, Writer};
 use crate::graph::digest::Digest;
 use crate::graph::feed::{Fed, Refusal};
 use crate::graph::literal::Unwritable;
@@ -101,7 +101,11 @@ pub(super) fn graph_size(vertices: u64, edges: u64) -> String {
 /// Where statements go.
 #[allow(async_fn_in_trait, reason = "everything that calls it runs on one task; no future crosses threads")]
 pub(super) trait Out {
+    /// How it takes rows.
+    const FORM: Form = Form::Text;
+
     async fn statement(&mut self, text: String) -> Result<(), CliError>;
+    /// Takes rows. Whoever wants them as a parameter takes more than their text.
     async fn rows(&mut self, group: Group) -> Result<(), CliError> {
         self.statement(group.text()).await
     }
@@ -125,7 +129,7 @@ pub(super) struct ToStatements<'a, O> {
 
 impl<'a, O: Out> ToStatements<'a, O> {
     pub(super) fn new(out: O, pace: &'a mut Pace) -> ToStatements<'a, O> {
-        let writer = Writer::default();
+        let writer = Writer::new(O::FORM);
         ToStatements { out, writer, pace, vertices: 0, edges: 0, after: Vec::new(), left: None }
     }
 
@@ -196,7 +200,7 @@ impl<O: Out> Sink for ToStatements<'_, O> {
             }
         }
         self.vertices += 1;
-        let full = self.writer.vertex(&vertex, 0);
+        let full = self.writer.vertex(&vertex);
         let full = full.map_err(|e| unwritable(&format!("the vertex with id {}", vertex.id), e))?;
         self.write(full).await
     }
@@ -208,7 +212,7 @@ impl<O: Out> Sink for ToStatements<'_, O> {
             self.write(waiting).await?;
         }
         self.edges += 1;
-        let full = self.writer.edge(&edge, 0);
+        let full = self.writer.edge(&edge);
         let full =
             full.map_err(|e| unwritable(&format!("an edge `:{}` of vertex {}", edge.kind, edge.start), e))?;
         self.write(full).await

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::cypherl::Group;
 use super::statements::{is_alone, place_within};
 use crate::error::{Place, Snippet, printable};
-use crate::query::{Client, Map, QueryError};
+use crate::query::{Client, Map, QueryError, Statement};
 
 /// A transaction with so many bytes of statements is full.
 const BYTES_MAX: usize = 1 << 20;
@@ -83,7 +83,7 @@ impl<'a> Feeder<'a> {
             self.flush().await?;
             return self.alone(&item, &text).await;
         }
-        self.bytes += text.len();
+        self.bytes += statement(&item, &text).size();
         self.waiting.push((item, text));
         if self.waiting.len() >= self.statements_max || self.bytes >= BYTES_MAX {
             self.flush().await?;
@@ -98,14 +98,15 @@ impl<'a> Feeder<'a> {
         }
         let waiting = std::mem::take(&mut self.waiting);
         self.bytes = 0;
-        let texts: Vec<&str> = waiting.iter().map(|(_, text)| text.as_str()).collect();
+        let statements: Vec<Statement<'_>> =
+            waiting.iter().map(|(item, text)| statement(item, text)).collect();
         let mut attempts = 0;
         let refused = loop {
             attempts += 1;
-            match self.client.transact(&texts).await {
+            match self.client.transact(&statements).await {
                 Ok(done) => {
                     let count = |name| u64::try_from(done.stat(name)).unwrap_or(0);
-                    self.done.statements += texts.len() as u64;
+                    self.done.statements += statements.len() as u64;
                     self.done.vertices += count("nodes-created");
                     self.done.edges += count("relationships-created");
                     self.done.properties += count("properties-set");
@@ -128,7 +129,7 @@ impl<'a> Feeder<'a> {
         let mut error = refused.error;
         let mut row = None;
         if let Some((Item::Rows { group, .. }, _)) = found {
-            if let Some((index, own)) = self.find_row(&texts[..at.unwrap_or(0)], group, &error).await {
+            if let Some((index, own)) = self.find_row(&statements[..at.unwrap_or(0)], group, &error).await {
                 row = Some(index);
                 error = own;
             }
@@ -141,7 +142,7 @@ impl<'a> Feeder<'a> {
     /// Finds the row that a statement was refused for: each of them alone, in a transaction that is given up.
     async fn find_row(
         &mut self,
-        before: &[&str],
+        before: &[Statement<'_>],
         group: &Group,
         error: &QueryError,
     ) -> Option<(usize, QueryError)> {
@@ -152,11 +153,12 @@ impl<'a> Feeder<'a> {
         // A connection that fails now only leaves it unknown which row it was.
         self.client.rollback().await.ok()?;
         self.client.begin().await.ok()?;
-        for text in before {
-            self.client.run(text, Map::new()).await.ok()?;
+        for statement in before {
+            self.client.execute(*statement).await.ok()?;
         }
         for index in 0..group.len() {
-            match self.client.run(&group.row_text(index), Map::new()).await {
+            let text = group.row_text(index);
+            match self.client.execute(group.row_statement(&text, index)).await {
                 Ok(_) => {}
                 Err(error) => {
                     found = Some((index, error));
@@ -210,6 +212,14 @@ impl<'a> Feeder<'a> {
             _ => {}
         }
         refusal
+    }
+}
+
+/// Makes a statement of an item and its text.
+fn statement<'a>(item: &'a Item, text: &'a str) -> Statement<'a> {
+    match item {
+        Item::Statement { .. } => text.into(),
+        Item::Rows { group, .. } => group.statement(text),
     }
 }
 

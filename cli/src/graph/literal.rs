@@ -93,6 +93,42 @@ pub fn write(out: &mut String, value: &PackValue) -> Result<(), Unwritable> {
     Ok(())
 }
 
+/// How deep lists and maps of a parameter may nest: as deep as nobody's does.
+const PARAMETER_DEPTH_MAX: usize = 32;
+
+/// Days since 1970-01-01 of 0001-01-01 and 9999-12-31: every server takes what is between.
+const DAYS: std::ops::RangeInclusive<i64> = -719_162..=2_932_896;
+
+/// Whether a value is the same as a parameter of Bolt, to every server and in every version of Bolt, as its text is in
+/// a statement. Of what is not, the text is to be sent: it means the same, or is refused. E.g. an enum is a map as a
+/// parameter, a point's reference system may be unknown, and nanoseconds may be cut off.
+pub fn is_same_as_parameter(value: &PackValue) -> bool {
+    is_same_at(value, PARAMETER_DEPTH_MAX)
+}
+
+fn is_same_at(value: &PackValue, depth: usize) -> bool {
+    // Some servers know microseconds only.
+    let has_micros = |nanos: i64| nanos % 1000 == 0;
+    match value {
+        PackValue::Null
+        | PackValue::Bool(_)
+        | PackValue::Int(_)
+        | PackValue::Float(_)
+        | PackValue::String(_) => true,
+        PackValue::List(items) => depth > 0 && items.iter().all(|item| is_same_at(item, depth - 1)),
+        PackValue::Map(map) => {
+            let mut items = map.iter().map(|(_, item)| item);
+            depth > 0 && map.get("__type").is_none() && items.all(|item| is_same_at(item, depth - 1))
+        }
+        PackValue::Date(days) => DAYS.contains(days),
+        PackValue::LocalTime(nanos) => has_micros(*nanos),
+        PackValue::LocalDateTime(v) => {
+            has_micros(i64::from(v.nanos)) && DAYS.contains(&v.seconds.div_euclid(86_400))
+        }
+        _ => false,
+    }
+}
+
 /// Returns a name in backquotes, whatever is in it.
 pub fn name(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
@@ -192,6 +228,41 @@ mod tests {
         assert_eq!(text(enumeration), "Status::Good");
         let forged = Map::new().with("__type", "mg_enum").with("__value", "x}) DETACH DELETE n //::y");
         assert!(text(forged).starts_with("{`__type`: "));
+    }
+
+    #[test]
+    fn what_servers_may_read_otherwise_is_no_parameter() {
+        let list = |item: PackValue| PackValue::List(vec![item]);
+        let time = |nanos| PackValue::LocalTime(nanos);
+        let at = |seconds, nanos| PackValue::LocalDateTime(mgbolt::LocalDateTime { seconds, nanos });
+        let same = [
+            PackValue::Null,
+            f64::NAN.into(),
+            list("x".into()),
+            Map::new().with("a", list(1i64.into())).into(),
+            PackValue::Date(0),
+            time(1_000),
+            at(-62_135_596_800, 1_000),
+        ];
+        for value in same {
+            assert!(is_same_as_parameter(&value), "{value:?}");
+        }
+        let enumeration = Map::new().with("__type", "mg_enum").with("__value", "Status::Good");
+        let moment = DateTime::Offset { utc_seconds: 0, nanos: 0, offset_seconds: 0 };
+        let deep = (0..100).fold(PackValue::Null, |inner, _| list(inner));
+        let other = [
+            list(enumeration.into()),
+            PackValue::Date(2_932_897),
+            time(1_001),
+            at(-62_135_596_801, 0),
+            at(0, 1),
+            PackValue::DateTime(Box::new(moment)),
+            PackValue::Bytes(vec![1]),
+            deep,
+        ];
+        for value in other {
+            assert!(!is_same_as_parameter(&value), "{value:?}");
+        }
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use super::QueryError;
 use mgbolt::{
-    ALL, Auth, ClientMachine, Dechunker, Map, NotificationFilter, PackValue, Request, RequestKind, Response,
-    Stream, TransactionExtra, Version, handshake,
+    ALL, Auth, ClientMachine, Dechunker, EncodeError, Map, NotificationFilter, PackValue, Request,
+    RequestKind, Response, Stream, TransactionExtra, Version, handshake,
 };
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -68,6 +68,14 @@ pub struct Notification {
     pub description: String,
 }
 
+/// A statement of a transaction of many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Statement<'a> {
+    pub text: &'a str,
+    /// The items of the list that is its parameter [`Statement::ROWS`]: how many, and their PackStream.
+    pub rows: Option<(usize, &'a [u8])>,
+}
+
 /// What a transaction of many statements did.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Transacted {
@@ -93,6 +101,37 @@ pub struct Rows<'a> {
     summary: Option<Summary>,
     /// Time-out of the batch under way.
     deadline: Instant,
+}
+
+impl Statement<'_> {
+    /// The name of the parameter.
+    pub const ROWS: &'static str = "rows";
+
+    /// Returns about how many bytes it has on the line.
+    pub fn size(&self) -> usize {
+        self.text.len() + self.rows.map_or(0, |(_, bytes)| bytes.len())
+    }
+
+    /// Writes it and what discards its result.
+    fn write(&self, line: &mut Vec<u8>, version: Version) -> Result<(), EncodeError> {
+        Request::write_run(line, version, self.text, |encoder| match self.rows {
+            None => encoder.map_header(0),
+            Some((count, bytes)) => {
+                encoder.map_header(1)?;
+                encoder.string(Statement::ROWS)?;
+                encoder.list_header(count)?;
+                encoder.raw(bytes);
+                Ok(())
+            }
+        })?;
+        Request::Discard(Stream { n: ALL, qid: None }).write(line, version)
+    }
+}
+
+impl<'a> From<&'a str> for Statement<'a> {
+    fn from(text: &'a str) -> Statement<'a> {
+        Statement { text, rows: None }
+    }
 }
 
 impl Client {
@@ -217,28 +256,21 @@ impl Client {
 
     /// Runs statements in one transaction, and commits it. Many are on the line before the first is answered, and
     /// what they return is not read. The time-out bounds each batch of them.
-    pub async fn transact(&mut self, statements: &[&str]) -> Result<Transacted, Untransacted> {
+    pub async fn transact(&mut self, statements: &[Statement<'_>]) -> Result<Transacted, Untransacted> {
         let mut stats: Vec<(String, i64)> = Vec::new();
         let other = |error| Untransacted { statement: None, error };
         self.begin().await.map_err(other)?;
         let mut first = 0;
         while first < statements.len() {
             let deadline = Instant::now() + self.timeout;
-            let mut batch = Vec::new();
             let mut bytes = 0;
             let mut next = first;
             // The answers to so few are small enough to wait in the line's buffers.
-            while next < statements.len() && batch.len() < 2 * LINE_STATEMENTS && bytes < LINE_BYTES {
-                bytes += statements[next].len();
-                batch.push(Request::Run {
-                    query: statements[next].to_owned(),
-                    parameters: Map::new(),
-                    extra: TransactionExtra::default(),
-                });
-                batch.push(Request::Discard(Stream { n: ALL, qid: None }));
+            while next < statements.len() && next - first < LINE_STATEMENTS && bytes < LINE_BYTES {
+                bytes += statements[next].size();
                 next += 1;
             }
-            self.send(&batch, deadline).await.map_err(other)?;
+            self.send_statements(&statements[first..next], deadline).await.map_err(other)?;
             for index in first..next {
                 let failed = |error| Untransacted { statement: Some(index), error };
                 self.answer(deadline).await.map_err(failed)?;
@@ -254,6 +286,15 @@ impl Client {
         }
         let commit = self.commit().await.map_err(other)?;
         Ok(Transacted { stats, commit })
+    }
+
+    /// Runs a statement in the transaction that is open, or else in one of its own. What it returns is not read.
+    pub async fn execute(&mut self, statement: Statement<'_>) -> Result<Summary, QueryError> {
+        let deadline = Instant::now() + self.timeout;
+        self.settle(deadline).await?;
+        self.send_statements(&[statement], deadline).await?;
+        self.answer(deadline).await?;
+        self.answer(deadline).await.map(Summary::from)
     }
 
     /// Gives the transaction up.
@@ -350,10 +391,33 @@ impl Client {
         for request in requests {
             request.write(&mut line, self.version).map_err(|e| QueryError::Unsendable(e.to_string()))?;
         }
-        for request in requests {
-            self.machine.sent(request).map_err(|e| QueryError::Unsendable(e.to_string()))?;
+        self.send_line(&line, requests.iter().map(Request::kind), deadline).await
+    }
+
+    async fn send_statements(
+        &mut self,
+        statements: &[Statement<'_>],
+        deadline: Instant,
+    ) -> Result<(), QueryError> {
+        let mut line = Vec::new();
+        for statement in statements {
+            statement.write(&mut line, self.version).map_err(|e| QueryError::Unsendable(e.to_string()))?;
         }
-        match timeout_at(deadline, self.stream.write_all(&line)).await {
+        let kinds = statements.iter().flat_map(|_| [RequestKind::Run, RequestKind::Discard]);
+        self.send_line(&line, kinds, deadline).await
+    }
+
+    /// Sends requests of these kinds that are written already.
+    async fn send_line(
+        &mut self,
+        line: &[u8],
+        kinds: impl Iterator<Item = RequestKind>,
+        deadline: Instant,
+    ) -> Result<(), QueryError> {
+        for kind in kinds {
+            self.machine.sent(kind).map_err(|e| QueryError::Unsendable(e.to_string()))?;
+        }
+        match timeout_at(deadline, self.stream.write_all(line)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(self.lost(error)),
             Err(_) => Err(self.late()),
@@ -614,8 +678,8 @@ pub(crate) mod tests {
         answers.extend([ok(Map::new()), fields(), done(), vec![failure()], vec![Response::Ignored]]);
         answers.extend([ok(Map::new()), ok(Map::new())]);
         let mut client = Client::connect(&server(Version::V5_2, answers).await, SECOND, None).await.unwrap();
-        assert_eq!(client.transact(&["a", "b"]).await.unwrap().stat("nodes-created"), 4);
-        let refused = client.transact(&["a", "b"]).await.unwrap_err();
+        assert_eq!(client.transact(&["a".into(), "b".into()]).await.unwrap().stat("nodes-created"), 4);
+        let refused = client.transact(&["a".into(), "b".into()]).await.unwrap_err();
         assert_eq!((refused.statement, refused.error.server_message()), (Some(1), Some("not now")));
         client.begin().await.expect("the connection goes on after a RESET");
     }

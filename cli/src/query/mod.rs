@@ -12,7 +12,7 @@ mod show;
 
 #[cfg(test)]
 pub(crate) use client::tests as stand_in;
-pub use client::{Client, Notification, QueryResult, Rows, Summary, Transacted, Untransacted};
+pub use client::{Client, Notification, QueryResult, Rows, Statement, Summary, Transacted, Untransacted};
 pub use error::QueryError;
 pub use mgbolt::{Map, PackValue};
 pub use nodes::BoltNodes;

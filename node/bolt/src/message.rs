@@ -280,6 +280,21 @@ impl Request {
         write_message(out, version, |e| self.encode(e))
     }
 
+    /// Appends a RUN without extra, whose parameters `write` writes as a map: straight from values of its own.
+    pub fn write_run(
+        out: &mut Vec<u8>,
+        version: Version,
+        query: &str,
+        write: impl FnOnce(&mut Encoder<'_>) -> Result<(), EncodeError>,
+    ) -> Result<(), EncodeError> {
+        write_message(out, version, |e| {
+            e.structure_header(RequestKind::Run.tag(), 3);
+            e.string(query)?;
+            write(e)?;
+            e.map_header(0)
+        })
+    }
+
     fn encode(&self, e: &mut Encoder<'_>) -> Result<(), EncodeError> {
         let tag = self.kind().tag();
         match self {
@@ -583,6 +598,26 @@ mod tests {
         let mut dechunker = Dechunker::new(usize::MAX);
         dechunker.input().extend_from_slice(line);
         dechunker.next_message().unwrap().unwrap().to_vec()
+    }
+
+    #[test]
+    fn a_run_of_values_of_ones_own_is_a_run() {
+        let whole = Request::Run {
+            query: "RETURN $x".into(),
+            parameters: Map::new().with("x", 1i64),
+            extra: TransactionExtra::default(),
+        };
+        for version in [Version::V4_4, Version::V5_4] {
+            let mut line = Vec::new();
+            Request::write_run(&mut line, version, "RETURN $x", |e| {
+                e.map_header(1)?;
+                e.string("x")?;
+                e.int(1);
+                Ok(())
+            })
+            .unwrap();
+            assert_eq!(Request::decode(&unchunk(&line), version).unwrap(), whole);
+        }
     }
 
     fn requests() -> Vec<Request> {

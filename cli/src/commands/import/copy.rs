@@ -13,7 +13,7 @@ use crate::commands::Context;
 use crate::commands::session::{Session, on_ctrl_c};
 use crate::commands::transfer::{Out, Pace, ToStatements, connect, differs, digest, refused, warnings};
 use crate::error::{CliError, Exit, Problem};
-use crate::graph::cypherl::{Group, MARK};
+use crate::graph::cypherl::{Form, Group, MARK};
 use crate::graph::feed::{Feeder, Item, Refusal};
 use crate::graph::read;
 use crate::graph::statements::is_alone;
@@ -89,6 +89,8 @@ struct ToServer<'a> {
 }
 
 impl Out for ToServer<'_> {
+    const FORM: Form = Form::Parameter;
+
     async fn statement(&mut self, text: String) -> Result<(), CliError> {
         let is_schema = is_alone(&text) && !text.contains(MARK);
         if is_schema {

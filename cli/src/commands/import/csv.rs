@@ -20,7 +20,7 @@ use crate::commands::session::{Session, on_ctrl_c};
 use crate::commands::transfer::{Pace, connect, elements, graph_size, name_of, refused};
 use crate::error::{CliError, Exit, Place};
 use crate::graph::csv::{CsvError, Header, Ids, Records, Row};
-use crate::graph::cypherl::Writer;
+use crate::graph::cypherl::{Form, Group, Writer};
 use crate::graph::feed::{Fed, Feeder, Item, Refusal};
 use crate::query::Client;
 use crate::ui::Ui;
@@ -43,22 +43,14 @@ pub(super) async fn run(context: &Context, args: &Import) -> Result<Exit, CliErr
     files.sort_by_key(|file| file.is_edges);
     let began = Instant::now();
     let step = context.ui.step("check", &args.paths.join(" "));
-    let mut ids = Ids::default();
-    let (mut vertices, mut edges) = (0, 0);
-    for file in &files {
-        let checked = rows(file, args, &mut ids, |row, _| {
-            match row {
-                Row::Vertex(_) => vertices += 1,
-                Row::Edge(_) => edges += 1,
-            }
-            Ok(())
-        });
-        if let Err(error) = checked {
+    let checked = match check(&files, args) {
+        Ok(checked) => checked,
+        Err(error) => {
             step.failed(&error.problem().what);
             return Err(error.note("nothing was changed"));
         }
-    }
-    drop(ids);
+    };
+    let (vertices, edges) = (checked.vertices, checked.edges);
     step.done(&graph_size(vertices, edges));
     if args.dry_run {
         let data = json!({ "files": args.paths, "vertices": vertices, "edges": edges, "changed": false });
@@ -76,7 +68,7 @@ pub(super) async fn run(context: &Context, args: &Import) -> Result<Exit, CliErr
         clients.push(connect(&session, &main).await?);
     }
     let mut pace = Pace::new(session.ui.step("import", &main.instance), on_ctrl_c(&session.ui));
-    let (writer, fed) = feed(&session, &main, &mut clients, files.into(), args, &mut pace).await;
+    let (writer, fed) = feed(&session, &main, &mut clients, (files, checked.kept), args, &mut pace).await;
     let fed = match fed {
         Ok(fed) => fed,
         Err(mut broken) => {
@@ -141,43 +133,79 @@ fn at(name: &Arc<str>, error: CsvError) -> CliError {
     })
 }
 
-/// Hands every record of a file over, with its line.
-fn rows(
-    file: &Csv,
-    args: &Import,
-    ids: &mut Ids,
-    mut take: impl FnMut(Row, u32) -> Result<(), CliError>,
-) -> Result<(), CliError> {
-    let (header, mut records) = begin(file, args)?;
-    while let Some(fields) = records.read_next().map_err(|e| at(&file.name, e))? {
-        let line = fields[0].line;
-        take(header.row(&fields, ids).map_err(|e| at(&file.name, e))?, line)?;
-    }
-    Ok(())
+/// What the first reading of files has found.
+struct Checked {
+    vertices: u64,
+    edges: u64,
+    kept: Option<Kept>,
+}
+
+/// All statements of small files, so that these are not read again.
+struct Kept {
+    writer: Writer,
+    /// Those of each file.
+    groups: Vec<Vec<Group>>,
+}
+
+/// As much of the statements is kept, at most.
+const KEPT_BYTES_MAX: usize = 64 << 20;
+
+/// Reads the files to their end.
+fn check(files: &[Csv], args: &Import) -> Result<Checked, CliError> {
+    let mut writer = Writer::new(Form::Parameter);
+    let (mut vertices, mut edges, mut bytes) = (0, 0, 0);
+    let mut groups: Vec<Vec<Group>> = Vec::new();
+    read(files, args, &mut writer, |index, group| {
+        let (more_vertices, more_edges) = group.makes();
+        vertices += more_vertices;
+        edges += more_edges;
+        bytes += group.size();
+        if bytes <= KEPT_BYTES_MAX {
+            groups.resize_with(index + 1, Vec::new);
+            groups[index].push(group);
+        } else {
+            groups = Vec::new();
+        }
+        true
+    })?;
+    let kept = (bytes <= KEPT_BYTES_MAX).then_some(Kept { writer, groups });
+    Ok(Checked { vertices, edges, kept })
 }
 
 /// As many statements wait, at most, for the server.
-const READ_AHEAD: usize = 8;
+const READ_AHEAD: usize = 64;
 
 /// The statements of one file after the other, each file's by themselves.
 type Files = mpsc::Receiver<mpsc::Receiver<Item>>;
 
-/// Reads the files, on a thread of its own, while the server works on what was read before; returns the writer for what
-/// is to be taken back. Each of the clients takes what comes next: edges at one vertex do not conflict.
+/// Reads the files again where not all of them was kept, on a thread of its own, while the server works on what was
+/// read before; returns the writer for what is to be taken back. Each of the clients takes what comes next: edges at one
+/// vertex do not conflict.
 async fn feed(
     session: &Session,
     main: &Target,
     clients: &mut [Client],
-    files: Arc<[Csv]>,
+    (files, kept): (Vec<Csv>, Option<Kept>),
     args: &Import,
     pace: &mut Pace,
 ) -> (Writer, Result<Fed, Broken>) {
     let (sender, mut receiver) = mpsc::channel(1);
     let options = args.clone();
-    let reading = tokio::task::spawn_blocking(move || {
-        let mut writer = Writer::default();
-        let read = read(&files, &options, &mut writer, &sender);
-        (writer, read)
+    let reading = tokio::task::spawn_blocking(move || match kept {
+        Some(Kept { writer, groups }) => {
+            let all = groups.into_iter().enumerate();
+            let mut all = all.flat_map(|(index, groups)| groups.into_iter().map(move |group| (index, group)));
+            let mut out = ToLanes::new(&files, sender);
+            // Where nobody takes them, that is told elsewhere.
+            let _ = all.all(|(index, group)| out.send(index, group));
+            (writer, Ok(()))
+        }
+        None => {
+            let mut writer = Writer::new(Form::Parameter);
+            let mut out = ToLanes::new(&files, sender);
+            let read = read(&files, &options, &mut writer, |index, group| out.send(index, group));
+            (writer, read)
+        }
     });
     // A statement holds up to a thousand rows.
     let statements_max = (args.batch as usize).min(64);
@@ -292,28 +320,55 @@ fn total(all: impl Iterator<Item = Fed>) -> Fed {
     sum
 }
 
-/// Makes statements of files, until all are read or nobody takes them.
+/// Where statements go that the server is to be fed with.
+struct ToLanes<'a> {
+    files: &'a [Csv],
+    out: mpsc::Sender<mpsc::Receiver<Item>>,
+    /// The file that statements are of, and where they go.
+    of: Option<(usize, mpsc::Sender<Item>)>,
+}
+
+impl<'a> ToLanes<'a> {
+    fn new(files: &'a [Csv], out: mpsc::Sender<mpsc::Receiver<Item>>) -> ToLanes<'a> {
+        ToLanes { files, out, of: None }
+    }
+
+    /// Sends a statement of a file; false where nobody takes it.
+    fn send(&mut self, index: usize, group: Group) -> bool {
+        let sender = match &self.of {
+            Some((of, sender)) if *of == index => sender,
+            _ => {
+                let (sender, receiver) = mpsc::channel(READ_AHEAD);
+                // What came before ends with its sender.
+                self.of = None;
+                if self.out.blocking_send(receiver).is_err() {
+                    return false;
+                }
+                &self.of.insert((index, sender)).1
+            }
+        };
+        sender.blocking_send(Item::Rows { group, file: Some(self.files[index].name.clone()) }).is_ok()
+    }
+}
+
+/// Makes statements of files and hands them over with the number of their file, until all are read or `take` says that
+/// nobody takes them.
 fn read(
     files: &[Csv],
     args: &Import,
     writer: &mut Writer,
-    out: &mpsc::Sender<mpsc::Receiver<Item>>,
+    mut take: impl FnMut(usize, Group) -> bool,
 ) -> Result<(), CliError> {
     let mut ids = Ids::default();
-    for file in files {
-        let (sender, receiver) = mpsc::channel(READ_AHEAD);
-        if out.blocking_send(receiver).is_err() {
-            return Ok(());
-        }
-        // False where nobody takes it.
-        let send = |group| sender.blocking_send(Item::Rows { group, file: Some(file.name.clone()) }).is_ok();
+    for (index, file) in files.iter().enumerate() {
         let (header, mut records) = begin(file, args)?;
-        while let Some(fields) = records.read_next().map_err(|e| at(&file.name, e))? {
-            let line = fields[0].line;
-            let row = header.row(&fields, &mut ids).map_err(|e| at(&file.name, e))?;
-            let full = match &row {
-                Row::Vertex(vertex) => writer.vertex(vertex, line),
-                Row::Edge(edge) => writer.edge(edge, line),
+        while let Some(record) = records.read_next().map_err(|e| at(&file.name, e))? {
+            let line = record.line();
+            let full = match header.row(record, &mut ids).map_err(|e| at(&file.name, e))? {
+                Row::Vertex { id, labels, properties } => writer.vertex_row(id, labels, properties, line),
+                Row::Edge { start, end, kind, properties } => {
+                    writer.edge_row([start, end], kind, properties, line)
+                }
             };
             // CSV has no value without a text.
             let full = full.map_err(|(key, kind)| {
@@ -321,13 +376,13 @@ fn read(
                     .code("MG107")
             })?;
             for group in full {
-                if !send(group) {
+                if !take(index, group) {
                     return Ok(());
                 }
             }
         }
         for group in writer.flush() {
-            if !send(group) {
+            if !take(index, group) {
                 return Ok(());
             }
         }
@@ -370,7 +425,7 @@ mod tests {
     #[tokio::test]
     async fn marks_that_come_off_half_way_leave_the_rest_to_do() {
         let mut writer = Writer::default();
-        writer.vertex(&crate::graph::Vertex::default(), 0).unwrap();
+        writer.vertex(&crate::graph::Vertex::default()).unwrap();
         let by_hand = Writer::after_by_hand();
         // Refused are the removal of the marks, and what drops the index after it.
         let ignored = || vec![Response::Ignored];
