@@ -11,7 +11,7 @@
 //! are those of Memgraph's own dumps.
 //!
 //! Nothing here holds a graph in memory. What grows with it: 16 bytes for each vertex that is read from a server,
-//! which edges are checked against, and the ids of a CSV file's vertices.
+//! which edges are checked against, and the ids of a CSV file's vertices. An import keeps the rows of small files.
 
 pub mod archive;
 pub mod csv;
