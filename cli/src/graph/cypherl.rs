@@ -307,6 +307,11 @@ impl Writer {
         self.by_windows("DETACH DELETE n")
     }
 
+    /// Returns statements that do the same by themselves, as [`Writer::after_by_hand`].
+    pub fn undo_by_hand() -> Vec<String> {
+        vec![format!("MATCH (n:`{MARK}`) DETACH DELETE n"), format!("DROP INDEX ON :`{MARK}`(`{MARK_ID}`)")]
+    }
+
     fn by_windows(&self, action: &str) -> Vec<String> {
         let mut statements = Vec::new();
         let mut windows = self.windows.iter().peekable();

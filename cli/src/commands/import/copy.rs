@@ -83,9 +83,39 @@ struct ToServer<'a> {
     main: &'a Target,
     feeder: Feeder<'a>,
     source: Arc<str>,
-    not_taken: Vec<(String, String)>,
+    /// Statements of the schema that it took.
+    schema: Vec<String>,
+    not_taken: Vec<NotTaken>,
     /// Whether the transaction that was refused may stand.
     may_stand: bool,
+}
+
+/// A statement of the schema that the server did not confirm.
+struct NotTaken {
+    statement: String,
+    /// Whether it may be done all the same.
+    may_stand: bool,
+    why: String,
+}
+
+impl NotTaken {
+    /// Makes one of a refusal, unless no server has spoken.
+    fn of(statement: &str, error: &QueryError) -> Option<NotTaken> {
+        error.server_message().map(|why| NotTaken {
+            statement: statement.to_owned(),
+            may_stand: error.may_stand(),
+            why: why.lines().next().unwrap_or_default().to_owned(),
+        })
+    }
+
+    fn warning(&self, instance: &str) -> Problem {
+        let NotTaken { statement, .. } = self;
+        let what = match self.may_stand {
+            true => format!("whether `{instance}` has taken it is not known: {statement}"),
+            false => format!("`{instance}` does not take: {statement}"),
+        };
+        Problem::warning(what).code("MG107").note(&self.why)
+    }
 }
 
 impl Out for ToServer<'_> {
@@ -97,10 +127,21 @@ impl Out for ToServer<'_> {
             self.feeder.flush().await.map_err(|r| self.refused(*r))?;
         }
         match self.feeder.push(Item::Statement { text: text.clone(), place: None }).await {
-            Err(refusal) if is_schema && refusal.error.server_message().is_some() => {
-                self.not_taken.push((text, refusal.error.to_string()));
+            Ok(()) if is_schema => {
+                self.schema.push(text);
                 Ok(())
             }
+            Err(refusal) if is_schema => match NotTaken::of(&text, &refusal.error) {
+                Some(not_taken) => {
+                    self.not_taken.push(not_taken);
+                    Ok(())
+                }
+                None => {
+                    // It may be done, too.
+                    self.schema.extend(refusal.error.may_stand().then_some(text));
+                    Err(self.refused(*refusal))
+                }
+            },
             other => other.map_err(|r| self.refused(*r)),
         }
     }
@@ -169,6 +210,7 @@ pub(super) async fn copy(context: &Context, args: &Import, from: &str) -> Result
         main: &main,
         feeder,
         source: source.clone(),
+        schema: Vec::new(),
         not_taken: Vec::new(),
         may_stand: false,
     };
@@ -180,11 +222,14 @@ pub(super) async fn copy(context: &Context, args: &Import, from: &str) -> Result
     };
     let copied = copied.await;
     let ToStatements { out, writer, left, .. } = sink;
-    let (fed, not_taken, may_stand) = (out.feeder.done(), out.not_taken, out.may_stand);
+    let ToServer { feeder, mut schema, not_taken, may_stand, .. } = out;
+    let fed = feeder.done();
     let read = match copied {
         Ok(read) => read,
         Err(error) => {
-            let error = take_back(&mut client, &writer, Broken { error, may_stand, left }).await;
+            let uncertain = not_taken.into_iter().filter(|not_taken| not_taken.may_stand);
+            schema.extend(uncertain.map(|not_taken| format!("{} (if it was taken)", not_taken.statement)));
+            let error = take_back(&mut client, &writer, Broken { error, may_stand, left, schema }).await;
             pace.failed(&error);
             return Err(error);
         }
@@ -193,11 +238,8 @@ pub(super) async fn copy(context: &Context, args: &Import, from: &str) -> Result
     client.close().await;
     pace.done(&read.digest.to_string());
     let mut left_out = warnings(&read.schema);
-    for (statement, why) in &not_taken {
-        let what = format!("`{}` does not take: {statement}", main.instance);
-        left_out.push(Problem::warning(what).code("MG107").note(why.lines().next().unwrap_or_default()));
-    }
-    let ok = not_taken.iter().all(|(statement, _)| !statement.starts_with("CREATE CONSTRAINT"));
+    left_out.extend(not_taken.iter().map(|not_taken| not_taken.warning(&main.instance)));
+    let ok = not_taken.iter().all(|not_taken| !not_taken.statement.starts_with("CREATE CONSTRAINT"));
     let mut verified = None;
     if was_empty {
         let step = session.ui.step("verify", &main.instance);
@@ -215,6 +257,21 @@ pub(super) async fn copy(context: &Context, args: &Import, from: &str) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_schema_statement_in_doubt_is_not_called_refused() {
+        let error =
+            |code: &str| QueryError::Server { code: code.into(), message: "no\nmore".into(), position: None };
+        let said = |code| {
+            let not_taken = NotTaken::of("CREATE ENUM E VALUES { A }", &error(code)).expect("a server spoke");
+            (not_taken.may_stand, not_taken.warning("n0").what)
+        };
+        let (may_stand, what) = said("Memgraph.ClientError.Transaction.InDoubt");
+        assert!(may_stand && what.contains("is not known: CREATE ENUM E"), "{what}");
+        let (may_stand, what) = said("Memgraph.ClientError.MemgraphError.MemgraphError");
+        assert!(!may_stand && what.contains("does not take: CREATE ENUM E"), "{what}");
+        assert!(NotTaken::of("x", &QueryError::Closed { address: "a".into() }).is_none());
+    }
 
     #[test]
     fn addresses_are_taken_apart_and_passwords_never_shown() {

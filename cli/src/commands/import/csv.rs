@@ -121,7 +121,7 @@ fn begin(file: &Csv, args: &Import) -> Result<(Header, Records<BufReader<File>>)
         let what = "the file has no header".to_owned();
         at(&file.name, CsvError { line: 1, column: 1, what })
     })?;
-    let header = Header::parse(&first, file.names.clone(), args.list_delimiter).map_err(wrong)?;
+    let header = Header::parse(first, file.names.clone(), args.list_delimiter).map_err(wrong)?;
     Ok((header, records))
 }
 
@@ -214,8 +214,7 @@ async fn feed(
     let source: Arc<str> = args.paths.join(", ").into();
     let refusal = |r: Box<Refusal>| Broken {
         may_stand: r.error.may_stand(),
-        error: refused(session, main, &source, *r),
-        left: None,
+        ..Broken::of(refused(session, main, &source, *r))
     };
     let fed = async {
         run_all(&mut feeders[0], Writer::before()).await.map_err(refusal)?;

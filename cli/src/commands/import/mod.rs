@@ -1,8 +1,9 @@
 //! `mgctl import`: Cypher and CSV files, or the graph of another server, into MAIN.
 //!
-//! Files are read twice: first to the end without a server, so that what is wrong in them is told before anything is
-//! changed. What CSV and other servers bring in is marked until all of it is there; where it is refused half-way, what
-//! is marked is removed again. A transaction that nobody has answered may come to be after that, and is told of.
+//! Files are first read to the end without a server, so that what is wrong in them is told before anything is changed,
+//! and then again; the statements of small CSV files are kept instead. What CSV and other servers bring in is marked until
+//! all of it is there; where it is refused half-way, what is marked is removed again. A transaction that nobody has
+//! answered may come to be after that, and is told of.
 
 mod copy;
 mod csv;
