@@ -275,6 +275,33 @@ mod tests {
         assert_eq!(feeder.done().statements, 1);
     }
 
+    #[tokio::test]
+    async fn the_row_that_was_refused_is_found_among_parameters() {
+        use crate::graph::cypherl::{Form, Writer};
+        use crate::query::stand_in::{failure, fields, hello, ok, server};
+        let mut writer = Writer::new(Form::Parameter);
+        for (id, line) in [(0, 2), (1, 3)] {
+            let no: Vec<(&str, mgbolt::PackValue)> = Vec::new();
+            assert!(writer.vertex_row(id, vec!["L"], no, line).unwrap().is_empty());
+        }
+        let (yes, ignored) = (|| ok(Map::new()), || vec![Response::Ignored]);
+        let no = || {
+            let Response::Failure { message, status, .. } = failure() else { panic!("a failure") };
+            let code = "Memgraph.ClientError.MemgraphError.MemgraphError".into();
+            vec![Response::Failure { code, message, status, position: None }]
+        };
+        let mut answers = hello();
+        // BEGIN, the statement, a RESET; BEGIN, each row, a RESET.
+        answers.extend([yes(), no(), ignored(), yes(), yes(), fields(), yes(), no(), ignored(), yes()]);
+        let address = server(Version::V5_2, answers).await;
+        let mut client = Client::connect(&address, Duration::from_secs(5), None).await.unwrap();
+        let mut feeder = Feeder::new(&mut client, 64);
+        let group = writer.flush().remove(0);
+        feeder.push(Item::Rows { group, file: Some("x.csv".into()) }).await.unwrap();
+        let refusal = feeder.flush().await.unwrap_err();
+        assert_eq!(refusal.place.map(|place| place.line), Some(3));
+    }
+
     #[test]
     fn a_long_line_is_shown_around_the_place() {
         let text = format!("RETURN 1,\n{}!{}", "é".repeat(300), "z".repeat(300));
