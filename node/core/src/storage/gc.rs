@@ -109,20 +109,16 @@ impl Graph {
         match object {
             Object::Vertex(id) => {
                 // A chunk that is gone has nothing to trim, and must not be made again.
-                if self.vertices.read(id.0, |_| ()).is_none() {
-                    return 0;
-                }
-                let (dropped, is_empty) = self.vertices.write(id.0, |chunk| chunk.trim(id, horizon));
+                let trimmed = self.vertices.write_if_there(id.0, |chunk| chunk.trim(id, horizon));
+                let Some((dropped, is_empty)) = trimmed else { return 0 };
                 if is_empty {
                     self.free_vertices(id, frontier.0);
                 }
                 dropped
             }
             Object::Edge(id) => {
-                if self.edges.read(id.0, |_| ()).is_none() {
-                    return 0;
-                }
-                let (dropped, is_empty) = self.edges.write(id.0, |chunk| chunk.trim(id, horizon));
+                let trimmed = self.edges.write_if_there(id.0, |chunk| chunk.trim(id, horizon));
+                let Some((dropped, is_empty)) = trimmed else { return 0 };
                 if is_empty {
                     self.free_edges(id, frontier.1);
                 }
