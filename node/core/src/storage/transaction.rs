@@ -1,7 +1,7 @@
 //! One client's work: reads at one LSN, and writes of its own that no one else sees.
 //!
 //! A transaction takes no lock that lasts: it reads the graph as of the LSN that was published when it
-//! began, or when it last moved on, and its writes stay in an overlay until `finish` turns them into a [`Commit`]. Writing an
+//! began, or when it last moved on, and its writes stay in an overlay until `finish` turns them into a [`Commit`](super::Commit). Writing an
 //! object that another commit has changed since is refused at once; what changes later is found when
 //! the commit asks for its LSN. A transaction that writes nothing has no overlay, and its reads do not
 //! look for one.
