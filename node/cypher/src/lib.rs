@@ -240,6 +240,9 @@ impl Execution {
     /// Begins to run a query. Fails where a parameter is missing.
     pub fn new(prepared: Arc<Prepared>, params: Params, limits: Limits) -> Result<Execution, CypherError> {
         let params = parameters(&prepared.plan, &params)?;
+        let own = prepared.plan.memory_bytes_max.and_then(|bytes| usize::try_from(bytes).ok());
+        let memory_bytes_max = limits.memory_bytes_max.min(own.unwrap_or(usize::MAX));
+        let limits = Limits { memory_bytes_max, ..limits };
         let mut states = Vec::new();
         states.resize_with(prepared.plan.ops.len(), State::default);
         let mut run = Runtime::new(limits);

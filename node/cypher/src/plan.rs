@@ -37,6 +37,8 @@ pub struct Plan {
     pub params: Vec<Arc<str>>,
     /// Registers of the columns.
     pub columns: Vec<Slot>,
+    /// `QUERY MEMORY LIMIT`: it may hold no more, whatever else it could.
+    pub memory_bytes_max: Option<u64>,
 }
 
 macro_rules! late {

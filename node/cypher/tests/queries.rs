@@ -668,3 +668,45 @@ fn inner_plans_hold_only_what_one_row_needs() {
         assert!(error.message.contains("Memory limit exceeded"), "{text}: {error}");
     }
 }
+
+#[test]
+fn a_query_keeps_to_the_limit_that_it_names() {
+    let mut s = Session::new();
+    let query = "UNWIND range(1, 3000) AS i RETURN size(collect(i)) AS n";
+    assert_eq!(s.one(&format!("{query} QUERY MEMORY LIMIT 1 MB")), Value::Int(3000));
+    assert_eq!(s.one(&format!("{query} QUERY MEMORY UNLIMITED")), Value::Int(3000));
+    let error = s.run(&format!("{query} QUERY MEMORY LIMIT 20 KB")).expect_err("it holds more");
+    assert!(error.message.contains("at most 20480 are allowed"), "{error}");
+    // It does not raise what the node allows.
+    s.limits.memory_bytes_max = 10_000;
+    assert!(s.run(&format!("{query} QUERY MEMORY LIMIT 100 MB")).is_err());
+    for (text, what) in [
+        ("USING HOPS LIMIT 3 MATCH (a)-[*]->(b) RETURN b", "USING HOPS LIMIT"),
+        (
+            "CALL { RETURN 1 AS x QUERY MEMORY LIMIT 1 MB } RETURN x",
+            "QUERY MEMORY LIMIT inside of a subquery",
+        ),
+    ] {
+        let error = s.run(text).expect_err(text);
+        assert!(error.message.contains(what) && error.message.contains("not supported"), "{error}");
+    }
+}
+
+/// Large values inside of lists and maps count, too.
+#[test]
+fn what_lists_and_maps_hold_is_held_to_the_limit() {
+    let mut s = Session::new();
+    s.run("UNWIND range(1, 50) AS i CREATE (:N {t: reduce(t = 'x', k IN range(1, 14) | t + t)})").unwrap();
+    s.limits.memory_bytes_max = 400_000;
+    for text in [
+        "MATCH (n:N) RETURN collect(properties(n)) AS all",
+        "MATCH (n:N) RETURN collect([n.t]) AS all",
+        "MATCH (n:N) WITH {a: [n.t]} AS m ORDER BY size(m.a) RETURN m",
+        "MATCH (n:N) RETURN DISTINCT [id(n), n.t] AS pair",
+        "MATCH (n:N) RETURN size([x IN range(1, 40) | [n.t + x]]) AS n",
+    ] {
+        let error = s.run(text).expect_err(text);
+        assert!(error.message.contains("Memory limit exceeded"), "{text}: {error}");
+    }
+    assert_eq!(s.one("MATCH (n:N) RETURN sum(size(n.t))"), Value::Int(50 * 16_384));
+}

@@ -83,8 +83,14 @@ pub struct BoltConfig {
     pub isolation_level: IsolationLevel,
 }
 
-/// All queries together hold no more than this part of the machine's memory; the graph needs the rest.
+/// All queries together hold no more than this part of the memory that the node may have; the graph needs the rest.
 const QUERIES_SHARE: usize = 4;
+
+/// Returns how many bytes that is, by the node's own limit or the machine's, whichever is less.
+fn queries_bytes(memory_max: Option<u64>) -> usize {
+    let own = memory_max.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX);
+    crate::memory::of_machine().min(own) / QUERIES_SHARE
+}
 
 impl BoltConfig {
     /// Takes what concerns Bolt out of a node's configuration.
@@ -97,7 +103,7 @@ impl BoltConfig {
             sync_failure_report: config.sync_failure_report,
             query_timeout: config.query_timeout,
             query_memory_max: config.query_memory_max,
-            query_memory: Arc::new(MemoryPool::new(crate::memory::of_machine() / QUERIES_SHARE)),
+            query_memory: Arc::new(MemoryPool::new(queries_bytes(config.memory_max))),
             bookmark_timeout: Duration::from_secs(30),
             settings: config.settings.clone().into(),
             data_directory: config.data_directory.clone(),

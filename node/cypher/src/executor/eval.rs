@@ -17,6 +17,9 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// As many regular expressions are kept ready.
+const PATTERNS_MAX: usize = 64;
+
 /// A list that grows, and is accounted for as long as it does.
 #[derive(Default)]
 struct Growing {
@@ -593,6 +596,10 @@ impl<'a> Machine<'a> {
             fail::value(format!("`{text}` is no regular expression: {reason}"))
         })?;
         let pattern = Arc::new(pattern);
+        // Each row may have another one.
+        if self.run.patterns.len() >= PATTERNS_MAX {
+            self.run.patterns.clear();
+        }
         self.run.patterns.insert(text.clone(), pattern.clone());
         Ok(pattern)
     }

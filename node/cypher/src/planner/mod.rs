@@ -99,7 +99,9 @@ pub(crate) fn plan(
     if analyzed.columns.is_empty() {
         root = p.push(Op::Drain { input: root });
     }
-    let mut plan = Plan { ops: p.ops, root, width: p.width, params: p.params, columns };
+    let Planner { ops, width, params, .. } = p;
+    let memory_bytes_max = analyzed.query.directives.memory_limit_bytes;
+    let mut plan = Plan { ops, root, width, params, columns, memory_bytes_max };
     if !analyzed.writes {
         columns::gather(&mut plan);
         once::mark(&mut plan);
@@ -140,6 +142,13 @@ impl<'a> Planner<'a> {
 
     /// Plans a query or subquery; returns its end and the slots of its columns.
     fn query(&mut self, q: &Query, leaf: OpId) -> Result<(OpId, Vec<Slot>), CypherError> {
+        if q.directives.hops_limit.is_some() {
+            // It would leave paths out, and is not to be passed over.
+            return Err(unsupported("USING HOPS LIMIT", q.span));
+        }
+        if self.inside > 0 && q.directives.memory_limit_bytes.is_some() {
+            return Err(unsupported("QUERY MEMORY LIMIT inside of a subquery", q.span));
+        }
         let (mut end, columns) = self.parts(q, leaf)?;
         if let Some(rows) = &q.directives.periodic_commit {
             self.check_outermost("USING PERIODIC COMMIT", q.span)?;

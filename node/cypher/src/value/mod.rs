@@ -72,12 +72,23 @@ fn depth_within(v: &Value, left: usize) -> bool {
     }
 }
 
-/// Returns about how many bytes a value occupies.
+/// As many values within a list or a map are looked at to tell what all of them occupy.
+const LOOKS: usize = 256;
+
+/// A list or a map that more others hold is not looked into: those who made it have counted what is in it.
+const HOLDERS_FEW: usize = 4;
+
+/// Returns about how many bytes a value occupies, with what is in it.
 ///
 /// What it shares with other values counts in part: the copy at hand and one original count it in
 /// full, each further copy the less the more there are. So rows that all carry one long list are
-/// not taken for as many lists.
+/// not taken for as many lists. Of a long list some values, which lie all over it, stand for the rest.
 pub fn memory(v: &Value) -> usize {
+    let mut looks = LOOKS;
+    memory_within(v, &mut looks)
+}
+
+fn memory_within(v: &Value, looks: &mut usize) -> usize {
     fn share<T: ?Sized>(shared: &Arc<T>, bytes: usize) -> usize {
         bytes / (Arc::strong_count(shared) - 1).max(1)
     }
@@ -85,11 +96,44 @@ pub fn memory(v: &Value) -> usize {
         + match v {
             Value::String(s) => share(s, s.len()),
             Value::Bytes(b) => share(b, b.len()),
-            Value::List(items) => share(items, items.len() * size_of::<Value>() + 32),
-            Value::Map(map) => share(map, map.len() * 64 + 32),
+            Value::List(items) => {
+                let inside = within(Arc::strong_count(items), items.len(), looks, |place, _| &items[place]);
+                share(items, items.len() * size_of::<Value>() + inside + 32)
+            }
+            Value::Map(map) => {
+                let mut values = map.values();
+                let inside = within(Arc::strong_count(map), map.len(), looks, |_, skipped| {
+                    values.nth(skipped).expect("places rise and are within")
+                });
+                share(map, map.len() * 64 + inside + 32)
+            }
             Value::Path(p) => share(p, p.steps.len() * 24 + 32),
             _ => 0,
         }
+}
+
+/// Estimates what values occupy beside themselves, by a look at some of them. `get` is told a place and how many it has
+/// skipped since the last one.
+fn within<'a>(
+    holders: usize,
+    count: usize,
+    looks: &mut usize,
+    mut get: impl FnMut(usize, usize) -> &'a Value,
+) -> usize {
+    let samples = count.min(*looks);
+    if samples == 0 || holders > HOLDERS_FEW {
+        return 0;
+    }
+    *looks -= samples;
+    let (mut bytes, mut next) = (0usize, 0);
+    for sample in 0..samples {
+        // One out of each of as many parts, at a place of its own.
+        let (from, to) = (sample * count / samples, (sample + 1) * count / samples);
+        let place = from + (sample.wrapping_mul(0x9e37_79b9) >> 8) % (to - from);
+        bytes = bytes.saturating_add(memory_within(get(place, place - next), looks) - size_of::<Value>());
+        next = place + 1;
+    }
+    (bytes as u128 * count as u128 / samples as u128).try_into().unwrap_or(usize::MAX / 2)
 }
 
 /// Three-valued AND.
@@ -163,5 +207,30 @@ mod tests {
         assert_eq!(and(Some(false), None), Some(false));
         assert_eq!(or(Some(true), None), Some(true));
         assert_eq!(or(None, Some(false)), None);
+    }
+
+    #[test]
+    fn what_is_in_a_value_counts() {
+        let text = |bytes: usize| Value::string("x".repeat(bytes));
+        let big = 1_000_000;
+        let in_map = |v: Value| Value::Map(Arc::new([(Arc::from("k"), v)].into_iter().collect()));
+        for value in [
+            Value::list(vec![text(big)]),
+            in_map(text(big)),
+            Value::list(vec![Value::Int(1), in_map(Value::list(vec![text(big)]))]),
+            Value::list((0..10_000).map(|_| text(100)).collect::<Vec<_>>()),
+            // Every other one, which no fixed step may pass over.
+            Value::list(
+                (0..20_000).map(|i| if i % 2 == 0 { Value::Null } else { text(100) }).collect::<Vec<_>>(),
+            ),
+            Value::Map(Arc::new((0..10_000).map(|i| (Arc::from(i.to_string()), text(100))).collect())),
+        ] {
+            let bytes = memory(&value);
+            assert!((big * 8 / 10..3 * big).contains(&bytes), "{bytes}");
+        }
+        // A list that many rows carry is not as many lists.
+        let shared = Value::list(vec![text(big)]);
+        let rows = vec![shared; 1_000];
+        assert!(rows.iter().map(memory).sum::<usize>() < 100_000);
     }
 }
