@@ -710,3 +710,33 @@ fn what_lists_and_maps_hold_is_held_to_the_limit() {
     }
     assert_eq!(s.one("MATCH (n:N) RETURN sum(size(n.t))"), Value::Int(50 * 16_384));
 }
+
+#[test]
+fn procedures_tell_which_properties_there_are() {
+    let mut s = Session::new();
+    s.run("CREATE (a:B:A {n: 1, t: 'x'})-[:R {w: 1.5}]->(:A:B {n: 2.5})-[:R]->(:C), ()").unwrap();
+    let text = |rows: Vec<Vec<Value>>| rows.iter().map(|row| format!("{row:?}")).collect::<Vec<_>>();
+    let vertices = s.run("CALL schema.node_type_properties()").unwrap();
+    let strings = |all: &[&str]| Value::list(all.iter().map(|t| Value::string(*t)).collect::<Vec<_>>());
+    let row = |kind: &str, labels: &[&str], rest: [Value; 3]| {
+        [vec![Value::string(kind), strings(labels)], rest.into()].concat()
+    };
+    let nothing = || [Value::Null, Value::Null, Value::Bool(false)];
+    let expected = vec![
+        row("", &[], nothing()),
+        row(":`A`:`B`", &["A", "B"], [Value::string("n"), strings(&["Float", "Integer"]), Value::Bool(true)]),
+        row(":`A`:`B`", &["A", "B"], [Value::string("t"), strings(&["String"]), Value::Bool(false)]),
+        row(":`C`", &["C"], nothing()),
+    ];
+    assert_eq!(text(vertices), text(expected));
+    assert_eq!(
+        s.run("CALL db.schema.relTypeProperties()").unwrap(),
+        [vec![Value::string(":`R`"), Value::string("w"), strings(&["Float"]), Value::Bool(false)]]
+    );
+    // They end when they are asked to.
+    s.limits.cancel = Some(Arc::new(AtomicBool::new(true)));
+    for name in ["db.labels", "db.propertyKeys", "db.relationshipTypes", "schema.node_type_properties"] {
+        let error = s.run(&format!("CALL {name}()")).expect_err(name);
+        assert!(error.message.contains("asked to abort"), "{name}: {error}");
+    }
+}

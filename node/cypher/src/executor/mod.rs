@@ -664,7 +664,8 @@ impl<'a> Machine<'a> {
                 values.push(self.eval(arg)?);
             }
             let procedures = self.run.procedures.clone();
-            let rows = procedures.call(name, &values, self.tx)?;
+            let run = &mut *self.run;
+            let rows = procedures.call(name, &values, self.tx, &mut || run.check_cancelled())?;
             if !has_fields {
                 return Ok(true);
             }

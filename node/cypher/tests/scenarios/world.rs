@@ -52,7 +52,13 @@ impl Procedures for Table {
         self.0.get(name).map(|p| p.shape.clone())
     }
 
-    fn call(&self, name: &str, args: &[Value], _: &Transaction) -> Result<Vec<Vec<Value>>, CypherError> {
+    fn call(
+        &self,
+        name: &str,
+        args: &[Value],
+        _: &Transaction,
+        _: &mut dyn FnMut() -> Result<(), CypherError>,
+    ) -> Result<Vec<Vec<Value>>, CypherError> {
         let made = &self.0[name];
         let given = made.shape.args.len();
         let same =
