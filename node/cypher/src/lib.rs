@@ -37,7 +37,7 @@ pub mod value;
 
 pub use error::{CypherError, ErrorKind, Phase};
 pub use executor::{Commits, Counters, Import, Limits, MemoryPool, Runtime, Taken};
-pub use parser::parse;
+pub use parser::{parse, refused_statements};
 pub use procedures::{Builtin, Procedures};
 
 use ast::{Name, Query};

@@ -10,6 +10,8 @@ mod patterns;
 mod statements;
 mod triggers;
 
+pub use statements::refused_statements;
+
 use crate::ast::{Ident, Name, Span, Statement, Symbol, VarId};
 use crate::error::{CypherError, did_you_mean};
 use crate::lexer::{Token, TokenKind, lex, unescape, unquote};

@@ -29,7 +29,7 @@ pub(super) const STATEMENTS: [&str; 17] = [
 ];
 
 /// First words of statements that are understood and not offered, and how they are named.
-const UNSUPPORTED: [(&[&str], &str); 60] = [
+const UNSUPPORTED: [(&[&str], &str); 61] = [
     (&["CREATE", "USER"], "CREATE USER"),
     (&["DROP", "USER"], "DROP USER"),
     (&["ALTER", "USER"], "ALTER USER"),
@@ -76,6 +76,7 @@ const UNSUPPORTED: [(&[&str], &str); 60] = [
     (&["SET", "GLOBAL", "PARAMETER"], "SET GLOBAL PARAMETER"),
     (&["UNSET", "GLOBAL", "PARAMETER"], "UNSET GLOBAL PARAMETER"),
     (&["SET", "DESCRIPTION"], "SET DESCRIPTION"),
+    (&["RELOAD"], "RELOAD TLS"),
     (&["SHOW", "INSTANCES"], "SHOW INSTANCES"),
     (&["SHOW", "INSTANCE"], "SHOW INSTANCE"),
     (&["SHOW", "ROUTING", "TABLE"], "SHOW ROUTING TABLE"),
@@ -91,6 +92,11 @@ const UNSUPPORTED: [(&[&str], &str); 60] = [
     (&["FORCE", "RESET", "CLUSTER", "STATE"], "FORCE RESET CLUSTER STATE"),
     (&["YIELD", "LEADERSHIP"], "YIELD LEADERSHIP"),
 ];
+
+/// Returns the statements of Memgraph that are refused by their first words.
+pub fn refused_statements() -> impl Iterator<Item = &'static str> {
+    UNSUPPORTED.iter().map(|(_, what)| *what)
+}
 
 const INVALID_ADDRESS: &str = "Invalid socket address. The socket address must be a string defining the address \
     and port, delimited by a single colon. The address must be valid and the port must be an integer.";

@@ -9,7 +9,6 @@ pub(crate) struct Scenario {
     /// Folder below `features`.
     pub(crate) category: String,
     pub(crate) steps: Vec<Step>,
-    pub(crate) is_ignored: bool,
 }
 
 /// A step with the text or the table below it.
@@ -58,25 +57,20 @@ struct Draft {
     /// Tables of examples, each with its header.
     examples: Vec<Vec<Vec<String>>>,
     is_outline: bool,
-    is_ignored: bool,
 }
 
 fn read(text: &str, file: &str, category: &str, out: &mut Vec<Scenario>) {
     let mut background: Vec<Step> = Vec::new();
     let mut draft: Option<Draft> = None;
     let mut section = Section::None;
-    let mut tags = String::new();
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
         let trimmed = line.trim();
-        if trimmed.is_empty() || trimmed.starts_with('#') {
+        // A tag is for other runners: every scenario is run.
+        if trimmed.is_empty() || trimmed.starts_with(['#', '@']) || trimmed.starts_with("Feature:") {
             continue;
         }
-        if trimmed.starts_with('@') {
-            tags = trimmed.to_owned();
-        } else if trimmed.starts_with("Feature:") {
-            tags.clear();
-        } else if trimmed.starts_with("Background:") {
+        if trimmed.starts_with("Background:") {
             section = Section::Background;
         } else if let Some(name) =
             trimmed.strip_prefix("Scenario Outline:").or_else(|| trimmed.strip_prefix("Scenario:"))
@@ -87,7 +81,6 @@ fn read(text: &str, file: &str, category: &str, out: &mut Vec<Scenario>) {
                 steps: Vec::new(),
                 examples: Vec::new(),
                 is_outline: trimmed.starts_with("Scenario Outline:"),
-                is_ignored: std::mem::take(&mut tags).contains("@ignore"),
             });
             section = Section::Scenario;
         } else if trimmed.starts_with("Examples:") {
@@ -173,12 +166,7 @@ fn finish(draft: Option<Draft>, background: &[Step], file: &str, category: &str,
                 table: s.table.iter().map(|r| r.iter().map(|c| fill(c)).collect()).collect(),
             })
             .collect();
-        out.push(Scenario {
-            id: format!("{file}: {name}"),
-            category: category.to_owned(),
-            steps,
-            is_ignored: draft.is_ignored,
-        });
+        out.push(Scenario { id: format!("{file}: {name}"), category: category.to_owned(), steps });
     };
     if !draft.is_outline {
         add(draft.name.clone(), &str::to_owned);

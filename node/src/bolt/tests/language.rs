@@ -73,3 +73,10 @@ async fn what_the_page_shows_as_refused_is_refused_with_its_text() {
     }
     assert!(refused.len() > 40, "{} lines are shown", refused.len());
 }
+
+#[test]
+fn the_page_names_every_statement_that_is_refused() {
+    for what in mgcypher::refused_statements() {
+        assert!(PAGE.contains(&format!("// {what} is not supported.")), "{what} is not on the page");
+    }
+}
