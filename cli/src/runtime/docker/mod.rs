@@ -494,12 +494,14 @@ impl Docker {
         let cluster = &topology.name;
         let found = self.own(cluster, &instance.name).await?.ok_or_else(|| gone(cluster, &instance.name))?;
         let id = found.id.clone().unwrap_or_default();
-        let never_ran = self.machine_of(&found, None, None).state == MachineState::Created;
+        let machine = self.machine_of(&found, None, None);
+        // A fence is kept: its policy is the mark that a failover had ended the node.
+        let is_half_made = machine.state == MachineState::Created && !machine.is_fenced;
         let name = container_name(cluster, &instance.name);
         let started = call(&format!("start container `{name}`"), self.api.start_container(&id, None)).await;
         let Err(error) = started else { return Ok("running".into()) };
-        if never_ran {
-            // Half-made: it would be in the way of the next attempt, and nothing is in it.
+        if is_half_made {
+            // It would be in the way of the next attempt, and nothing is in it.
             call(
                 &format!("remove container `{name}`, which did not start"),
                 absent_is_none(self.api.remove_container(
@@ -510,7 +512,7 @@ impl Docker {
             .await?;
         }
         if error.problem().code == Some("MG019") {
-            let bolt = self.machine_of(&found, None, None).bolt.map(|b| ("bolt", b.port));
+            let bolt = machine.bolt.map(|b| ("bolt", b.port));
             let more = instance.container.ports.published().map(|(key, _, port)| (key, port));
             let taken = self.taken_ports().await?;
             // The engine names the one that it could not have.
@@ -1043,6 +1045,27 @@ mod tests {
         // Each has the network that it made, and not the older one.
         assert_eq!(docker.network("demo", None).await.unwrap().unwrap().0, "ours");
         assert_eq!(docker.of_swarm().network("demo", None).await.unwrap().unwrap().0, "theirs");
+    }
+
+    /// What an engine says of a container that never ran.
+    const CREATED: &str = r#"{"Id":"c1","State":{"Status":"created"},
+        "Config":{"Labels":{"dev.mgctl.cluster":"demo","dev.mgctl.instance":"main"}},
+        "HostConfig":{"RestartPolicy":{"Name":"unless-stopped"}}}"#;
+    const CREATED_AND_FENCED: &str = r#"{"Id":"c1","State":{"Status":"created"},
+        "Config":{"Labels":{"dev.mgctl.cluster":"demo","dev.mgctl.instance":"main"}},
+        "HostConfig":{"RestartPolicy":{"Name":"no"}}}"#;
+
+    #[tokio::test]
+    async fn a_container_that_does_not_start_is_removed_unless_it_is_fenced() {
+        for (found, is_removed) in [(CREATED, true), (CREATED_AND_FENCED, false)] {
+            let inspect = ("GET /containers/mgctl-demo-main/json", found);
+            let engine = stand_in::StandIn::start(vec![inspect, ("DELETE /containers/c1", "")]).await;
+            let topology = demo("");
+            engine.docker().start_machine(&topology, topology.main()).await.unwrap_err();
+            let heard = engine.heard();
+            assert!(heard.contains(&"POST /containers/c1/start".to_owned()), "{heard:?}");
+            assert_eq!(heard.iter().any(|asked| asked.starts_with("DELETE")), is_removed, "{heard:?}");
+        }
     }
 
     #[test]
