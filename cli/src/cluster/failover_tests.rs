@@ -323,6 +323,44 @@ fn a_fenced_main_that_is_made_anew_is_not_started_where_nobody_else_is_main() {
 }
 
 #[test]
+fn a_fenced_main_that_is_made_anew_has_its_certificate_when_it_is_brought_back() {
+    let (mut wish, fake) = quickstart();
+    assert!(wish.topology.cluster_tls);
+    run(async {
+        fake.stop("main");
+        fail_over(&wish, &fake, &request(None, false)).await.unwrap();
+        fake.stop("rep1");
+        wish.options.recreate = true;
+        let plan = reconcile(&wish, &observe(&wish.topology, &fake, &fake).await.unwrap());
+        let text = plan.to_string();
+        assert!(text.contains("certificate:main") && !text.contains("start:main"), "{text}");
+        let _ = execute(&execution(&wish, &fake), &plan).await;
+        let seen = observe(&wish.topology, &fake, &fake).await.unwrap();
+        assert_eq!(seen.existing.machines["main"].state, MachineState::Created);
+        assert_eq!((fake.writers(), fake.fenced()), (vec!["rep1".to_owned()], vec!["main".to_owned()]));
+        let plan = rejoin(&wish.topology, &seen, "main", "rep1", None, false).unwrap();
+        execute(&execution(&wish, &fake), &plan).await.unwrap();
+        assert_eq!((fake.writers(), fake.fenced()), (vec!["rep1".to_owned()], vec![]));
+    });
+}
+
+#[test]
+fn a_fenced_main_that_is_made_anew_stays_until_all_is_there_for_the_next() {
+    let (mut wish, fake) = quickstart();
+    run(async {
+        fake.stop("main");
+        fail_over(&wish, &fake, &request(None, false)).await.unwrap();
+        wish.options.recreate = true;
+        for part in [Action::RemoveNetwork, Action::RemoveVolume("mgctl-quickstart-main-data".into())] {
+            fake.carry_out(&wish.topology, &part).await.unwrap();
+        }
+        let plan = reconcile(&wish, &observe(&wish.topology, &fake, &fake).await.unwrap());
+        let text = plan.to_string();
+        assert!(text.contains("remove:main: remove main  [after stop:main, network, volume:main]"), "{text}");
+    });
+}
+
+#[test]
 fn a_fenced_main_that_does_not_answer_is_waited_for_no_longer_than_the_deadline() {
     let (wish, fake) = quickstart();
     run(async {

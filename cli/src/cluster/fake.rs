@@ -605,7 +605,9 @@ impl Runtime for Fake {
                         let what = format!("whether `{name}` has ended is not known");
                         return Err(CliError::new(crate::error::Exit::Degraded, what).code("MG096"));
                     }
-                    machine.state = MachineState::Exited { code: Some(137), out_of_memory: false };
+                    if machine.state != MachineState::Created {
+                        machine.state = MachineState::Exited { code: Some(137), out_of_memory: false };
+                    }
                     world.silent.remove(name);
                 }
             }

@@ -103,8 +103,14 @@ pub(super) fn plan_machines(wish: &Wish, seen: &Observed, plan: &mut Plan) {
             ];
             if machine.is_some() {
                 plan.push(format!("stop:{name}"), &[], Action::StopMachine(name.clone()), cause);
-                let stop = [format!("stop:{name}"), format!("image:{}", instance.image)];
-                plan.push(format!("remove:{name}"), &stop, Action::RemoveMachine(name.clone()), cause);
+                // All else that it takes to make it again is there by then: a fence goes with the old machine.
+                let before = [
+                    format!("stop:{name}"),
+                    format!("image:{}", instance.image),
+                    "network".to_owned(),
+                    format!("volume:{name}"),
+                ];
+                plan.push(format!("remove:{name}"), &before, Action::RemoveMachine(name.clone()), cause);
             }
             plan.push(create.clone(), &needs, Action::CreateMachine(name.clone()), cause);
             if machine.is_some_and(|m| m.is_fenced) {
@@ -117,14 +123,6 @@ pub(super) fn plan_machines(wish: &Wish, seen: &Observed, plan: &mut Plan) {
                     cause,
                 );
             }
-        }
-        if machine.is_some_and(|m| m.is_fenced && !m.is_running()) && !may_return {
-            let when = match has_main {
-                true => format!("brought back by mgctl rejoin {name}"),
-                false => "started when another node is MAIN".to_owned(),
-            };
-            plan.notes.push(format!("{name}: was fenced by a failover, and is {when}"));
-            continue;
         }
         let certificate: StepId = format!("certificate:{name}");
         let due = certificate_is_due(topology, existing, name, make.is_some(), is_new_authority);
@@ -142,6 +140,14 @@ pub(super) fn plan_machines(wish: &Wish, seen: &Observed, plan: &mut Plan) {
                 }
                 Some(_) => renewals.push((instance, cause)),
             }
+        }
+        if machine.is_some_and(|m| m.is_fenced && !m.is_running()) && !may_return {
+            let when = match has_main {
+                true => format!("brought back by mgctl rejoin {name}"),
+                false => "started when another node is MAIN".to_owned(),
+            };
+            plan.notes.push(format!("{name}: was fenced by a failover, and is {when}"));
+            continue;
         }
         if make.is_some() {
             let needs = [create, fence, certificate];
