@@ -152,7 +152,7 @@ impl Group {
 
     /// Returns about how much memory it takes.
     pub fn size(&self) -> usize {
-        self.rows.size() + size_of_val(self.lines.as_slice()) + size_of::<Group>()
+        self.rows.size() + size_of_val(self.lines.as_slice()) + size_of::<Group>() + self.shape.size()
     }
 
     /// Returns how many vertices and how many edges it makes.
@@ -206,6 +206,16 @@ impl Group {
 }
 
 impl Shape {
+    /// How much memory it takes. Groups may share it: it counts for each of them.
+    fn size(&self) -> usize {
+        let size = |text: &String| size_of::<String>() + text.len();
+        let names = match &self.kind {
+            Kind::Vertex(labels) => labels.iter().map(size).sum(),
+            Kind::Edge(kind) => size(kind),
+        };
+        size_of::<Shape>() + names + self.keys.iter().map(size).sum::<usize>()
+    }
+
     fn is<L: AsRef<str>, V>(&self, kind: &Kind<L>, properties: &[(&str, V)], form: Form) -> bool {
         let is_kind = match (&self.kind, kind) {
             (Kind::Edge(a), Kind::Edge(b)) => a == b.as_ref(),
@@ -523,6 +533,22 @@ mod tests {
             statements += writer.vertex(&vertex(id, "L", Map::new())).unwrap().len();
         }
         assert_eq!(statements, 4_002, "a statement has at most 1000 rows");
+    }
+
+    #[test]
+    fn what_rows_have_in_common_counts_in_the_size_of_a_group() {
+        let long = "x".repeat(10_000);
+        let mut writer = Writer::new(Form::Parameter);
+        for id in 0..20i64 {
+            let (label, key) = (format!("{long}{id}"), format!("{long}{id}"));
+            writer.vertex(&vertex(id, &label, Map::new().with(key, 1i64))).unwrap();
+        }
+        let groups = writer.flush();
+        assert_eq!(groups.len(), 20);
+        assert!(groups.iter().all(|group| (20_000..21_000).contains(&group.size())), "{}", groups[0].size());
+        let edge = Edge { kind: long, ..Edge::default() };
+        writer.edge(&edge).unwrap();
+        assert!(writer.flush()[0].size() > 10_000);
     }
 
     #[test]

@@ -173,7 +173,7 @@ fn check(files: &[Csv], args: &Import) -> Result<Checked, CliError> {
 }
 
 /// As many statements wait, at most, for the server.
-const READ_AHEAD: usize = 64;
+const READ_AHEAD: usize = 16;
 
 /// The statements of one file after the other, each file's by themselves.
 type Files = mpsc::Receiver<mpsc::Receiver<Item>>;
