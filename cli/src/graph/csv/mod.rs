@@ -395,6 +395,9 @@ fn moment(text: &str) -> Option<PackValue> {
             let at = time + text[time..].rfind(['+', '-'])?;
             let (hours, minutes) = text[at + 1..].split_once(':').unwrap_or((&text[at + 1..], "0"));
             let (hours, minutes) = (number(hours)?, number(minutes)?);
+            if hours > 18 || minutes > 59 {
+                return None;
+            }
             let seconds = i32::try_from(hours * 3600 + minutes * 60).ok().filter(|s| *s <= 18 * 3600)?;
             (&text[..at], if text[at..].starts_with('-') { -seconds } else { seconds })
         }
@@ -503,6 +506,8 @@ mod tests {
             (Type::LocalTime, "24:00"),
             (Type::DateTime, "2024-02-29T13:45:00"),
             (Type::DateTime, "2024-02-29"),
+            (Type::DateTime, "2024-02-29T13:45:00+01:60"),
+            (Type::DateTime, "2024-02-29T13:45:00+9223372036854775807"),
             (Type::Float, "1,5"),
             (Type::Int, "1.0"),
             (Type::Bool, "yes"),

@@ -47,6 +47,17 @@ struct Span {
     is_unescaped: bool,
 }
 
+/// A quoted field whose end is not read yet, and how far it was searched: what was read is not searched again.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    at: usize,
+    from: usize,
+    searched: usize,
+    /// Where its text begins in [`Record::unescaped`].
+    begun: usize,
+    is_unescaped: bool,
+}
+
 /// A CSV text, record by record.
 pub struct Records<R> {
     input: R,
@@ -112,12 +123,14 @@ impl Record {
         matches!(self.spans.as_slice(), [span] if span.from == span.until && !span.is_quoted)
     }
 
-    /// Splits the record at its delimiters.
-    fn split(&mut self, delimiter: u8) -> Result<(), Unsplit> {
-        self.spans.clear();
-        self.unescaped.clear();
+    /// Splits the record at its delimiters, from where it was open when it had less lines.
+    fn split(&mut self, delimiter: u8, mut open: Option<Open>) -> Result<(), Unsplit> {
+        if open.is_none() {
+            self.spans.clear();
+            self.unescaped.clear();
+        }
         let (raw, bytes) = (self.raw.as_str(), self.raw.as_bytes());
-        let mut next = 0;
+        let mut next = open.map_or(0, |open| open.at);
         loop {
             let at = next;
             let rest = &bytes[at..];
@@ -126,13 +139,14 @@ impl Record {
                 let span = Span { at, from: at, until: next, is_quoted: false, is_unescaped: false };
                 self.spans.push(span);
             } else {
-                let begun = self.unescaped.len();
-                let mut from = at + 1;
-                let mut is_unescaped = false;
+                let (from, begun) = (at + 1, self.unescaped.len());
+                let fresh = Open { at, from, searched: from, begun, is_unescaped: false };
+                let Open { mut from, mut searched, begun, mut is_unescaped, .. } =
+                    open.take().unwrap_or(fresh);
                 let until = loop {
-                    let Some(quote) = raw[from..].find('"').map(|i| from + i) else {
-                        let error = error_at(raw, self.line, at, "a quote has no end");
-                        return Err(Unsplit::Open(error));
+                    let Some(quote) = raw[searched..].find('"').map(|i| searched + i) else {
+                        let searched = raw.len();
+                        return Err(Unsplit::Open(Open { at, from, searched, begun, is_unescaped }));
                     };
                     if bytes.get(quote + 1) != Some(&b'"') {
                         break quote;
@@ -141,6 +155,7 @@ impl Record {
                     is_unescaped = true;
                     self.unescaped.push_str(&raw[from..=quote]);
                     from = quote + 2;
+                    searched = from;
                 };
                 next = until + 1;
                 if let Some(c) = raw[next..].chars().next()
@@ -167,7 +182,7 @@ impl Record {
 }
 
 enum Unsplit {
-    Open(CsvError),
+    Open(Open),
     Wrong(CsvError),
 }
 
@@ -190,19 +205,20 @@ impl<R: BufRead> Records<R> {
                 return Ok(None);
             }
             self.record.line = self.line;
+            let mut begun = None;
             loop {
-                match self.record.split(self.delimiter) {
+                match self.record.split(self.delimiter, begun) {
                     Ok(()) => break,
                     Err(Unsplit::Wrong(error)) => return Err(error),
                     // The quote goes on in the next line.
-                    Err(Unsplit::Open(error)) => {
-                        if self.record.raw.len() > RECORD_BYTES_MAX {
-                            return Err(error);
-                        }
+                    Err(Unsplit::Open(open)) => {
+                        let is_too_long = self.record.raw.len() > RECORD_BYTES_MAX;
                         self.record.raw.push('\n');
-                        if !self.read_line()? {
-                            return Err(error);
+                        if is_too_long || !self.read_line()? {
+                            let Record { raw, line, .. } = &self.record;
+                            return Err(error_at(raw, *line, open.at, "a quote has no end"));
                         }
+                        begun = Some(open);
                     }
                 }
             }
@@ -276,5 +292,23 @@ mod tests {
         assert_eq!((all[0][2].2, all[0][2].3), (2, 5));
         assert_eq!((all[1][1].2, all[1][1].3), (4, 3));
         assert!(!all[0][2].1 && all[1][2].1);
+    }
+
+    #[test]
+    fn a_quote_over_many_lines_is_read_once() {
+        let lines = 200_000;
+        for (line, is_unescaped) in [("x\n", false), ("x \"\"y\"\"\n", true)] {
+            let text = format!("a,\"{}", line.repeat(lines));
+            let began = std::time::Instant::now();
+            let all = records(&format!("{text}\",b\n")).unwrap();
+            assert_eq!(all[0].len(), 3);
+            assert_eq!(
+                all[0][1].0,
+                if is_unescaped { line.replace("\"\"", "\"") } else { line.to_owned() }.repeat(lines)
+            );
+            let error = records(&text).unwrap_err();
+            assert_eq!((error.line, error.column), (1, 3), "{}", error.what);
+            assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
+        }
     }
 }
