@@ -3,10 +3,13 @@
 //! A statement ends at a semicolon outside of quotes and comments, or at the end of the text. Lines of cypher-shell
 //! that begin with a colon may stand between statements: `:begin`, `:commit` and `:auto` mean nothing here.
 
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Cursor, Read};
 
 /// A statement longer than this is none: somebody named the wrong file.
 const STATEMENT_BYTES_MAX: usize = 64 << 20;
+
+/// A byte order mark in UTF-8: it is no part of a text.
+const ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// A statement and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +36,8 @@ pub enum SplitError {
 /// Statements of a text, one after the other.
 pub struct Statements<R> {
     input: R,
+    /// The first bytes, which were looked at for a byte order mark; `None` before that.
+    head: Option<Cursor<Vec<u8>>>,
     line: u32,
     column: u32,
     bytes: u64,
@@ -63,7 +68,7 @@ enum Within {
 impl<R: BufRead> Statements<R> {
     /// Begins with the first line.
     pub fn new(input: R) -> Statements<R> {
-        Statements { input, line: 1, column: 1, bytes: 0, is_over: false }
+        Statements { input, head: None, line: 1, column: 1, bytes: 0, is_over: false }
     }
 
     /// Returns how many bytes were read.
@@ -87,14 +92,29 @@ impl<R: BufRead> Statements<R> {
         Ok(None)
     }
 
+    /// Reads the first bytes, and passes over a byte order mark.
+    fn read_head(&mut self) -> io::Result<Cursor<Vec<u8>>> {
+        let mut head = Vec::new();
+        self.input.by_ref().take(ORDER_MARK.len() as u64).read_to_end(&mut head)?;
+        if head == ORDER_MARK {
+            self.bytes += head.len() as u64;
+            head.clear();
+        }
+        Ok(Cursor::new(head))
+    }
+
     /// Reads up to the next semicolon. What it returns may be blank.
     fn read(&mut self) -> Result<Option<Statement>, SplitError> {
         let mut text: Vec<u8> = Vec::new();
         let mut begin: Option<(u32, u32)> = None;
         let mut within = Within::Nothing;
         let mut opened = (self.line, self.column);
+        if self.head.is_none() {
+            self.head = Some(self.read_head().map_err(SplitError::Read)?);
+        }
+        let mut input = self.head.as_mut().expect("it was just read").chain(&mut self.input);
         loop {
-            let chunk = self.input.fill_buf().map_err(SplitError::Read)?;
+            let chunk = input.fill_buf().map_err(SplitError::Read)?;
             if chunk.is_empty() {
                 self.is_over = true;
                 let what = match within {
@@ -111,8 +131,8 @@ impl<R: BufRead> Statements<R> {
                 let at = (self.line, self.column);
                 match byte {
                     b'\n' => (self.line, self.column) = (self.line.saturating_add(1), 1),
-                    // A character counts once, by its first byte; a byte order mark not at all.
-                    _ if byte & 0xC0 != 0x80 && !(at == (1, 1) && byte == 0xEF) => self.column += 1,
+                    // A character counts once, by its first byte.
+                    _ if byte & 0xC0 != 0x80 => self.column += 1,
                     _ => {}
                 }
                 let quote = |q| (Within::Quote(q), true);
@@ -140,8 +160,8 @@ impl<R: BufRead> Statements<R> {
                     break;
                 }
                 if begin.is_none() {
-                    // A byte order mark and blanks are no beginning.
-                    if byte.is_ascii_whitespace() || matches!(byte, 0xEF | 0xBB | 0xBF) && at == (1, 1) {
+                    // Blanks are no beginning.
+                    if byte.is_ascii_whitespace() {
                         continue;
                     }
                     begin = Some(at);
@@ -158,7 +178,7 @@ impl<R: BufRead> Statements<R> {
                 }
                 text.push(byte);
             }
-            self.input.consume(used);
+            input.consume(used);
             self.bytes += used as u64;
             if ended {
                 return finish(text, begin);
@@ -315,6 +335,8 @@ mod tests {
         );
         assert_eq!(split("RETURN 'é' /; RETURN 2")[1], ("RETURN 2".to_owned(), 1, 15));
         assert_eq!(split(" \n ; // x"), []);
+        // It begins with a byte of a byte order mark, and is none.
+        assert_eq!(split("\u{ff21};A"), [("\u{ff21}".to_owned(), 1, 1), ("A".to_owned(), 1, 3)]);
     }
 
     #[test]
