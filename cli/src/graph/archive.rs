@@ -186,7 +186,12 @@ impl Backup {
         let file = File::open(path).map_err(|error| {
             CliError::new(Exit::Usage, format!("cannot read `{}`: {error}", path.display())).code("MG001")
         })?;
-        let mut tar = tar::Archive::new(BufReader::with_capacity(1 << 20, file));
+        Backup::read(path, BufReader::with_capacity(1 << 20, file))
+    }
+
+    /// As [`Backup::open`], of what is in the file.
+    pub(super) fn read(path: &Path, input: impl Read) -> Result<Backup, CliError> {
+        let mut tar = tar::Archive::new(input);
         let mut found: Vec<Piece> = Vec::new();
         let mut manifest: Option<String> = None;
         let mut checksum: Option<String> = None;
@@ -203,6 +208,10 @@ impl Backup {
                 return Err(foreign(path));
             }
             is_ours = true;
+            if !entry.header().entry_type().is_file() {
+                // E.g. one with holes, which is longer than what is there of it.
+                return Err(damaged(path, &format!("`{name}` is no plain file")));
+            }
             let size = entry.size();
             let limit = if name == MANIFEST { MANIFEST_BYTES_MAX } else { PIECE_BYTES_MAX };
             if size > limit {
@@ -212,7 +221,8 @@ impl Backup {
                 return Err(damaged(path, &format!("`{name}` stands behind its end")));
             }
             let offset = entry.raw_file_position();
-            let mut bytes = Vec::with_capacity(size as usize);
+            // What an entry says of its size may be wrong.
+            let mut bytes = Vec::with_capacity(size.min(2 * PIECE_BYTES as u64) as usize);
             entry.read_to_end(&mut bytes).map_err(unread)?;
             if bytes.len() as u64 != size {
                 return Err(damaged(path, &format!("it ends within `{name}`")));
@@ -474,5 +484,15 @@ mod tests {
         assert_eq!(code(&path), Some("MG102"));
         make(&[(MARKER, "1\n"), ("data/000001.cypherl", "CREATE ();\n")]);
         assert_eq!(code(&path), Some("MG100"));
+        // What is no plain file may say that it is longer than it is.
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::Symlink);
+        header.set_size(0);
+        header.set_cksum();
+        let mut tar = tar::Builder::new(File::create(&path).unwrap());
+        tar.append_data(&mut header, MARKER, io::empty()).unwrap();
+        tar.finish().unwrap();
+        let text = Backup::open(&path).unwrap_err().to_string();
+        assert!(text.contains("`mgctl-backup` is no plain file"), "{text}");
     }
 }

@@ -19,6 +19,8 @@ pub mod cypherl;
 pub mod digest;
 pub mod feed;
 pub mod literal;
+#[cfg(test)]
+mod mutations;
 pub mod read;
 pub mod schema;
 pub mod statements;
