@@ -393,6 +393,8 @@ impl Writer {
         if !is_last {
             let shape = Arc::new(Shape::of(kind, properties, form));
             self.last = *self.found.entry(shape).or_insert_with_key(|shape| {
+                // Names wait, too: there may be more of them than of rows.
+                self.waiting += shape.size();
                 self.groups.push(Group { shape: shape.clone(), rows: Rows::default(), lines: Vec::new() });
                 self.groups.len() - 1
             });
@@ -546,6 +548,13 @@ mod tests {
         let groups = writer.flush();
         assert_eq!(groups.len(), 20);
         assert!(groups.iter().all(|group| (20_000..21_000).contains(&group.size())), "{}", groups[0].size());
+        let mut most = 0;
+        for id in 0..2_000i64 {
+            writer.vertex(&vertex(id, &format!("{long}{id}"), Map::new())).unwrap();
+            most = most.max(writer.groups.len());
+        }
+        assert!(most < 1_000, "{most} labels wait");
+        writer.flush();
         let edge = Edge { kind: long, ..Edge::default() };
         writer.edge(&edge).unwrap();
         assert!(writer.flush()[0].size() > 10_000);
