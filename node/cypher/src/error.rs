@@ -136,8 +136,27 @@ impl CypherError {
         self
     }
 
+    /// Gives an error of a running query the place of what failed, where it has none yet. Limits, texts of Memgraph and
+    /// what a retry can help are about the query as a whole and get none.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn place(&mut self, span: Span) {
+        if self.span.is_none()
+            && !self.is_transient
+            && !matches!(self.kind, ErrorKind::Statement | ErrorKind::Limit)
+        {
+            self.span = Some(span);
+        }
+    }
+
     /// Fills in line and column from the text of the query, where they are not known yet.
     pub fn located(mut self, text: &str) -> Self {
+        self.locate(text);
+        self
+    }
+
+    /// As [`Self::located`], in place.
+    pub(crate) fn locate(&mut self, text: &str) {
         if let Some(span) = self.span
             && self.line == 0
         {
@@ -145,8 +164,16 @@ impl CypherError {
             self.line = line;
             self.column = column;
         }
-        self
     }
+}
+
+/// Gives the error of what stands at `span` that place. Costs nothing where there is none.
+#[inline(always)]
+pub(crate) fn placed<T>(mut made: Result<T, CypherError>, span: Span) -> Result<T, CypherError> {
+    if let Err(error) = &mut made {
+        error.place(span);
+    }
+    made
 }
 
 /// Returns the line and the column in characters of a byte offset, both from 1.

@@ -192,7 +192,7 @@ fn prepare_any(
     given: &[&str],
 ) -> Result<Arc<Prepared>, CypherError> {
     let analyzed = semantics::analyze_given(query, &Known(procedures), given)?;
-    let plan = planner::plan(&analyzed, tx, procedures)?;
+    let plan = planner::plan(&analyzed, tx, procedures).map_err(|error| error.located(&query.text))?;
     let prepared = Prepared {
         columns: analyzed.columns.clone(),
         kind: match (analyzed.reads, analyzed.writes) {

@@ -10,7 +10,7 @@
 //! forgetting the states of that part. Its leaf is [`Op::Argument`], which yields one row: the
 //! registers as they are.
 
-use crate::ast::{AggregateFunction, ArithmeticOp, CompareOp, OnError, QuantifierKind, StringOp};
+use crate::ast::{AggregateFunction, ArithmeticOp, CompareOp, OnError, QuantifierKind, Span, StringOp};
 use crate::executor::Measured;
 use crate::functions::Function;
 use crate::schema::index_owner;
@@ -39,6 +39,10 @@ pub struct Plan {
     pub columns: Vec<Slot>,
     /// `QUERY MEMORY LIMIT`: it may hold no more, whatever else it could.
     pub memory_bytes_max: Option<u64>,
+    /// What each operator was made of: its clause, or the expression that it stands for.
+    pub spans: Vec<Span>,
+    /// What all spans point into.
+    pub text: Arc<str>,
 }
 
 macro_rules! late {
@@ -190,6 +194,8 @@ pub enum Op {
     Project {
         input: OpId,
         items: Vec<(Expr, Slot)>,
+        /// Of the items.
+        spans: Vec<Span>,
     },
     /// Puts a path together.
     NamedPath {
@@ -222,6 +228,8 @@ pub enum Op {
         input: OpId,
         keys: Vec<(Expr, Slot)>,
         aggregates: Vec<AggregateItem>,
+        /// Of the keys.
+        spans: Vec<Span>,
     },
     Distinct {
         input: OpId,
@@ -233,6 +241,8 @@ pub enum Op {
         keys: Vec<(Expr, bool)>,
         saved: Vec<Slot>,
         top: Vec<Expr>,
+        /// Of the keys, then of `top`.
+        spans: Vec<Span>,
     },
     Skip {
         input: OpId,
@@ -261,12 +271,12 @@ pub enum Op {
     Merge(Merge),
     Set {
         input: OpId,
-        items: Vec<SetOp>,
+        items: Vec<(SetOp, Span)>,
     },
     /// Deletes when the input is at its end, then yields the rows.
     Delete {
         input: OpId,
-        targets: Vec<Expr>,
+        targets: Vec<(Expr, Span)>,
         detach: bool,
         saved: Vec<Slot>,
     },
@@ -389,6 +399,7 @@ pub struct AggregateItem {
     pub distinct: bool,
     pub args: Vec<Expr>,
     pub slot: Slot,
+    pub span: Span,
 }
 
 /// A label or type of something new.
@@ -401,14 +412,15 @@ pub enum NewName<Ref = LabelRef> {
 /// Properties of something new.
 #[derive(Debug)]
 pub enum Properties {
-    Pairs(Vec<(KeyName, Expr)>),
-    Map(Expr),
+    /// With the spans of the values.
+    Pairs(Vec<(KeyName, Expr, Span)>),
+    Map(Expr, Span),
 }
 
 #[derive(Debug)]
 pub enum CreateItem {
-    Node { slot: Slot, labels: Vec<NewName>, properties: Properties },
-    Edge { slot: Slot, from: Slot, to: Slot, edge_type: NewName<TypeRef>, properties: Properties },
+    Node { slot: Slot, labels: Vec<NewName>, properties: Properties, span: Span },
+    Edge { slot: Slot, from: Slot, to: Slot, edge_type: NewName<TypeRef>, properties: Properties, span: Span },
 }
 
 /// Rows of a file.
@@ -460,8 +472,8 @@ pub struct Merge {
     pub path: Option<(Slot, Vec<Slot>)>,
     /// Slots that a match binds.
     pub saved: Vec<Slot>,
-    pub on_create: Vec<SetOp>,
-    pub on_match: Vec<SetOp>,
+    pub on_create: Vec<(SetOp, Span)>,
+    pub on_match: Vec<(SetOp, Span)>,
 }
 
 #[derive(Debug)]
@@ -474,15 +486,15 @@ pub enum SetOp {
     RemoveLabels { slot: Slot, labels: Vec<NewName> },
 }
 
-/// An expression whose names are slots, parameters, functions.
+/// An expression whose names are slots, parameters, functions. Those that fail most often know where they stand.
 #[derive(Debug)]
 pub enum Expr {
     Const(Value),
     Param(usize),
     Slot(Slot),
     Property(Box<Expr>, KeyName),
-    Index(Box<Expr>, Box<Expr>),
-    Slice(Box<Expr>, Option<Box<Expr>>, Option<Box<Expr>>),
+    Index(Box<Expr>, Box<Expr>, Span),
+    Slice(Box<Expr>, Option<Box<Expr>>, Option<Box<Expr>>, Span),
     List(Vec<Expr>),
     Map(Vec<(Arc<str>, Expr)>),
     MapProjection(Slot, Vec<MapItem>),
@@ -491,14 +503,14 @@ pub enum Expr {
     Xor(Vec<Expr>),
     Not(Box<Expr>),
     Compare(Box<Expr>, Vec<(CompareOp, Expr)>),
-    Arithmetic(Box<Expr>, Vec<(ArithmeticOp, Expr)>),
+    Arithmetic(Box<Expr>, Vec<(ArithmeticOp, Expr)>, Span),
     Negate(Box<Expr>),
     Plus(Box<Expr>),
     In(Box<Expr>, Box<Expr>),
     StringTest(StringOp, Box<Expr>, Box<Expr>),
     IsNull(Box<Expr>, bool),
     HasLabels(Box<Expr>, Box<LabelTest>),
-    Call(&'static Function, Vec<Expr>),
+    Call(&'static Function, Vec<Expr>, Span),
     Case {
         subject: Option<Box<Expr>>,
         branches: Vec<(Expr, Expr)>,

@@ -1,7 +1,9 @@
 //! Queries from text to rows: plans, limits, schema, and what must not go wrong.
 
 use mgcypher::ast::{ShowStatement, Statement};
-use mgcypher::{CypherError, ErrorKind, Execution, Limits, MemoryPool, Params, parse, prepare, schema};
+use mgcypher::{
+    CypherError, ErrorKind, Execution, Limits, MemoryPool, Params, Phase, parse, prepare, schema,
+};
 use mgnode_core::storage::{Graph, Transaction};
 use mgnode_core::types::{Lsn, Names, Value};
 use std::collections::BTreeMap;
@@ -739,4 +741,72 @@ fn procedures_tell_which_properties_there_are() {
         let error = s.run(&format!("CALL {name}()")).expect_err(name);
         assert!(error.message.contains("asked to abort"), "{name}: {error}");
     }
+}
+
+#[test]
+fn errors_of_a_running_query_name_their_place() {
+    let mut s = Session::new();
+    s.run("UNWIND [1, 2] AS i CREATE (:Person {name: 'A', age: i})-[:KNOWS]->(:Person {name: 'B', age: i})")
+        .unwrap();
+    let params: Params = Arc::new(
+        [
+            (Arc::from("n"), Value::Int(-1)),
+            (Arc::from("zero"), Value::Int(0)),
+            (Arc::from("text"), Value::string("a")),
+        ]
+        .into(),
+    );
+    // The query, the line and the column of what fails in it.
+    let table = [
+        ("RETURN 1 / 0", 1, 8),
+        ("RETURN 1 AS a,\n  2 / $zero AS b", 2, 3),
+        ("RETURN 1 + 2 AS a,\n  'é' + toString(1 % $zero) AS b", 2, 18),
+        ("MATCH (p:Person)\nWHERE p.age IS NOT NULL\n  AND p.age\nRETURN p", 3, 7),
+        ("MATCH (p:Person)\nWHERE p.age > 1 / $zero\nRETURN p", 2, 15),
+        ("MATCH (p:Person {name:\n  1 / $zero}) RETURN p", 2, 3),
+        ("WITH [1, 2] AS list\nRETURN list,\n  list[$text]", 3, 3),
+        ("WITH {a: 1} AS map\nRETURN map[1]", 2, 8),
+        ("WITH 1 AS list RETURN\n list[0..1]", 2, 2),
+        ("RETURN 1,\n  $n.name", 2, 3),
+        ("RETURN toInteger(\n date('no day'))", 2, 2),
+        ("MATCH (p:Person)\nSET p.age = 1,\n  p.name = {a: p}.a", 3, 3),
+        ("MATCH (p:Person)\nSET p.age = 1,\n  p = $n", 3, 3),
+        ("MATCH (p:Person)\nREMOVE p[\n  toInteger('1')]", 2, 8),
+        ("MATCH (p:Person)\nCREATE (:Copy {age: 1}),\n (:Copy {age: 2,\n  of: p})", 4, 7),
+        ("MATCH (p:Person) WITH p, 1 AS m\nCREATE (p)-[:R]->(:B $n)", 2, 22),
+        ("UNWIND [1, 0] AS x\nCALL {\n  WITH x\n  RETURN 1 / x AS y\n}\nRETURN y", 4, 10),
+        ("UNWIND [1, 0] AS x CALL {\n WITH x\n WITH x WHERE $n\n RETURN x AS y } RETURN y", 3, 15),
+        ("RETURN [x IN [1, 0] |\n  1 / x]", 2, 3),
+        ("RETURN reduce(a = 1, x IN [1, 0] |\n  a / x)", 2, 3),
+        ("MATCH (p) WHERE EXISTS {\n MATCH (p)-->(q)\n WHERE q.age / $zero > 1 } RETURN p", 3, 8),
+        ("UNWIND [1, 2] AS x\nUNWIND\n  range(1, 3, $zero) AS y\nRETURN y", 3, 3),
+        ("MATCH (p:Person)\nRETURN p ORDER BY p.name,\n  1 / $zero", 3, 3),
+        ("MATCH (p:Person)\nRETURN count(*),\n  sum(p.name)", 3, 3),
+        ("MATCH (p:Person)\nRETURN p.name,\n  sum(p.name + 'x')", 3, 3),
+        ("MATCH (p:Person)\nRETURN p.age, max(1), avg(\n  1 / $zero)", 3, 3),
+        ("MATCH (p:Person)\nRETURN count(*),\n  p.name.x", 3, 3),
+        ("MATCH (p:Person)\nWHERE p.age\nRETURN count(*)", 2, 7),
+        ("MATCH (p:Person)\nMERGE (:Copy {name: p.name,\n  age: null})", 3, 8),
+        ("MERGE (c:Copy {name: 'x'})\nON CREATE SET c.age = 1,\n  c.name = 1 / $zero", 3, 12),
+        ("MATCH (p:Person)\nRETURN p\nLIMIT $n", 3, 7),
+        ("MATCH (p:Person)\nRETURN p ORDER BY p.age\nSKIP 1 LIMIT $n", 3, 14),
+        ("MATCH (p:Person)\nRETURN p SKIP $n", 2, 15),
+        ("MATCH (p:Person)\nDELETE p,\n  p.age", 3, 3),
+        ("FOREACH (x IN [1, 0] |\n  CREATE (:N {v:\n 1 / x}))", 3, 2),
+        ("FOREACH (x IN\n $n | CREATE (:N))", 2, 2),
+        ("RETURN 1 AS x UNION\nRETURN 1 / $zero AS x", 2, 8),
+        ("WITH 1 AS x\nCALL mg.procedures() YIELD name\nWITH name WHERE\n name RETURN name", 4, 2),
+        ("MATCH (p:Person) DETACH DELETE p\nRETURN p.name", 2, 8),
+    ];
+    let mut wrong = Vec::new();
+    for (text, line, column) in table {
+        match s.run_with(text, params.clone()) {
+            Ok(_) => wrong.push(format!("{text}: no error")),
+            Err(error) if error.phase == Phase::RunTime && (error.line, error.column) == (line, column) => {}
+            Err(error) => wrong.push(format!("{text}: {error}")),
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+    let error = s.run("RETURN 2,\n 1 / 0").unwrap_err();
+    assert_eq!(error.to_string(), "division by zero (line 2, column 2) [ArithmeticError: DivisionByZero]");
 }

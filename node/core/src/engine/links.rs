@@ -504,6 +504,7 @@ impl Engine {
                     Ok(changes) if self.log.accepts(&record) => changes,
                     _ => return self.lose_link(index, "it gave back records that cannot be read", out),
                 };
+                self.lose_those_too_old(&record, out);
                 self.write_record(record, changes, None, out);
             }
             let lsn = self.log.last();
@@ -521,6 +522,20 @@ impl Engine {
         if let Some(peer) = self.links[index].peer {
             let from = self.log.last().next();
             out.push(Effect::Send { peer, message: Message::Fetch { from } });
+        }
+    }
+}
+
+impl Engine {
+    /// Lets those go that are sent each record at once and cannot read this one, which came out of another log. Where a client
+    /// asks for such a record it is refused; this one is there. Those that catch up go when they come to it.
+    fn lose_those_too_old(&mut self, record: &CommitRecord, out: &mut Vec<Effect>) {
+        let needed = protocol_of(&record.payload);
+        for index in 0..self.links.len() {
+            let spoken = self.protocol_of(&self.links[index]);
+            if self.links[index].state == LinkState::Live && spoken < needed {
+                self.lose_link(index, &too_old(spoken, record.lsn), out);
+            }
         }
     }
 }

@@ -9,8 +9,8 @@ use super::eval::compare;
 use super::rows::Rows;
 use super::scan::{Place, Scan, Source};
 use super::{Machine, Runtime, State, hash};
-use crate::ast::{AggregateFunction, CompareOp};
-use crate::error::CypherError;
+use crate::ast::{AggregateFunction, CompareOp, Span};
+use crate::error::{CypherError, placed};
 use crate::functions::aggregate::Accumulator;
 use crate::plan::{AggregateItem, Expr, Op, OpId, Slot};
 use crate::value::{KeyRef, memory};
@@ -30,6 +30,8 @@ const GROUP_BYTES: usize = 96;
 struct Groups<'p> {
     keys: &'p [(Expr, Slot)],
     items: &'p [AggregateItem],
+    /// Of the keys.
+    spans: &'p [Span],
     count: usize,
     /// Values of the keys, group after group.
     values: Vec<Value>,
@@ -43,10 +45,11 @@ struct Groups<'p> {
 }
 
 impl<'p> Groups<'p> {
-    fn new(keys: &'p [(Expr, Slot)], items: &'p [AggregateItem]) -> Groups<'p> {
+    fn new(keys: &'p [(Expr, Slot)], items: &'p [AggregateItem], spans: &'p [Span]) -> Groups<'p> {
         let mut groups = Groups {
             keys,
             items,
+            spans,
             count: 0,
             values: Vec::new(),
             accumulators: Vec::new(),
@@ -128,15 +131,17 @@ impl<'p> Groups<'p> {
 struct Below<'p> {
     source: Source<'p>,
     /// In the order in which they are asked.
-    conditions: SmallVec<[&'p Expr; 2]>,
+    conditions: SmallVec<[(OpId, &'p Expr); 2]>,
 }
 
 impl<'a> Machine<'a> {
     pub(super) fn aggregate(&mut self, id: OpId) -> Result<bool, CypherError> {
         let plan = self.plan;
-        let Op::Aggregate { input, keys, aggregates } = &plan.ops[id] else { unreachable!("called for it") };
+        let Op::Aggregate { input, keys, aggregates, spans } = &plan.ops[id] else {
+            unreachable!("called for it")
+        };
         if matches!(self.states[id], State::Fresh) {
-            let mut groups = Groups::new(keys, aggregates);
+            let mut groups = Groups::new(keys, aggregates, spans);
             match self.below(*input) {
                 Ok(below) if self.run.profile.is_none() => self.take_batches(&below, &mut groups)?,
                 Ok(_) => self.take_rows(*input, &mut groups)?,
@@ -166,7 +171,7 @@ impl<'a> Machine<'a> {
             match &plan.ops[at] {
                 Op::Pass { input } => at = *input,
                 Op::Filter { input, predicate } => {
-                    conditions.push(predicate);
+                    conditions.push((at, predicate));
                     at = *input;
                 }
                 op => {
@@ -193,18 +198,21 @@ impl<'a> Machine<'a> {
             [] => 0,
             [(Expr::Slot(slot), _)] => groups.of(std::slice::from_ref(&self.row[*slot]), self.run)?,
             keys => {
-                let key = keys.iter().map(|(e, _)| self.eval(e)).collect::<Result<SmallVec<[_; 4]>, _>>()?;
+                let key = keys.iter().zip(groups.spans).map(|((e, _), span)| placed(self.eval(e), *span));
+                let key = key.collect::<Result<SmallVec<[_; 4]>, _>>()?;
                 groups.of(&key, self.run)?
             }
         };
         for (i, item) in groups.items.iter().enumerate() {
             match &item.args[..] {
                 [] => groups.accumulator(group, i).rows(1),
-                [Expr::Slot(slot)] => groups.accumulator(group, i).see(&self.row[*slot], self.run)?,
+                [Expr::Slot(slot)] => {
+                    placed(groups.accumulator(group, i).see(&self.row[*slot], self.run), item.span)?;
+                }
                 [first, second @ ..] => {
-                    let v = self.eval(first)?;
-                    let second = second.first().map(|e| self.eval(e)).transpose()?;
-                    groups.accumulator(group, i).take(v, second, self.run)?;
+                    let v = placed(self.eval(first), item.span)?;
+                    let second = placed(second.first().map(|e| self.eval(e)).transpose(), item.span)?;
+                    placed(groups.accumulator(group, i).take(v, second, self.run), item.span)?;
                 }
             }
         }
@@ -239,8 +247,9 @@ impl<'a> Machine<'a> {
                 self.run.check_cancelled()?;
                 rows.clear();
                 rows.extend(0..u32::try_from(scan.batch.len()).expect("a batch is short"));
-                for condition in &below.conditions {
-                    self.sift(condition, &source, &scan, &mut rows)?;
+                for (filter, condition) in &below.conditions {
+                    let sifted = self.sift(condition, &source, &scan, &mut rows);
+                    placed(sifted, self.plan.spans[*filter])?;
                 }
                 if is_plain {
                     self.take_batch(&source, &scan, &rows, &mut of_rows, groups)?;
@@ -322,7 +331,8 @@ impl<'a> Machine<'a> {
                     }
                     for (n, at) in rows.iter().enumerate() {
                         let accumulator = groups.accumulator(if is_one { 0 } else { of_rows[n] }, i);
-                        scan.see(place, *at as usize, |v| accumulator.see(v, run))?;
+                        let seen = scan.see(place, *at as usize, |v| accumulator.see(v, run));
+                        placed(seen, item.span)?;
                     }
                 }
             }

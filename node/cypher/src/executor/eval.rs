@@ -2,7 +2,7 @@
 
 use super::{Machine, Runtime};
 use crate::ast::{ArithmeticOp, CompareOp, QuantifierKind, StringOp};
-use crate::error::{CypherError, ErrorKind};
+use crate::error::{CypherError, ErrorKind, placed};
 use crate::fail;
 use crate::functions::{Scope, graph};
 use crate::plan::{Expr, KeyName, LabelTest, MapItem, Slot};
@@ -113,22 +113,22 @@ impl<'a> Machine<'a> {
                     self.property(&base, key)?
                 }
             },
-            Expr::Index(base, index) => {
+            Expr::Index(base, index, span) => {
                 let base = self.eval(base)?;
                 let index = self.eval(index)?;
-                self.index(base, index)?
+                placed(self.index(base, index), *span)?
             }
-            Expr::Slice(base, from, to) => {
+            Expr::Slice(base, from, to, span) => {
                 let base = self.eval(base)?;
                 let mut ends = [0_i64, 0];
                 let mut unknown = false;
                 let Value::List(list) = &base else {
                     return match base {
                         Value::Null => Ok(Value::Null),
-                        other => Err(fail::types(format!(
-                            "a slice is taken of a list, not of {}",
-                            type_name(&other)
-                        ))),
+                        other => {
+                            let what = format!("a slice is taken of a list, not of {}", type_name(&other));
+                            Err(fail::types(what).at(*span))
+                        }
                     };
                 };
                 let len = list.len() as i64;
@@ -139,10 +139,8 @@ impl<'a> Machine<'a> {
                         Value::Int(i) => *end = if i < 0 { (len + i).max(0) } else { i.min(len) },
                         Value::Null => unknown = true,
                         other => {
-                            return Err(fail::types(format!(
-                                "a slice ends at integers, not at {}",
-                                type_name(&other)
-                            )));
+                            let what = format!("a slice ends at integers, not at {}", type_name(&other));
+                            return Err(fail::types(what).at(*span));
                         }
                     }
                 }
@@ -219,7 +217,7 @@ impl<'a> Machine<'a> {
                 }
                 truth(answer)
             }
-            Expr::Arithmetic(first, rest) => {
+            Expr::Arithmetic(first, rest, span) => {
                 let mut left = self.eval(first)?;
                 for (op, right) in rest {
                     let right = self.eval(right)?;
@@ -230,7 +228,7 @@ impl<'a> Machine<'a> {
                         }
                         _ => {}
                     }
-                    left = arithmetic(*op, left, right)?;
+                    left = placed(arithmetic(*op, left, right), *span)?;
                 }
                 left
             }
@@ -275,7 +273,7 @@ impl<'a> Machine<'a> {
                     )));
                 }
             },
-            Expr::Call(function, args) => {
+            Expr::Call(function, args, span) => {
                 let mut values: SmallVec<[Value; 3]> = SmallVec::with_capacity(args.len());
                 for arg in args {
                     values.push(self.eval(arg)?);
@@ -283,7 +281,7 @@ impl<'a> Machine<'a> {
                 if function.strict && values.iter().any(Value::is_null) {
                     return Ok(Value::Null);
                 }
-                (function.code)(&mut self.scope(), &mut values)?
+                placed((function.code)(&mut self.scope(), &mut values), *span)?
             }
             Expr::Case { subject, branches, default } => {
                 let subject = subject.as_ref().map(|s| self.eval(s)).transpose()?;
@@ -408,7 +406,7 @@ impl<'a> Machine<'a> {
     /// Evaluates `accumulator + x` with the accumulator moved out of its register, so that a list
     /// grows in place; anything else as usual.
     fn eval_taking(&mut self, body: &'a Expr, accumulator: Slot) -> Result<Value, CypherError> {
-        if let Expr::Arithmetic(first, rest) = body
+        if let Expr::Arithmetic(first, rest, span) = body
             && matches!(**first, Expr::Slot(s) if s == accumulator)
             && let [(ArithmeticOp::Add, right @ (Expr::Slot(_) | Expr::Const(_) | Expr::Property(..)))] =
                 &rest[..]
@@ -416,7 +414,7 @@ impl<'a> Machine<'a> {
         {
             let right = self.eval(right)?;
             let left = std::mem::take(&mut self.row[accumulator]);
-            return arithmetic(ArithmeticOp::Add, left, right);
+            return placed(arithmetic(ArithmeticOp::Add, left, right), *span);
         }
         self.eval(body)
     }

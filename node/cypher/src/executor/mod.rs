@@ -23,7 +23,7 @@ pub use load_csv::Import;
 pub(crate) use runtime::Measured;
 pub use runtime::{Counters, Limits, MemoryPool, Runtime, Taken};
 
-use crate::error::CypherError;
+use crate::error::{CypherError, placed};
 use crate::fail;
 use crate::functions::list::Steps;
 use crate::plan::{Expand, Expr, Inner, Op, OpId, Plan, Slot};
@@ -109,7 +109,19 @@ impl<'a> Machine<'a> {
     /// Makes the next row of an operator in the registers. False at the end.
     #[inline(always)]
     pub(crate) fn next(&mut self, id: OpId) -> Result<bool, CypherError> {
-        if self.run.profile.is_none() { self.step(id) } else { self.measured(id) }
+        let mut made = if self.run.profile.is_none() { self.step(id) } else { self.measured(id) };
+        if let Err(error) = &mut made {
+            self.locate(error, id);
+        }
+        made
+    }
+
+    /// Says where in the query an operator failed. The innermost is asked first: what it says stands.
+    #[cold]
+    #[inline(never)]
+    fn locate(&self, error: &mut CypherError, id: OpId) {
+        error.place(self.plan.spans[id]);
+        error.locate(&self.plan.text);
     }
 
     /// As [`Self::next`], for `PROFILE`.
@@ -173,12 +185,12 @@ impl<'a> Machine<'a> {
                 }
                 Ok(false)
             }
-            Op::Project { input, items } => {
+            Op::Project { input, items, spans } => {
                 if !self.next(*input)? {
                     return Ok(false);
                 }
-                for (expr, slot) in items {
-                    self.row[*slot] = self.eval(expr)?;
+                for (i, (expr, slot)) in items.iter().enumerate() {
+                    self.row[*slot] = placed(self.eval(expr), spans[i])?;
                 }
                 Ok(true)
             }
@@ -257,7 +269,7 @@ impl<'a> Machine<'a> {
                 if !self.next(*input)? {
                     return Ok(false);
                 }
-                if let Expr::Call(function, args) = list
+                if let Expr::Call(function, args, _) = list
                     && function.is_range()
                 {
                     // Counted as it goes: it may be longer than memory.
@@ -584,12 +596,15 @@ impl<'a> Machine<'a> {
 
     fn sort(&mut self, id: OpId) -> Result<bool, CypherError> {
         let plan = self.plan;
-        let Op::Sort { input, keys, saved, top } = &plan.ops[id] else { unreachable!("called for it") };
+        let Op::Sort { input, keys, saved, top, spans } = &plan.ops[id] else {
+            unreachable!("called for it")
+        };
         if matches!(self.states[id], State::Fresh) {
             let mut top_rows = None;
             for (i, expr) in top.iter().enumerate() {
                 // Skip and limit together; the words are only for the message.
-                let n = self.count(expr, if i + 1 == top.len() { "LIMIT" } else { "SKIP" })?;
+                let n = self.count(expr, if i + 1 == top.len() { "LIMIT" } else { "SKIP" });
+                let n = placed(n, spans[keys.len() + i])?;
                 top_rows =
                     Some(usize::try_from(n).unwrap_or(usize::MAX).saturating_add(top_rows.unwrap_or(0)));
             }
@@ -608,8 +623,8 @@ impl<'a> Machine<'a> {
             while self.next(*input)? {
                 self.run.tick()?;
                 let mut key = Vec::with_capacity(keys.len());
-                for (expr, _) in keys {
-                    key.push(self.eval(expr)?);
+                for (i, (expr, _)) in keys.iter().enumerate() {
+                    key.push(placed(self.eval(expr), spans[i])?);
                 }
                 let row = saved.iter().map(|s| self.row[*s].clone()).collect();
                 rows.push((key.into_boxed_slice(), row));

@@ -3,7 +3,8 @@
 use super::eval::label_names;
 use super::rows::Rows;
 use super::{Machine, State};
-use crate::error::{CypherError, ErrorKind};
+use crate::ast::Span;
+use crate::error::{CypherError, ErrorKind, placed};
 use crate::fail;
 use crate::functions::graph;
 use crate::plan::{CreateItem, Expr, KeyName, Merge, NewName, OpId, Properties, SetOp, Slot, TypeRef};
@@ -53,26 +54,27 @@ impl<'a> Machine<'a> {
         match p {
             Properties::Pairs(pairs) => {
                 out.reserve_exact(pairs.len());
-                for (key, e) in pairs {
-                    let v = self.eval(e)?;
+                for (key, e, span) in pairs {
+                    let v = placed(self.eval(e), *span)?;
                     out.push((key.intern(self.tx.names()), v));
                 }
             }
-            Properties::Map(e) => match self.eval(e)? {
+            Properties::Map(e, span) => match placed(self.eval(e), *span)? {
                 Value::Null => {}
                 v => {
                     let Some(map) = graph::property_map(&self.scope(), &v)? else {
-                        return Err(fail::types(format!(
-                            "properties are given as a map, not as {}",
-                            type_name(&v)
-                        )));
+                        return Err(not_a_map(&v).at(*span));
                     };
                     let names = self.tx.names();
                     out.extend(map.iter().map(|(k, v)| (names.key(k), v.clone())));
                 }
             },
         }
-        for (key, v) in &out {
+        for (i, (key, v)) in out.iter().enumerate() {
+            let span = match p {
+                Properties::Pairs(pairs) => pairs[i].2,
+                Properties::Map(_, span) => *span,
+            };
             if v.is_null() && merge {
                 return Err(CypherError::runtime(
                     ErrorKind::SemanticError,
@@ -81,9 +83,10 @@ impl<'a> Machine<'a> {
                         "`MERGE` cannot use null for property `{}`: it would never find what it creates",
                         self.tx.names().key_name(*key)
                     ),
-                ));
+                )
+                .at(span));
             }
-            storable(v)?;
+            placed(storable(v), span)?;
         }
         self.run.counters.properties_set += out.iter().filter(|(_, v)| !v.is_null()).count() as u64;
         Ok(out)
@@ -95,25 +98,31 @@ impl<'a> Machine<'a> {
 
     fn create_items(&mut self, items: &'a [CreateItem], merge: bool) -> Result<(), CypherError> {
         for item in items {
-            match item {
-                CreateItem::Node { slot, labels, properties } => {
-                    let labels = self.label_ids(labels)?;
-                    let properties = self.properties(properties, merge)?;
-                    self.hold_new(&properties)?;
-                    let id = self.tx.create_vertex(&labels, properties).map_err(fail::write)?;
-                    self.run.counters.nodes_created += 1;
-                    self.run.counters.labels_added += labels.len() as u64;
-                    self.row[*slot] = Value::Vertex(id);
-                }
-                CreateItem::Edge { slot, from, to, edge_type, properties } => {
-                    let (from, to) = (self.end(*from)?, self.end(*to)?);
-                    let edge_type = self.edge_type_id(edge_type)?;
-                    let properties = self.properties(properties, merge)?;
-                    self.hold_new(&properties)?;
-                    let id = self.tx.create_edge(from, to, edge_type, properties).map_err(fail::write)?;
-                    self.run.counters.relationships_created += 1;
-                    self.row[*slot] = Value::Edge(id);
-                }
+            let (CreateItem::Node { span, .. } | CreateItem::Edge { span, .. }) = item;
+            placed(self.create_item(item, merge), *span)?;
+        }
+        Ok(())
+    }
+
+    fn create_item(&mut self, item: &'a CreateItem, merge: bool) -> Result<(), CypherError> {
+        match item {
+            CreateItem::Node { slot, labels, properties, .. } => {
+                let labels = self.label_ids(labels)?;
+                let properties = self.properties(properties, merge)?;
+                self.hold_new(&properties)?;
+                let id = self.tx.create_vertex(&labels, properties).map_err(fail::write)?;
+                self.run.counters.nodes_created += 1;
+                self.run.counters.labels_added += labels.len() as u64;
+                self.row[*slot] = Value::Vertex(id);
+            }
+            CreateItem::Edge { slot, from, to, edge_type, properties, .. } => {
+                let (from, to) = (self.end(*from)?, self.end(*to)?);
+                let edge_type = self.edge_type_id(edge_type)?;
+                let properties = self.properties(properties, merge)?;
+                self.hold_new(&properties)?;
+                let id = self.tx.create_edge(from, to, edge_type, properties).map_err(fail::write)?;
+                self.run.counters.relationships_created += 1;
+                self.row[*slot] = Value::Edge(id);
             }
         }
         Ok(())
@@ -180,89 +189,94 @@ impl<'a> Machine<'a> {
         }
     }
 
-    pub(super) fn set(&mut self, items: &'a [SetOp]) -> Result<(), CypherError> {
-        for item in items {
-            match item {
-                SetOp::Property { target, key, value } => {
-                    let target = self.eval(target)?;
-                    let value = self.eval(value)?;
-                    let key = key.intern(self.tx.names());
-                    self.set_property(&target, key, value)?;
+    pub(super) fn set(&mut self, items: &'a [(SetOp, Span)]) -> Result<(), CypherError> {
+        for (item, span) in items {
+            placed(self.set_item(item), *span)?;
+        }
+        Ok(())
+    }
+
+    fn set_item(&mut self, item: &'a SetOp) -> Result<(), CypherError> {
+        match item {
+            SetOp::Property { target, key, value } => {
+                let target = self.eval(target)?;
+                let value = self.eval(value)?;
+                let key = key.intern(self.tx.names());
+                self.set_property(&target, key, value)?;
+            }
+            SetOp::Dynamic { target, key, value } => {
+                let target = self.eval(target)?;
+                let Value::String(key) = self.eval(key)? else {
+                    return Err(fail::types("a property is named by a string"));
+                };
+                let value = self.eval(value)?;
+                let key = KeyName::new(key).intern(self.tx.names());
+                self.set_property(&target, key, value)?;
+            }
+            SetOp::Replace { slot, value } => {
+                let target = self.row[*slot].clone();
+                if target.is_null() {
+                    return Ok(());
                 }
-                SetOp::Dynamic { target, key, value } => {
-                    let target = self.eval(target)?;
-                    let Value::String(key) = self.eval(key)? else {
-                        return Err(fail::types("a property is named by a string"));
-                    };
-                    let value = self.eval(value)?;
-                    let key = KeyName::new(key).intern(self.tx.names());
-                    self.set_property(&target, key, value)?;
-                }
-                SetOp::Replace { slot, value } => {
-                    let target = self.row[*slot].clone();
-                    if target.is_null() {
-                        continue;
-                    }
-                    let new = self.new_properties(value)?;
-                    let old = match &target {
-                        Value::Vertex(v) => self.tx.vertex_properties(*v),
-                        Value::Edge(e) => self.tx.edge_properties(*e),
-                        other => return Err(no_properties(other)),
-                    };
-                    for (key, _) in old {
-                        if !new.iter().any(|(k, v)| *k == key && !v.is_null()) {
-                            self.set_property(&target, key, Value::Null)?;
-                        }
-                    }
-                    for (key, v) in new {
-                        self.set_property(&target, key, v)?;
-                    }
-                }
-                SetOp::Merge { slot, value } => {
-                    let target = self.row[*slot].clone();
-                    if target.is_null() {
-                        continue;
-                    }
-                    for (key, v) in self.new_properties(value)? {
-                        self.set_property(&target, key, v)?;
+                let new = self.new_properties(value)?;
+                let old = match &target {
+                    Value::Vertex(v) => self.tx.vertex_properties(*v),
+                    Value::Edge(e) => self.tx.edge_properties(*e),
+                    other => return Err(no_properties(other)),
+                };
+                for (key, _) in old {
+                    if !new.iter().any(|(k, v)| *k == key && !v.is_null()) {
+                        self.set_property(&target, key, Value::Null)?;
                     }
                 }
-                SetOp::AddLabels { slot, labels } => {
-                    let ids = self.label_ids(labels)?;
-                    match self.row[*slot].clone() {
-                        Value::Null => {}
-                        Value::Vertex(v) => {
-                            for id in ids {
-                                if self.tx.add_label(v, id).map_err(fail::write)? {
-                                    self.run.counters.labels_added += 1;
-                                }
+                for (key, v) in new {
+                    self.set_property(&target, key, v)?;
+                }
+            }
+            SetOp::Merge { slot, value } => {
+                let target = self.row[*slot].clone();
+                if target.is_null() {
+                    return Ok(());
+                }
+                for (key, v) in self.new_properties(value)? {
+                    self.set_property(&target, key, v)?;
+                }
+            }
+            SetOp::AddLabels { slot, labels } => {
+                let ids = self.label_ids(labels)?;
+                match self.row[*slot].clone() {
+                    Value::Null => {}
+                    Value::Vertex(v) => {
+                        for id in ids {
+                            if self.tx.add_label(v, id).map_err(fail::write)? {
+                                self.run.counters.labels_added += 1;
                             }
                         }
-                        other => {
-                            return Err(fail::types(format!(
-                                "labels are set on nodes, not on {}",
-                                type_name(&other)
-                            )));
-                        }
+                    }
+                    other => {
+                        return Err(fail::types(format!(
+                            "labels are set on nodes, not on {}",
+                            type_name(&other)
+                        )));
                     }
                 }
-                SetOp::RemoveLabels { slot, labels } => {
-                    let ids = self.label_ids(labels)?;
-                    match self.row[*slot].clone() {
-                        Value::Null => {}
-                        Value::Vertex(v) => {
-                            for id in ids {
-                                if self.tx.remove_label(v, id).map_err(fail::write)? {
-                                    self.run.counters.labels_removed += 1;
-                                }
+            }
+            SetOp::RemoveLabels { slot, labels } => {
+                let ids = self.label_ids(labels)?;
+                match self.row[*slot].clone() {
+                    Value::Null => {}
+                    Value::Vertex(v) => {
+                        for id in ids {
+                            if self.tx.remove_label(v, id).map_err(fail::write)? {
+                                self.run.counters.labels_removed += 1;
                             }
                         }
-                        other => {
-                            return Err(fail::types(format!(
-                                "labels are removed from nodes, not from {}",
-                                type_name(&other)
-                            )));
-                        }
+                    }
+                    other => {
+                        return Err(fail::types(format!(
+                            "labels are removed from nodes, not from {}",
+                            type_name(&other)
+                        )));
                     }
                 }
             }
@@ -281,7 +295,7 @@ impl<'a> Machine<'a> {
                 let names = self.tx.names();
                 Ok(map.iter().map(|(k, v)| (names.key(k), v.clone())).collect())
             }
-            None => Err(fail::types(format!("properties are given as a map, not as {}", type_name(&v)))),
+            None => Err(not_a_map(&v)),
         }
     }
 
@@ -304,7 +318,7 @@ impl<'a> Machine<'a> {
     pub(super) fn delete(
         &mut self,
         input: OpId,
-        targets: &'a [Expr],
+        targets: &'a [(Expr, Span)],
         detach: bool,
         saved: &[Slot],
     ) -> Result<Rows, CypherError> {
@@ -313,8 +327,8 @@ impl<'a> Machine<'a> {
         let mut edges = (Vec::new(), FxHashSet::default());
         while self.next(input)? {
             self.run.tick()?;
-            for target in targets {
-                match self.eval(target)? {
+            for (target, span) in targets {
+                match placed(self.eval(target), *span)? {
                     Value::Null => {}
                     Value::Vertex(v) => add(&mut vertices, v),
                     Value::Edge(e) => add(&mut edges, e),
@@ -326,10 +340,9 @@ impl<'a> Machine<'a> {
                         }
                     }
                     other => {
-                        return Err(fail::types(format!(
-                            "`DELETE` takes nodes, relationships and paths, not {}",
-                            type_name(&other)
-                        )));
+                        let what = type_name(&other);
+                        let what = format!("`DELETE` takes nodes, relationships and paths, not {what}");
+                        return Err(fail::types(what).at(*span));
                     }
                 }
             }
@@ -378,6 +391,10 @@ fn add<T: Copy + Eq + std::hash::Hash>((list, set): &mut (Vec<T>, FxHashSet<T>),
     if set.insert(id) {
         list.push(id);
     }
+}
+
+fn not_a_map(v: &Value) -> CypherError {
+    fail::types(format!("properties are given as a map, not as {}", type_name(v)))
 }
 
 fn no_properties(v: &Value) -> CypherError {

@@ -91,17 +91,17 @@ impl Columns<'_> {
                 | Expr::Negate(e)
                 | Expr::Plus(e)
                 | Expr::IsNull(e, _) => waiting.push(e),
-                Expr::Index(a, b) | Expr::In(a, b) | Expr::StringTest(_, a, b) => {
+                Expr::Index(a, b, _) | Expr::In(a, b) | Expr::StringTest(_, a, b) => {
                     waiting.extend([&mut **a, b])
                 }
-                Expr::List(all) | Expr::And(all) | Expr::Or(all) | Expr::Xor(all) | Expr::Call(_, all) => {
+                Expr::List(all) | Expr::And(all) | Expr::Or(all) | Expr::Xor(all) | Expr::Call(_, all, _) => {
                     waiting.extend(all);
                 }
                 Expr::Compare(first, rest) => {
                     waiting.push(first);
                     waiting.extend(rest.iter_mut().map(|(_, e)| e));
                 }
-                Expr::Arithmetic(first, rest) => {
+                Expr::Arithmetic(first, rest, _) => {
                     waiting.push(first);
                     waiting.extend(rest.iter_mut().map(|(_, e)| e));
                 }

@@ -37,10 +37,10 @@ impl Planner<'_> {
             }
             ExprKind::Index { base, index } => {
                 self.effects.reads |= Effects::PROPERTIES;
-                P::Index(self.boxed(base)?, self.boxed(index)?)
+                P::Index(self.boxed(base)?, self.boxed(index)?, e.span)
             }
             ExprKind::Slice { base, from, to } => {
-                P::Slice(self.boxed(base)?, self.maybe(from.as_deref())?, self.maybe(to.as_deref())?)
+                P::Slice(self.boxed(base)?, self.maybe(from.as_deref())?, self.maybe(to.as_deref())?, e.span)
             }
             ExprKind::List(items) => {
                 let items = self.exprs(items)?;
@@ -95,6 +95,7 @@ impl Planner<'_> {
             ExprKind::Arithmetic { first, rest } => P::Arithmetic(
                 self.boxed(first)?,
                 rest.iter().map(|(op, e)| Ok((*op, self.expr(e)?))).collect::<Result<_, CypherError>>()?,
+                e.span,
             ),
             ExprKind::Negate(e) => P::Negate(self.boxed(e)?),
             ExprKind::Plus(e) => P::Plus(self.boxed(e)?),
@@ -117,7 +118,7 @@ impl Planner<'_> {
                 if !function.pure {
                     self.effects.reads |= Effects::ALL;
                 }
-                P::Call(function, self.exprs(args)?)
+                P::Call(function, self.exprs(args)?, e.span)
             }
             ExprKind::Aggregate(a) => {
                 // What it aggregates is computed before, where no grouping key is known yet.
@@ -131,7 +132,8 @@ impl Planner<'_> {
                 };
                 let args = self.exprs(&a.args)?;
                 let slot = self.temp();
-                aggregates.push(AggregateItem { function: a.function, distinct: a.distinct, args, slot });
+                let (function, distinct, span) = (a.function, a.distinct, e.span);
+                aggregates.push(AggregateItem { function, distinct, args, slot, span });
                 self.aggregates = Some(aggregates);
                 self.known = known;
                 self.known.push((e.clone(), slot));
@@ -186,7 +188,8 @@ impl Planner<'_> {
                     let end = p.matching(leaf, std::slice::from_ref(&c.pattern), c.filter.as_ref())?;
                     let slot = p.temp();
                     let result = p.expr(&c.result)?;
-                    Ok((p.push(Op::Project { input: end, items: vec![(result, slot)] }), slot))
+                    let (items, spans) = (vec![(result, slot)], vec![c.result.span]);
+                    Ok((p.push(Op::Project { input: end, items, spans }), slot))
                 })?;
                 P::Collect(inner, slot)
             }

@@ -223,6 +223,10 @@ impl Planner<'_> {
             Kind::Where(_) => 3,
         });
         for c in ready {
+            let span = match c.kind {
+                Kind::Property(_, _, e) | Kind::Where(e) => e.span,
+                Kind::Present(_) | Kind::Labels(..) => self.span,
+            };
             let predicate = match c.kind {
                 Kind::Present(var) => plan::Expr::IsNull(Box::new(plan::Expr::Slot(self.slot(var))), true),
                 Kind::Labels(var, labels) => {
@@ -239,7 +243,7 @@ impl Planner<'_> {
                 }
                 Kind::Where(e) => self.expr(e)?,
             };
-            end = self.push(Op::Filter { input: end, predicate });
+            end = self.push_at(span, Op::Filter { input: end, predicate });
         }
         Ok(end)
     }
@@ -552,7 +556,7 @@ impl Planner<'_> {
             };
             followed.push((edge, r));
             self.bound.extend([hop.left, hop.right]);
-            return Ok(self.push(Op::EdgeEnds { input: end, expand }));
+            return Ok(self.push_at(r.span, Op::EdgeEnds { input: end, expand }));
         }
         // A list of relationships that is bound must be the one that is found.
         let expected = self.bound.contains(&r.var).then_some(edge);
@@ -575,7 +579,7 @@ impl Planner<'_> {
         followed.push((edge, r));
         self.bound.extend([hop.left, hop.right, r.var]);
         let end = match (&r.length, hop.shortest) {
-            (None, Shortest::No) => self.push(Op::Expand(hop_op)),
+            (None, Shortest::No) => self.push_at(r.span, Op::Expand(hop_op)),
             (length, shortest) => {
                 let one = || Some(plan::Expr::Const(Value::Int(1)));
                 let (mut min, mut max) = (one(), one());
@@ -593,33 +597,35 @@ impl Planner<'_> {
                         // A relationship of the same `MATCH` must not take its edges again.
                         let keep_edges =
                             hop.in_named_path || r.variable.is_some() || expected.is_some() || is_one_of_many;
-                        self.push(Op::VarExpand(VarExpand {
+                        self.push_at(
+                            r.span,
+                            Op::VarExpand(VarExpand { hop: hop_op, min, max, reversed, keep_edges, step }),
+                        )
+                    }
+                    (Expansion::Walk, shortest) => self.push_at(
+                        r.span,
+                        Op::Shortest(plan::Shortest {
                             hop: hop_op,
                             min,
                             max,
                             reversed,
-                            keep_edges,
                             step,
-                        }))
-                    }
-                    (Expansion::Walk, shortest) => self.push(Op::Shortest(plan::Shortest {
-                        hop: hop_op,
-                        min,
-                        max,
-                        reversed,
-                        step,
-                        all: shortest == Shortest::All,
-                        weight: None,
-                    })),
-                    (Expansion::Bfs, _) => self.push(Op::Shortest(plan::Shortest {
-                        hop: hop_op,
-                        min,
-                        max,
-                        reversed,
-                        step,
-                        all: false,
-                        weight: None,
-                    })),
+                            all: shortest == Shortest::All,
+                            weight: None,
+                        }),
+                    ),
+                    (Expansion::Bfs, _) => self.push_at(
+                        r.span,
+                        Op::Shortest(plan::Shortest {
+                            hop: hop_op,
+                            min,
+                            max,
+                            reversed,
+                            step,
+                            all: false,
+                            weight: None,
+                        }),
+                    ),
                     (
                         Expansion::WeightedShortest { weight, total }
                         | Expansion::AllShortest { weight, total },
@@ -639,15 +645,18 @@ impl Planner<'_> {
                             ),
                             None => (self.temp(), self.temp(), plan::Expr::Const(Value::Int(1)), total),
                         };
-                        self.push(Op::Shortest(plan::Shortest {
-                            hop: hop_op,
-                            min,
-                            max,
-                            reversed,
-                            step,
-                            all,
-                            weight: Some(weight),
-                        }))
+                        self.push_at(
+                            r.span,
+                            Op::Shortest(plan::Shortest {
+                                hop: hop_op,
+                                min,
+                                max,
+                                reversed,
+                                step,
+                                all,
+                                weight: Some(weight),
+                            }),
+                        )
                     }
                     (Expansion::KShortest { .. }, _) => return Err(super::unsupported("*KSHORTEST", r.span)),
                 }

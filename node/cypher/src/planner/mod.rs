@@ -13,7 +13,7 @@ mod once;
 mod vars;
 
 use crate::ast::*;
-use crate::error::{CypherError, ErrorKind};
+use crate::error::{CypherError, ErrorKind, placed};
 use crate::plan::{self, AggregateItem, CreateItem, KeyName, Op, OpId, Plan, Properties, SetOp, Slot};
 use crate::procedures::Procedures;
 use crate::semantics::{Analyzed, VariableKind};
@@ -58,6 +58,10 @@ pub(crate) struct Planner<'a> {
     analyzed: &'a Analyzed,
     procedures: &'a dyn Procedures,
     ops: Vec<Op>,
+    /// Of each operator, what it is made of.
+    spans: Vec<Span>,
+    /// Of the clause that is planned.
+    span: Span,
     /// Of each operator, the length of the chain below it.
     depths: Vec<usize>,
     width: usize,
@@ -85,6 +89,8 @@ pub(crate) fn plan(
         analyzed,
         procedures,
         ops: Vec::new(),
+        spans: Vec::new(),
+        span: analyzed.query.span,
         depths: Vec::new(),
         width: analyzed.variables.len(),
         params: Vec::new(),
@@ -95,13 +101,15 @@ pub(crate) fn plan(
         inside: 0,
     };
     let leaf = p.push(Op::Argument);
-    let (mut root, columns) = p.query(&analyzed.query, leaf)?;
+    let planned = p.query(&analyzed.query, leaf);
+    let (mut root, columns) = placed(planned, p.span)?;
     if analyzed.columns.is_empty() {
         root = p.push(Op::Drain { input: root });
     }
-    let Planner { ops, width, params, .. } = p;
+    let Planner { ops, width, params, spans, .. } = p;
     let memory_bytes_max = analyzed.query.directives.memory_limit_bytes;
-    let mut plan = Plan { ops, root, width, params, columns, memory_bytes_max };
+    let text = analyzed.query.text.clone();
+    let mut plan = Plan { ops, root, width, params, columns, memory_bytes_max, spans, text };
     if !analyzed.writes {
         columns::gather(&mut plan);
         once::mark(&mut plan);
@@ -124,7 +132,15 @@ impl<'a> Planner<'a> {
     fn push(&mut self, op: Op) -> OpId {
         self.depths.push(op.depth(&self.depths));
         self.ops.push(op);
+        self.spans.push(self.span);
         self.ops.len() - 1
+    }
+
+    /// As [`Self::push`], for an operator that stands for less than the clause.
+    fn push_at(&mut self, span: Span, op: Op) -> OpId {
+        let id = self.push(op);
+        self.spans[id] = span;
+        id
     }
 
     /// Gives out a slot that no variable has.
@@ -152,8 +168,8 @@ impl<'a> Planner<'a> {
         let (mut end, columns) = self.parts(q, leaf)?;
         if let Some(rows) = &q.directives.periodic_commit {
             self.check_outermost("USING PERIODIC COMMIT", q.span)?;
-            let rows = self.expr(rows)?;
-            end = self.push(Op::CommitEach { input: end, rows });
+            let (rows, span) = (self.expr(rows)?, rows.span);
+            end = self.push_at(span, Op::CommitEach { input: end, rows });
         }
         Ok((end, columns))
     }
@@ -207,6 +223,7 @@ impl<'a> Planner<'a> {
                 together +=
                     q.clauses[i + 1..].iter().take_while(|c| matches!(c.kind, ClauseKind::Create(_))).count();
             }
+            let outside = std::mem::replace(&mut self.span, clause.span);
             end = self.behind(end, |p, end| match &clause.kind {
                 ClauseKind::Return(r) => {
                     let end = p.projection(end, r, true)?;
@@ -231,6 +248,7 @@ impl<'a> Planner<'a> {
                 }
                 _ => p.clause(end, clause),
             })?;
+            self.span = outside;
             i += together;
         }
         Ok((end, columns))
@@ -278,7 +296,7 @@ impl<'a> Planner<'a> {
                 let list = self.expr(&u.list)?;
                 self.bound.insert(u.variable.var);
                 let slot = self.slot(u.variable.var);
-                Ok(self.push(Op::Unwind { input: end, list, slot }))
+                Ok(self.push_at(u.list.span, Op::Unwind { input: end, list, slot }))
             }
             ClauseKind::Merge(m) => self.merge(end, m),
             ClauseKind::Set(items) => {
@@ -286,11 +304,15 @@ impl<'a> Planner<'a> {
                 Ok(self.push(Op::Set { input: end, items }))
             }
             ClauseKind::Remove(items) => {
-                let items = items.iter().map(|i| self.remove_item(i)).collect::<Result<_, _>>()?;
+                let items = items
+                    .iter()
+                    .map(|i| Ok((self.remove_item(i)?, i.span)))
+                    .collect::<Result<_, CypherError>>()?;
                 Ok(self.push(Op::Set { input: end, items }))
             }
             ClauseKind::Delete(d) => {
-                let targets = self.exprs(&d.targets)?;
+                let targets = d.targets.iter().map(|e| Ok((self.expr(e)?, e.span)));
+                let targets = targets.collect::<Result<_, CypherError>>()?;
                 let saved = self.live();
                 let end = self.push(Op::Delete { input: end, targets, detach: d.detach, saved });
                 // All rows are through before the first comes out.
@@ -305,6 +327,7 @@ impl<'a> Planner<'a> {
                     p.bound.insert(f.variable.var);
                     let mut end = leaf;
                     for clause in &f.body {
+                        p.span = clause.span;
                         end = p.behind(end, |p, end| match &clause.kind {
                             ClauseKind::Create(patterns) => {
                                 p.create(end, &patterns.iter().collect::<Vec<_>>())
@@ -314,7 +337,8 @@ impl<'a> Planner<'a> {
                     }
                     Ok((end, ()))
                 })?;
-                Ok(self.push(Op::Foreach { input: end, slot, list, inner }))
+                self.span = clause.span;
+                Ok(self.push_at(f.list.span, Op::Foreach { input: end, slot, list, inner }))
             }
             ClauseKind::LoadCsv(csv) => {
                 let source = self.expr(&csv.source)?;
@@ -346,19 +370,21 @@ impl<'a> Planner<'a> {
         let slots: Vec<Slot> = p.items.iter().map(|i| self.slot(i.var)).collect();
         let mut keys = Vec::new();
         if p.aggregates || p.items.iter().any(|i| vars::has_aggregate(&i.expr)) {
-            let mut groups = Vec::new();
+            let (mut groups, mut of_groups) = (Vec::new(), Vec::new());
             let mut known = Vec::new();
             for item in p.items.iter().filter(|i| !vars::has_aggregate(&i.expr)) {
                 let slot = self.slot(item.var);
                 groups.push((self.expr(&item.expr)?, slot));
+                of_groups.push(item.expr.span);
                 known.push((item.expr.clone(), slot));
             }
             self.known = known;
             self.aggregates = Some(Vec::new());
-            let mut after = Vec::new();
+            let (mut after, mut of_after) = (Vec::new(), Vec::new());
             for item in p.items.iter().filter(|i| vars::has_aggregate(&i.expr)) {
                 let slot = self.slot(item.var);
                 after.push((self.expr(&item.expr)?, slot));
+                of_after.push(item.expr.span);
                 self.known.push((item.expr.clone(), slot));
             }
             for s in &p.order_by {
@@ -366,19 +392,22 @@ impl<'a> Planner<'a> {
             }
             let aggregates = self.aggregates.take().unwrap_or_default();
             self.known.clear();
-            end = self.push(Op::Aggregate { input: end, keys: groups, aggregates });
-            end = self.push(Op::Project { input: end, items: after });
+            end = self.push(Op::Aggregate { input: end, keys: groups, aggregates, spans: of_groups });
+            end = self.push(Op::Project { input: end, items: after, spans: of_after });
             self.effects = Effects::default();
         } else {
-            let mut items = Vec::new();
+            let (mut items, mut spans) = (Vec::new(), Vec::new());
             for (item, slot) in p.items.iter().zip(&slots) {
                 match self.expr(&item.expr)? {
                     plan::Expr::Slot(same) if same == *slot => {}
-                    e => items.push((e, *slot)),
+                    e => {
+                        items.push((e, *slot));
+                        spans.push(item.expr.span);
+                    }
                 }
             }
             if !items.is_empty() {
-                end = self.push(Op::Project { input: end, items });
+                end = self.push(Op::Project { input: end, items, spans });
             }
             if p.distinct {
                 self.known = p.items.iter().zip(&slots).map(|(i, s)| (i.expr.clone(), *s)).collect();
@@ -409,25 +438,28 @@ impl<'a> Planner<'a> {
         saved.sort_unstable();
         if !keys.is_empty() {
             let mut top = Vec::new();
+            let mut spans: Vec<Span> = p.order_by.iter().map(|s| s.expr.span).collect();
             if let Some(limit) = &p.limit {
                 if let Some(skip) = &p.skip {
                     top.push(self.expr(skip)?);
+                    spans.push(skip.span);
                 }
                 top.push(self.expr(limit)?);
+                spans.push(limit.span);
             }
-            end = self.push(Op::Sort { input: end, keys, saved, top });
+            end = self.push(Op::Sort { input: end, keys, saved, top, spans });
         }
         if let Some(skip) = &p.skip {
             let count = self.expr(skip)?;
-            end = self.push(Op::Skip { input: end, count });
+            end = self.push_at(skip.span, Op::Skip { input: end, count });
         }
         if let Some(limit) = &p.limit {
             let count = self.expr(limit)?;
-            end = self.push(Op::Limit { input: end, count, drains: self.analyzed.writes });
+            end = self.push_at(limit.span, Op::Limit { input: end, count, drains: self.analyzed.writes });
         }
         if let Some(filter) = &p.filter {
             let predicate = self.expr(filter)?;
-            end = self.push(Op::Filter { input: end, predicate });
+            end = self.push_at(filter.span, Op::Filter { input: end, predicate });
         }
         self.bound = p.items.iter().map(|i| i.var).collect();
         Ok(end)
@@ -493,7 +525,7 @@ impl<'a> Planner<'a> {
         };
         if let Some(filter) = &call.filter {
             let predicate = self.expr(filter)?;
-            end = self.push(Op::Filter { input: end, predicate });
+            end = self.push_at(filter.span, Op::Filter { input: end, predicate });
         }
         Ok((end, yielded))
     }
@@ -523,7 +555,8 @@ impl<'a> Planner<'a> {
                 .filter(|(a, b)| a != b)
                 .map(|(a, b)| (plan::Expr::Slot(*a), *b))
                 .collect();
-            let end = if items.is_empty() { end } else { p.push(Op::Project { input: end, items }) };
+            let spans = vec![span; items.len()];
+            let end = if items.is_empty() { end } else { p.push(Op::Project { input: end, items, spans }) };
             Ok((end, columns))
         })?;
         self.bound.extend(s.returns.iter().copied());
@@ -554,10 +587,10 @@ impl<'a> Planner<'a> {
             Some(Expr { kind: ExprKind::Map(pairs), .. }) => Properties::Pairs(
                 pairs
                     .iter()
-                    .map(|(key, e)| Ok((KeyName::new(key.name.clone()), self.expr(e)?)))
+                    .map(|(key, e)| Ok((KeyName::new(key.name.clone()), self.expr(e)?, e.span)))
                     .collect::<Result<_, CypherError>>()?,
             ),
-            Some(e) => Properties::Map(self.expr(e)?),
+            Some(e) => Properties::Map(self.expr(e)?, e.span),
         })
     }
 
@@ -583,7 +616,8 @@ impl<'a> Planner<'a> {
                 if r.direction == Direction::In {
                     std::mem::swap(&mut from, &mut to);
                 }
-                items.push(CreateItem::Edge { slot: self.slot(r.var), from, to, edge_type, properties });
+                let (slot, span) = (self.slot(r.var), r.span);
+                items.push(CreateItem::Edge { slot, from, to, edge_type, properties, span });
                 self.bound.insert(r.var);
                 self.effects.writes |= Effects::EDGES;
                 left = hop.node.var;
@@ -598,7 +632,7 @@ impl<'a> Planner<'a> {
         }
         let labels = self.new_labels(&n.labels)?;
         let properties = self.new_properties(n.properties.as_deref())?;
-        items.push(CreateItem::Node { slot: self.slot(n.var), labels, properties });
+        items.push(CreateItem::Node { slot: self.slot(n.var), labels, properties, span: n.span });
         self.bound.insert(n.var);
         self.effects.writes |= Effects::VERTICES;
         Ok(())
@@ -645,8 +679,8 @@ impl<'a> Planner<'a> {
         })))
     }
 
-    fn set_items(&mut self, items: &[SetItem]) -> Result<Vec<SetOp>, CypherError> {
-        items.iter().map(|i| self.set_item(i)).collect()
+    fn set_items(&mut self, items: &[SetItem]) -> Result<Vec<(SetOp, Span)>, CypherError> {
+        items.iter().map(|i| Ok((self.set_item(i)?, i.span))).collect()
     }
 
     fn set_item(&mut self, item: &SetItem) -> Result<SetOp, CypherError> {

@@ -24,7 +24,7 @@ pub(super) fn mark(plan: &mut Plan) {
 fn only_source(plan: &Plan, mut at: OpId, mut wanted: Vec<Slot>) -> Option<OpId> {
     loop {
         match &plan.ops[at] {
-            Op::Project { input, items } => {
+            Op::Project { input, items, .. } => {
                 // What it makes is wanted no more, but what that is made of.
                 for (e, slot) in items {
                     if wanted.contains(slot) {

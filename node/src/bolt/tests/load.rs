@@ -77,7 +77,7 @@ async fn csv_is_loaded_in_memgraphs_form() {
     assert_eq!(code, CLIENT_ERROR);
     assert_eq!(
         message,
-        "Line 2 of 'bad.csv' cannot be loaded: it has 1 fields where 2 are expected. [ExternalResourceFailed]"
+        "Line 2 of 'bad.csv' cannot be loaded: it has 1 fields where 2 are expected. (line 1, column 1) [ExternalResourceFailed]"
     );
 }
 
