@@ -225,6 +225,10 @@ fn statement<'a>(item: &'a Item, text: &'a str) -> Statement<'a> {
 
 /// Finds where in a query a server says that it is wrong: `line 1, column 19`, `line 1:19`, `line 1 position 19`.
 fn place_in_message(message: &str) -> Option<(u32, u32)> {
+    // That place is in the statement of a trigger.
+    if message.starts_with("Trigger '") || message.starts_with("Failed creating the trigger:") {
+        return None;
+    }
     let at = message.rfind("line ")?;
     let mut numbers = message[at + 5..].split(|c: char| !c.is_ascii_digit()).filter(|p| !p.is_empty());
     let line: u32 = numbers.next()?.parse().ok()?;
@@ -261,6 +265,8 @@ mod tests {
         assert_eq!(place_in_message("line 3:0 no viable alternative"), Some((3, 1)));
         assert_eq!(place_in_message("Unable to commit due to a constraint"), None);
         assert_eq!(place_in_message("deadline passed"), None);
+        let trigger = "Trigger 't' caused the transaction to fail: x (line 1, column 9) [TypeError]";
+        assert_eq!(place_in_message(trigger), None);
     }
 
     #[tokio::test]

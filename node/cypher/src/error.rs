@@ -140,23 +140,18 @@ impl CypherError {
     /// what a retry can help are about the query as a whole and get none.
     #[cold]
     #[inline(never)]
-    pub(crate) fn place(&mut self, span: Span) {
+    pub(crate) fn failed_at(mut self, span: Span) -> Self {
         if self.span.is_none()
             && !self.is_transient
             && !matches!(self.kind, ErrorKind::Statement | ErrorKind::Limit)
         {
             self.span = Some(span);
         }
+        self
     }
 
     /// Fills in line and column from the text of the query, where they are not known yet.
     pub fn located(mut self, text: &str) -> Self {
-        self.locate(text);
-        self
-    }
-
-    /// As [`Self::located`], in place.
-    pub(crate) fn locate(&mut self, text: &str) {
         if let Some(span) = self.span
             && self.line == 0
         {
@@ -164,16 +159,17 @@ impl CypherError {
             self.line = line;
             self.column = column;
         }
+        self
     }
 }
 
 /// Gives the error of what stands at `span` that place. Costs nothing where there is none.
 #[inline(always)]
-pub(crate) fn placed<T>(mut made: Result<T, CypherError>, span: Span) -> Result<T, CypherError> {
-    if let Err(error) = &mut made {
-        error.place(span);
+pub(crate) fn placed<T>(made: Result<T, CypherError>, span: Span) -> Result<T, CypherError> {
+    match made {
+        Ok(made) => Ok(made),
+        Err(error) => Err(error.failed_at(span)),
     }
-    made
 }
 
 /// Returns the line and the column in characters of a byte offset, both from 1.

@@ -293,7 +293,11 @@ fn a_failure_of_a_trigger_is_one_of_the_transaction() {
         "CREATE TRIGGER t ON CREATE BEFORE COMMIT EXECUTE UNWIND createdVertices AS v SET v.bad = 1 / v.n",
     ]);
     s.run("CREATE (:A {n: 1})").unwrap();
-    assert!(s.refused("CREATE (:A {n: 0})").contains("division by zero"));
+    // The place is one in the trigger's text, wherever the client's has its own.
+    assert_eq!(
+        s.refused("CREATE (:A\n {n: 0})"),
+        "division by zero (line 1, column 41) [ArithmeticError: DivisionByZero]"
+    );
     assert_eq!(s.run("MATCH (a:A) RETURN a.n, a.bad").unwrap(), [[Value::Int(1), Value::Int(1)]]);
 }
 

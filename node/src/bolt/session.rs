@@ -707,7 +707,9 @@ impl<C: Core> Session<C> {
                 }
                 Running::new(table.fields, "rw", Source::Table(table.rows.into_iter()))
             }
-            Statement::Unsupported { what, .. } => return Err(statement::unsupported(what).into()),
+            Statement::Unsupported { what, span } => {
+                return Err(statement::unsupported_at(what, *span, text).into());
+            }
         })
     }
 

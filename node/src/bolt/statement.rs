@@ -7,8 +7,9 @@ use crate::disk::snapshot_path;
 use mgbolt::{Map, PackValue};
 use mgcypher::ast::{
     AdminStatement, Expr, ExprKind, IsolationLevel, IsolationScope, Literal, ReplicationStatement,
-    SchemaStatement, ShowStatement, StorageMode, StorageScope, Symbol, TransactionStatement,
+    SchemaStatement, ShowStatement, Span, StorageMode, StorageScope, Symbol, TransactionStatement,
 };
+use mgcypher::error::line_and_column;
 use mgcypher::{Params, schema};
 use mgnode_core::engine::{Admin, AdminAnswer, LagReport, OutcomeReport, ReplicaStatus, StateReport};
 use mgnode_core::storage::WriteError;
@@ -405,6 +406,13 @@ pub(super) fn strings(exprs: &[Expr], parameters: &Params) -> Result<Vec<Arc<str
         _ => Err(Failure::client("Only strings and parameters can stand here.")),
     };
     exprs.iter().map(string).collect()
+}
+
+/// As [`unsupported`], with the place of the statement in its text.
+pub(super) fn unsupported_at(what: &str, span: Span, text: &str) -> Failure {
+    let (line, column) = line_and_column(text, span.start as usize);
+    let Failure { message, .. } = unsupported(what);
+    Failure::client(format!("{message} (line {line}, column {column})"))
 }
 
 /// Refuses what is understood and not offered.

@@ -1072,6 +1072,11 @@ async fn errors_of_queries_name_their_place() {
     client.reset().await;
     let (_, message) = client.ask(run("RETURN $missing")).await.failure();
     assert!(message.contains("missing"), "{message}");
+    client.reset().await;
+    let (_, message) = client.ask(run("\n  CREATE USER ada")).await.failure();
+    let expected =
+        concat!("CREATE USER is not supported by mgnode ", env!("CARGO_PKG_VERSION"), ". (line 2, column 3)");
+    assert_eq!(message, expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -109,19 +109,17 @@ impl<'a> Machine<'a> {
     /// Makes the next row of an operator in the registers. False at the end.
     #[inline(always)]
     pub(crate) fn next(&mut self, id: OpId) -> Result<bool, CypherError> {
-        let mut made = if self.run.profile.is_none() { self.step(id) } else { self.measured(id) };
-        if let Err(error) = &mut made {
-            self.locate(error, id);
+        match if self.run.profile.is_none() { self.step(id) } else { self.measured(id) } {
+            Ok(made) => Ok(made),
+            Err(error) => Err(self.located(error, id)),
         }
-        made
     }
 
     /// Says where in the query an operator failed. The innermost is asked first: what it says stands.
     #[cold]
     #[inline(never)]
-    fn locate(&self, error: &mut CypherError, id: OpId) {
-        error.place(self.plan.spans[id]);
-        error.locate(&self.plan.text);
+    fn located(&self, error: CypherError, id: OpId) -> CypherError {
+        error.failed_at(self.plan.spans[id]).located(&self.plan.text)
     }
 
     /// As [`Self::next`], for `PROFILE`.
