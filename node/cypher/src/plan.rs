@@ -492,7 +492,7 @@ pub enum Expr {
     Const(Value),
     Param(usize),
     Slot(Slot),
-    Property(Box<Expr>, KeyName),
+    Property(Box<Expr>, KeyName, Span),
     Index(Box<Expr>, Box<Expr>, Span),
     Slice(Box<Expr>, Option<Box<Expr>>, Option<Box<Expr>>, Span),
     List(Vec<Expr>),

@@ -768,6 +768,8 @@ fn errors_of_a_running_query_name_their_place() {
         ("WITH {a: 1} AS map\nRETURN map[1]", 2, 8),
         ("WITH 1 AS list RETURN\n list[0..1]", 2, 2),
         ("RETURN 1,\n  $n.name", 2, 3),
+        ("RETURN {a: 1,\n  b: [x IN [$n] |\n    x.name]}", 3, 5),
+        ("MATCH (p:Person) DETACH DELETE p\nRETURN {a: 1,\n  b: p.name}", 3, 6),
         ("RETURN toInteger(\n date('no day'))", 2, 2),
         ("MATCH (p:Person)\nSET p.age = 1,\n  p.name = {a: p}.a", 3, 3),
         ("MATCH (p:Person)\nSET p.age = 1,\n  p = $n", 3, 3),

@@ -1070,6 +1070,9 @@ async fn errors_of_queries_name_their_place() {
     let (_, message) = client.run("UNWIND [1, 0] AS x\nRETURN x,\n  1 / x").await.failure();
     assert_eq!(message, "division by zero (line 3, column 3) [ArithmeticError: DivisionByZero]");
     client.reset().await;
+    let (_, message) = client.run("PROFILE UNWIND [1, 0] AS x\nRETURN 1 / x").await.failure();
+    assert_eq!(message, "division by zero (line 2, column 8) [ArithmeticError: DivisionByZero]");
+    client.reset().await;
     let (_, message) = client.ask(run("RETURN $missing")).await.failure();
     assert!(message.contains("missing"), "{message}");
     client.reset().await;

@@ -93,24 +93,28 @@ impl<'a> Machine<'a> {
             Expr::Const(v) => v.clone(),
             Expr::Param(i) => self.params[*i].clone(),
             Expr::Slot(s) => self.row[*s].clone(),
-            Expr::Property(base, key) => match &**base {
+            Expr::Property(base, key, span) => match &**base {
                 // Without a copy of the map or entity.
                 Expr::Slot(s) => match &self.row[*s] {
                     Value::Vertex(v) => {
                         let v = *v;
                         let key = key.find(self.tx.names());
                         let found = key.map_or(Value::Null, |k| self.tx.vertex_property(v, k));
-                        if found.is_null() { graph::absent_of_vertex(&self.scope(), v, key)? } else { found }
+                        if found.is_null() {
+                            placed(graph::absent_of_vertex(&self.scope(), v, key), *span)?
+                        } else {
+                            found
+                        }
                     }
                     Value::Map(m) => m.get(&key.name).cloned().unwrap_or_default(),
                     other => {
                         let other = other.clone();
-                        self.property(&other, key)?
+                        placed(self.property(&other, key), *span)?
                     }
                 },
                 base => {
                     let base = self.eval(base)?;
-                    self.property(&base, key)?
+                    placed(self.property(&base, key), *span)?
                 }
             },
             Expr::Index(base, index, span) => {

@@ -77,7 +77,7 @@ impl Columns<'_> {
     fn replace(&mut self, e: &mut Expr, may_add: bool) {
         let mut waiting = vec![e];
         while let Some(e) = waiting.pop() {
-            if let Expr::Property(base, key) = e
+            if let Expr::Property(base, key, _) = e
                 && matches!(**base, Expr::Slot(slot) if slot == self.of)
             {
                 if let Some(slot) = self.slot(&key.name, may_add) {
@@ -86,7 +86,7 @@ impl Columns<'_> {
                 continue;
             }
             match e {
-                Expr::Property(e, _)
+                Expr::Property(e, ..)
                 | Expr::Not(e)
                 | Expr::Negate(e)
                 | Expr::Plus(e)

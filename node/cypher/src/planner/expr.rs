@@ -33,7 +33,7 @@ impl Planner<'_> {
             ExprKind::Variable(v) => P::Slot(self.slot(v.var)),
             ExprKind::Property { base, key } => {
                 self.effects.reads |= Effects::PROPERTIES;
-                P::Property(self.boxed(base)?, KeyName::new(key.name.clone()))
+                P::Property(self.boxed(base)?, KeyName::new(key.name.clone()), e.span)
             }
             ExprKind::Index { base, index } => {
                 self.effects.reads |= Effects::PROPERTIES;

@@ -238,6 +238,7 @@ impl Planner<'_> {
                     let property = plan::Expr::Property(
                         Box::new(plan::Expr::Slot(self.slot(var))),
                         KeyName::new(key.into()),
+                        span,
                     );
                     plan::Expr::Compare(Box::new(property), vec![(CompareOp::Equal, self.expr(value)?)])
                 }
@@ -687,7 +688,8 @@ impl Planner<'_> {
         let mut tests = Vec::new();
         for (key, value) in property_pairs(r.properties.as_deref())? {
             self.effects.reads |= Effects::PROPERTIES;
-            let property = plan::Expr::Property(Box::new(plan::Expr::Slot(edge)), KeyName::new(key.into()));
+            let property =
+                plan::Expr::Property(Box::new(plan::Expr::Slot(edge)), KeyName::new(key.into()), value.span);
             tests.push(plan::Expr::Compare(Box::new(property), vec![(CompareOp::Equal, self.expr(value)?)]));
         }
         if let Some(l) = lambda {

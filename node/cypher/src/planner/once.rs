@@ -56,7 +56,7 @@ fn looks_at(e: &Expr, slots: &mut Vec<Slot>) -> Option<()> {
         match e {
             Expr::Const(_) | Expr::Param(_) => {}
             Expr::Slot(slot) => slots.push(*slot),
-            Expr::Property(e, _) | Expr::Not(e) | Expr::IsNull(e, _) => waiting.push(e),
+            Expr::Property(e, ..) | Expr::Not(e) | Expr::IsNull(e, _) => waiting.push(e),
             Expr::HasLabels(e, test) if matches!(**test, LabelTest::Label(_)) => waiting.push(e),
             Expr::And(all) | Expr::Or(all) => waiting.extend(all),
             Expr::Compare(first, rest) => {
