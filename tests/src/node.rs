@@ -194,8 +194,21 @@ impl Node {
 
     /// Sends it a signal, such as `STOP`.
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").args(["-s", name, &self.pid().to_string()]).status();
+        let pid = self.pid();
+        let status = Command::new("kill").args(["-s", name, &pid.to_string()]).status();
         assert!(status.expect("kill can be started").success());
+        if name == "STOP" {
+            // A thread that runs goes on until it next enters the kernel.
+            wait::until("every thread is stopped", Duration::from_secs(20), || {
+                let threads = std::fs::read_dir(format!("/proc/{pid}/task")).expect("Linux has it");
+                let is_stopped = threads.flatten().all(|thread| {
+                    let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+                    // The name, in parentheses, may hold anything.
+                    stat.is_empty() || stat.rsplit_once(')').is_some_and(|(_, rest)| rest.starts_with(" T"))
+                });
+                if is_stopped { Ok(()) } else { Err("a thread runs") }
+            });
+        }
     }
 
     /// SIGTERM, and waits for a clean end.
