@@ -4,6 +4,7 @@
 //! ignored with its reason; where an engine answers, its tests run, and what does not work fails.
 
 mod answers;
+mod bad_input;
 mod broken_disks;
 mod catch_up;
 mod certificates;
@@ -101,6 +102,7 @@ fn main() -> ExitCode {
     args.test_threads.get_or_insert(2);
     let tests = [
         guide::tests(),
+        bad_input::tests(),
         memory::tests(),
         nodes::tests(),
         formats::tests(),
