@@ -12,7 +12,8 @@
 //!   records holds the same graph, with the same ids, and scans in the same order: vertices and label
 //!   members by vertex id, edges at a vertex by edge id, index entries by (value, id).
 //! - A reader sees one LSN. The slots hold the newest state; undo steps ([`delta`]) lead back. Readers
-//!   wait for a writer only while it has the one chunk locked that they look at.
+//!   wait for a writer only while it has the one chunk locked that they look at, and, as they begin, while it applies
+//!   a record quietly ([`mvcc`]): some milliseconds at most.
 //! - First committer wins ([`commit`]): two commits that write one object conflict, and so do a
 //!   deletion and an edge at what is deleted; edges added at one vertex do not, nor do they with a
 //!   change of its labels or properties.
