@@ -13,7 +13,9 @@ use crate::ast::{
     PathPattern, RelationshipPattern, Shortest, StringOp, VarId,
 };
 use crate::error::{CypherError, ErrorKind};
-use crate::plan::{self, Bounds, EdgeEnds, Expand, KeyName, LabelRef, Op, OpId, Step, TypeRef, VarExpand};
+use crate::plan::{
+    self, Bounds, EdgeEnds, Expand, KeyName, LabelRef, Op, OpId, Slot, Step, TypeRef, VarExpand,
+};
 use mgnode_core::storage;
 use mgnode_core::types::{IndexSpec, LabelId, PropertyKeyId, Value};
 use rustc_hash::FxHashSet;
@@ -593,46 +595,22 @@ impl Planner<'_> {
                     expansion = &length.expansion;
                 }
                 let step = self.step(r, lambda)?;
-                match (expansion, shortest) {
+                let (all, weight) = match (expansion, shortest) {
                     (Expansion::Walk, Shortest::No) => {
                         // A relationship of the same `MATCH` must not take its edges again.
                         let keep_edges =
                             hop.in_named_path || r.variable.is_some() || expected.is_some() || is_one_of_many;
-                        self.push_at(
-                            r.span,
-                            Op::VarExpand(VarExpand { hop: hop_op, min, max, reversed, keep_edges, step }),
-                        )
+                        let walk = VarExpand { hop: hop_op, min, max, reversed, keep_edges, step };
+                        let end = self.push_at(r.span, Op::VarExpand(walk));
+                        return Ok(self.expect_edge(end, edge, expected));
                     }
-                    (Expansion::Walk, shortest) => self.push_at(
-                        r.span,
-                        Op::Shortest(plan::Shortest {
-                            hop: hop_op,
-                            min,
-                            max,
-                            reversed,
-                            step,
-                            all: shortest == Shortest::All,
-                            weight: None,
-                        }),
-                    ),
-                    (Expansion::Bfs, _) => self.push_at(
-                        r.span,
-                        Op::Shortest(plan::Shortest {
-                            hop: hop_op,
-                            min,
-                            max,
-                            reversed,
-                            step,
-                            all: false,
-                            weight: None,
-                        }),
-                    ),
+                    (Expansion::Walk, shortest) => (shortest == Shortest::All, None),
+                    (Expansion::Bfs, _) => (false, None),
                     (
                         Expansion::WeightedShortest { weight, total }
                         | Expansion::AllShortest { weight, total },
                         _,
                     ) => {
-                        let all = matches!(expansion, Expansion::AllShortest { .. });
                         let total = total.as_ref().map(|t| {
                             self.bound.insert(t.var);
                             self.slot(t.var)
@@ -646,33 +624,25 @@ impl Planner<'_> {
                             ),
                             None => (self.temp(), self.temp(), plan::Expr::Const(Value::Int(1)), total),
                         };
-                        self.push_at(
-                            r.span,
-                            Op::Shortest(plan::Shortest {
-                                hop: hop_op,
-                                min,
-                                max,
-                                reversed,
-                                step,
-                                all,
-                                weight: Some(weight),
-                            }),
-                        )
+                        (matches!(expansion, Expansion::AllShortest { .. }), Some(weight))
                     }
                     (Expansion::KShortest { .. }, _) => return Err(super::unsupported("*KSHORTEST", r.span)),
-                }
+                };
+                let path = plan::Shortest { hop: hop_op, min, max, reversed, step, all, weight };
+                self.push_at(r.span, Op::Shortest(path))
             }
         };
-        Ok(match expected {
-            Some(expected) => {
-                let predicate = plan::Expr::Compare(
-                    Box::new(plan::Expr::Slot(edge)),
-                    vec![(CompareOp::Equal, plan::Expr::Slot(expected))],
-                );
-                self.push(Op::Filter { input: end, predicate })
-            }
-            None => end,
-        })
+        Ok(self.expect_edge(end, edge, expected))
+    }
+
+    /// Lets through only the edge that is bound already, if one is.
+    fn expect_edge(&mut self, end: OpId, edge: Slot, expected: Option<Slot>) -> OpId {
+        let Some(expected) = expected else { return end };
+        let predicate = plan::Expr::Compare(
+            Box::new(plan::Expr::Slot(edge)),
+            vec![(CompareOp::Equal, plan::Expr::Slot(expected))],
+        );
+        self.push(Op::Filter { input: end, predicate })
     }
 
     /// What every hop of a path must satisfy: the pattern's properties and the lambda's condition.
