@@ -503,10 +503,8 @@ async fn receive_snapshot(shared: &Arc<Shared>, peer: PeerId, mut stream: RecvSt
     });
     let mut incoming = loop {
         // What comes is read while what came before is written: the other side need not wait for the disk.
-        let (batch, mut incoming, is_whole) = read_batch(&mut stream, writing).await?;
+        let (batch, mut incoming, is_whole) = read_batch(shared, &mut stream, writing).await?;
         bytes += batch.iter().map(|piece| piece.len() as u64).sum::<u64>();
-        // MAIN may be back on another connection before this one is known to have ended: it goes on here too.
-        shared.emit(Input::PartialKept { partial: shared.snapshots.kept() });
         if batch.is_empty() {
             break incoming;
         }
@@ -535,7 +533,11 @@ type Writing = BoxFuture<'static, Result<Box<dyn IncomingSnapshot>, String>>;
 
 /// Reads until the job is done and a batch is there, but not more than may wait for the disk. Returns the
 /// chunks, what the job gave back, and whether these were the last ones.
+///
+/// What the job wrote is told as soon as it is written, whether or not more comes: MAIN may be back on
+/// another connection before this one is known to have ended, and goes on there.
 async fn read_batch(
+    shared: &Shared,
     stream: &mut RecvStream,
     mut writing: Writing,
 ) -> Result<(Vec<Bytes>, Box<dyn IncomingSnapshot>, bool), String> {
@@ -545,7 +547,10 @@ async fn read_batch(
     while !is_whole && (bytes < BATCH_BYTES || written.is_none() && bytes < WAITING_BYTES_MAX) {
         tokio::select! {
             biased;
-            result = &mut writing, if written.is_none() => written = Some(result?),
+            result = &mut writing, if written.is_none() => {
+                written = Some(result?);
+                shared.emit(Input::PartialKept { partial: shared.snapshots.kept() });
+            }
             read = stream.read_chunks(&mut chunks) => match read.map_err(|e| e.to_string())? {
                 None => is_whole = true,
                 Some(count) => {
@@ -557,7 +562,11 @@ async fn read_batch(
     }
     let incoming = match written {
         Some(incoming) => incoming,
-        None => writing.await?,
+        None => {
+            let incoming = writing.await?;
+            shared.emit(Input::PartialKept { partial: shared.snapshots.kept() });
+            incoming
+        }
     };
     Ok((batch, incoming, is_whole))
 }

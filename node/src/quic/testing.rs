@@ -95,6 +95,7 @@ pub(super) fn taken() -> Message {
 pub(super) struct Numbers {
     /// Length of each that is coming in or has come, and whether it was whole.
     pub(super) received: Arc<Mutex<Vec<(usize, bool)>>>,
+    kept: Arc<Mutex<Option<PartialSnapshot>>>,
 }
 
 /// The name of one of that length.
@@ -134,11 +135,12 @@ impl Snapshots for Numbers {
         let mut received = self.received.lock();
         received.push((0, false));
         let (index, received) = (received.len() - 1, self.received.clone());
-        Ok(Box::new(Incoming { snapshot, index, received, bytes: Vec::new() }))
+        let kept = self.kept.clone();
+        Ok(Box::new(Incoming { snapshot, index, received, kept, bytes: Vec::new() }))
     }
 
     fn kept(&self) -> Option<PartialSnapshot> {
-        None
+        *self.kept.lock()
     }
 }
 
@@ -146,6 +148,7 @@ struct Incoming {
     snapshot: SnapshotId,
     index: usize,
     received: Arc<Mutex<Vec<(usize, bool)>>>,
+    kept: Arc<Mutex<Option<PartialSnapshot>>>,
     bytes: Vec<u8>,
 }
 
@@ -153,6 +156,8 @@ impl IncomingSnapshot for Incoming {
     fn write(&mut self, pieces: &[Bytes]) -> io::Result<()> {
         pieces.iter().for_each(|piece| self.bytes.extend_from_slice(piece));
         self.received.lock()[self.index].0 = self.bytes.len();
+        let bytes = self.bytes.len() as u64;
+        *self.kept.lock() = Some(PartialSnapshot { snapshot: self.snapshot, bytes });
         Ok(())
     }
 
@@ -167,6 +172,7 @@ impl IncomingSnapshot for Incoming {
     }
 
     fn hand_over(self: Box<Self>) -> io::Result<()> {
+        *self.kept.lock() = None;
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use super::{Credentials, GREETING_BYTES_MAX, HANDSHAKES_MAX, Quic};
 use crate::driver::{Queue, Transport, queue};
 use bytes::Bytes;
 use mgnode_core::engine::{Input, PeerId};
-use mgnode_core::replication::{FRAME_BYTES_MAX, Line, Message};
+use mgnode_core::replication::{FRAME_BYTES_MAX, Line, Message, SnapshotStream};
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{Connection, Endpoint, TransportConfig};
 use rustls::pki_types::pem::PemObject;
@@ -425,6 +425,44 @@ async fn a_stranger_opens_no_further_streams_and_leaves_no_snapshot() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert!(replica.snapshots.received.lock()[0].0 > 1 << 20);
+    replica.quic.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_came_of_a_snapshot_is_told_before_its_connection_ends() {
+    let mut replica = Node::listening(own_key());
+    let (_endpoint, connection) =
+        raw_client(replica.address(), "mgnode", &newest_alpn(), None).await.unwrap();
+    let (mut control, _c) = connection.open_bi().await.unwrap();
+    control.write_all(&[0]).await.unwrap();
+    let (mut log, _l) = connection.open_bi().await.unwrap();
+    log.write_all(&[1]).await.unwrap();
+    let (main, _) = replica.accepted();
+    replica.quic.send(main, taken());
+
+    let snapshot = numbers(1000);
+    let mut stream = connection.open_uni().await.unwrap();
+    let mut first = Vec::new();
+    SnapshotStream::Part { snapshot, offset: 0 }.encode(&mut first);
+    first.extend([0; 100]);
+    stream.write_all(&first).await.unwrap();
+    // No more comes, and the connection stands; only so that a broken node fails instead of hanging, it ends.
+    let closing = connection.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        closing.close(0_u8.into(), b"nothing was told");
+    });
+    loop {
+        match replica.queue.next_input() {
+            Some(Input::PartialKept { partial: Some(kept) }) if kept.bytes == 100 => {
+                assert_eq!(kept.snapshot, snapshot);
+                break;
+            }
+            Some(Input::PartialKept { .. }) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(connection.close_reason().is_none());
     replica.quic.stop();
 }
 
