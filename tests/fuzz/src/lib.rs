@@ -15,6 +15,8 @@ mod wire;
 
 pub use mutation::Mutator;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 /// A function over bytes, and where its inputs come from.
 #[derive(Clone, Copy)]
 pub struct Target {
@@ -50,4 +52,24 @@ pub const TARGETS: &[Target] = &[
 /// Finds a target by its name.
 pub fn target(name: &str) -> Option<&'static Target> {
     TARGETS.iter().find(|target| target.name == name)
+}
+
+/// Runs a function on inputs and on so many mutations of them.
+///
+/// # Panics
+/// With the input, where the function panics.
+pub fn run(name: &str, corpus: Vec<Vec<u8>>, count: u64, seed: u64, target: impl Fn(&[u8])) {
+    let try_on = |input: &[u8], which: &str| {
+        if catch_unwind(AssertUnwindSafe(|| target(input))).is_err() {
+            let hex: String = input.iter().map(|byte| format!("{byte:02x}")).collect();
+            panic!("{name} fails on {which}: {:?}\nas bytes: {hex}", String::from_utf8_lossy(input));
+        }
+    };
+    for (n, input) in corpus.iter().enumerate() {
+        try_on(input, &format!("input {n} of its corpus"));
+    }
+    let mut mutator = Mutator::new(corpus, seed);
+    for n in 0..count {
+        try_on(&mutator.next_input(), &format!("mutation {n} of seed {seed}"));
+    }
 }

@@ -2,8 +2,7 @@
 //!
 //! `FUZZ_COUNT=1000000 FUZZ_SEED=7 cargo test -p mg-fuzz --release` runs more, or others.
 
-use mg_fuzz::{Mutator, TARGETS, Target};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use mg_fuzz::{TARGETS, Target};
 
 const COUNT: u64 = 10_000;
 const SEED: u64 = 1;
@@ -16,23 +15,9 @@ fn number(name: &str, default: u64) -> u64 {
         .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number: {text}")))
 }
 
-fn try_on(target: &Target, input: &[u8], which: &str) {
-    if catch_unwind(AssertUnwindSafe(|| (target.run)(input))).is_err() {
-        let hex: String = input.iter().map(|byte| format!("{byte:02x}")).collect();
-        panic!("{} fails on {which}: {:?}\nas bytes: {hex}", target.name, String::from_utf8_lossy(input));
-    }
-}
-
 fn run(target: &'static Target) {
     let (count, seed) = (number("FUZZ_COUNT", COUNT), number("FUZZ_SEED", SEED));
-    for (n, input) in (target.corpus)().iter().enumerate() {
-        try_on(target, input, &format!("input {n} of its corpus"));
-    }
-    let mut mutator = Mutator::new((target.corpus)(), seed);
-    for n in 0..count {
-        let input = mutator.next_input();
-        try_on(target, &input, &format!("mutation {n} of seed {seed}"));
-    }
+    mg_fuzz::run(target.name, (target.corpus)(), count, seed, target.run);
 }
 
 /// Runs the targets whose names begin so, each on a thread with the stack of a query's.
