@@ -212,15 +212,15 @@ fn prepare_any(
 fn parameters(plan: &Plan, params: &Params) -> Result<Vec<Value>, CypherError> {
     plan.params
         .iter()
-        .map(|name| {
+        .map(|plan::Param { name, span }| {
             params.get(name).cloned().ok_or_else(|| {
-                let mut error = CypherError::runtime(
+                CypherError::compile(
                     ErrorKind::ParameterMissing,
                     "MissingParameter",
+                    *span,
                     format!("Parameter ${name} not provided."),
-                );
-                error.phase = Phase::CompileTime;
-                error
+                )
+                .located(&plan.text)
             })
         })
         .collect()

@@ -26,6 +26,13 @@ pub type Slot = usize;
 /// An operator, by its place in [`Plan::ops`].
 pub type OpId = usize;
 
+/// A parameter, and where the query names it first.
+#[derive(Debug)]
+pub struct Param {
+    pub name: Arc<str>,
+    pub span: Span,
+}
+
 /// What a query does, ready to run with any parameters in any transaction.
 #[derive(Debug)]
 pub struct Plan {
@@ -33,8 +40,8 @@ pub struct Plan {
     pub root: OpId,
     /// Number of registers.
     pub width: usize,
-    /// Parameters by their index in [`Expr::Param`].
-    pub params: Vec<Arc<str>>,
+    /// By their index in [`Expr::Param`].
+    pub params: Vec<Param>,
     /// Registers of the columns.
     pub columns: Vec<Slot>,
     /// `QUERY MEMORY LIMIT`: it may hold no more, whatever else it could.

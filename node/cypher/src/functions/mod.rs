@@ -27,7 +27,7 @@ pub type Code = fn(&mut Scope<'_>, &mut [Value]) -> Result<Value, CypherError>;
 
 /// A function that queries can call.
 pub struct Function {
-    /// In lower case; lookups ignore case.
+    /// As manuals write it; lookups ignore case.
     pub name: &'static str,
     pub args_min: usize,
     pub args_max: usize,
@@ -62,16 +62,16 @@ const fn reads(name: &'static str, args_min: usize, args_max: usize, code: Code)
 static TABLE: &[Function] = &[
     // Graph.
     reads("id", 1, 1, graph::id),
-    reads("elementid", 1, 1, graph::element_id),
+    reads("elementId", 1, 1, graph::element_id),
     reads("labels", 1, 1, graph::labels),
     reads("type", 1, 1, graph::edge_type),
     reads("properties", 1, 1, graph::properties),
     reads("keys", 1, 1, graph::keys),
-    reads("startnode", 1, 1, graph::start_node),
-    reads("endnode", 1, 1, graph::end_node),
+    reads("startNode", 1, 1, graph::start_node),
+    reads("endNode", 1, 1, graph::end_node),
     reads("degree", 1, 1, graph::degree),
-    reads("indegree", 1, 1, graph::in_degree),
-    reads("outdegree", 1, 1, graph::out_degree),
+    reads("inDegree", 1, 1, graph::in_degree),
+    reads("outDegree", 1, 1, graph::out_degree),
     reads("nodes", 1, 1, graph::nodes),
     reads("relationships", 1, 1, graph::relationships),
     reads("rels", 1, 1, graph::relationships),
@@ -83,30 +83,30 @@ static TABLE: &[Function] = &[
     pure("tail", 1, 1, list::tail),
     pure("range", 2, 3, list::range),
     pure("reverse", 1, 1, list::reverse),
-    pure("isempty", 1, 1, list::is_empty),
-    pure("uniformsample", 2, 2, list::first_n),
-    pure("toset", 1, 1, list::to_set),
+    pure("isEmpty", 1, 1, list::is_empty),
+    pure("uniformSample", 2, 2, list::first_n),
+    pure("toSet", 1, 1, list::to_set),
     lax("coalesce", 1, ANY, list::coalesce),
     lax("exists", 1, 1, list::exists),
-    lax("nullif", 2, 2, list::null_if),
+    lax("nullIf", 2, 2, list::null_if),
     // Conversions.
-    pure("tointeger", 1, 1, convert::to_integer),
-    pure("toint", 1, 1, convert::to_integer),
-    pure("tofloat", 1, 1, convert::to_float),
-    pure("toboolean", 1, 1, convert::to_boolean),
-    pure("tostring", 1, 1, convert::to_string),
-    pure("tointegerornull", 1, 1, convert::to_integer_or_null),
-    pure("tofloatornull", 1, 1, convert::to_float_or_null),
-    pure("tobooleanornull", 1, 1, convert::to_boolean_or_null),
-    pure("tostringornull", 1, 1, convert::to_string_or_null),
-    pure("tointegerlist", 1, 1, convert::to_integer_list),
-    pure("tofloatlist", 1, 1, convert::to_float_list),
-    pure("tobooleanlist", 1, 1, convert::to_boolean_list),
-    pure("tostringlist", 1, 1, convert::to_string_list),
-    lax("valuetype", 1, 1, convert::value_type),
+    pure("toInteger", 1, 1, convert::to_integer),
+    pure("toInt", 1, 1, convert::to_integer),
+    pure("toFloat", 1, 1, convert::to_float),
+    pure("toBoolean", 1, 1, convert::to_boolean),
+    pure("toString", 1, 1, convert::to_string),
+    pure("toIntegerOrNull", 1, 1, convert::to_integer_or_null),
+    pure("toFloatOrNull", 1, 1, convert::to_float_or_null),
+    pure("toBooleanOrNull", 1, 1, convert::to_boolean_or_null),
+    pure("toStringOrNull", 1, 1, convert::to_string_or_null),
+    pure("toIntegerList", 1, 1, convert::to_integer_list),
+    pure("toFloatList", 1, 1, convert::to_float_list),
+    pure("toBooleanList", 1, 1, convert::to_boolean_list),
+    pure("toStringList", 1, 1, convert::to_string_list),
+    lax("valueType", 1, 1, convert::value_type),
     // Clock and dice.
     reads("timestamp", 0, 0, convert::timestamp),
-    reads("randomuuid", 0, 0, convert::random_uuid),
+    reads("randomUUID", 0, 0, convert::random_uuid),
     reads("rand", 0, 0, convert::rand),
     // Strings.
     pure("split", 2, 2, string::split),
@@ -115,17 +115,17 @@ static TABLE: &[Function] = &[
     pure("left", 2, 2, string::left),
     pure("right", 2, 2, string::right),
     pure("trim", 1, 1, string::trim),
-    pure("btrim", 1, 2, string::trim),
-    pure("ltrim", 1, 2, string::ltrim),
-    pure("rtrim", 1, 2, string::rtrim),
-    pure("toupper", 1, 1, string::to_upper),
+    pure("bTrim", 1, 2, string::trim),
+    pure("lTrim", 1, 2, string::ltrim),
+    pure("rTrim", 1, 2, string::rtrim),
+    pure("toUpper", 1, 1, string::to_upper),
     pure("upper", 1, 1, string::to_upper),
-    pure("tolower", 1, 1, string::to_lower),
+    pure("toLower", 1, 1, string::to_lower),
     pure("lower", 1, 1, string::to_lower),
     pure("char_length", 1, 1, string::char_length),
     pure("character_length", 1, 1, string::char_length),
-    pure("startswith", 2, 2, string::starts_with),
-    pure("endswith", 2, 2, string::ends_with),
+    pure("startsWith", 2, 2, string::starts_with),
+    pure("endsWith", 2, 2, string::ends_with),
     pure("contains", 2, 2, string::contains),
     // Numbers.
     pure("abs", 1, 1, math::abs),
@@ -153,7 +153,7 @@ static TABLE: &[Function] = &[
     pure("degrees", 1, 1, math::degrees),
     pure("radians", 1, 1, math::radians),
     pure("haversin", 1, 1, math::haversin),
-    pure("isnan", 1, 1, math::is_nan),
+    pure("isNaN", 1, 1, math::is_nan),
     pure("pi", 0, 0, math::pi),
     pure("e", 0, 0, math::e),
     // Dates, times, durations.
@@ -182,13 +182,13 @@ static TABLE: &[Function] = &[
     reads("datetime.statement", 0, 1, temporal::date_time),
     reads("datetime.realtime", 0, 1, temporal::date_time),
     pure("datetime.truncate", 2, 3, temporal::date_time_truncate),
-    pure("datetime.fromepoch", 2, 2, temporal::from_epoch),
-    pure("datetime.fromepochmillis", 1, 1, temporal::from_epoch_millis),
+    pure("datetime.fromEpoch", 2, 2, temporal::from_epoch),
+    pure("datetime.fromEpochMillis", 1, 1, temporal::from_epoch_millis),
     pure("duration", 1, 1, temporal::make_duration),
     pure("duration.between", 2, 2, temporal::between),
-    pure("duration.inmonths", 2, 2, temporal::in_months),
-    pure("duration.indays", 2, 2, temporal::in_days),
-    pure("duration.inseconds", 2, 2, temporal::in_seconds),
+    pure("duration.inMonths", 2, 2, temporal::in_months),
+    pure("duration.inDays", 2, 2, temporal::in_days),
+    pure("duration.inSeconds", 2, 2, temporal::in_seconds),
     pure("point", 1, 1, math::point),
     pure("point.distance", 2, 2, math::distance),
     pure("distance", 2, 2, math::distance),
@@ -204,7 +204,7 @@ pub fn similar(name: &str) -> Option<&'static str> {
     did_you_mean(name, TABLE.iter().map(|f| f.name))
 }
 
-/// Returns the names of all functions, in lower case.
+/// Returns the names of all functions, as manuals write them.
 pub fn names() -> impl Iterator<Item = &'static str> {
     TABLE.iter().map(|f| f.name)
 }
@@ -219,14 +219,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_lower_case_and_unique() {
+    fn names_are_unique_whatever_their_case() {
         let mut seen = std::collections::BTreeSet::new();
         for f in TABLE {
-            assert_eq!(f.name, f.name.to_lowercase());
-            assert!(seen.insert(f.name), "{}", f.name);
+            assert!(seen.insert(f.name.to_lowercase()), "{}", f.name);
             assert!(f.args_min <= f.args_max);
         }
         assert!(by_name("toInteger").is_some());
-        assert_eq!(similar("toIntegr"), Some("tointeger"));
+        assert_eq!(similar("toIntegr"), Some("toInteger"));
     }
 }

@@ -1,7 +1,7 @@
 //! Expressions of the tree into expressions of the plan.
 
 use super::{Effects, Planner};
-use crate::ast::{self, Expr, ExprKind, LabelExpr, LabelName, Literal, MapProjectionItem, PathPattern};
+use crate::ast::{self, Expr, ExprKind, LabelExpr, LabelName, Literal, MapProjectionItem, PathPattern, Span};
 use crate::error::{CypherError, ErrorKind};
 use crate::functions;
 use crate::plan::{self, AggregateItem, Inner, KeyName, LabelRef, LabelTest, MapItem, NewName, Op, Slot};
@@ -29,7 +29,7 @@ impl Planner<'_> {
         }
         Ok(match &e.kind {
             ExprKind::Literal(l) => P::Const(literal(l)),
-            ExprKind::Parameter(name) => P::Param(self.param(name)),
+            ExprKind::Parameter(name) => P::Param(self.param(name, e.span)),
             ExprKind::Variable(v) => P::Slot(self.slot(v.var)),
             ExprKind::Property { base, key } => {
                 self.effects.reads |= Effects::PROPERTIES;
@@ -328,11 +328,12 @@ impl Planner<'_> {
         Ok(out)
     }
 
-    pub(super) fn param(&mut self, name: &ast::Name) -> usize {
-        if let Some(i) = self.params.iter().position(|p| p == name) {
+    /// Returns the number of a parameter, which stands at `span`.
+    pub(super) fn param(&mut self, name: &ast::Name, span: Span) -> usize {
+        if let Some(i) = self.params.iter().position(|p| p.name == *name) {
             return i;
         }
-        self.params.push(name.clone());
+        self.params.push(plan::Param { name: name.clone(), span });
         self.params.len() - 1
     }
 

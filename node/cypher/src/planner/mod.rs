@@ -20,7 +20,6 @@ use crate::semantics::{Analyzed, VariableKind};
 use mgnode_core::storage::Transaction;
 use mgnode_core::types::Value;
 use rustc_hash::FxHashSet;
-use std::sync::Arc;
 
 /// How many operators may stand on each other. Pulling a row descends through them, on the stack of
 /// a thread of the node.
@@ -65,7 +64,7 @@ pub(crate) struct Planner<'a> {
     /// Of each operator, the length of the chain below it.
     depths: Vec<usize>,
     width: usize,
-    params: Vec<Arc<str>>,
+    params: Vec<plan::Param>,
     /// Variables that are bound here.
     bound: FxHashSet<VarId>,
     /// Expressions whose values stand in slots already.
@@ -482,7 +481,10 @@ impl<'a> Planner<'a> {
         };
         let args = match &call.args {
             Some(args) => self.exprs(args)?,
-            None => shape.args.iter().map(|(name, _)| plan::Expr::Param(self.param(name))).collect(),
+            None => {
+                let place = call.name.span;
+                shape.args.iter().map(|(name, _)| plan::Expr::Param(self.param(name, place))).collect()
+            }
         };
         let mut outputs = Vec::new();
         match &call.yields {
