@@ -1,6 +1,6 @@
 //! A query that commits as it goes: each of its transactions but the last is ended here.
 
-use super::session::{Committed, Services};
+use super::services::{Committed, Services};
 use super::texts::{BATCHES_FAILED, Failure, Notification};
 use super::{Core, statement};
 use mgcypher::{Commits, CypherError, ErrorKind};

@@ -2,7 +2,8 @@
 
 use super::Core;
 use super::interrupt::{Interrupt, Reason};
-use super::session::{Flow, Services, Session};
+use super::services::Services;
+use super::session::{Flow, Session};
 use super::texts::Failure;
 use bytes::BytesMut;
 use mgbolt::{

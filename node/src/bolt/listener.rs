@@ -1,7 +1,7 @@
 //! The port.
 
 use super::connection;
-use super::session::Services;
+use super::services::Services;
 use super::triggers::AfterCommit;
 use super::{BoltConfig, Core};
 use std::io;

@@ -25,10 +25,12 @@ mod connection;
 mod core;
 mod interrupt;
 mod isolation;
+mod known;
 mod listener;
 mod node;
 mod recover;
 mod result;
+mod services;
 mod session;
 mod statement;
 #[cfg(test)]
@@ -37,6 +39,7 @@ mod texts;
 mod transactions;
 mod triggers;
 mod wire;
+mod work;
 
 pub use self::core::Core;
 pub use listener::Listener;

@@ -1,7 +1,7 @@
 //! A result on its way to a client.
 
 use super::connection::Writer;
-use super::session::Pace;
+use super::known::Pace;
 use super::statement::Deferred;
 use super::texts::{self, Failure, Notification};
 use super::wire;

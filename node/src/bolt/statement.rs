@@ -394,16 +394,20 @@ pub(super) fn admin_statement(
     })
 }
 
-/// Returns the strings that literals and parameters stand for.
-pub(super) fn strings(exprs: &[Expr], parameters: &Params) -> Result<Vec<Arc<str>>, Failure> {
+/// Returns the strings that literals and parameters of the text stand for.
+pub(super) fn strings(exprs: &[Expr], parameters: &Params, text: &str) -> Result<Vec<Arc<str>>, Failure> {
+    let refuse = |expr: &Expr, what: String| {
+        let (line, column) = line_and_column(text, expr.span.start as usize);
+        Err(Failure::client(format!("{what} (line {line}, column {column})")))
+    };
     let string = |expr: &Expr| match &expr.kind {
         ExprKind::Literal(Literal::String(text)) => Ok(text.clone()),
         ExprKind::Parameter(name) => match parameters.get(&**name) {
             Some(Value::String(text)) => Ok(text.clone()),
-            Some(_) => Err(Failure::client(format!("Parameter ${name} must be a string."))),
-            None => Err(Failure::client(format!("Parameter ${name} not provided."))),
+            Some(_) => refuse(expr, format!("Parameter ${name} must be a string.")),
+            None => refuse(expr, format!("Parameter ${name} not provided.")),
         },
-        _ => Err(Failure::client("Only strings and parameters can stand here.")),
+        _ => refuse(expr, "Only strings and parameters can stand here.".to_owned()),
     };
     exprs.iter().map(string).collect()
 }

@@ -15,9 +15,10 @@
 //!   Replicas keep the triggers and run none.
 
 use super::interrupt::{Interrupt, Reason};
-use super::session::{Services, Timer, aside, random_seed};
+use super::services::Services;
 use super::texts::{self, Failure};
 use super::transactions::Seat;
+use super::work::{Timer, aside, random_seed};
 use super::{Core, statement};
 use mgbolt::Map;
 use mgcypher::triggers::PreparedTrigger;

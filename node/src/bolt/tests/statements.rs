@@ -174,7 +174,10 @@ async fn all_are_terminated_at_once_and_ids_can_be_parameters() {
     };
     client.ask(ask(Map::new().with("id", "1"))).await.metadata();
     assert_eq!(client.ask(Request::Pull(Stream::default())).await.rows, [["1".into(), false.into()]]);
-    assert_eq!(client.ask(ask(Map::new())).await.failure().1, "Parameter $id not provided.");
+    assert_eq!(
+        client.ask(ask(Map::new())).await.failure().1,
+        "Parameter $id not provided. (line 1, column 24)"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
