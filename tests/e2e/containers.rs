@@ -20,6 +20,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         super::docker("docker_another_image_gets_its_user_its_licence_and_its_ports", another),
         super::docker("docker_a_network_of_others_is_used_and_left", shared),
         super::docker("docker_a_network_has_the_driver_and_the_mtu_of_the_file", driven),
+        super::docker("docker_the_engine_of_a_context_is_used", context),
         super::plain("process_limits_are_set_before_a_node_begins", limits),
     ]
 }
@@ -183,6 +184,35 @@ fn another(engine: &Engine) {
 
     user.ok(&["down", &cluster.file, "--volumes", "--yes"]);
     engine.untag(name);
+}
+
+/// This user's `DOCKER_HOST` names no engine; a context that is named stands over it. Nothing is waited for that
+/// `--no-wait` leaves out, and another `up` waits for it.
+fn context(engine: &Engine) {
+    let cluster = Cluster::new("t-context", 28100, Where::Process, "");
+    let user = &cluster.user;
+    // SHA-256 of the name, as docker has it.
+    const HERE: &str = "fcec91509759ad995c2cd14bcb26b2720993faf61c29d379b270d442d92290eb";
+    let folder = user.dir.join(".docker/contexts/meta").join(HERE);
+    fs::create_dir_all(&folder).expect("the test's folder can be written");
+    let host = std::env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".to_owned());
+    let meta = json!({ "Name": "here", "Endpoints": { "docker": { "Host": host } } });
+    fs::write(folder.join("meta.json"), meta.to_string()).expect("the test's folder can be written");
+
+    let said = user.fails(3, &["up", &cluster.file, "--context", "elsewhere"]);
+    assert!(said.contains("docker context `elsewhere` cannot be read"), "{said}");
+    let here = |verb: &[&str]| user.ok(&[verb, &["--context", "here"]].concat());
+    here(&["up", &cluster.file, "--no-wait", "--pull", "always"]);
+    let main = cluster.container("main");
+    assert!(engine.state(&main).0, "it runs where the context says");
+    let id = engine.id(&main);
+    here(&["up", &cluster.file]);
+    assert_eq!(engine.id(&main), id, "what is up stays up");
+    wait::until("both replicas are ready", LIMIT, || all_ready(&cluster.bolts()[0], 2));
+    let said = user.run(&["status", &cluster.file]);
+    assert!(!said.status.success(), "without the context nobody knows of the cluster");
+    here(&["down", &cluster.file, "--volumes", "--yes"]);
+    assert!(engine.id(&main).is_none());
 }
 
 /// A network that is there, in which somebody else lives too.

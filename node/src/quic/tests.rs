@@ -8,7 +8,7 @@ use bytes::Bytes;
 use mgnode_core::engine::{Input, PeerId};
 use mgnode_core::replication::{FRAME_BYTES_MAX, Line, Message, SnapshotStream};
 use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{Connection, Endpoint, TransportConfig};
+use quinn::{Connection, Endpoint, RecvStream, SendStream, TransportConfig};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -118,6 +118,25 @@ async fn raw_client(
         .await
         .map_err(|e| super::refusal::explain(&e))?;
     Ok((endpoint, connection))
+}
+
+/// A client's connection with both lanes, which end with it.
+struct Opened {
+    connection: Connection,
+    log: SendStream,
+    _rest: (Endpoint, SendStream, [RecvStream; 2]),
+}
+
+impl Opened {
+    async fn at(server: &Node) -> Opened {
+        let (endpoint, connection) =
+            raw_client(server.address(), "mgnode", &newest_alpn(), None).await.unwrap();
+        let (mut control, from_control) = connection.open_bi().await.unwrap();
+        control.write_all(&[0]).await.unwrap();
+        let (mut log, from_log) = connection.open_bi().await.unwrap();
+        log.write_all(&[1]).await.unwrap();
+        Opened { connection, log, _rest: (endpoint, control, [from_control, from_log]) }
+    }
 }
 
 fn newest_alpn() -> String {
@@ -369,17 +388,12 @@ async fn what_is_no_message_ends_its_connection_and_no_other() {
         (vec![9, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0], "wrong lane"),
     ];
     for (bytes, words) in frames {
-        let (_endpoint, connection) =
-            raw_client(replica.address(), "mgnode", &newest_alpn(), None).await.unwrap();
-        let (mut control, _c) = connection.open_bi().await.unwrap();
-        control.write_all(&[0]).await.unwrap();
-        let (mut log, _l) = connection.open_bi().await.unwrap();
-        log.write_all(&[1]).await.unwrap();
+        let Opened { connection, log, .. } = &mut Opened::at(&replica).await;
         log.write_all(&bytes).await.unwrap();
         let (stranger, _) = replica.accepted();
         let why = replica.down();
         assert!(why.contains(words), "{bytes:?}: {why}");
-        assert!(end(&connection).await.contains(words));
+        assert!(end(connection).await.contains(words));
         assert_ne!(stranger, honest);
     }
 
@@ -395,12 +409,7 @@ async fn what_is_no_message_ends_its_connection_and_no_other() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stranger_opens_no_further_streams_and_leaves_no_snapshot() {
     let mut replica = Node::listening(own_key());
-    let (_endpoint, connection) =
-        raw_client(replica.address(), "mgnode", &newest_alpn(), None).await.unwrap();
-    let (mut control, _c) = connection.open_bi().await.unwrap();
-    control.write_all(&[0]).await.unwrap();
-    let (mut log, _l) = connection.open_bi().await.unwrap();
-    log.write_all(&[1]).await.unwrap();
+    let Opened { connection, .. } = &Opened::at(&replica).await;
     let (stranger, _) = replica.accepted();
     let brief = Duration::from_millis(300);
     assert!(tokio::time::timeout(brief, connection.open_bi()).await.is_err(), "a third lane was opened");
@@ -431,12 +440,7 @@ async fn a_stranger_opens_no_further_streams_and_leaves_no_snapshot() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_came_of_a_snapshot_is_told_before_its_connection_ends() {
     let mut replica = Node::listening(own_key());
-    let (_endpoint, connection) =
-        raw_client(replica.address(), "mgnode", &newest_alpn(), None).await.unwrap();
-    let (mut control, _c) = connection.open_bi().await.unwrap();
-    control.write_all(&[0]).await.unwrap();
-    let (mut log, _l) = connection.open_bi().await.unwrap();
-    log.write_all(&[1]).await.unwrap();
+    let Opened { connection, .. } = &Opened::at(&replica).await;
     let (main, _) = replica.accepted();
     replica.quic.send(main, taken());
 
