@@ -812,3 +812,18 @@ fn errors_of_a_running_query_name_their_place() {
     let error = s.run("RETURN 2,\n 1 / 0").unwrap_err();
     assert_eq!(error.to_string(), "division by zero (line 2, column 2) [ArithmeticError: DivisionByZero]");
 }
+
+#[test]
+fn parts_of_a_union_agree_by_name() {
+    let mut s = Session::new();
+    let rows = |pairs: &[(i64, i64)]| -> Vec<Vec<Value>> {
+        pairs.iter().map(|(x, y)| vec![Value::Int(*x), Value::Int(*y)]).collect()
+    };
+    for (text, expected) in [
+        ("RETURN 1 AS x, 2 AS y UNION ALL RETURN 3 AS y, 4 AS x", [(1, 2), (4, 3)]),
+        ("RETURN 1 AS x, 2 AS y UNION UNWIND [3] AS y WITH y, y + 1 AS x RETURN y, x", [(1, 2), (4, 3)]),
+        ("CALL { RETURN 1 AS x, 2 AS y UNION RETURN 3 AS y, 4 AS x } RETURN y, x", [(2, 1), (3, 4)]),
+    ] {
+        assert_eq!(s.run(text).unwrap(), rows(&expected), "{text}");
+    }
+}

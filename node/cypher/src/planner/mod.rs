@@ -226,7 +226,7 @@ impl<'a> Planner<'a> {
             end = self.behind(end, |p, end| match &clause.kind {
                 ClauseKind::Return(r) => {
                     let end = p.projection(end, r, true)?;
-                    columns = r.items.iter().map(|item| p.slot(item.var)).collect();
+                    columns = q.columns.iter().map(|var| p.slot(*var)).collect();
                     Ok(end)
                 }
                 ClauseKind::Call(call) => {
