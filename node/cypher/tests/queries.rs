@@ -827,3 +827,18 @@ fn parts_of_a_union_agree_by_name() {
         assert_eq!(s.run(text).unwrap(), rows(&expected), "{text}");
     }
 }
+
+#[test]
+fn functions_of_an_element_refuse_other_values_alike() {
+    let mut s = Session::new();
+    s.run("CREATE (:A)-[:T]->(:B)").unwrap();
+    for (element, function) in [("n", "labels"), ("r", "type")] {
+        for other in ["1", "1.5", "true", "''", "[]", "{}", "date('2020-01-01')", "p"] {
+            let text =
+                format!("MATCH p = ()-[r]->(n) RETURN [x IN [{element}, {other}] | {function}(x)] AS all");
+            let error = s.run(&text).expect_err(&text);
+            let found = (error.kind, error.detail, error.phase);
+            assert_eq!(found, (ErrorKind::TypeError, "InvalidArgumentValue", Phase::RunTime), "{text}");
+        }
+    }
+}

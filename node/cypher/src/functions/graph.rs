@@ -95,8 +95,13 @@ pub(super) fn labels(scope: &mut Scope<'_>, args: &mut [Value]) -> Answer {
                 labels.into_iter().map(|l| Value::String(names.label_name(l))).collect::<Vec<_>>(),
             ))
         }
-        other => Err(refuse("labels", other)),
+        other => Err(no_element("labels", other)),
     }
+}
+
+/// Says that a function takes only a vertex or an edge, and this value is not what it takes.
+fn no_element(function: &str, v: &Value) -> CypherError {
+    fail::value(format!("`{function}()` does not take {}", crate::value::type_name(v)))
 }
 
 /// Returns an edge's ends and type, also where this query deleted it, or a transaction that it is told of.
@@ -114,7 +119,7 @@ pub(crate) fn edge_info(scope: &Scope<'_>, e: EdgeId) -> Result<EdgeInfo, Cypher
 pub(super) fn edge_type(scope: &mut Scope<'_>, args: &mut [Value]) -> Answer {
     match &args[0] {
         Value::Edge(e) => Ok(Value::String(scope.tx.names().edge_type_name(edge_info(scope, *e)?.edge_type))),
-        other => Err(fail::value(format!("`type()` does not take {}", crate::value::type_name(other)))),
+        other => Err(no_element("type", other)),
     }
 }
 
