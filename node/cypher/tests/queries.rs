@@ -842,3 +842,35 @@ fn functions_of_an_element_refuse_other_values_alike() {
         }
     }
 }
+
+/// A duration of centuries has more nanoseconds than a float can tell apart.
+#[test]
+fn durations_are_scaled_and_summed_part_by_part() {
+    let mut s = Session::new();
+    for (made, expected) in [
+        ("duration({seconds: 20000000000}) / 2", "PT2777777H46M40S"),
+        ("duration({seconds: 20000000000}) * 0.5", "PT2777777H46M40S"),
+        ("duration({seconds: 20000000000.5})", "PT5555555H33M20.5S"),
+        ("duration('P49M') / 49", "P1M"),
+        ("duration('P98DT49S') / 49", "P2DT1S"),
+        ("duration('P1MT-1.5S') / 2", "P15DT5H14M32.25S"),
+        ("reduce(d = duration('PT0S'), x IN [1, 2] | d + duration({days: x}) * 0.5)", "P1DT12H"),
+    ] {
+        assert_eq!(s.one(&format!("RETURN toString({made}) AS d")), Value::string(expected), "{made}");
+    }
+    for (items, sum, avg) in [
+        ("duration('P1D'), duration('PT1H')", "P1DT1H", "PT12H30M"),
+        ("duration('P1D'), null, duration('P2M')", "P2M1D", "P1MT12H"),
+        ("duration('P1DT1S')", "P1DT1S", "P1DT1S"),
+        ("duration('PT-1S'), duration('PT-2S')", "PT-3S", "PT-1.5S"),
+    ] {
+        let text = format!("UNWIND [{items}] AS d RETURN toString(sum(d)) + ' ' + toString(avg(d)) AS both");
+        assert_eq!(s.one(&text), Value::string(format!("{sum} {avg}")), "{items}");
+    }
+    for aggregate in ["sum", "avg"] {
+        for items in ["duration('P1D'), 1", "1, duration('P1D')"] {
+            let error = s.run(&format!("UNWIND [{items}] AS d RETURN {aggregate}(d) AS x")).unwrap_err();
+            assert_eq!((error.kind, error.detail), (ErrorKind::TypeError, "InvalidArgumentType"), "{error}");
+        }
+    }
+}

@@ -1,11 +1,12 @@
 //! Aggregates: state that takes values one by one and ends in one.
 
-use crate::ast::AggregateFunction;
+use crate::ast::{AggregateFunction, ArithmeticOp};
 use crate::error::CypherError;
 use crate::executor::Runtime;
 use crate::fail;
+use crate::temporal;
 use crate::value::{Key, add, memory, orderable, type_name};
-use mgnode_core::types::{Duration, Value};
+use mgnode_core::types::Value;
 use rustc_hash::FxHashSet;
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -30,7 +31,8 @@ enum State {
     Avg {
         count: i64,
         sum: f64,
-        durations: Option<Duration>,
+        /// Their sum, where the values are durations.
+        durations: Option<Value>,
     },
     Min(Value),
     Max(Value),
@@ -167,25 +169,24 @@ impl Accumulator {
                 let so_far = std::mem::take(sum);
                 *sum = match (&so_far, &v) {
                     (Value::Int(0), Value::Duration(_)) => v,
+                    (Value::Duration(_), _) => add_duration(&so_far, &v)?,
                     _ => add(so_far, v)?,
                 };
             }
             State::Avg { count, sum, durations } => {
                 *count += 1;
-                match v {
-                    Value::Int(i) => *sum += i as f64,
-                    Value::Float(f) => *sum += f,
-                    Value::Duration(d) => {
-                        let t =
-                            durations.get_or_insert(Duration { months: 0, days: 0, seconds: 0, nanos: 0 });
-                        let nanos = i64::from(t.nanos) + i64::from(d.nanos);
-                        t.months += d.months;
-                        t.days += d.days;
-                        t.seconds += d.seconds + nanos.div_euclid(1_000_000_000);
-                        t.nanos = nanos.rem_euclid(1_000_000_000) as i32;
-                    }
-                    other => {
-                        return Err(fail::types(format!("`avg()` takes numbers, not {}", type_name(&other))));
+                match (&*durations, &v) {
+                    (None, Value::Int(i)) => *sum += *i as f64,
+                    (None, Value::Float(f)) => *sum += f,
+                    (None, Value::Duration(_)) if *count == 1 => *durations = Some(v),
+                    (Some(so_far), Value::Duration(_)) => *durations = Some(add_duration(so_far, &v)?),
+                    (so_far, _) => {
+                        let kind = match so_far {
+                            None if *count == 1 => "numbers or durations",
+                            None => "only numbers here",
+                            Some(_) => "only durations here",
+                        };
+                        return Err(fail::types(format!("`avg()` takes {kind}, not {}", type_name(&v))));
                     }
                 }
             }
@@ -239,14 +240,11 @@ impl Accumulator {
             State::Count(n) => Value::Int(n),
             State::Sum(v) | State::Min(v) | State::Max(v) => v,
             State::Avg { count: 0, .. } => Value::Null,
-            State::Avg { count, durations: Some(d), .. } => {
-                let nanos = (i128::from(d.seconds) * 1_000_000_000 + i128::from(d.nanos)) / i128::from(count);
-                Value::Duration(Arc::new(Duration {
-                    months: d.months / count,
-                    days: d.days / count,
-                    seconds: nanos.div_euclid(1_000_000_000) as i64,
-                    nanos: nanos.rem_euclid(1_000_000_000) as i32,
-                }))
+            State::Avg { count: 1, durations: Some(only), .. } => only,
+            State::Avg { count, durations: Some(sum), .. } => {
+                temporal::arithmetic(ArithmeticOp::Divide, &sum, &Value::Int(count))
+                    .and_then(Result::ok)
+                    .expect("half of a duration, or less, is one")
             }
             State::Avg { count, sum, .. } => Value::Float(sum / count as f64),
             State::Collect(items) => Value::List(Arc::new(items)),
@@ -260,6 +258,12 @@ impl Accumulator {
             }
         }
     }
+}
+
+fn add_duration(a: &Value, b: &Value) -> Result<Value, CypherError> {
+    temporal::arithmetic(ArithmeticOp::Add, a, b).unwrap_or_else(|| {
+        Err(fail::types(format!("`sum()` takes only durations here, not {}", type_name(b))))
+    })
 }
 
 fn percentile(sorted: &[Value], at: f64, continuous: bool) -> Value {

@@ -287,6 +287,11 @@ impl Sum {
     fn add_nanos(&mut self, n: Amount, by: i64) {
         match n {
             Amount::Whole(n) => self.exact_nanos += i128::from(n) * i128::from(by),
+            // Whole units are counted exactly: all nanoseconds of a long time are more than a float tells apart.
+            Amount::Fraction(n) if n.abs() < 9e18 => {
+                self.exact_nanos += n.trunc() as i128 * i128::from(by);
+                self.nanos += n.fract() * by as f64;
+            }
             Amount::Fraction(n) => self.nanos += n * by as f64,
         }
     }
@@ -365,21 +370,30 @@ pub(crate) fn arithmetic(op: ArithmeticOp, a: &Value, b: &Value) -> Option<Resul
                 _ => Err(too_long()),
             },
             n => match number(n) {
-                Some(f) => scaled(d, f),
+                Some(f) => scaled(d, |part| part * f),
                 None => return None,
             },
         },
         (Divide, Value::Duration(d), n) => match number(n) {
             Some(0.0) => Err(fail::arithmetic("DivisionByZero", "a duration is divided by zero")),
-            Some(f) => scaled(d, 1.0 / f),
+            Some(f) => scaled(d, |part| part / f),
             None => return None,
         },
         _ => return None,
     })
 }
 
-fn scaled(d: &Duration, by: f64) -> Result<Value, CypherError> {
-    duration_of(d.months as f64 * by, d.days as f64 * by, total_nanos(d) as f64 * by, 0)
+/// Multiplies or divides each part of a duration. A float holds too few digits for all nanoseconds of a long one, so the
+/// seconds are a part of their own.
+fn scaled(d: &Duration, scale: impl Fn(f64) -> f64) -> Result<Value, CypherError> {
+    let seconds = scale(d.seconds as f64);
+    if seconds.is_nan() || seconds.abs() > 9.3e18 {
+        return Err(too_long());
+    }
+    let whole = seconds.trunc();
+    let nanos = (seconds - whole) * SECOND_NANOS as f64 + scale(f64::from(d.nanos));
+    let whole_nanos = whole as i128 * i128::from(SECOND_NANOS);
+    duration_of(scale(d.months as f64), scale(d.days as f64), nanos, whole_nanos)
 }
 
 /// Moves a point in time by a duration: months first, then days, then the rest.
