@@ -874,3 +874,32 @@ fn durations_are_scaled_and_summed_part_by_part() {
         }
     }
 }
+
+/// The same moment told in two zones is two values, with an index as without.
+#[test]
+fn an_index_tells_zones_apart_as_comparisons_do() {
+    let mut s = Session::new();
+    s.run(
+        "UNWIND ['2020-01-01T07:00-05:00', '2020-01-01T12:00Z', '2020-01-01T13:00+01:00', \
+                 '2020-01-01T13:00+01:00[Europe/Paris]'] AS t \
+         CREATE (:Call {at: datetime(t), time: time(datetime(t))})",
+    )
+    .unwrap();
+    let noon = "datetime('2020-01-01T12:00Z')";
+    let mut counts = Vec::new();
+    for is_indexed in [false, true] {
+        if is_indexed {
+            s.schema("CREATE INDEX ON :Call(at)").unwrap();
+            s.schema("CREATE INDEX ON :Call(time)").unwrap();
+        }
+        for (key, value) in [("at", noon.to_owned()), ("time", format!("time({noon})"))] {
+            for op in ["=", "<", "<=", ">", ">="] {
+                counts
+                    .push(s.one(&format!("MATCH (c:Call) WHERE c.{key} {op} {value} RETURN count(c) AS n")));
+            }
+        }
+    }
+    let expected: Vec<Value> = [1, 1, 2, 2, 3].into_iter().map(Value::Int).collect();
+    assert_eq!(counts, [&expected[..]; 4].concat());
+    assert_eq!(s.one("MATCH (c:Call) RETURN count(DISTINCT c.at) AS n"), Value::Int(4));
+}

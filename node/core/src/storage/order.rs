@@ -126,19 +126,10 @@ pub(super) fn kind_of(value: &Value) -> u8 {
     }
 }
 
-/// Whether values that Cypher's `=` holds equal have one key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Detail {
-    /// They have: moments in time count, wherever they were told.
-    Equality,
-    /// Offset and zone count, too. Keys of unique constraints are so: what was let in must stay.
-    Exact,
-}
-
 /// Appends the key of a value.
 ///
 /// Walks with its own stack, so a deeply nested value costs memory and not the thread's stack.
-pub(super) fn push_key(value: &Value, detail: Detail, out: &mut Key) {
+pub(super) fn push_key(value: &Value, out: &mut Key) {
     enum Step<'a> {
         Value(&'a Value),
         Name(&'a str),
@@ -183,9 +174,7 @@ pub(super) fn push_key(value: &Value, detail: Detail, out: &mut Key) {
             Value::LocalTime(t) => push_i64(t.0, out),
             Value::Time(t) => {
                 push_i64(t.nanos - i64::from(t.offset_seconds) * 1_000_000_000, out);
-                if detail == Detail::Exact {
-                    push_i64(i64::from(t.offset_seconds), out);
-                }
+                push_i64(i64::from(t.offset_seconds), out);
             }
             Value::LocalDateTime(t) => {
                 push_i64(t.seconds, out);
@@ -194,10 +183,8 @@ pub(super) fn push_key(value: &Value, detail: Detail, out: &mut Key) {
             Value::DateTime(t) => {
                 push_i64(t.seconds, out);
                 out.extend_from_slice(&t.nanos.to_be_bytes());
-                if detail == Detail::Exact {
-                    push_i64(i64::from(t.offset_seconds), out);
-                    push_escaped(t.zone.as_deref().unwrap_or("").as_bytes(), out);
-                }
+                push_i64(i64::from(t.offset_seconds), out);
+                push_escaped(t.zone.as_deref().unwrap_or("").as_bytes(), out);
             }
             Value::Duration(d) => push_duration(d, out),
             Value::Point(p) => {
@@ -310,7 +297,7 @@ mod tests {
 
     fn key(value: &Value) -> Key {
         let mut key = Key::new();
-        push_key(value, Detail::Exact, &mut key);
+        push_key(value, &mut key);
         key
     }
 
@@ -377,26 +364,25 @@ mod tests {
         assert_eq!(compare(&at(12, 1), &at(12, 1)), Ordering::Equal);
     }
 
-    /// A seek must find what `=` holds equal.
     #[test]
-    fn moments_have_one_key_wherever_they_were_told() {
-        let seek = |value: &Value| {
-            let mut key = Key::new();
-            push_key(value, Detail::Equality, &mut key);
-            key
-        };
+    fn moments_sort_by_offset_and_zone_where_they_are_one() {
         let at = |seconds: i64, offset_seconds: i32, zone: Option<&str>| {
             let zone = zone.map(Into::into);
             Value::DateTime(std::sync::Arc::new(DateTime { seconds, nanos: 5, offset_seconds, zone }))
         };
-        let here = at(9, 0, None);
-        let there = at(9, 3600, Some("Europe/Paris"));
-        assert_eq!(seek(&here), seek(&there));
-        assert_ne!(key(&here), key(&there), "a unique constraint lets both be");
-        assert_eq!(seek(&Value::list([here.clone()])), seek(&Value::list([there])));
-        assert_ne!(seek(&here), seek(&at(10, 0, None)));
-        let time = |nanos: i64, offset_seconds: i32| Value::Time(OffsetTime { nanos, offset_seconds });
-        assert_eq!(seek(&time(0, 0)), seek(&time(3_600_000_000_000, 3600)));
+        let sorted = [
+            at(9, -3600, None),
+            at(9, 0, None),
+            at(9, 3600, None),
+            at(9, 3600, Some("Europe/Berlin")),
+            at(9, 3600, Some("Europe/Paris")),
+            at(10, 0, None),
+        ];
+        for (i, a) in sorted.iter().enumerate() {
+            for (j, b) in sorted.iter().enumerate() {
+                assert_eq!(compare(a, b), i.cmp(&j), "{a:?} {b:?}");
+            }
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Values as keys of hash tables, by equivalence.
 
-use super::order::{equivalent, time_instant};
+use super::order::equivalent;
 use mgnode_core::types::Value;
 use std::hash::{Hash, Hasher};
 
@@ -80,9 +80,9 @@ pub fn hash_value<H: Hasher>(v: &Value, h: &mut H) {
         Value::Bytes(b) => b.hash(h),
         Value::Date(d) => d.hash(h),
         Value::LocalTime(t) => t.hash(h),
-        Value::Time(t) => time_instant(*t).hash(h),
+        Value::Time(t) => t.hash(h),
         Value::LocalDateTime(t) => t.hash(h),
-        Value::DateTime(t) => (t.seconds, t.nanos).hash(h),
+        Value::DateTime(t) => t.hash(h),
         Value::Duration(d) => d.hash(h),
         Value::Point(p) => (p.srid, p.x.to_bits(), p.y.to_bits()).hash(h),
         Value::Enum(e) => e.hash(h),

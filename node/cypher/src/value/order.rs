@@ -1,7 +1,7 @@
 //! Equality, comparability, orderability and equivalence.
 
 use super::{and, type_name};
-use mgnode_core::types::{OffsetTime, Path, Value};
+use mgnode_core::types::{DateTime, OffsetTime, Path, Value};
 use std::cmp::Ordering;
 
 /// Returns `a = b` by Cypher's rules; `None` is unknown.
@@ -39,8 +39,6 @@ pub fn equal(a: &Value, b: &Value) -> Option<bool> {
             }
             answer
         }
-        (Value::Time(x), Value::Time(y)) => Some(time_instant(*x) == time_instant(*y)),
-        (Value::DateTime(x), Value::DateTime(y)) => Some((x.seconds, x.nanos) == (y.seconds, y.nanos)),
         _ => Some(a == b),
     }
 }
@@ -56,9 +54,9 @@ pub fn comparable(a: &Value, b: &Value) -> Option<Ordering> {
         (Value::Bool(x), Value::Bool(y)) => Some(x.cmp(y)),
         (Value::Date(x), Value::Date(y)) => Some(x.cmp(y)),
         (Value::LocalTime(x), Value::LocalTime(y)) => Some(x.cmp(y)),
-        (Value::Time(x), Value::Time(y)) => Some(time_instant(*x).cmp(&time_instant(*y))),
+        (Value::Time(x), Value::Time(y)) => Some(time_time(*x, *y)),
         (Value::LocalDateTime(x), Value::LocalDateTime(y)) => Some(x.cmp(y)),
-        (Value::DateTime(x), Value::DateTime(y)) => Some((x.seconds, x.nanos).cmp(&(y.seconds, y.nanos))),
+        (Value::DateTime(x), Value::DateTime(y)) => Some(moment_moment(x, y)),
         (Value::Enum(x), Value::Enum(y)) if x.enum_name == y.enum_name => Some(x.cmp(y)),
         (Value::List(x), Value::List(y)) => {
             for (i, j) in x.iter().zip(y.iter()) {
@@ -110,14 +108,9 @@ pub fn orderable(a: &Value, b: &Value) -> Ordering {
         (Value::Bytes(x), Value::Bytes(y)) => x.cmp(y),
         (Value::Date(x), Value::Date(y)) => x.cmp(y),
         (Value::LocalTime(x), Value::LocalTime(y)) => x.cmp(y),
-        (Value::Time(x), Value::Time(y)) => {
-            time_instant(*x).cmp(&time_instant(*y)).then(x.offset_seconds.cmp(&y.offset_seconds))
-        }
+        (Value::Time(x), Value::Time(y)) => time_time(*x, *y),
         (Value::LocalDateTime(x), Value::LocalDateTime(y)) => x.cmp(y),
-        (Value::DateTime(x), Value::DateTime(y)) => (x.seconds, x.nanos)
-            .cmp(&(y.seconds, y.nanos))
-            .then(x.offset_seconds.cmp(&y.offset_seconds))
-            .then_with(|| x.zone.cmp(&y.zone)),
+        (Value::DateTime(x), Value::DateTime(y)) => moment_moment(x, y),
         (Value::Duration(x), Value::Duration(y)) => {
             duration_nanos(x).cmp(&duration_nanos(y)).then((x.months, x.days).cmp(&(y.months, y.days)))
         }
@@ -143,8 +136,6 @@ pub fn equivalent(a: &Value, b: &Value) -> bool {
         (Value::Map(x), Value::Map(y)) => {
             x.len() == y.len() && x.iter().zip(y.iter()).all(|((k, i), (l, j))| k == l && equivalent(i, j))
         }
-        (Value::Time(x), Value::Time(y)) => time_instant(*x) == time_instant(*y),
-        (Value::DateTime(x), Value::DateTime(y)) => (x.seconds, x.nanos) == (y.seconds, y.nanos),
         _ => a == b,
     }
 }
@@ -179,8 +170,21 @@ fn path_path(x: &Path, y: &Path) -> Ordering {
         .then_with(|| x.steps.iter().map(|s| (s.edge, s.to)).cmp(y.steps.iter().map(|s| (s.edge, s.to))))
 }
 
+/// The same moment told in two zones is two values: the one from further west comes first.
+fn time_time(x: OffsetTime, y: OffsetTime) -> Ordering {
+    time_instant(x).cmp(&time_instant(y)).then(x.offset_seconds.cmp(&y.offset_seconds))
+}
+
+/// As [`time_time`]; where the offsets are equal, too, by the names of the zones.
+fn moment_moment(x: &DateTime, y: &DateTime) -> Ordering {
+    (x.seconds, x.nanos)
+        .cmp(&(y.seconds, y.nanos))
+        .then(x.offset_seconds.cmp(&y.offset_seconds))
+        .then_with(|| x.zone.cmp(&y.zone))
+}
+
 /// Nanoseconds since midnight UTC.
-pub(super) fn time_instant(t: OffsetTime) -> i64 {
+fn time_instant(t: OffsetTime) -> i64 {
     t.nanos - i64::from(t.offset_seconds) * 1_000_000_000
 }
 
@@ -272,6 +276,30 @@ mod tests {
     fn types_do_not_compare_with_each_other() {
         assert_eq!(comparable(&Value::Int(1), &s("1")), None);
         assert_eq!(equal(&Value::Int(1), &s("1")), Some(false));
+    }
+
+    #[test]
+    fn a_moment_told_in_two_zones_is_two_values() {
+        let time = |hours: i64, offset: i32| {
+            Value::Time(OffsetTime { nanos: hours * 3_600_000_000_000, offset_seconds: offset * 3600 })
+        };
+        let moment = |offset: i32, zone: Option<&str>| {
+            let zone = zone.map(Into::into);
+            Value::DateTime(DateTime { seconds: 0, nanos: 5, offset_seconds: offset * 3600, zone }.into())
+        };
+        let pairs = [
+            (time(11, 0), time(12, 1)),
+            (moment(-5, None), moment(0, None)),
+            (moment(1, None), moment(1, Some("Europe/Paris"))),
+            (moment(1, Some("Europe/Berlin")), moment(1, Some("Europe/Paris"))),
+        ];
+        for (west, east) in pairs {
+            assert_eq!(equal(&west, &east), Some(false));
+            assert!(!equivalent(&west, &east));
+            assert_eq!(comparable(&west, &east), Some(Ordering::Less));
+            assert_eq!(orderable(&east, &west), Ordering::Greater);
+            assert_eq!((equal(&west, &west), equivalent(&east, &east)), (Some(true), true));
+        }
     }
 
     #[test]

@@ -83,12 +83,12 @@ impl Exact {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::order::{Detail, push_key};
+    use crate::storage::order::push_key;
     use crate::types::{Value, VertexId};
 
     fn key(value: &Value) -> Key {
         let mut key = Key::new();
-        push_key(value, Detail::Equality, &mut key);
+        push_key(value, &mut key);
         key
     }
 

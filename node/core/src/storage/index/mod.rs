@@ -10,7 +10,7 @@ mod exact;
 
 use exact::{Exact, Holder};
 
-use super::order::{Detail, Key, after_prefix, equals_itself, kind_of, push_key};
+use super::order::{Key, after_prefix, equals_itself, kind_of, push_key};
 use crate::types::{EdgeId, EdgeTypeId, LabelId, Lsn, PropertyKeyId, Value, VertexId};
 use parking_lot::RwLock;
 use smallvec::SmallVec;
@@ -94,7 +94,7 @@ impl IndexBounds {
             if !equals_itself(value) {
                 return None;
             }
-            push_key(value, Detail::Equality, &mut key);
+            push_key(value, &mut key);
         }
         Some(key)
     }
@@ -105,10 +105,10 @@ impl IndexBounds {
             return None;
         }
         let mut prefix = Key::new();
-        self.equal.iter().for_each(|value| push_key(value, Detail::Equality, &mut prefix));
+        self.equal.iter().for_each(|value| push_key(value, &mut prefix));
         let with = |value: &Value| {
             let mut key = prefix.clone();
-            push_key(value, Detail::Equality, &mut key);
+            push_key(value, &mut key);
             key
         };
         let with_kind = |value: &Value| {
@@ -249,14 +249,13 @@ impl<Of, Id: Element> IndexOf<Of, Id> {
 
     /// Returns the key of what belongs here and has these properties; None where one is missing.
     pub(super) fn key(&self, property: impl Fn(PropertyKeyId) -> Value) -> Option<Key> {
-        let detail = if self.is_unique { Detail::Exact } else { Detail::Equality };
         let mut key = Key::new();
         for id in &self.keys {
             let value = property(*id);
             if value.is_null() || self.is_unique && !equals_itself(&value) {
                 return None;
             }
-            push_key(&value, detail, &mut key);
+            push_key(&value, &mut key);
         }
         Some(key)
     }
