@@ -51,6 +51,12 @@ pub(crate) enum TokenKind {
     Dollar,
     Ampersand,
     Exclamation,
+    /// One of the dashes besides `-` that the arrows of a pattern can be drawn with, and nothing else.
+    Dash,
+    /// As [`Dash`](Self::Dash), for `<`.
+    LeftHead,
+    /// As [`Dash`](Self::Dash), for `>`.
+    RightHead,
     /// After the last token, as often as one looks.
     End,
 }
@@ -166,33 +172,13 @@ impl Lexer<'_> {
             ('>', _) => (Greater, 1),
             ('$', _) => (Dollar, 1),
             ('&', _) => (Ampersand, 1),
-            _ => return Err(self.unknown(c)),
+            _ => match arrow_part(c) {
+                Some(kind) => (kind, c.len_utf8()),
+                None => return Err(unknown(c, Span::new(self.at, self.at + c.len_utf8()))),
+            },
         };
         self.at += length;
         Ok(kind)
-    }
-
-    fn unknown(&self, c: char) -> CypherError {
-        let span = Span::new(self.at, self.at + c.len_utf8());
-        if c.is_ascii() {
-            let shown = if c.is_ascii_graphic() { c.to_string() } else { c.escape_default().to_string() };
-            return CypherError::syntax("UnexpectedSyntax", span, format!("Unexpected character `{shown}`."));
-        }
-        let meant = match c {
-            '\u{ad}' | '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' | '\u{ff0d}' => "-",
-            '\u{2018}' | '\u{2019}' | '\u{201a}' | '\u{2032}' => "'",
-            '\u{201c}' | '\u{201d}' | '\u{201e}' | '\u{2033}' => "\"",
-            '\u{27e8}' | '\u{3008}' | '\u{fe64}' | '\u{ff1c}' => "<",
-            '\u{27e9}' | '\u{3009}' | '\u{fe65}' | '\u{ff1e}' => ">",
-            _ => "",
-        };
-        let help = if meant.is_empty() { String::new() } else { format!(" Did you mean `{meant}`?") };
-        let code = u32::from(c);
-        CypherError::syntax(
-            "InvalidUnicodeCharacter",
-            span,
-            format!("Invalid character `{}` (U+{code:04X}).{help}", c.escape_debug()),
-        )
     }
 
     fn skip_name(&mut self) {
@@ -272,6 +258,41 @@ impl Lexer<'_> {
             format!("{what} has no end: the closing `{quote}` is missing."),
         ))
     }
+}
+
+/// What the arrows of a pattern can be drawn with besides `-`, `<` and `>`.
+fn arrow_part(c: char) -> Option<TokenKind> {
+    match c {
+        '\u{ad}' | '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' | '\u{ff0d}' => {
+            Some(TokenKind::Dash)
+        }
+        '\u{27e8}' | '\u{3008}' | '\u{fe64}' | '\u{ff1c}' => Some(TokenKind::LeftHead),
+        '\u{27e9}' | '\u{3009}' | '\u{fe65}' | '\u{ff1e}' => Some(TokenKind::RightHead),
+        _ => None,
+    }
+}
+
+/// Says that a character has no meaning where it stands.
+pub(crate) fn unknown(c: char, span: Span) -> CypherError {
+    if c.is_ascii() {
+        let shown = if c.is_ascii_graphic() { c.to_string() } else { c.escape_default().to_string() };
+        return CypherError::syntax("UnexpectedSyntax", span, format!("Unexpected character `{shown}`."));
+    }
+    let meant = match (arrow_part(c), c) {
+        (Some(TokenKind::Dash), _) => "-",
+        (Some(TokenKind::LeftHead), _) => "<",
+        (Some(TokenKind::RightHead), _) => ">",
+        (_, '\u{2018}' | '\u{2019}' | '\u{201a}' | '\u{2032}') => "'",
+        (_, '\u{201c}' | '\u{201d}' | '\u{201e}' | '\u{2033}') => "\"",
+        _ => "",
+    };
+    let help = if meant.is_empty() { String::new() } else { format!(" Did you mean `{meant}`?") };
+    let code = u32::from(c);
+    CypherError::syntax(
+        "InvalidUnicodeCharacter",
+        span,
+        format!("Invalid character `{}` (U+{code:04X}).{help}", c.escape_debug()),
+    )
 }
 
 fn is_name_start(c: char) -> bool {
@@ -407,8 +428,8 @@ mod tests {
 
     #[test]
     fn a_character_from_a_word_processor_gets_a_hint() {
-        let error = lex("RETURN 42 — 41").unwrap_err();
+        let error = lex("RETURN “42”").unwrap_err();
         assert_eq!(error.detail, "InvalidUnicodeCharacter");
-        assert!(error.message.ends_with("Did you mean `-`?"));
+        assert!(error.message.ends_with("Did you mean `\"`?"));
     }
 }

@@ -14,7 +14,7 @@ pub use statements::refused_statements;
 
 use crate::ast::{Ident, Name, Span, Statement, Symbol, VarId};
 use crate::error::{CypherError, did_you_mean};
-use crate::lexer::{Token, TokenKind, lex, unescape, unquote};
+use crate::lexer::{Token, TokenKind, lex, unescape, unknown, unquote};
 
 /// How deep a tree can be.
 pub const DEPTH_MAX: usize = 200;
@@ -293,6 +293,12 @@ impl<'a> Parser<'a> {
     }
 
     fn unexpected(&self, expected: &str) -> CypherError {
+        let token = self.token(0);
+        if let TokenKind::Dash | TokenKind::LeftHead | TokenKind::RightHead = token.kind
+            && let Some(c) = token.span.of(self.text).chars().next()
+        {
+            return unknown(c, token.span);
+        }
         let message = format!("Unexpected {}, expected {expected}.", self.shown());
         CypherError::syntax("UnexpectedSyntax", self.span(), message)
     }

@@ -62,7 +62,15 @@ impl Parser<'_> {
     }
 
     fn begins_relationship(&self) -> bool {
-        self.kind() == T::Minus || (self.kind() == T::Less && self.kind_at(1) == T::Minus)
+        is_dash(self.kind()) || (matches!(self.kind(), T::Less | T::LeftHead) && is_dash(self.kind_at(1)))
+    }
+
+    /// Takes one line of an arrow.
+    pub(super) fn dash(&mut self) -> Result<()> {
+        if !self.eat(T::Dash) {
+            self.expect(T::Minus, "`-`")?;
+        }
+        Ok(())
     }
 
     fn node(&mut self) -> Result<NodePattern> {
@@ -93,8 +101,8 @@ impl Parser<'_> {
 
     fn relationship(&mut self) -> Result<RelationshipPattern> {
         let start = self.span();
-        let left = self.eat(T::Less);
-        self.expect(T::Minus, "`-`")?;
+        let left = self.eat(T::Less) || self.eat(T::LeftHead);
+        self.dash()?;
         let mut relationship = RelationshipPattern {
             variable: None,
             var: VarId::NONE,
@@ -130,8 +138,8 @@ impl Parser<'_> {
             }
             self.expect(T::BracketClose, "`]`")?;
         }
-        self.expect(T::Minus, "`-`")?;
-        let right = self.eat(T::Greater);
+        self.dash()?;
+        let right = self.eat(T::Greater) || self.eat(T::RightHead);
         relationship.direction = match (left, right) {
             (true, false) => Direction::In,
             (false, true) => Direction::Out,
@@ -335,14 +343,19 @@ impl Parser<'_> {
                 break;
             }
         }
-        let next = (self.kind_at(at), self.kind_at(at + 1), self.kind_at(at + 2));
-        matches!(
-            next,
-            (T::Minus, T::BracketOpen, _)
-                | (T::Minus, T::Minus, T::Greater | T::ParenOpen)
-                | (T::Less, T::Minus, T::Minus | T::BracketOpen)
-        )
+        match (self.kind_at(at), self.kind_at(at + 1), self.kind_at(at + 2)) {
+            (first, T::BracketOpen, _) => is_dash(first),
+            (first, second, T::Greater | T::RightHead | T::ParenOpen) => is_dash(first) && is_dash(second),
+            (T::Less | T::LeftHead, second, third) => {
+                is_dash(second) && (is_dash(third) || third == T::BracketOpen)
+            }
+            _ => false,
+        }
     }
+}
+
+fn is_dash(kind: T) -> bool {
+    matches!(kind, T::Minus | T::Dash)
 }
 
 pub(super) fn shortest_by_name(word: &str) -> Option<Shortest> {

@@ -331,6 +331,34 @@ fn errors_say_what_where_and_what_was_meant() {
     }
 }
 
+/// openCypher lets the arrows of a pattern be drawn with more than `-`, `<` and `>`, and nothing else.
+#[test]
+fn arrows_are_drawn_with_other_dashes_too() {
+    let shape = |text: &str| {
+        let Ok(Statement::Query(query)) = parse(text) else { panic!("{text}: {:?}", parse(text)) };
+        let ClauseKind::Match(clause) = &query.parts[0].clauses[0].kind else { panic!("{text}") };
+        clause.patterns[0].hops.iter().map(|hop| hop.relationship.direction).collect::<Vec<_>>()
+    };
+    for (arrows, plain) in [
+        ("(a)—[r:T]—>(b)⟨–—(c)", "(a)-[r:T]->(b)<--(c)"),
+        ("(a)－－(b)−−＞(c)", "(a)--(b)-->(c)"),
+        ("(a)〈‐‑(b)﹘﹣〉(c)", "(a)<--(b)-->(c)"),
+        ("(a)﹤―[]-⟩(b)-\u{ad}﹥(c)", "(a)<-[]->(b)-->(c)"),
+    ] {
+        assert_eq!(shape(&format!("MATCH {arrows} RETURN 1")), shape(&format!("MATCH {plain} RETURN 1")));
+    }
+    for text in ["MATCH (a) WHERE (a)——>() RETURN 1", "MATCH (a) RETURN [(a)〈—[]–() | 1] AS all"] {
+        assert!(parse(text).is_ok(), "{text}");
+    }
+    for (text, meant) in
+        [("RETURN 42 — 41", "-"), ("RETURN —1", "-"), ("RETURN 1 ＜ 2", "<"), ("RETURN 2 〉 1", ">")]
+    {
+        let error = refused(text);
+        assert_eq!(error.detail, "InvalidUnicodeCharacter", "{text}");
+        assert!(error.message.ends_with(&format!("Did you mean `{meant}`?")), "{error}");
+    }
+}
+
 /// Nests `levels` deep.
 fn nested(open: &str, middle: &str, close: &str, levels: usize) -> Result<Statement, CypherError> {
     parse(&format!("RETURN {}{middle}{}", open.repeat(levels), close.repeat(levels)))
