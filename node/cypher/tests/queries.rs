@@ -903,3 +903,43 @@ fn an_index_tells_zones_apart_as_comparisons_do() {
     assert_eq!(counts, [&expected[..]; 4].concat());
     assert_eq!(s.one("MATCH (c:Call) RETURN count(DISTINCT c.at) AS n"), Value::Int(4));
 }
+
+#[test]
+fn dates_end_with_the_years_that_they_have() {
+    let mut s = Session::new();
+    for made in [
+        "date({year: 9223372036854775807})",
+        "date({year: -1000000000, month: 12})",
+        "date({year: 9223372036854775807, week: 1})",
+        "date({year: 9223372036854775807, ordinalDay: 1})",
+        "date({year: 9223372036854775807, quarter: 1})",
+        "date({year: 1984, week: 9223372036854775807})",
+        "date({year: 1984, week: 53})",
+        "date({year: 1984, quarter: 1, dayOfQuarter: 92})",
+        "date({year: 1985, quarter: 1, dayOfQuarter: 91})",
+        "date('9223372036854775807-01-01')",
+        "date('+1000000000-')",
+        "datetime({epochSeconds: 9223372036854775807})",
+        "date('+999999999-12-31') + duration('PT24H')",
+        "localdatetime('-999999999-01-01T00:00') - duration('PT1S')",
+        "datetime('2020-01-01T00:00[Europe/Berlin]') + duration({days: 9223372036854700000})",
+        "datetime('+999999999-12-31T23:59Z').epochMillis",
+    ] {
+        let error = s.run(&format!("RETURN {made} AS made")).expect_err(made);
+        assert_eq!(
+            (error.kind, error.detail),
+            (ErrorKind::TypeError, "InvalidArgumentValue"),
+            "{made}: {error}"
+        );
+    }
+    for (made, expected) in [
+        ("toString(date({year: 1984, quarter: 1, dayOfQuarter: 91}))", Value::string("1984-03-31")),
+        ("toString(localdatetime('+999999999-12-31T23:59:59'))", Value::string("+999999999-12-31T23:59:59")),
+        ("duration('PT-1.0000005S').milliseconds", Value::Int(-1001)),
+        ("datetime('+9999999-12-31T23:59Z').epochMillis", Value::Int(315_507_352_780_740_000)),
+    ] {
+        assert_eq!(s.one(&format!("RETURN {made} AS made")), expected, "{made}");
+    }
+    let error = s.run("RETURN duration({seconds: 9223372036854775807}).milliseconds AS all").unwrap_err();
+    assert_eq!((error.kind, error.detail), (ErrorKind::ArithmeticError, "NumberOutOfRange"));
+}

@@ -234,7 +234,7 @@ fn read(value: PackValue, enums: &mut Vec<Arc<EnumValue>>) -> Result<Value, Stri
             offset_seconds: offset(v.offset_seconds)?,
         }),
         PackValue::LocalDateTime(v) => {
-            Value::LocalDateTime(types::LocalDateTime { seconds: v.seconds, nanos: v.nanos })
+            Value::LocalDateTime(types::LocalDateTime { seconds: moment(v.seconds)?, nanos: v.nanos })
         }
         PackValue::DateTime(v) => Value::DateTime(Arc::new(date_time(*v)?)),
         PackValue::Duration(v) => duration(*v)?,
@@ -258,6 +258,11 @@ fn time_of_day(nanos: i64) -> Result<i64, String> {
     if (0..86_400_000_000_000).contains(&nanos) { Ok(nanos) } else { Err("its time is out of range".into()) }
 }
 
+fn moment(seconds: i64) -> Result<i64, String> {
+    let day = types::Date(seconds.div_euclid(86_400)).checked();
+    day.map(|_| seconds).ok_or_else(|| "its date is out of range".into())
+}
+
 fn offset(seconds: i32) -> Result<i32, String> {
     if seconds.abs() <= 18 * 3600 { Ok(seconds) } else { Err("its offset is out of range".into()) }
 }
@@ -265,9 +270,12 @@ fn offset(seconds: i32) -> Result<i32, String> {
 fn date_time(v: DateTime) -> Result<types::DateTime, String> {
     let said = |error: CypherError| error.message;
     Ok(match v {
-        DateTime::Offset { utc_seconds: seconds, nanos, offset_seconds } => {
-            types::DateTime { seconds, nanos, offset_seconds: offset(offset_seconds)?, zone: None }
-        }
+        DateTime::Offset { utc_seconds, nanos, offset_seconds } => types::DateTime {
+            seconds: moment(utc_seconds)?,
+            nanos,
+            offset_seconds: offset(offset_seconds)?,
+            zone: None,
+        },
         DateTime::Zoned { utc_seconds: seconds, nanos, zone, .. } => {
             let offset_seconds = zone_offset_at(&zone, seconds).map_err(said)?;
             types::DateTime { seconds, nanos, offset_seconds, zone: Some(zone.into()) }
@@ -359,5 +367,16 @@ mod tests {
         assert!(
             bare_parameters(map).unwrap_err().starts_with("Parameter `$when` cannot be used: the offset of")
         );
+        for far in [
+            PackValue::DateTime(Box::new(DateTime::Offset {
+                utc_seconds: i64::MAX,
+                nanos: 0,
+                offset_seconds: 3600,
+            })),
+            PackValue::LocalDateTime(mgbolt::LocalDateTime { seconds: i64::MIN, nanos: 0 }),
+        ] {
+            let refused = bare_parameters(Map(vec![("when".into(), far)])).unwrap_err();
+            assert!(refused.contains("its date is out of range"), "{refused}");
+        }
     }
 }

@@ -467,7 +467,7 @@ impl<'a> Machine<'a> {
                 }
             }
             other => match temporal::component(other, &key.name) {
-                Some(v) => v,
+                Some(v) => v?,
                 None => {
                     return Err(fail::types(format!("{} has no property `{}`", type_name(other), key.name)));
                 }

@@ -1,5 +1,10 @@
 //! The proleptic Gregorian calendar, counted in days since 1970-01-01.
 
+use std::ops::RangeInclusive;
+
+/// The years that dates lie in.
+pub(super) const YEARS: RangeInclusive<i64> = -999_999_999..=999_999_999;
+
 /// Returns the day of a date. Month and day may lie beyond their ends by a little.
 pub(super) fn days(year: i64, month: i64, day: i64) -> i64 {
     let y = if month <= 2 { year - 1 } else { year };

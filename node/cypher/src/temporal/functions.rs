@@ -1,7 +1,7 @@
 //! `date()`, `datetime.truncate()`, `duration.between()` and their like.
 
 use super::calendar::{civil, days, first_week, week_date, weekday};
-use super::text::{month_day, parse, parse_duration, read_zone, week_day, year_day};
+use super::text::{month_day, parse, parse_duration, quarter_day, read_zone, week_day, year_day};
 use super::{Amount, DAY_NANOS, Kind, Parts, SECOND_NANOS, Sum, Zone, duration};
 use crate::error::CypherError;
 use crate::fail;
@@ -190,10 +190,7 @@ fn date_fields(kind: Kind, map: &Fields, mut parts: Parts) -> Result<Parts, Cyph
                 day - days(y, (m - 1) / 3 * 3 + 1, 1) + 1
             });
             let of_quarter = int(map, "dayOfQuarter")?.unwrap_or(of_quarter);
-            if !(1..=4).contains(&quarter) || !(1..=92).contains(&of_quarter) {
-                return Err(bad());
-            }
-            Some(days(year(false)?, quarter * 3 - 2, 1) + of_quarter - 1)
+            Some(quarter_day(year(false)?, quarter, of_quarter).ok_or_else(bad)?)
         } else if has("year") || has("month") || has("day") || before.is_none() {
             let month = int(map, "month")?.unwrap_or(month);
             Some(month_day(year(false)?, month, int(map, "day")?.unwrap_or(of_month)).ok_or_else(bad)?)

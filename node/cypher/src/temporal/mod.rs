@@ -15,7 +15,7 @@ use crate::ast::ArithmeticOp;
 use crate::error::CypherError;
 use crate::fail;
 use crate::value::type_name;
-use calendar::{civil, days, days_in_month, week_date};
+use calendar::{YEARS, civil, days, days_in_month, week_date};
 use mgnode_core::types::{Date, DateTime, Duration, LocalDateTime, LocalTime, OffsetTime, Value};
 use std::sync::Arc;
 
@@ -157,26 +157,20 @@ impl Parts {
     /// Puts a value together. What the type needs and the parts lack is midnight, the first day of
     /// 1970, or UTC; what it does not have is left out.
     pub(crate) fn build(self, kind: Kind) -> Result<Value, CypherError> {
-        let day = self.day.unwrap_or(0);
+        let day = near(self.day.unwrap_or(0))?;
         let time = self.time.unwrap_or(0);
         let zone = self.zone.clone().unwrap_or(Zone::Offset(0));
-        let day_seconds = || {
-            day.checked_mul(86_400)
-                .and_then(|s| s.checked_add(time / SECOND_NANOS))
-                .ok_or_else(|| fail::value("the date is too far away"))
-        };
+        let day_seconds = day * 86_400 + time / SECOND_NANOS;
         let nanos = (time % SECOND_NANOS) as u32;
         Ok(match kind {
-            Kind::Date => {
-                Value::Date(Date(day).checked().ok_or_else(|| fail::value("the date is too far away"))?)
-            }
+            Kind::Date => Value::Date(Date(day)),
             Kind::LocalTime => Value::LocalTime(LocalTime(time)),
             Kind::Time => Value::Time(OffsetTime { nanos: time, offset_seconds: zone.offset(day, time)? }),
-            Kind::LocalDateTime => Value::LocalDateTime(LocalDateTime { seconds: day_seconds()?, nanos }),
+            Kind::LocalDateTime => Value::LocalDateTime(LocalDateTime { seconds: day_seconds, nanos }),
             Kind::DateTime => {
                 let offset_seconds = zone.offset(day, time)?;
                 Value::DateTime(Arc::new(DateTime {
-                    seconds: day_seconds()? - i64::from(offset_seconds),
+                    seconds: day_seconds - i64::from(offset_seconds),
                     nanos,
                     offset_seconds,
                     zone: if let Zone::Named(name) = zone { Some(name) } else { None },
@@ -212,6 +206,15 @@ impl Parts {
         let moved = self.clone().at_local(instant + i128::from(offset) * i128::from(SECOND_NANOS));
         Ok(Parts { zone: Some(zone.clone()), ..moved })
     }
+}
+
+fn far_away() -> CypherError {
+    fail::value("the date is too far away")
+}
+
+/// Returns the day if it lies in a year that dates have.
+fn near(day: i64) -> Result<i64, CypherError> {
+    Date(day).checked().map(|date| date.0).ok_or_else(far_away)
 }
 
 /// Makes a duration from months, days and nanoseconds.
@@ -402,16 +405,19 @@ fn moved(v: &Value, d: &Duration, sign: i64) -> Result<Value, CypherError> {
     let mut parts = Parts::of(v).unwrap_or_default();
     let nanos = total_nanos(d) * i128::from(sign);
     if let Some(day) = parts.day {
-        let far = || fail::value("the date is too far away");
         let (year, month, of_month) = civil(day);
-        let months =
-            d.months.checked_mul(sign).and_then(|m| m.checked_add(year * 12 + month - 1)).ok_or_else(far)?;
+        let months = d
+            .months
+            .checked_mul(sign)
+            .and_then(|m| m.checked_add(year * 12 + month - 1))
+            .ok_or_else(far_away)?;
         let (year, month) = (months.div_euclid(12), months.rem_euclid(12) + 1);
-        if year.abs() > 10_000_000_000 {
-            return Err(far());
+        if !YEARS.contains(&year) {
+            return Err(far_away());
         }
         let moved = days(year, month, of_month.min(days_in_month(year, month)));
-        parts.day = Some(d.days.checked_mul(sign).and_then(|n| moved.checked_add(n)).ok_or_else(far)?);
+        let moved = d.days.checked_mul(sign).and_then(|n| moved.checked_add(n)).ok_or_else(far_away)?;
+        parts.day = Some(near(moved)?);
     }
     match kind {
         Kind::Date => {
@@ -445,10 +451,18 @@ pub(crate) fn kind_of(v: &Value) -> Option<Kind> {
 }
 
 /// Returns a part of a temporal value, such as `year`; None where it is no temporal value.
-pub(crate) fn component(v: &Value, name: &str) -> Option<Value> {
+pub(crate) fn component(v: &Value, name: &str) -> Option<Result<Value, CypherError>> {
     if let Value::Duration(d) = v {
         return Some(duration_component(d, name));
     }
+    if let (Value::DateTime(t), "epochMillis") = (v, name) {
+        let millis = t.seconds.checked_mul(1_000).and_then(|s| s.checked_add(i64::from(t.nanos / 1_000_000)));
+        return Some(millis.map(Value::Int).ok_or_else(far_away));
+    }
+    point_component(v, name).map(Ok)
+}
+
+fn point_component(v: &Value, name: &str) -> Option<Value> {
     let parts = Parts::of(v)?;
     let int = |i: i64| Some(Value::Int(i));
     let from_day = parts.day.and_then(|day| {
@@ -494,15 +508,17 @@ pub(crate) fn component(v: &Value, name: &str) -> Option<Value> {
     });
     let from_moment = match (v, name) {
         (Value::DateTime(t), "epochSeconds") => int(t.seconds),
-        (Value::DateTime(t), "epochMillis") => int(t.seconds * 1000 + i64::from(t.nanos / 1_000_000)),
         _ => None,
     };
     Some(from_day.or(from_time).or(from_zone).or(from_moment).unwrap_or_default())
 }
 
-fn duration_component(d: &Duration, name: &str) -> Value {
+fn duration_component(d: &Duration, name: &str) -> Result<Value, CypherError> {
     let nanos = i64::from(d.nanos);
-    Value::Int(match name {
+    // All of a long duration can be more of a small unit than an integer holds.
+    let whole =
+        |unit: i64| i64::try_from(total_nanos(d).div_euclid(i128::from(unit))).map_err(|_| too_long());
+    Ok(Value::Int(match name {
         "years" => d.months / 12,
         "quarters" => d.months / 3,
         "months" => d.months,
@@ -511,9 +527,9 @@ fn duration_component(d: &Duration, name: &str) -> Value {
         "hours" => d.seconds / 3600,
         "minutes" => d.seconds / 60,
         "seconds" => d.seconds,
-        "milliseconds" => d.seconds.wrapping_mul(1_000) + nanos / 1_000_000,
-        "microseconds" => d.seconds.wrapping_mul(1_000_000) + nanos / 1_000,
-        "nanoseconds" => d.seconds.wrapping_mul(SECOND_NANOS) + nanos,
+        "milliseconds" => whole(1_000_000)?,
+        "microseconds" => whole(1_000)?,
+        "nanoseconds" => whole(1)?,
         "quartersOfYear" => d.months % 12 / 3,
         "monthsOfQuarter" => d.months % 3,
         "monthsOfYear" => d.months % 12,
@@ -523,6 +539,6 @@ fn duration_component(d: &Duration, name: &str) -> Value {
         "millisecondsOfSecond" => nanos / 1_000_000,
         "microsecondsOfSecond" => nanos / 1_000,
         "nanosecondsOfSecond" => nanos,
-        _ => return Value::Null,
-    })
+        _ => return Ok(Value::Null),
+    }))
 }

@@ -1,6 +1,6 @@
 //! ISO 8601, read and written.
 
-use super::calendar::{civil, days, days_in_month, first_week, is_leap, week_date};
+use super::calendar::{YEARS, civil, days, days_in_month, first_week, is_leap, week_date};
 use super::{Amount, Kind, Parts, SECOND_NANOS, Sum, Zone, duration, total_nanos};
 use crate::error::CypherError;
 use crate::fail;
@@ -198,7 +198,7 @@ fn read_date(text: &str) -> Option<i64> {
         return week_day(year, number, day);
     }
     match rest.len() {
-        0 => Some(days(year, 1, 1)),
+        0 => month_day(year, 1, 1),
         2 => month_day(year, digits(rest)?, 1),
         3 => year_day(year, digits(rest)?),
         4 => month_day(year, digits(&rest[..2])?, digits(&rest[2..])?),
@@ -209,19 +209,34 @@ fn read_date(text: &str) -> Option<i64> {
 
 /// Returns the day of a date that exists.
 pub(super) fn month_day(year: i64, month: i64, day: i64) -> Option<i64> {
-    ((1..=12).contains(&month) && (1..=days_in_month(year, month)).contains(&day))
-        .then(|| days(year, month, day))
+    let there_is =
+        YEARS.contains(&year) && (1..=12).contains(&month) && (1..=days_in_month(year, month)).contains(&day);
+    there_is.then(|| days(year, month, day))
 }
 
 /// Returns the day with that number in its year.
 pub(super) fn year_day(year: i64, day: i64) -> Option<i64> {
-    (1..=365 + i64::from(is_leap(year))).contains(&day).then(|| days(year, 1, 1) + day - 1)
+    let there_is = YEARS.contains(&year) && (1..=365 + i64::from(is_leap(year))).contains(&day);
+    there_is.then(|| days(year, 1, 1) + day - 1)
+}
+
+/// Returns the day with that number in its quarter.
+pub(super) fn quarter_day(year: i64, quarter: i64, day: i64) -> Option<i64> {
+    if !YEARS.contains(&year) || !(1..=4).contains(&quarter) {
+        return None;
+    }
+    let first = days(year, quarter * 3 - 2, 1);
+    let last = days(year, quarter * 3, days_in_month(year, quarter * 3));
+    (1..=last - first + 1).contains(&day).then(|| first + day - 1)
 }
 
 /// Returns a day of an ISO week that exists.
 pub(super) fn week_day(year: i64, week: i64, day: i64) -> Option<i64> {
+    if !YEARS.contains(&year) || !(1..=53).contains(&week) || !(1..=7).contains(&day) {
+        return None;
+    }
     let at = first_week(year) + (week - 1) * 7;
-    ((1..=53).contains(&week) && (1..=7).contains(&day) && week_date(at).0 == year).then(|| at + day - 1)
+    (week_date(at).0 == year).then(|| at + day - 1)
 }
 
 fn read_time(text: &str) -> Option<i64> {
