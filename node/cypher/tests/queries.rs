@@ -943,3 +943,29 @@ fn dates_end_with_the_years_that_they_have() {
     let error = s.run("RETURN duration({seconds: 9223372036854775807}).milliseconds AS all").unwrap_err();
     assert_eq!((error.kind, error.detail), (ErrorKind::ArithmeticError, "NumberOutOfRange"));
 }
+
+#[test]
+fn a_unit_that_a_type_does_not_have_truncates_nothing() {
+    let mut s = Session::new();
+    for text in [
+        "date.truncate('hour', date('1984-10-11'))",
+        "date.truncate('microsecond', localdatetime('1984-10-11T12:31'))",
+        "localtime.truncate('year', localdatetime('1984-10-11T12:31'))",
+        "time.truncate('week', time('12:31Z'))",
+        "datetime.truncate('moment', date('1984-10-11'))",
+    ] {
+        let error = s.run(&format!("RETURN {text} AS t")).expect_err(text);
+        assert_eq!(
+            (error.kind, error.detail),
+            (ErrorKind::TypeError, "InvalidArgumentValue"),
+            "{text}: {error}"
+        );
+    }
+    for (text, expected) in [
+        ("localdatetime.truncate('hour', date('1984-10-11'))", "1984-10-11T00:00"),
+        ("time.truncate('day', time('12:31+01:00'))", "00:00+01:00"),
+        ("date.truncate('day', localdatetime('1984-10-11T12:31'))", "1984-10-11"),
+    ] {
+        assert_eq!(s.one(&format!("RETURN toString({text}) AS t")), Value::string(expected), "{text}");
+    }
+}

@@ -247,6 +247,18 @@ fn truncate(kind: Kind, args: &mut [Value]) -> Answer {
         return Err(fail::types(format!("a point in time is truncated, not {}", type_name(&args[1]))));
     };
     let unit = unit.to_ascii_lowercase();
+    let is_of_date = matches!(
+        unit.as_str(),
+        "millennium" | "century" | "decade" | "year" | "weekyear" | "quarter" | "month" | "week"
+    );
+    let is_of_time = matches!(unit.as_str(), "hour" | "minute" | "second" | "millisecond" | "microsecond");
+    if !is_of_date && !is_of_time && unit != "day" {
+        return Err(fail::value(format!("there is no unit `{unit}`")));
+    }
+    if is_of_date && !kind.has_date() || is_of_time && !kind.has_time() {
+        let size = if is_of_date { "large" } else { "small" };
+        return Err(fail::value(format!("`{unit}` is too {size} a unit for what is truncated")));
+    }
     if let Some(day) = parts.day {
         let (year, month, _) = civil(day);
         parts.day = Some(match unit.as_str() {
@@ -264,15 +276,12 @@ fn truncate(kind: Kind, args: &mut [Value]) -> Answer {
         return Err(fail::value(format!("{} has no date to truncate", type_name(&args[1]))));
     }
     let step = match unit.as_str() {
-        "millennium" | "century" | "decade" | "year" | "weekyear" | "quarter" | "month" | "week" | "day" => {
-            DAY_NANOS
-        }
         "hour" => 3_600_000_000_000,
         "minute" => 60_000_000_000,
         "second" => SECOND_NANOS,
         "millisecond" => 1_000_000,
         "microsecond" => 1_000,
-        other => return Err(fail::value(format!("there is no unit `{other}`"))),
+        _ => DAY_NANOS,
     };
     parts.time = parts.time.map(|t| t - t % step).or(Some(0));
     if let Some(fields_over) = args.get(2) {
