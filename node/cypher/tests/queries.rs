@@ -969,3 +969,24 @@ fn a_unit_that_a_type_does_not_have_truncates_nothing() {
         assert_eq!(s.one(&format!("RETURN toString({text}) AS t")), Value::string(expected), "{text}");
     }
 }
+
+#[test]
+fn clocks_show_the_time_of_a_zone() {
+    let mut s = Session::new();
+    for clock in ["transaction", "statement", "realtime"] {
+        for (made, expected) in [
+            (format!("datetime.{clock}('Europe/Berlin').timezone"), "Europe/Berlin"),
+            (format!("datetime.{clock}({{timezone: '+02:00'}}).timezone"), "+02:00"),
+            (format!("time.{clock}('-01:30').offset"), "-01:30"),
+        ] {
+            assert_eq!(s.one(&format!("RETURN {made} AS made")), Value::string(expected), "{made}");
+        }
+        for kind in ["date", "localtime", "localdatetime"] {
+            let text =
+                format!("RETURN {kind}.{clock}('Asia/Tokyo') = {kind}(datetime.{clock}('Asia/Tokyo')) AS b");
+            assert_eq!(s.one(&text), Value::Bool(true), "{text}");
+        }
+        let error = s.run(&format!("RETURN date.{clock}('2020-01-01') AS d")).unwrap_err();
+        assert_eq!((error.kind, error.detail), (ErrorKind::TypeError, "InvalidArgumentValue"), "{error}");
+    }
+}

@@ -15,10 +15,14 @@ type Answer = Result<Value, CypherError>;
 type Fields = BTreeMap<Arc<str>, Value>;
 
 macro_rules! constructors {
-    ($($make:ident $truncate:ident $kind:ident;)*) => {
+    ($($make:ident $clock:ident $truncate:ident $kind:ident;)*) => {
         $(
             pub(crate) fn $make(scope: &mut Scope<'_>, args: &mut [Value]) -> Answer {
                 construct(Kind::$kind, scope, args)
+            }
+
+            pub(crate) fn $clock(scope: &mut Scope<'_>, args: &mut [Value]) -> Answer {
+                clock(Kind::$kind, scope, args)
             }
 
             pub(crate) fn $truncate(_: &mut Scope<'_>, args: &mut [Value]) -> Answer {
@@ -29,16 +33,24 @@ macro_rules! constructors {
 }
 
 constructors! {
-    date date_truncate Date;
-    local_time local_time_truncate LocalTime;
-    time time_truncate Time;
-    local_date_time local_date_time_truncate LocalDateTime;
-    date_time date_time_truncate DateTime;
+    date date_now date_truncate Date;
+    local_time local_time_now local_time_truncate LocalTime;
+    time time_now time_truncate Time;
+    local_date_time local_date_time_now local_date_time_truncate LocalDateTime;
+    date_time date_time_now date_time_truncate DateTime;
 }
 
 fn now(scope: &Scope<'_>) -> Parts {
     let utc = Parts { zone: Some(Zone::Offset(0)), ..Parts::default() };
     utc.at_local(scope.run.now.as_nanos() as i128)
+}
+
+/// `datetime.statement([zone])`: what a clock shows, in a zone of one's own where one is named.
+fn clock(kind: Kind, scope: &mut Scope<'_>, args: &mut [Value]) -> Answer {
+    match args.first() {
+        Some(Value::String(zone)) => now(scope).in_zone(&read_zone(zone)?)?.build(kind),
+        _ => construct(kind, scope, args),
+    }
 }
 
 fn construct(kind: Kind, scope: &mut Scope<'_>, args: &mut [Value]) -> Answer {
