@@ -990,3 +990,37 @@ fn clocks_show_the_time_of_a_zone() {
         assert_eq!((error.kind, error.detail), (ErrorKind::TypeError, "InvalidArgumentValue"), "{error}");
     }
 }
+
+/// What would be passed over was meant.
+#[test]
+fn a_point_in_time_has_no_fields_that_mean_nothing() {
+    let mut s = Session::new();
+    for (made, what) in [
+        ("date({yaer: 2020})", "there is no field `yaer`. Did you mean `year`?"),
+        ("date({year: 2020, hour: 1})", "a date has no `hour`"),
+        ("time({hour: 1, day: 2})", "a time of day has no `day`"),
+        ("date({year: 2020, month: 1, week: 3})", "by `month` or by `week`, not by both"),
+        ("date({date: date('2020-01-01'), ordinalDay: 3, day: 2})", "by `day` or by `ordinalDay`"),
+        ("date({year: 2020, day: 3})", "`day` says nothing without `month`"),
+        ("date({year: 2020, dayOfWeek: 3})", "`dayOfWeek` says nothing without `week`"),
+        ("localdatetime({year: 2020, minute: 3})", "`minute` says nothing without `hour`"),
+        ("localtime({hour: 12, second: 1})", "`second` says nothing without `minute`"),
+        ("localtime({hour: 12, minute: 1, nanosecond: 1})", "`nanosecond` says nothing without `second`"),
+        ("datetime({epochSeconds: 1, milisecond: 1})", "Did you mean `millisecond`?"),
+        ("localtime.truncate('hour', localtime('12:30'), {secnd: 1})", "Did you mean `second`?"),
+    ] {
+        let error = s.run(&format!("RETURN {made} AS t")).unwrap_err();
+        assert_eq!((error.kind, error.detail), (ErrorKind::TypeError, "InvalidArgumentValue"), "{made}");
+        assert!(error.message.contains(what), "{made}: {}", error.message);
+    }
+    for (made, text) in [
+        ("date({date: date('2020-05-06'), day: 28})", "2020-05-28"),
+        ("date({date: date('2020-05-06'), dayOfWeek: 1})", "2020-05-04"),
+        ("localtime({time: localtime('12:30'), second: 42})", "12:30:42"),
+        ("localtime({hour: 12, minute: null})", "12:00"),
+        ("localdatetime({year: 2020, hour: 12})", "2020-01-01T12:00"),
+        ("localtime.truncate('hour', localtime('12:30'), {nanosecond: 7})", "12:00:00.000000007"),
+    ] {
+        assert_eq!(s.one(&format!("RETURN toString({made})")), Value::string(text), "{made}");
+    }
+}

@@ -1,6 +1,7 @@
 //! `date()`, `datetime.truncate()`, `duration.between()` and their like.
 
 use super::calendar::{civil, days, first_week, week_date, weekday};
+use super::fields;
 use super::text::{month_day, parse, parse_duration, quarter_day, read_zone, week_day, year_day};
 use super::{Amount, DAY_NANOS, Kind, Parts, SECOND_NANOS, Sum, Zone, duration};
 use crate::error::CypherError;
@@ -139,6 +140,7 @@ fn from_map(kind: Kind, map: &Fields) -> Result<Parts, CypherError> {
         parts = both;
     }
     if let Some(nanos) = epoch_nanos(map)? {
+        fields::check(kind, map, true, true)?;
         let utc = Parts { zone: Some(Zone::Offset(0)), ..Parts::default() }.at_local(nanos);
         return zone.map_or(Ok(utc.clone()), |z| utc.in_zone(&z));
     }
@@ -154,6 +156,7 @@ fn from_map(kind: Kind, map: &Fields) -> Result<Parts, CypherError> {
             parts.day = parts.day.or(Some(day));
         }
     }
+    fields::check(kind, map, parts.day.is_some(), parts.time.is_some())?;
     // A whole moment is moved to the zone before single fields are laid over it; a time of its own
     // is moved on the day that the fields say.
     if !moves_day {
@@ -300,6 +303,7 @@ fn truncate(kind: Kind, args: &mut [Value]) -> Answer {
         let Value::Map(map) = fields_over else {
             return Err(fail::types(format!("fields are given as a map, not as {}", type_name(fields_over))));
         };
+        fields::check(kind, map, true, true)?;
         if let Some(Value::String(zone)) = map.get("timezone") {
             parts.zone = Some(read_zone(zone)?);
         }

@@ -6,6 +6,7 @@
 //! Zones by name come from the database that is compiled in, so every node knows the same ones.
 
 mod calendar;
+mod fields;
 pub(crate) mod functions;
 mod text;
 
