@@ -365,7 +365,7 @@ pub struct VarExpand {
     pub step: Option<Step>,
 }
 
-/// What each hop must satisfy: edge and vertex are put into the slots first.
+/// What each hop must satisfy: its edge, and the vertex on its right as the pattern is written, are put into the slots first.
 #[derive(Debug)]
 pub struct Step {
     pub edge: Slot,

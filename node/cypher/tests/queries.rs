@@ -278,6 +278,34 @@ fn shortest_paths() {
     }
 }
 
+/// `n` is what a hop leads to as the pattern is read, whichever end the plan begins at.
+#[test]
+fn a_condition_of_hops_does_not_depend_on_where_the_plan_begins() {
+    let mut s = Session::new();
+    s.run(
+        "CREATE (a:V {n: 'a', ok: false}), (b:V {n: 'b', ok: true}), (c:V {n: 'c', ok: true}), \
+         (a)-[:R {w: 1}]->(b), (b)-[:R {w: 1}]->(c), (c)-[:R {w: 1}]->(a)",
+    )
+    .unwrap();
+    let texts = ["ab", "ac", "bc"].map(Value::string);
+    for path in
+        ["*BFS", "*1..3", "*WSHORTEST (r, n | r.w) total", "*ALLSHORTEST (r, n | CASE WHEN n.ok THEN 1 END)"]
+    {
+        let lambda = if path.contains("CASE") { "" } else { " (r, n | n.ok)" };
+        let walked = format!("(x)-[:R{path}{lambda}]->(y)");
+        for (from, to) in [
+            ("MATCH (x:V)", ""),
+            ("MATCH (y:V)", ""),
+            ("MATCH (x:V) MATCH (y:V)", ""),
+            ("", "WHERE x.n < 'z' AND id(x) >= 0"),
+        ] {
+            let text =
+                format!("{from} MATCH {walked} {to} RETURN DISTINCT x.n + y.n AS found ORDER BY found");
+            assert_eq!(s.run(&text).unwrap().concat(), texts, "{text}");
+        }
+    }
+}
+
 #[test]
 fn subqueries_and_foreach() {
     let mut s = people();

@@ -21,8 +21,8 @@ pub(crate) struct Walk {
     path: Vec<EdgeId>,
     /// Hops not yet taken, of all depths, one after the other.
     hops: Vec<Expansion>,
-    /// For each depth, where its hops begin and which comes next.
-    frames: Vec<(usize, usize)>,
+    /// For each depth, the vertex, where its hops begin and which comes next.
+    frames: Vec<(VertexId, usize, usize)>,
     min: usize,
     max: usize,
     types: SmallVec<[EdgeTypeId; 4]>,
@@ -131,7 +131,7 @@ impl<'a> Machine<'a> {
             let types = (!e.hop.types.is_empty()).then_some(&walk.types[..]);
             self.tx.expand(at, e.hop.direction, types, &mut walk.hops);
         }
-        walk.frames.push((from, from));
+        walk.frames.push((at, from, from));
     }
 
     /// Goes on to the next path that counts.
@@ -142,18 +142,19 @@ impl<'a> Machine<'a> {
         {
             return Ok(true);
         }
-        while let Some((from, at)) = walk.frames.last_mut() {
-            let Some((edge, _, other, _)) = walk.hops.get(*at).copied() else {
+        while let Some((at, from, next)) = walk.frames.last_mut() {
+            let Some((edge, _, other, _)) = walk.hops.get(*next).copied() else {
                 walk.hops.truncate(*from);
                 walk.frames.pop();
                 walk.path.pop();
                 continue;
             };
-            *at += 1;
+            *next += 1;
+            let right = if e.reversed { *at } else { other };
             self.run.tick()?;
             if walk.path.contains(&edge)
                 || self.is_taken(edge, &e.hop.others)
-                || !self.step_holds(e.step.as_ref(), edge, other)?
+                || !self.step_holds(e.step.as_ref(), edge, right)?
             {
                 continue;
             }
@@ -188,15 +189,17 @@ impl<'a> Machine<'a> {
         Ok(is_new)
     }
 
+    /// Tests a hop with the vertex on its right, as the pattern is written: whichever way it is walked, each vertex of
+    /// the path is tested but the leftmost.
     fn step_holds(
         &mut self,
         step: Option<&'a Step>,
         edge: EdgeId,
-        to: VertexId,
+        right: VertexId,
     ) -> Result<bool, CypherError> {
         let Some(step) = step else { return Ok(true) };
         self.row[step.edge] = Value::Edge(edge);
-        self.row[step.node] = Value::Vertex(to);
+        self.row[step.node] = Value::Vertex(right);
         self.test(&step.predicate)
     }
 
@@ -297,8 +300,9 @@ impl<'a> Machine<'a> {
                         continue;
                     }
                     let known = reached.get(&other).map(|(d, _)| *d);
+                    let right = if e.reversed { at } else { other };
                     if known.is_some_and(|d| d < depth || !e.all)
-                        || !self.step_holds(e.step.as_ref(), edge, other)?
+                        || !self.step_holds(e.step.as_ref(), edge, right)?
                     {
                         continue;
                     }
@@ -470,11 +474,12 @@ impl<'a> Machine<'a> {
             self.tx.expand(at, e.hop.direction, types, &mut hits);
             for (edge, _, other, _) in hits.drain(..) {
                 self.run.tick()?;
-                if self.is_taken(edge, &e.hop.others) || !self.step_holds(e.step.as_ref(), edge, other)? {
+                let right = if e.reversed { at } else { other };
+                if self.is_taken(edge, &e.hop.others) || !self.step_holds(e.step.as_ref(), edge, right)? {
                     continue;
                 }
                 self.row[*edge_slot] = Value::Edge(edge);
-                self.row[*node_slot] = Value::Vertex(other);
+                self.row[*node_slot] = Value::Vertex(right);
                 let step = match self.eval(weight)? {
                     Value::Int(i) => i as f64,
                     Value::Float(f) => f,
