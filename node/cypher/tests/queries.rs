@@ -278,6 +278,19 @@ fn shortest_paths() {
     }
 }
 
+/// It is looked up where it is a number, and compared elsewhere: with the same rows.
+#[test]
+fn an_id_is_found_by_any_number_that_it_equals() {
+    let mut s = people();
+    for (id, count) in [("7", 1), ("7.0", 1), ("7.5", 0), ("-1", 0), ("1e300", 0), ("'7'", 0), ("null", 0)] {
+        let text = format!("MATCH (p) WHERE id(p) = {id} RETURN count(*)");
+        assert!(s.explain(&text).contains("ScanAllById"), "{text}");
+        assert_eq!(s.one(&text), Value::Int(count), "{text}");
+        let scanned = format!("MATCH (p) WHERE NOT NOT id(p) = {id} RETURN count(*)");
+        assert_eq!(s.one(&scanned), Value::Int(count), "{scanned}");
+    }
+}
+
 /// `n` is what a hop leads to as the pattern is read, whichever end the plan begins at.
 #[test]
 fn a_condition_of_hops_does_not_depend_on_where_the_plan_begins() {

@@ -160,11 +160,10 @@ impl<'a> Machine<'a> {
             }
             Op::NodeById { input, slot, id: expr } => {
                 while self.next(*input)? {
-                    if let Value::Int(n) = self.eval(expr)?
-                        && let Ok(n) = u64::try_from(n)
-                        && self.tx.vertex_exists(VertexId(n))
+                    if let Some(id) = scan::id_of(&self.eval(expr)?)
+                        && self.tx.vertex_exists(id)
                     {
-                        self.row[*slot] = Value::Vertex(VertexId(n));
+                        self.row[*slot] = Value::Vertex(id);
                         return Ok(true);
                     }
                 }

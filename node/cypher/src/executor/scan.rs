@@ -3,6 +3,7 @@
 use super::{Machine, State};
 use crate::error::CypherError;
 use crate::plan::{Expr, KeyName, LabelRef, Op, OpId, Slot};
+use crate::value::equal;
 use mgnode_core::storage::Wanted;
 use mgnode_core::types::{Names, PropertyKeyId, Value, VertexId};
 use smallvec::SmallVec;
@@ -150,6 +151,17 @@ impl Scan {
             row[*slot] = std::mem::take(value);
         }
     }
+}
+
+/// Returns the vertex whose `id()` would equal a value, whether there is one or not.
+pub(super) fn id_of(value: &Value) -> Option<VertexId> {
+    let id = match value {
+        Value::Int(n) => *n,
+        Value::Float(f) => *f as i64,
+        _ => return None,
+    };
+    let id = u64::try_from(id).ok()?;
+    (equal(value, &Value::Int(id as i64)) == Some(true)).then_some(VertexId(id))
 }
 
 impl<'a> Machine<'a> {
