@@ -319,6 +319,34 @@ fn a_condition_of_hops_does_not_depend_on_where_the_plan_begins() {
     }
 }
 
+/// All of them, also where a hop costs nothing, and none that goes in circles.
+#[test]
+fn hops_that_cost_nothing_are_on_shortest_paths() {
+    let mut s = Session::new();
+    s.run(
+        "CREATE (a:V {n: 'a'}), (b:V {n: 'b'}), (c:V {n: 'c'}), (a)-[:R {k: 1, w: 1}]->(b), (a)-[:R {k: 2, w: 1}]->(c), \
+         (c)-[:R {k: 3, w: 0}]->(b), (b)-[:R {k: 4, w: 0}]->(c), (b)-[:R {k: 5, w: 0}]->(c)",
+    )
+    .unwrap();
+    for (form, ways) in [
+        ("*ALLSHORTEST (r, n | r.w) total", vec![vec![1, 4], vec![1, 5], vec![2]]),
+        ("*ALLSHORTEST 2 (r, n | r.w) total", vec![vec![1, 4], vec![1, 5], vec![2]]),
+        ("*ALLSHORTEST 1 (r, n | r.w) total", vec![vec![2]]),
+    ] {
+        let expected: Vec<Value> = ways
+            .into_iter()
+            .map(|way| Value::list(way.into_iter().map(Value::Int).collect::<Vec<_>>()))
+            .collect();
+        for ends in ["MATCH (a {n: 'a'}), (c {n: 'c'})", "MATCH (c {n: 'c'})"] {
+            let text = format!(
+                "{ends} MATCH p = (a {{n: 'a'}})-[{form}]->(c) WITH [e IN relationships(p) | e.k] AS way, total \
+                 WHERE total = 1 RETURN way ORDER BY way"
+            );
+            assert_eq!(s.run(&text).unwrap().concat(), expected, "{text}");
+        }
+    }
+}
+
 #[test]
 fn subqueries_and_foreach() {
     let mut s = people();

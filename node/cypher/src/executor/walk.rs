@@ -36,6 +36,12 @@ pub(crate) struct Walk {
 /// How each vertex was reached: its level, and the last hops of its shortest paths.
 type Reached = FxHashMap<VertexId, (usize, SmallVec<[(EdgeId, VertexId); 1]>)>;
 
+/// A vertex, and with how many hops it is reached where that counts.
+type Place = (VertexId, usize);
+
+/// How each place is reached at the least cost: the last hops of the paths there.
+type Best = FxHashMap<Place, (Cost, SmallVec<[(EdgeId, Place); 1]>)>;
+
 /// What a search from one end has reached: each vertex with the hop that led to it.
 struct Side {
     reached: FxHashMap<VertexId, Option<(EdgeId, VertexId)>>,
@@ -418,50 +424,37 @@ impl<'a> Machine<'a> {
         let Some((edge_slot, node_slot, weight, _)) = &e.weight else { unreachable!("called for weights") };
         let types = (!e.hop.types.is_empty()).then_some(types);
         // A vertex may be worth reaching again with fewer hops, but only where hops are limited.
-        type State = (VertexId, usize);
-        type Best = FxHashMap<State, (Cost, SmallVec<[(EdgeId, State); 1]>)>;
-        let key = |v: VertexId, hops: usize| -> State { (v, if max == usize::MAX { 0 } else { hops }) };
+        let key = |v: VertexId, hops: usize| -> Place { (v, if max == usize::MAX { 0 } else { hops }) };
         let mut best = Best::default();
         let mut given: FxHashMap<VertexId, Cost> = FxHashMap::default();
         let mut heap = BinaryHeap::new();
         best.insert(key(from, 0), (Cost(0.0), SmallVec::new()));
         heap.push(Reverse((Cost(0.0), 0_usize, from)));
         let mut hits = Vec::new();
+        // Places of one cost that paths are asked to. There may be more ways to them, over hops that cost nothing,
+        // until something costs more.
+        let mut ends: Vec<Place> = Vec::new();
+        let mut level = Cost(0.0);
         while let Some(Reverse((cost, hops, at))) = heap.pop() {
             self.run.tick()?;
             let here = key(at, hops);
             if best.get(&here).is_some_and(|(c, _)| *c < cost) {
                 continue;
             }
+            if cost > level {
+                self.ways(&mut ends, level, &best, e.all, found)?;
+                if to.is_some() && !found.is_empty() {
+                    return Ok(());
+                }
+                level = cost;
+            }
             let first = !given.contains_key(&at);
             if at != from && (first || (e.all && max != usize::MAX && given[&at] == cost)) {
                 given.insert(at, cost);
                 if to.is_none_or(|to| to == at) {
-                    // Back along the hops; all of them where all paths are asked for.
-                    let mut edges: Vec<EdgeId> = Vec::new();
-                    let mut stack: Vec<(State, usize)> = vec![(here, 0)];
-                    while let Some((state, choice)) = stack.last_mut() {
-                        let hops = &best[state].1;
-                        if hops.is_empty() {
-                            self.run.hold(edges.len() * 8 + 48)?;
-                            found.push(Found {
-                                to: at,
-                                edges: edges.iter().rev().copied().collect(),
-                                weight: Some(Value::Float(cost.0)),
-                            });
-                        } else if let Some((edge, before)) = hops.get(*choice)
-                            && (e.all || *choice == 0)
-                        {
-                            *choice += 1;
-                            edges.push(*edge);
-                            stack.push((*before, 0));
-                            continue;
-                        }
-                        stack.pop();
-                        edges.pop();
-                    }
-                    if to.is_some() && !(e.all && max != usize::MAX) {
-                        return Ok(());
+                    ends.push(here);
+                    if to.is_some() && !e.all {
+                        break;
                     }
                 }
             } else if at != from && max == usize::MAX {
@@ -494,8 +487,7 @@ impl<'a> Machine<'a> {
                 match best.get_mut(&there) {
                     Some((known, _)) if *known < total => {}
                     Some((known, hops)) if *known == total => {
-                        // Only a hop that costs something cannot close a circle.
-                        if step > 0.0 {
+                        if e.all && other != from {
                             hops.push((edge, here));
                         }
                     }
@@ -505,6 +497,46 @@ impl<'a> Machine<'a> {
                         heap.push(Reverse((total, hops + 1, other)));
                     }
                 }
+            }
+        }
+        self.ways(&mut ends, level, &best, e.all, found)
+    }
+
+    /// Lists the paths that lead back from places, of each one or all. None has a vertex twice: hops that cost nothing
+    /// may close circles.
+    fn ways(
+        &mut self,
+        ends: &mut Vec<Place>,
+        cost: Cost,
+        best: &Best,
+        all: bool,
+        found: &mut Vec<Found>,
+    ) -> Result<(), CypherError> {
+        for end in ends.drain(..) {
+            let mut edges: Vec<EdgeId> = Vec::new();
+            let mut stack: Vec<(Place, usize)> = vec![(end, 0)];
+            while let Some((place, choice)) = stack.last_mut() {
+                let hops = &best[place].1;
+                if hops.is_empty() {
+                    self.run.hold(edges.len() * 8 + 48)?;
+                    found.push(Found {
+                        to: end.0,
+                        edges: edges.iter().rev().copied().collect(),
+                        weight: Some(Value::Float(cost.0)),
+                    });
+                } else if let Some((edge, before)) = hops.get(*choice)
+                    && (all || *choice == 0)
+                {
+                    self.run.tick()?;
+                    *choice += 1;
+                    if !all || stack.iter().all(|((v, _), _)| *v != before.0) {
+                        edges.push(*edge);
+                        stack.push((*before, 0));
+                    }
+                    continue;
+                }
+                stack.pop();
+                edges.pop();
             }
         }
         Ok(())
