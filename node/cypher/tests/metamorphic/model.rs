@@ -3,9 +3,10 @@
 use crate::dice::Dice;
 use crate::values::{canonical, literal};
 use mgnode_core::storage::Transaction;
-use mgnode_core::types::{PropertyKeyId, Value};
+use mgnode_core::types::{Date, Duration, OffsetTime, Point, PropertyKeyId, Value};
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::sync::Arc;
 
 pub(crate) const LABELS: &[&str] = &["A", "B", "C"];
 pub(crate) const TYPES: &[&str] = &["R", "S", "T"];
@@ -101,7 +102,7 @@ pub(crate) fn any_value(dice: &mut Dice) -> Value {
         11 => Value::Float(f64::NAN),
         12..16 => any_text(dice),
         16 => Value::Bool(dice.chance(50)),
-        17 | 18 => dice.pick(&[
+        17 => dice.pick(&[
             list(&[]),
             list(&[Value::Int(1)]),
             list(&[Value::Float(1.0)]),
@@ -110,14 +111,36 @@ pub(crate) fn any_value(dice: &mut Dice) -> Value {
             list(&[Value::Int(1), Value::Null]),
             list(&[Value::Float(f64::NAN)]),
         ]),
+        18 => any_of_time_and_space(dice),
         _ => dice.pick(&[
             Value::Int(1 << 53),
             Value::Int((1 << 53) + 1),
             Value::Float((1_u64 << 53) as f64),
-            Value::Map(std::sync::Arc::new([("m".into(), Value::Int(1))].into())),
-            Value::Map(std::sync::Arc::new([("m".into(), Value::Float(1.0))].into())),
+            Value::Map(Arc::new([("m".into(), Value::Int(1))].into())),
+            Value::Map(Arc::new([("m".into(), Value::Float(1.0))].into())),
         ]),
     }
+}
+
+/// Throws a date, a time, a duration or a point. Some are equal though they are told otherwise, some compare with nothing.
+fn any_of_time_and_space(dice: &mut Dice) -> Value {
+    let duration = |days, seconds| Value::Duration(Arc::new(Duration { months: 0, days, seconds, nanos: 0 }));
+    let point = |x| Value::Point(Arc::new(Point { srid: 7203, x, y: 2.0, z: None }));
+    let time = |hour: i64, offset_hours: i32| {
+        Value::Time(OffsetTime { nanos: hour * 3_600_000_000_000, offset_seconds: offset_hours * 3_600 })
+    };
+    dice.pick(&[
+        Value::Date(Date(0)),
+        Value::Date(Date(1)),
+        duration(1, 0),
+        duration(0, 86_400),
+        duration(2, 0),
+        point(1.0),
+        point(2.0),
+        time(10, 0),
+        time(11, 1),
+        time(11, 0),
+    ])
 }
 
 /// Throws a string.
@@ -158,8 +181,13 @@ fn map(dice: &mut Dice, k: usize, keys: &[&str]) -> String {
 
 /// Throws a graph: statements that make it, each some of it.
 pub(crate) fn any_graph(dice: &mut Dice, is_large: bool) -> Vec<String> {
-    let vertices = if is_large { dice.within(150, 320) } else { dice.within(2, 13) };
-    let edges = if is_large { vertices } else { dice.below(vertices * 2 + 1) };
+    let vertices = match dice.below(6) {
+        _ if !is_large => dice.within(2, 13),
+        // More than an aggregate takes at once.
+        0 => dice.within(1_000, 1_200),
+        _ => dice.within(130, 320),
+    };
+    let edges = if is_large { vertices.min(300) } else { dice.below(vertices * 2 + 1) };
     let mut statements = Vec::new();
     let mut items = Vec::new();
     let label_chances = [dice.within(20, 90), dice.within(10, 60), dice.within(0, 30)];
@@ -182,7 +210,10 @@ pub(crate) fn any_graph(dice: &mut Dice, is_large: bool) -> Vec<String> {
         let (from, to) = (end(dice), end(dice));
         let edge_type = if dice.chance(50) { "R" } else { dice.pick(TYPES) };
         let properties = map(dice, k, &["p", "w"]);
-        format!("MATCH (a {{k: {from}}}), (b {{k: {to}}}) CREATE (a)-[:{edge_type} {properties}]->(b)")
+        // Ids are given out in order.
+        format!(
+            "MATCH (a), (b) WHERE id(a) = {from} AND id(b) = {to} CREATE (a)-[:{edge_type} {properties}]->(b)"
+        )
     };
     statements.extend((0..edges).map(|k| edge(dice, k)));
     statements

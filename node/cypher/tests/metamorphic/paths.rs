@@ -1,6 +1,6 @@
 //! Shortest paths, against a list of all paths.
 //!
-//! A path is what a walk without a repeated edge finds. Each hop must have its type, and satisfy the condition of a
+//! A path is what a walk without a repeated vertex finds. Each hop must have its type, and satisfy the condition of a
 //! lambda, in which `n` is the vertex that the hop leads to as the pattern is read from left to right.
 
 use crate::database::{Database, comparable, difference};
@@ -45,6 +45,17 @@ enum Lambda {
     Label(&'static str),
 }
 
+/// How long a hop is where that counts. One without a weight is no hop.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Weight {
+    /// `r.w`
+    Edge,
+    /// `n.w`
+    Vertex,
+    /// Nothing where `r.w` is small, so that circles cost nothing.
+    OftenNothing,
+}
+
 #[derive(Clone, Debug)]
 struct Search {
     form: Form,
@@ -55,6 +66,7 @@ struct Search {
     min: Option<usize>,
     max: Option<usize>,
     lambda: Lambda,
+    weight: Weight,
     /// Written from its other end.
     is_turned: bool,
 }
@@ -99,7 +111,7 @@ fn any_search(dice: &mut Dice, model: &Model) -> Search {
     let end = |dice: &mut Dice| End {
         label: dice.chance(50).then(|| dice.pick(LABELS)),
         key: dice.chance(45).then(|| dice.below(model.vertices.len()) as i64),
-        is_before: dice.chance(40) || matches!(form, Form::One | Form::All),
+        is_before: dice.chance(40),
     };
     let (from, to) = (end(dice), end(dice));
     let mut types = Vec::new();
@@ -128,6 +140,7 @@ fn any_search(dice: &mut Dice, model: &Model) -> Search {
         },
         max: dice.chance(40).then(|| dice.within(1, 4)),
         lambda,
+        weight: dice.pick(&[Weight::Edge, Weight::Edge, Weight::Vertex, Weight::OftenNothing]),
         is_turned: dice.chance(40),
     }
 }
@@ -176,7 +189,11 @@ impl Search {
             }
         }
         if is_weighted {
-            inner.push_str(" (r, n | r.w) total");
+            inner.push_str(match self.weight {
+                Weight::Edge => " (r, n | r.w) total",
+                Weight::Vertex => " (r, n | n.w) total",
+                Weight::OftenNothing => " (r, n | CASE WHEN r.w < 3 THEN 0 ELSE r.w END) total",
+            });
         }
         inner.push_str(&match &self.lambda {
             Lambda::Nothing => String::new(),
@@ -185,7 +202,9 @@ impl Search {
             Lambda::Label(label) => format!(" (r, n | n:{label})"),
         });
         // From the other end, `n` would be another vertex.
-        let is_turned = self.is_turned && matches!(self.lambda, Lambda::Nothing | Lambda::Weight(_));
+        let names_vertex = matches!(self.lambda, Lambda::Vertex(_) | Lambda::Label(_))
+            || (is_weighted && self.weight == Weight::Vertex);
+        let is_turned = self.is_turned && !names_vertex;
         let (left, right) = match (self.direction, is_turned) {
             (Direction::Both, _) => ("-[", "]-"),
             (Direction::Out, false) | (Direction::In, true) => ("-[", "]->"),
@@ -213,7 +232,7 @@ impl Search {
         for from in 0..model.vertices.len() {
             if self.from.fits(&model.vertices[from]) {
                 let mut best = BTreeMap::new();
-                self.walk(model, from, &mut Vec::new(), 0.0, &mut best, &mut steps)?;
+                self.walk(model, from, &mut Vec::new(), &mut vec![from], 0.0, &mut best, &mut steps)?;
                 for (to, mut best) in best {
                     // The way from a vertex to itself is the path of no hops, if that is one.
                     let is_itself = to == from;
@@ -237,6 +256,7 @@ impl Search {
         model: &Model,
         at: usize,
         path: &mut Vec<usize>,
+        on_way: &mut Vec<usize>,
         cost: f64,
         best: &mut BTreeMap<usize, Best>,
         steps: &mut usize,
@@ -257,30 +277,34 @@ impl Search {
                 Direction::In | Direction::Both if e.to == at => e.from,
                 _ => continue,
             };
-            let Some(weight) = self.weight(e) else { continue };
-            if path.contains(&i)
+            let Some(weight) = self.weight(e, &model.vertices[to]) else { continue };
+            if on_way.contains(&to)
                 || !(self.types.is_empty() || self.types.contains(&e.edge_type.as_str()))
                 || !self.lambda.holds(e, &model.vertices[to])
             {
                 continue;
             }
             path.push(i);
-            self.walk(model, to, path, cost + weight, best, steps)?;
+            on_way.push(to);
+            self.walk(model, to, path, on_way, cost + weight, best, steps)?;
+            on_way.pop();
             path.pop();
         }
         Some(())
     }
 
-    /// How long an edge is; one without a weight is none where weights count.
-    fn weight(&self, e: &Edge) -> Option<f64> {
+    /// How long a hop over an edge to a vertex is; None where it has no weight and weights count.
+    fn weight(&self, edge: &Edge, to: &Vertex) -> Option<f64> {
         if !matches!(self.form, Form::Weighted | Form::AllWeighted) {
             return Some(1.0);
         }
-        match e.properties.get("w")? {
-            Value::Int(i) => Some(*i as f64),
-            Value::Float(f) => Some(*f),
+        let of = if self.weight == Weight::Vertex { &to.properties } else { &edge.properties };
+        let weight = match of.get("w")? {
+            Value::Int(i) => *i as f64,
+            Value::Float(f) => *f,
             other => panic!("{other:?} is no weight"),
-        }
+        };
+        Some(if self.weight == Weight::OftenNothing && weight < 3.0 { 0.0 } else { weight })
     }
 }
 

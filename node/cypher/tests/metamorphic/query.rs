@@ -22,6 +22,8 @@ pub(crate) struct Node {
     /// The name is not written.
     pub(crate) is_anonymous: bool,
     pub(crate) labels: Vec<&'static str>,
+    /// One of the labels is enough.
+    pub(crate) is_any: bool,
     pub(crate) properties: Vec<(&'static str, Term)>,
 }
 
@@ -105,8 +107,16 @@ pub(crate) enum Clause {
     With {
         keep: Vec<(Var, Kind)>,
         distinct: bool,
+        /// Aggregates, of the rows that agree in all else.
+        totals: Vec<(Var, Item)>,
         limit: Option<usize>,
         filter: Option<Pred>,
+    },
+    /// A clause in a subquery, with what it is given and what it returns.
+    Call {
+        given: Vec<Var>,
+        clause: Box<Clause>,
+        returns: Vec<Var>,
     },
     /// `WITH *`
     All(Option<Pred>),
@@ -239,10 +249,25 @@ impl Text {
                 self.value(&Value::list(values.clone()));
                 write!(self.out, " AS {var}").expect("it is a string");
             }
-            Clause::With { keep, distinct, limit, filter } => {
-                let names: Vec<&str> = keep.iter().map(|(v, _)| v.as_str()).collect();
-                let distinct = if *distinct { "DISTINCT " } else { "" };
-                write!(self.out, "WITH {distinct}{}", names.join(", ")).expect("it is a string");
+            Clause::Call { given, clause, returns } => {
+                self.out.push_str("CALL { ");
+                if !given.is_empty() {
+                    write!(self.out, "WITH {} ", given.join(", ")).expect("it is a string");
+                }
+                self.clause(clause);
+                write!(self.out, "RETURN {} }}", returns.join(", ")).expect("it is a string");
+            }
+            Clause::With { keep, distinct, totals, limit, filter } => {
+                self.out.push_str(if *distinct { "WITH DISTINCT " } else { "WITH " });
+                for (i, (var, _)) in keep.iter().enumerate() {
+                    self.comma(i);
+                    self.out.push_str(var);
+                }
+                for (i, (var, item)) in totals.iter().enumerate() {
+                    self.comma(keep.len() + i);
+                    self.item(item);
+                    write!(self.out, " AS {var}").expect("it is a string");
+                }
                 if let Some(limit) = limit {
                     let key = |(v, kind): &(Var, Kind)| match kind {
                         Kind::Node | Kind::Rel => format!("{v}.k"),
@@ -281,8 +306,9 @@ impl Text {
         if !node.is_anonymous {
             self.out.push_str(&node.var);
         }
-        for label in &node.labels {
-            write!(self.out, ":{label}").expect("it is a string");
+        for (i, label) in node.labels.iter().enumerate() {
+            let before = if node.is_any && i > 0 { '|' } else { ':' };
+            write!(self.out, "{before}{label}").expect("it is a string");
         }
         self.properties(&node.properties);
         self.out.push(')');

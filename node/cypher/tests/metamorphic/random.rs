@@ -33,15 +33,15 @@ pub(crate) fn any_condition(dice: &mut Dice, query: &Query, scope: &[(Var, Kind)
     Author { dice, is_large: false, scope: scope.to_vec(), taken: Vec::new(), names }.pred(2)
 }
 
-/// Returns what a query's end can name.
-pub(crate) fn scope_of(query: &Query) -> Vec<(Var, Kind)> {
+/// Returns what can be named behind some clauses.
+pub(crate) fn scope_of(clauses: &[Clause]) -> Vec<(Var, Kind)> {
     let mut scope: Vec<(Var, Kind)> = Vec::new();
     let add = |scope: &mut Vec<(Var, Kind)>, var: &Var, kind| {
         if !scope.iter().any(|(v, _)| v == var) {
             scope.push((var.clone(), kind));
         }
     };
-    for clause in &query.clauses {
+    for clause in clauses {
         match clause {
             Clause::Match { paths, .. } => {
                 for path in paths {
@@ -55,8 +55,15 @@ pub(crate) fn scope_of(query: &Query) -> Vec<(Var, Kind)> {
                 }
             }
             Clause::Unwind(var, _) => add(&mut scope, var, Kind::Value),
-            Clause::With { keep, .. } => scope.clone_from(keep),
+            Clause::With { keep, totals, .. } => {
+                scope.clone_from(keep);
+                scope.extend(totals.iter().map(|(v, _)| (v.clone(), Kind::Value)));
+            }
             Clause::All(_) => {}
+            Clause::Call { returns, clause, .. } => {
+                let inside = scope_of(std::slice::from_ref(clause));
+                inside.iter().filter(|(v, _)| returns.contains(v)).for_each(|(v, k)| add(&mut scope, v, *k));
+            }
         }
     }
     scope
@@ -123,11 +130,30 @@ impl Author<'_> {
         if keep.is_empty() {
             keep.push(self.dice.pick(&self.scope.clone()));
         }
+        let mut totals = Vec::new();
+        if self.dice.chance(25) {
+            if self.dice.chance(15) {
+                keep.clear();
+            }
+            for _ in 0..self.dice.within(1, 2) {
+                let total = self.aggregate();
+                // What is collected has no order.
+                if !total.is_bag() {
+                    totals.push((self.name('u'), total));
+                }
+            }
+            if keep.is_empty() && totals.is_empty() {
+                totals.push((self.name('u'), Item::Count));
+            }
+        }
         self.scope.clone_from(&keep);
+        self.scope.extend(totals.iter().map(|(v, _)| (v.clone(), Kind::Value)));
         let is_sortable = keep.iter().all(|(_, k)| matches!(k, Kind::Node | Kind::Rel | Kind::Value));
         let limit = (is_sortable && self.dice.chance(35)).then(|| self.dice.within(1, 6));
         let filter = self.dice.chance(30).then(|| self.pred(1));
-        Clause::With { keep, distinct: self.dice.chance(40), limit, filter }
+        let distinct = totals.is_empty() && self.dice.chance(40);
+        let limit = limit.filter(|_| totals.is_empty());
+        Clause::With { keep, distinct, totals, limit, filter }
     }
 
     fn matching(&mut self, optional: bool) -> Clause {
@@ -189,11 +215,15 @@ impl Author<'_> {
         let mut labels = Vec::new();
         if self.dice.chance(if self.is_large { 65 } else { 45 }) {
             labels.push(self.dice.pick(&["A", "A", "B", "C"]));
-            if self.dice.chance(12) {
+            if self.dice.chance(16) {
                 labels.push(self.dice.pick(LABELS));
             }
+            if self.dice.chance(2) {
+                labels = vec!["Nobody"];
+            }
         }
-        Node { var, is_anonymous, labels, properties: self.properties(NODE_KEYS, before) }
+        let is_any = labels.len() > 1 && self.dice.chance(60);
+        Node { var, is_anonymous, labels, is_any, properties: self.properties(NODE_KEYS, before) }
     }
 
     fn types(&mut self) -> Vec<&'static str> {
@@ -203,6 +233,9 @@ impl Author<'_> {
             if self.dice.chance(20) {
                 let other = self.dice.pick(TYPES);
                 types.extend((!types.contains(&other)).then_some(other));
+            }
+            if self.dice.chance(2) {
+                types = vec!["NEVER"];
             }
         }
         types
@@ -356,7 +389,13 @@ impl Author<'_> {
 
     /// A path from something that is bound, to `z`.
     fn way(&mut self, nodes: &[Var], names_end: bool) -> Path {
-        let bare = |var| Node { var, is_anonymous: false, labels: Vec::new(), properties: Vec::new() };
+        let bare = |var| Node {
+            var,
+            is_anonymous: false,
+            labels: Vec::new(),
+            is_any: false,
+            properties: Vec::new(),
+        };
         let start = bare(self.dice.pick(nodes));
         let mut rel = Rel {
             var: self.name('r'),

@@ -17,12 +17,18 @@ enum Bound {
     Vertex(usize),
     Edge(usize),
     Edges(Vec<usize>),
-    /// The vertices on a path.
-    Path(Vec<usize>),
+    /// The vertices on a path, and its edges.
+    Path(Vec<usize>, Vec<usize>),
     Value(Value),
 }
 
 type Row = BTreeMap<Var, Bound>;
+
+/// A path so far: its vertices, and how many edges the paths before it use.
+struct Trail {
+    vertices: Vec<usize>,
+    used_before: usize,
+}
 
 /// It takes too long.
 #[derive(Debug)]
@@ -116,8 +122,13 @@ impl<'a> Reference<'a> {
                     }
                 }
             }
-            Clause::With { keep, distinct, limit, filter } => {
+            // What it is given and returns is all that there is and comes up.
+            Clause::Call { clause, .. } => return self.clause(clause, rows),
+            Clause::With { keep, distinct, totals, limit, filter } => {
                 let mut seen = BTreeSet::new();
+                let rows = if totals.is_empty() { rows } else { self.grouped(keep, totals, &rows) };
+                let totals = totals.iter().map(|(v, _)| (v.clone(), Kind::Value));
+                let keep: Vec<(Var, Kind)> = keep.iter().cloned().chain(totals).collect();
                 for row in rows {
                     let row: Row = keep.iter().map(|(v, _)| (v.clone(), row[v].clone())).collect();
                     let shown: Vec<String> = row.values().map(|b| canonical(&self.value(b))).collect();
@@ -181,7 +192,8 @@ impl<'a> Reference<'a> {
         for v in 0..self.model.vertices.len() {
             self.step()?;
             if let Some(row) = self.put(&path.start, v, &row)? {
-                self.hops(path, 0, v, &mut vec![v], row, used, rest, emit)?;
+                let mut trail = Trail { vertices: vec![v], used_before: used.len() };
+                self.hops(path, 0, v, &mut trail, row, used, rest, emit)?;
             }
         }
         Ok(())
@@ -193,7 +205,7 @@ impl<'a> Reference<'a> {
         path: &Path,
         at: usize,
         from: usize,
-        trail: &mut Vec<usize>,
+        trail: &mut Trail,
         mut row: Row,
         used: &mut Vec<usize>,
         rest: &[Path],
@@ -201,7 +213,10 @@ impl<'a> Reference<'a> {
     ) -> Result<()> {
         let Some((rel, node)) = path.hops.get(at) else {
             if let Some(name) = &path.name {
-                row.insert(name.clone(), Bound::Path(trail.clone()));
+                row.insert(
+                    name.clone(),
+                    Bound::Path(trail.vertices.clone(), used[trail.used_before..].to_vec()),
+                );
             }
             return self.paths(rest, row, used, emit);
         };
@@ -232,10 +247,10 @@ impl<'a> Reference<'a> {
         max: usize,
         at: usize,
         edges: &mut Vec<usize>,
-        trail: &mut Vec<usize>,
+        trail: &mut Trail,
         row: &Row,
         used: &mut Vec<usize>,
-        emit: &mut dyn FnMut(&[usize], usize, &mut Vec<usize>, &mut Vec<usize>) -> Result<()>,
+        emit: &mut dyn FnMut(&[usize], usize, &mut Trail, &mut Vec<usize>) -> Result<()>,
     ) -> Result<()> {
         self.step()?;
         if edges.len() >= min {
@@ -261,9 +276,9 @@ impl<'a> Reference<'a> {
             }
             used.push(*i);
             edges.push(*i);
-            trail.push(to);
+            trail.vertices.push(to);
             self.walk(rel, min, max, to, edges, trail, row, used, emit)?;
-            trail.pop();
+            trail.vertices.pop();
             edges.pop();
             used.pop();
         }
@@ -280,8 +295,9 @@ impl<'a> Reference<'a> {
     /// Binds a node of a pattern to a vertex, if it is one that fits.
     fn put(&self, node: &Node, v: usize, row: &Row) -> Result<Option<Row>> {
         let vertex = &self.model.vertices[v];
-        let fits = row.get(&node.var).is_none_or(|known| *known == Bound::Vertex(v))
-            && node.labels.iter().all(|l| vertex.labels.iter().any(|has| has == l));
+        let has = |label: &&'static str| vertex.labels.iter().any(|l| l == label);
+        let has_labels = if node.is_any { node.labels.iter().any(has) } else { node.labels.iter().all(has) };
+        let fits = has_labels && row.get(&node.var).is_none_or(|known| *known == Bound::Vertex(v));
         if !fits {
             return Ok(None);
         }
@@ -369,8 +385,10 @@ impl<'a> Reference<'a> {
             Bound::Edges(all) => {
                 Value::list(all.iter().map(|e| self.model.edges[*e].id.clone()).collect::<Vec<_>>())
             }
-            Bound::Path(all) => {
-                Value::list(all.iter().map(|v| self.model.vertices[*v].id.clone()).collect::<Vec<_>>())
+            Bound::Path(vertices, edges) => {
+                let vertices = vertices.iter().map(|v| self.model.vertices[*v].id.clone());
+                let edges = edges.iter().map(|e| self.model.edges[*e].id.clone());
+                Value::list(vertices.chain(edges).collect::<Vec<_>>())
             }
             Bound::Value(v) => v.clone(),
         }
@@ -400,7 +418,7 @@ impl<'a> Reference<'a> {
                 _ => Value::Null,
             },
             Item::PathKeys(var) => match &row[var] {
-                Bound::Path(all) => Value::list(
+                Bound::Path(all, _) => Value::list(
                     all.iter().map(|v| self.property(&Bound::Vertex(*v), "k")).collect::<Vec<_>>(),
                 ),
                 _ => Value::Null,
@@ -433,6 +451,24 @@ impl<'a> Reference<'a> {
             items.iter().map(item).collect()
         };
         Ok(groups.into_values().map(group).collect())
+    }
+
+    /// Makes one row of all that agree in what is kept.
+    fn grouped(&self, keep: &[(Var, Kind)], totals: &[(Var, Item)], rows: &[Row]) -> Vec<Row> {
+        let mut groups: BTreeMap<Vec<String>, Vec<&Row>> = BTreeMap::new();
+        if keep.is_empty() {
+            groups.insert(Vec::new(), Vec::new());
+        }
+        for row in rows {
+            let name = keep.iter().map(|(v, _)| canonical(&self.value(&row[v]))).collect();
+            groups.entry(name).or_default().push(row);
+        }
+        let group = |rows: Vec<&Row>| -> Row {
+            let kept = keep.iter().map(|(v, _)| (v.clone(), rows[0][v].clone()));
+            let totals = totals.iter().map(|(v, item)| (v.clone(), Bound::Value(self.total(item, &rows))));
+            kept.chain(totals).collect()
+        };
+        groups.into_values().map(group).collect()
     }
 
     fn total(&self, item: &Item, rows: &[&Row]) -> Value {

@@ -2,6 +2,7 @@
 
 use crate::dice::Dice;
 use crate::query::{Clause, CompareOp, Direction, Node, Path, Pred, Query, Rel, Term};
+use crate::random::scope_of;
 
 /// Rewrites a query so that it has the same rows.
 pub(crate) fn rewritten(dice: &mut Dice, query: &Query) -> Query {
@@ -44,10 +45,27 @@ pub(crate) fn rewritten(dice: &mut Dice, query: &Query) -> Query {
             clauses.push(Clause::All(None));
         }
     }
+    if dice.chance(30) {
+        enclose(dice, &mut clauses);
+    }
     q.clauses = clauses;
     q.is_wrapped = !q.vars.is_empty() && dice.chance(20);
     q.with_params = dice.chance(50);
     q
+}
+
+/// Puts one clause into a subquery, which is given all that there is.
+fn enclose(dice: &mut Dice, clauses: &mut [Clause]) {
+    let at = dice.below(clauses.len());
+    if !matches!(clauses[at], Clause::Match { .. }) {
+        return;
+    }
+    let names = |clauses: &[Clause]| scope_of(clauses).into_iter().map(|(v, _)| v).collect::<Vec<_>>();
+    let (given, mut returns) = (names(&clauses[..at]), names(&clauses[..=at]));
+    returns.retain(|v| !given.contains(v));
+    if !returns.is_empty() {
+        clauses[at] = Clause::Call { given, clause: Box::new(clauses[at].clone()), returns };
+    }
 }
 
 /// Returns the rows of a query for which a condition holds, does not hold, and is unknown.
@@ -100,7 +118,7 @@ fn split(dice: &mut Dice, mut path: Path) -> Vec<Path> {
     let hops = path.hops.split_off(at);
     let middle = &mut path.hops[at - 1].1;
     middle.is_anonymous = false;
-    let start = Node { labels: Vec::new(), properties: Vec::new(), ..middle.clone() };
+    let start = Node { labels: Vec::new(), is_any: false, properties: Vec::new(), ..middle.clone() };
     vec![path, Path { name: None, start, hops }]
 }
 
@@ -126,7 +144,12 @@ fn move_to_filter(dice: &mut Dice, paths: &mut [Path], filter: &mut Option<Pred>
         for node in nodes {
             if !(node.labels.is_empty() && node.properties.is_empty()) && dice.chance(60) {
                 node.is_anonymous = false;
-                all.extend(node.labels.drain(..).map(|l| Pred::HasLabel(node.var.clone(), l)));
+                let labels = node.labels.drain(..).map(|l| Pred::HasLabel(node.var.clone(), l));
+                match node.is_any {
+                    true => all.push(Pred::Or(labels.collect())),
+                    false => all.extend(labels),
+                }
+                node.is_any = false;
                 all.extend(node.properties.drain(..).map(|p| equal(&node.var, p)));
             }
         }

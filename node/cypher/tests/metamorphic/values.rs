@@ -1,6 +1,6 @@
 //! Cypher's rules over values, written down once more: so few that they can be checked by eye.
 
-use mgnode_core::types::Value;
+use mgnode_core::types::{Duration, OffsetTime, Value};
 use std::cmp::Ordering;
 
 /// Writes a value as a literal.
@@ -17,8 +17,19 @@ pub(crate) fn literal(v: &Value) -> String {
             let pairs: Vec<String> = map.iter().map(|(k, v)| format!("{k}: {}", literal(v))).collect();
             format!("{{{}}}", pairs.join(", "))
         }
+        Value::Date(d) => format!("date('1970-01-{:02}')", d.0 + 1),
+        Value::Time(t) => {
+            format!("time('{:02}:00+{:02}:00')", t.nanos / 3_600_000_000_000, t.offset_seconds / 3_600)
+        }
+        Value::Duration(d) => format!("duration({{days: {}, seconds: {}}})", d.days, d.seconds),
+        Value::Point(p) => format!("point({{x: {:?}, y: {:?}}})", p.x, p.y),
         other => panic!("{other:?} is not used here"),
     }
+}
+
+/// Nanoseconds from midnight in Greenwich.
+fn instant(t: &OffsetTime) -> i64 {
+    t.nanos - i64::from(t.offset_seconds) * 1_000_000_000
 }
 
 /// Writes a value so that two are written alike exactly where they are one for `DISTINCT` and grouping.
@@ -35,6 +46,7 @@ pub(crate) fn canonical(v: &Value) -> String {
         Value::Vertex(id) => format!("({})", id.0),
         Value::Edge(id) => format!("-{}-", id.0),
         Value::Int(i) => i.to_string(),
+        Value::Time(t) => format!("time {}", instant(t)),
         other => format!("{other:?}"),
     }
 }
@@ -57,6 +69,7 @@ pub(crate) fn equal(a: &Value, b: &Value) -> Option<bool> {
         (List(_), List(_)) => Some(false),
         (Map(x), Map(y)) if x.keys().eq(y.keys()) => all(x.values().zip(y.values())),
         (Map(_), Map(_)) => Some(false),
+        (Value::Time(x), Value::Time(y)) => Some(instant(x) == instant(y)),
         _ => Some(a == b),
     }
 }
@@ -102,6 +115,8 @@ pub(crate) fn compare(a: &Value, b: &Value) -> Option<Ordering> {
         (Value::Int(_) | Value::Float(_), Value::Int(_) | Value::Float(_)) => numbers(a, b),
         (Value::String(x), Value::String(y)) => Some(x.cmp(y)),
         (Value::Bool(x), Value::Bool(y)) => Some(x.cmp(y)),
+        (Value::Date(x), Value::Date(y)) => Some(x.cmp(y)),
+        (Value::Time(x), Value::Time(y)) => Some(instant(x).cmp(&instant(y))),
         (Value::List(x), Value::List(y)) => {
             for (i, j) in x.iter().zip(y.iter()) {
                 match equal(i, j) {
@@ -130,11 +145,16 @@ pub(crate) fn order(a: &Value, b: &Value) -> Ordering {
         Value::Vertex(_) => 1,
         Value::Edge(_) => 2,
         Value::List(_) => 3,
-        Value::String(_) => 5,
-        Value::Bool(_) => 6,
-        Value::Float(f) if f.is_nan() => 8,
-        Value::Int(_) | Value::Float(_) => 7,
-        Value::Null => 9,
+        Value::Point(_) => 4,
+        Value::Date(_) => 5,
+        Value::Time(_) => 6,
+        Value::Duration(_) => 7,
+        Value::String(_) => 8,
+        Value::Bool(_) => 9,
+        Value::Int(_) => 10,
+        Value::Float(f) if !f.is_nan() => 10,
+        Value::Float(_) => 11,
+        Value::Null => 12,
         other => panic!("{other:?} is not used here"),
     };
     match (a, b) {
@@ -148,6 +168,14 @@ pub(crate) fn order(a: &Value, b: &Value) -> Ordering {
             keys.then_with(|| values().unwrap_or(Ordering::Equal))
         }
         (Value::Vertex(x), Value::Vertex(y)) => x.cmp(y),
+        (Value::Point(x), Value::Point(y)) => x.x.total_cmp(&y.x),
+        (Value::Duration(x), Value::Duration(y)) => {
+            let seconds = |d: &Duration| d.days * 86_400 + d.seconds;
+            seconds(x).cmp(&seconds(y)).then(x.days.cmp(&y.days))
+        }
+        (Value::Time(x), Value::Time(y)) => {
+            instant(x).cmp(&instant(y)).then(x.offset_seconds.cmp(&y.offset_seconds))
+        }
         (Value::Edge(x), Value::Edge(y)) => x.cmp(y),
         _ => rank(a).cmp(&rank(b)).then_with(|| compare(a, b).unwrap_or(Ordering::Equal)),
     }
