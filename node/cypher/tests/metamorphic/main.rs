@@ -12,6 +12,7 @@
 
 mod database;
 mod dice;
+mod met;
 mod model;
 mod paths;
 mod query;
@@ -22,11 +23,13 @@ mod rewrite;
 mod values;
 mod writes;
 
+use met::Met;
+
 /// Seeds of a usual run of each check.
 const SEEDS: u64 = 30;
 
-/// Runs a check with its seeds, and shows what failed.
-fn with_seeds(check: impl Fn(u64) -> Result<(), String>) {
+/// Runs a check with its seeds, and shows what failed. The plans of a usual run must have had all of these operators.
+fn with_seeds(check: impl Fn(u64, &mut Met) -> Result<(), String>, operators: &[&str]) {
     let from_env = |name: &str| {
         let text = std::env::var(name).ok()?;
         let number = match text.strip_prefix("0x") {
@@ -35,12 +38,14 @@ fn with_seeds(check: impl Fn(u64) -> Result<(), String>) {
         };
         Some(number.unwrap_or_else(|_| panic!("{name} is no number: {text}")))
     };
-    let first = from_env("MG_SEED");
-    let count = from_env("MG_SEEDS").unwrap_or(if first.is_some() { 1 } else { SEEDS });
+    let (first, count) = (from_env("MG_SEED"), from_env("MG_SEEDS"));
+    let is_usual = first.is_none() && count.is_none();
+    let count = count.unwrap_or(if first.is_some() { 1 } else { SEEDS });
     let first = first.unwrap_or(0);
+    let mut met = Met::default();
     let mut failed = 0;
     for seed in first..first + count {
-        if let Err(why) = check(seed) {
+        if let Err(why) = check(seed, &mut met) {
             failed += 1;
             println!("seed {seed:#x}: {why}\n");
             if failed >= 10 {
@@ -48,20 +53,58 @@ fn with_seeds(check: impl Fn(u64) -> Result<(), String>) {
             }
         }
     }
+    println!("the plans of {count} seeds had {met:?}");
     assert_eq!(failed, 0, "repeat one with its MG_SEED, which is shown above");
+    if is_usual {
+        met.assert_has(operators);
+    }
 }
 
 #[test]
 fn queries_find_the_same_whatever_is_planned() {
-    with_seeds(reads::check);
+    with_seeds(
+        reads::check,
+        &[
+            "ScanAll",
+            "ScanAllById",
+            "ScanAllByLabel",
+            "ScanAllByLabelProperties",
+            "ScanAllByEdgeType",
+            "ScanAllByEdgeTypePropertyValue",
+            "ScanAllByEdgeTypePropertyRange",
+            "Expand",
+            "ExpandInto",
+            "ExpandVariable",
+            "EdgeEnds",
+            "Optional",
+            "Apply",
+            "Aggregate",
+            "Distinct",
+            "OrderBy",
+        ],
+    );
 }
 
 #[test]
 fn shortest_paths_are_the_shortest() {
-    with_seeds(paths::check);
+    with_seeds(
+        paths::check,
+        &["BFSExpand", "WeightedShortestPath", "AllShortestPaths", "ScanAllByLabelProperties"],
+    );
 }
 
 #[test]
 fn writes_leave_the_same_graph() {
-    with_seeds(writes::check);
+    with_seeds(
+        writes::check,
+        &[
+            "Accumulate",
+            "Merge",
+            "Delete",
+            "DetachDelete",
+            "Foreach",
+            "ScanAllByLabelProperties",
+            "ScanAllByEdgeType",
+        ],
+    );
 }

@@ -245,7 +245,7 @@ pub(crate) fn any_indexes(dice: &mut Dice) -> Vec<String> {
         "CREATE CONSTRAINT ON (n:B) ASSERT n.k IS UNIQUE",
         "CREATE CONSTRAINT ON (n:A) ASSERT EXISTS (n.k)",
     ];
-    let share = dice.pick(&[15, 50, 90]);
+    let share = dice.pick(&[20, 50, 95]);
     let mut some: Vec<String> = all.iter().filter(|_| dice.chance(share)).map(|t| (*t).to_owned()).collect();
     dice.shuffle(&mut some);
     some

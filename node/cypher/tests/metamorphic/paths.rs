@@ -5,6 +5,7 @@
 
 use crate::database::{Database, comparable, difference};
 use crate::dice::Dice;
+use crate::met::Met;
 use crate::model::{Edge, LABELS, Model, Vertex, any_graph, any_indexes};
 use crate::query::Direction;
 use crate::values::{compare, equal};
@@ -72,7 +73,7 @@ struct Search {
 }
 
 /// Checks one seed.
-pub(crate) fn check(seed: u64) -> Result<(), String> {
+pub(crate) fn check(seed: u64, met: &mut Met) -> Result<(), String> {
     let mut dice = Dice::new(seed);
     let mut graph = any_graph(&mut dice, false);
     // Fewer edges than other checks have, since all paths are listed.
@@ -98,6 +99,7 @@ pub(crate) fn check(seed: u64) -> Result<(), String> {
     let model = databases[0].look(|tx| Model::read(tx));
     for _ in 0..QUERIES {
         let search = any_search(&mut dice, &model);
+        met.add(&databases[1].explain(&search.text(), &Params::default()));
         let Some(expected) = search.expected(&model) else { continue };
         for db in &mut databases {
             check_search(&search, &expected, &model, db)?;

@@ -167,8 +167,83 @@ impl Author<'_> {
         };
         let mut hops_left = if self.is_large { 2 } else { 4 };
         let paths: Vec<Path> = (0..count).map(|_| self.path(&before, &mut hops_left)).collect();
-        let filter = self.dice.chance(60).then(|| self.pred(2));
+        let mut all: Vec<Pred> = Vec::new();
+        if self.dice.chance(60) {
+            all.push(self.pred(2));
+        }
+        if self.dice.chance(75) {
+            self.seek(&paths, &before, &mut all);
+        }
+        let filter = (!all.is_empty()).then(|| if all.len() == 1 { all.remove(0) } else { Pred::And(all) });
         Clause::Match { optional, paths, filter }
+    }
+
+    /// Adds conditions that an index may answer, about something that has a label or a type.
+    fn seek(&mut self, paths: &[Path], before: &[(Var, Kind)], all: &mut Vec<Pred>) {
+        let mut sought: Vec<(Var, &[&'static str])> = Vec::new();
+        for path in paths {
+            let nodes = std::iter::once(&path.start).chain(path.hops.iter().map(|(_, n)| n));
+            for node in nodes.filter(|n| !n.is_anonymous && !n.is_any) {
+                let keys: &[&str] = match node.labels.first() {
+                    Some(&"A") => &["x", "y", "s", "k"],
+                    Some(&"B") => &["x", "y", "s", "w"],
+                    Some(&"C") => &["w"],
+                    _ => continue,
+                };
+                sought.push((node.var.clone(), keys));
+            }
+            for (rel, _) in &path.hops {
+                if !rel.is_anonymous && rel.length.is_none() && rel.types.len() == 1 {
+                    sought.push((rel.var.clone(), &["p", "w"]));
+                }
+            }
+        }
+        let Some((var, keys)) = self.dice.maybe(&sought) else { return };
+        for _ in 0..self.dice.within(1, 3) {
+            let key = self.dice.pick(keys);
+            let term = Term::Property(var.clone(), key);
+            match self.dice.below(20) {
+                0..8 => all.push(Pred::Compare(term, CompareOp::Equal, self.known(before, key))),
+                8..11 => {
+                    let values = (0..self.dice.within(1, 4)).map(|_| value_of(self.dice, key)).collect();
+                    all.push(Pred::In(term, values));
+                }
+                11 | 12 => {
+                    let text = Term::Const(value_of(self.dice, "s"));
+                    all.push(Pred::Text(TextOp::StartsWith, term, text));
+                }
+                13 if !keys.contains(&"p") => {
+                    let id = Term::Const(Value::Int(self.dice.below(12) as i64));
+                    all.push(Pred::Compare(Term::Id(var.clone()), CompareOp::Equal, id));
+                }
+                n => {
+                    let ops = [
+                        CompareOp::Greater,
+                        CompareOp::GreaterOrEqual,
+                        CompareOp::Less,
+                        CompareOp::LessOrEqual,
+                    ];
+                    all.push(Pred::Compare(term.clone(), self.dice.pick(&ops), self.known(before, key)));
+                    if n > 16 {
+                        all.push(Pred::Compare(term, self.dice.pick(&ops), self.known(before, key)));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Something that is known when a clause begins.
+    fn known(&mut self, before: &[(Var, Kind)], key: &'static str) -> Term {
+        let known: Vec<&(Var, Kind)> =
+            before.iter().filter(|(_, k)| *k != Kind::Path && *k != Kind::Rels).collect();
+        match self.dice.maybe(&known) {
+            Some((var, kind)) if self.dice.chance(40) => match kind {
+                Kind::Value => Term::Value(var.clone()),
+                Kind::Node => Term::Property(var.clone(), self.dice.pick(NODE_KEYS)),
+                _ => Term::Property(var.clone(), self.dice.pick(REL_KEYS)),
+            },
+            _ => Term::Const(value_of(self.dice, key)),
+        }
     }
 
     fn path(&mut self, before: &[(Var, Kind)], hops_left: &mut usize) -> Path {
@@ -186,16 +261,7 @@ impl Author<'_> {
             return Vec::new();
         }
         let key = self.dice.pick(keys);
-        let known: Vec<&(Var, Kind)> =
-            before.iter().filter(|(_, k)| *k != Kind::Path && *k != Kind::Rels).collect();
-        let term = match self.dice.maybe(&known) {
-            Some((var, kind)) if self.dice.chance(40) => match kind {
-                Kind::Value => Term::Value(var.clone()),
-                Kind::Node => Term::Property(var.clone(), self.dice.pick(NODE_KEYS)),
-                _ => Term::Property(var.clone(), self.dice.pick(REL_KEYS)),
-            },
-            _ => Term::Const(value_of(self.dice, key)),
-        };
+        let term = self.known(before, key);
         vec![(key, term)]
     }
 
@@ -213,7 +279,7 @@ impl Author<'_> {
             }
         };
         let mut labels = Vec::new();
-        if self.dice.chance(if self.is_large { 65 } else { 45 }) {
+        if self.dice.chance(65) {
             labels.push(self.dice.pick(&["A", "A", "B", "C"]));
             if self.dice.chance(16) {
                 labels.push(self.dice.pick(LABELS));

@@ -2,6 +2,7 @@
 
 use crate::database::{Database, comparable, difference};
 use crate::dice::Dice;
+use crate::met::Met;
 use crate::model::{Model, any_graph, any_indexes};
 use crate::query::Query;
 use crate::random::{any_condition, any_query, scope_of};
@@ -17,7 +18,7 @@ const QUERIES_OF_LARGE: usize = 4;
 const STEPS_MAX: usize = 150_000;
 
 /// Checks one seed.
-pub(crate) fn check(seed: u64) -> Result<(), String> {
+pub(crate) fn check(seed: u64, met: &mut Met) -> Result<(), String> {
     let mut dice = Dice::new(seed);
     let is_large = dice.chance(10);
     let mut databases = databases(&mut dice, is_large)?;
@@ -35,7 +36,7 @@ pub(crate) fn check(seed: u64) -> Result<(), String> {
     let reference = Reference::new(&model);
     for _ in 0..if is_large { QUERIES_OF_LARGE } else { QUERIES } {
         let query = any_query(&mut dice, is_large);
-        check_query(&mut dice, &query, &mut databases, &reference)?;
+        check_query(&mut dice, &query, &mut databases, &reference, met)?;
     }
     Ok(())
 }
@@ -79,8 +80,10 @@ fn check_query(
     query: &Query,
     databases: &mut [Database],
     reference: &Reference<'_>,
+    met: &mut Met,
 ) -> Result<(), String> {
-    let (text, _) = query.text();
+    let (text, params) = query.text();
+    met.add(&databases[1].explain(&text, &params));
     let expected = match reference.rows(query, STEPS_MAX) {
         Ok(rows) => comparable(&rows, &query.bags(), !query.order.is_empty()),
         Err(_) => rows(query, &mut databases[0])?,
@@ -92,6 +95,8 @@ fn check_query(
         let other = rewritten(dice, query);
         let at = dice.below(databases.len());
         compare(&expected, &other, &mut databases[at], &text)?;
+        let (text, params) = other.text();
+        met.add(&databases[at].explain(&text, &params));
     }
 
     let mut all = query.clone();

@@ -5,16 +5,18 @@
 
 use crate::database::{Database, comparable, difference};
 use crate::dice::Dice;
+use crate::met::Met;
 use crate::model::{LABELS, Model, any_graph, any_indexes, value_of};
 use crate::random::any_query;
 use crate::reference::Reference;
 use crate::values::literal;
+use mgcypher::Params;
 
 /// Statements of one graph.
 const STATEMENTS: usize = 14;
 
 /// Checks one seed.
-pub(crate) fn check(seed: u64) -> Result<(), String> {
+pub(crate) fn check(seed: u64, met: &mut Met) -> Result<(), String> {
     let mut dice = Dice::new(seed);
     let graph = any_graph(&mut dice, false);
     let mut indexes = any_indexes(&mut dice);
@@ -48,6 +50,7 @@ pub(crate) fn check(seed: u64) -> Result<(), String> {
             databases[1].write("ANALYZE GRAPH")?;
         }
         let text = any_write(&mut dice, &mut keys);
+        met.add(&databases[1].explain(&text, &Params::default()));
         write(&text, &mut databases)?;
         if dice.chance(30) {
             reads(&mut dice, &mut databases)?;
