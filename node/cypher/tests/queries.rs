@@ -148,6 +148,30 @@ fn index_and_scan_find_the_same() {
     }
 }
 
+/// A list is less or greater by its first items, whatever comes behind them in the other.
+#[test]
+fn an_index_finds_lists_that_compare_with_one_that_has_a_null() {
+    let mut s = Session::new();
+    s.schema("CREATE INDEX ON :P(a)").unwrap();
+    s.run("UNWIND [[], [1], [1, 2], [2], [2, null], ['a'], 1, 'a'] AS a CREATE (:P {a: a})").unwrap();
+    s.run("UNWIND range(1, 20) AS i CREATE (:P)").unwrap();
+    for (condition, count) in [
+        ("n.a < [1, null]", 2),
+        ("n.a <= [2, 0.0 / 0.0]", 4),
+        ("n.a > [1, null]", 2),
+        ("[1, null] <= n.a", 2),
+        ("n.a >= [0, null] AND n.a < [2]", 2),
+        ("n.a <= [null]", 1),
+        ("n.a <= 0.0 / 0.0", 0),
+    ] {
+        let text = format!("MATCH (n:P) WHERE {condition} RETURN count(*)");
+        assert!(s.explain(&text).contains("ScanAllByLabelProperties"), "{text}");
+        assert_eq!(s.one(&text), Value::Int(count), "{text}");
+        let scanned = format!("MATCH (n:P) WHERE NOT NOT ({condition}) RETURN count(*)");
+        assert_eq!(s.one(&scanned), Value::Int(count), "{scanned}");
+    }
+}
+
 /// What lacks a property of an index is not in it, and must be found all the same.
 #[test]
 fn an_index_of_two_properties_answers_where_both_must_be_there() {

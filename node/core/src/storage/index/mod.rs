@@ -67,7 +67,8 @@ pub struct IndexBounds {
     /// these) finds nothing.
     pub equal: Vec<Value>,
     /// Range of the property after those. Bounded on one side, it ends with the kind of value that
-    /// bounds it (numbers, strings, ...), and NaN is outside, as Cypher's `<` demands.
+    /// bounds it (numbers, strings, ...), and NaN is outside, as Cypher's `<` demands. A list with NaN or Null in it bounds
+    /// by its kind alone, since what comes before these may still be less or greater: whoever seeks so compares again.
     pub range: (Bound<Value>, Bound<Value>),
 }
 
@@ -121,7 +122,8 @@ impl IndexBounds {
             Bound::Unbounded => None,
         };
         let (from, to) = (value_of(&self.range.0), value_of(&self.range.1));
-        if [&from, &to].into_iter().flatten().any(|value| !equals_itself(value)) {
+        let is_vague = |value: &Value| matches!(value, Value::List(_)) && !equals_itself(value);
+        if [&from, &to].into_iter().flatten().any(|value| !equals_itself(value) && !is_vague(value)) {
             return None;
         }
         if let (Some(from), Some(to)) = (&from, &to)
@@ -130,12 +132,16 @@ impl IndexBounds {
             return None;
         }
         let from = match (&self.range.0, &to) {
+            (Bound::Included(value) | Bound::Excluded(value), _) if is_vague(value) => with_kind(value),
             (Bound::Included(value), _) => with(value),
             (Bound::Excluded(value), _) => after_prefix(&with(value)),
             (Bound::Unbounded, Some(to)) => with_kind(to),
             (Bound::Unbounded, None) => prefix.clone(),
         };
         let to = match (&self.range.1, value_of(&self.range.0)) {
+            (Bound::Included(value) | Bound::Excluded(value), _) if is_vague(value) => {
+                after_prefix(&with_kind(value))
+            }
             (Bound::Included(value), _) => after_prefix(&with(value)),
             (Bound::Excluded(value), _) => with(value),
             (Bound::Unbounded, Some(from)) => after_prefix(&with_kind(&from)),
