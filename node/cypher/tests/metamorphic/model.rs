@@ -96,7 +96,14 @@ impl Model {
 /// Throws a value of any kind, of few, so that they meet.
 pub(crate) fn any_value(dice: &mut Dice) -> Value {
     let list = |items: &[Value]| Value::list(items.to_vec());
-    match dice.below(20) {
+    // Kinds that are rare meet only where they are not.
+    let kind = match (dice.theme, dice.chance(60)) {
+        (0, true) => 18,
+        (1, true) => 17,
+        (2, true) => 19,
+        _ => dice.below(20),
+    };
+    match kind {
         0..8 => Value::Int(dice.below(6) as i64 - 1),
         8..11 => Value::Float(dice.pick(&[0.0, 1.0, 1.5, 2.0, -0.5, 2.5, 3.0])),
         11 => Value::Float(f64::NAN),
@@ -135,8 +142,11 @@ fn any_of_time_and_space(dice: &mut Dice) -> Value {
         duration(1, 0),
         duration(0, 86_400),
         duration(2, 0),
+        duration(3, 0),
+        duration(0, 7),
         point(1.0),
         point(2.0),
+        point(3.0),
         time(10, 0),
         time(11, 1),
         time(11, 0),
@@ -162,7 +172,7 @@ pub(crate) fn value_of(dice: &mut Dice, key: &str) -> Value {
     match key {
         "s" => any_text(dice),
         "w" => any_weight(dice),
-        "y" if dice.chance(70) => Value::Int(dice.below(4) as i64),
+        "y" if dice.theme != 0 && dice.chance(70) => Value::Int(dice.below(4) as i64),
         "k" => Value::Int(dice.below(12) as i64),
         _ => any_value(dice),
     }

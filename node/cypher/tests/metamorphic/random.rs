@@ -217,19 +217,20 @@ impl Author<'_> {
                     all.push(Pred::Compare(Term::Id(var.clone()), CompareOp::Equal, id));
                 }
                 n => {
-                    let ops = [
-                        CompareOp::Greater,
-                        CompareOp::GreaterOrEqual,
-                        CompareOp::Less,
-                        CompareOp::LessOrEqual,
-                    ];
-                    all.push(Pred::Compare(term.clone(), self.dice.pick(&ops), self.known(before, key)));
-                    if n > 16 {
-                        all.push(Pred::Compare(term, self.dice.pick(&ops), self.known(before, key)));
+                    for _ in 0..if n > 16 { 2 } else { 1 } {
+                        let compared = self.range(term.clone(), before, key);
+                        all.push(compared);
                     }
                 }
             }
         }
+    }
+
+    /// Compares something by `<` or its kin, written either way.
+    fn range(&mut self, term: Term, before: &[(Var, Kind)], key: &'static str) -> Pred {
+        let ops = [CompareOp::Greater, CompareOp::GreaterOrEqual, CompareOp::Less, CompareOp::LessOrEqual];
+        let (op, bound) = (self.dice.pick(&ops), self.known(before, key));
+        if self.dice.chance(35) { Pred::Compare(bound, op, term) } else { Pred::Compare(term, op, bound) }
     }
 
     /// Something that is known when a clause begins.
