@@ -7,6 +7,7 @@ pub mod disks;
 pub mod docker;
 pub mod fixture;
 pub mod hosts;
+pub mod isolation;
 pub mod made;
 pub mod mgctl;
 pub mod node;
