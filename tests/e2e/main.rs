@@ -21,6 +21,7 @@ mod external;
 mod faults;
 mod formats;
 mod guide;
+mod isolation;
 mod memory;
 mod nodes;
 mod operate;
@@ -109,6 +110,7 @@ fn main() -> ExitCode {
         damage::tests(),
         refusals::tests(),
         outcomes::tests(),
+        isolation::tests(),
         faults::tests(),
         broken_disks::tests(),
         phases::tests(),

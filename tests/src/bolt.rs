@@ -62,6 +62,16 @@ impl Bolt {
         self.runtime.block_on(self.client.commit())
     }
 
+    /// Takes the transaction back.
+    pub fn rollback(&mut self) -> Result<(), QueryError> {
+        self.runtime.block_on(self.client.rollback())
+    }
+
+    /// Ends whatever is under way on this connection.
+    pub fn reset(&mut self) -> Result<(), QueryError> {
+        self.runtime.block_on(self.client.reset())
+    }
+
     /// Runs a query that gives one value.
     pub fn value(&mut self, query: &str) -> PackValue {
         let result = self.run(query).unwrap_or_else(|e| panic!("{query}: {e}"));
