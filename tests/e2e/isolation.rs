@@ -123,7 +123,7 @@ fn run(kill: bool) {
     let found = judge(&history);
     let told: Vec<String> = found.iter().take(10).map(ToString::to_string).collect();
     assert!(found.is_empty(), "seed {seed}: {} anomalies\n{}", found.len(), told.join("\n"));
-    assert!(writes * 5 > clients * each, "too few have written: {writes}");
+    assert!(writes >= each, "too few have written for a judgement: {writes}");
 }
 
 fn start(dir: &Path) -> [Node; KINDS_OF_NODES] {
