@@ -5,7 +5,7 @@
 //! Elle (Kingsbury and Alvaro, VLDB 2020), and the names of what can be wrong are Adya's. A key may also be a set,
 //! whose numbers have no order: then only who saw what is known.
 //!
-//! [`history`] is what clients did and were told. [`judge`] finds in it what must not be: first what one transaction's
+//! [`history`] is what clients did and were told. [`judge()`] finds in it what must not be: first what one transaction's
 //! reads show by themselves, then ([`graph`]) what several show together. Under SNAPSHOT ISOLATION a transaction has
 //! one point at which it reads and a later one at which it commits. A history is allowed where all these points fit
 //! in one line, as the [`graph`] of what must come before what tells; write skew fits and is no anomaly. Under READ
