@@ -104,8 +104,8 @@ pub(crate) fn any_value(dice: &mut Dice) -> Value {
         _ => dice.below(20),
     };
     match kind {
-        0..8 => Value::Int(dice.below(6) as i64 - 1),
-        8..11 => Value::Float(dice.pick(&[0.0, 1.0, 1.5, 2.0, -0.5, 2.5, 3.0])),
+        0..9 => Value::Int(dice.below(3) as i64),
+        9..11 => Value::Float(dice.pick(&[0.0, 1.0, 1.5, 2.0, -0.5, 2.5, 3.0])),
         11 => Value::Float(f64::NAN),
         12..16 => any_text(dice),
         16 => Value::Bool(dice.chance(50)),
@@ -181,7 +181,7 @@ pub(crate) fn value_of(dice: &mut Dice, key: &str) -> Value {
 fn map(dice: &mut Dice, k: usize, keys: &[&str]) -> String {
     let mut text = format!("{{k: {k}");
     for key in keys {
-        if dice.chance(70) {
+        if dice.chance(80) {
             let value = value_of(dice, key);
             write!(text, ", {key}: {}", literal(&value)).expect("it is a string");
         }
@@ -192,15 +192,17 @@ fn map(dice: &mut Dice, k: usize, keys: &[&str]) -> String {
 /// Throws a graph: statements that make it, each some of it.
 pub(crate) fn any_graph(dice: &mut Dice, is_large: bool) -> Vec<String> {
     let vertices = match dice.below(6) {
-        _ if !is_large => dice.within(2, 13),
+        5 if !is_large => dice.within(15, 40),
+        _ if !is_large => dice.within(3, 11),
         // More than an aggregate takes at once.
         0 => dice.within(1_000, 1_200),
         _ => dice.within(130, 320),
     };
-    let edges = if is_large { vertices.min(300) } else { dice.below(vertices * 2 + 1) };
+    let edges =
+        if is_large { vertices.min(300) } else { dice.within(vertices / 2, (vertices * 5 / 2).min(30)) };
     let mut statements = Vec::new();
     let mut items = Vec::new();
-    let label_chances = [dice.within(20, 90), dice.within(10, 60), dice.within(0, 30)];
+    let label_chances = [dice.within(40, 95), dice.within(25, 70), dice.within(10, 40)];
     for k in 0..vertices {
         let labels: String = LABELS
             .iter()
@@ -255,7 +257,7 @@ pub(crate) fn any_indexes(dice: &mut Dice) -> Vec<String> {
         "CREATE CONSTRAINT ON (n:B) ASSERT n.k IS UNIQUE",
         "CREATE CONSTRAINT ON (n:A) ASSERT EXISTS (n.k)",
     ];
-    let share = dice.pick(&[20, 50, 95]);
+    let share = dice.pick(&[25, 60, 95]);
     let mut some: Vec<String> = all.iter().filter(|_| dice.chance(share)).map(|t| (*t).to_owned()).collect();
     dice.shuffle(&mut some);
     some

@@ -77,7 +77,7 @@ pub(crate) fn check(seed: u64, met: &mut Met) -> Result<(), String> {
     let mut dice = Dice::new(seed);
     let mut graph = any_graph(&mut dice, false);
     // Fewer edges than other checks have, since all paths are listed.
-    graph.truncate(2 + dice.within(0, 18));
+    graph.truncate(2 + dice.within(4, 18));
     let mut databases = [Database::new("plain"), Database::new("indexed"), Database::new("open")];
     let indexes = any_indexes(&mut dice);
     let open_at = dice.below(graph.len() + 1);
@@ -101,6 +101,7 @@ pub(crate) fn check(seed: u64, met: &mut Met) -> Result<(), String> {
         let search = any_search(&mut dice, &model);
         met.add(&databases[1].explain(&search.text(), &Params::default()));
         let Some(expected) = search.expected(&model) else { continue };
+        met.count(expected.len());
         for db in &mut databases {
             check_search(&search, &expected, &model, db)?;
         }
@@ -111,8 +112,8 @@ pub(crate) fn check(seed: u64, met: &mut Met) -> Result<(), String> {
 fn any_search(dice: &mut Dice, model: &Model) -> Search {
     let form = dice.pick(&[Form::Bfs, Form::Weighted, Form::AllWeighted, Form::One, Form::All]);
     let end = |dice: &mut Dice| End {
-        label: dice.chance(50).then(|| dice.pick(LABELS)),
-        key: dice.chance(45).then(|| dice.below(model.vertices.len()) as i64),
+        label: dice.chance(30).then(|| dice.pick(LABELS)),
+        key: dice.chance(30).then(|| dice.below(model.vertices.len()) as i64),
         is_before: dice.chance(40),
     };
     let (from, to) = (end(dice), end(dice));

@@ -187,6 +187,12 @@ impl Query {
         self.items.iter().map(Item::is_bag).collect()
     }
 
+    /// Whether its order, and so what a limit leaves, is open. Which of several equal times, told in other zones, stands
+    /// for them all where they group is open, and `ORDER BY` tells them apart.
+    pub(crate) fn is_open(&self, rows: &[Vec<Value>]) -> bool {
+        !self.order.is_empty() && rows.iter().flatten().any(|v| matches!(v, Value::Time(_)))
+    }
+
     /// Writes it, with its parameters.
     pub(crate) fn text(&self) -> (String, Params) {
         let with_params = self.with_params;

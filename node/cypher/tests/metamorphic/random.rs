@@ -16,6 +16,10 @@ pub(crate) struct Author<'a> {
     /// The graph is large, so that patterns are kept short.
     is_large: bool,
     scope: Vec<(Var, Kind)>,
+    /// How much a query asks for, of a hundred: one that asks for much finds nothing.
+    demand: usize,
+    /// Its clauses begin with what an index may hold, and look for that.
+    is_seeker: bool,
     /// Relationships that were bound before and stand in this clause.
     taken: Vec<Var>,
     names: usize,
@@ -23,14 +27,25 @@ pub(crate) struct Author<'a> {
 
 /// Throws a query.
 pub(crate) fn any_query(dice: &mut Dice, is_large: bool) -> Query {
-    Author { dice, is_large, scope: Vec::new(), taken: Vec::new(), names: 0 }.query()
+    let is_seeker = dice.chance(40);
+    let demand = if is_seeker { dice.pick(&[0, 5, 25]) } else { dice.pick(&[5, 5, 15, 25, 40, 100]) };
+    Author { dice, is_large, scope: Vec::new(), demand, is_seeker, taken: Vec::new(), names: 0 }.query()
 }
 
 /// Throws a condition over what a query's end can name, for a query that returns all rows as they are.
 pub(crate) fn any_condition(dice: &mut Dice, query: &Query, scope: &[(Var, Kind)]) -> Pred {
     // Names that the query has not.
     let names = query.clauses.len() * 1000;
-    Author { dice, is_large: false, scope: scope.to_vec(), taken: Vec::new(), names }.pred(2)
+    Author {
+        dice,
+        is_large: false,
+        scope: scope.to_vec(),
+        demand: 100,
+        is_seeker: false,
+        taken: Vec::new(),
+        names,
+    }
+    .pred(2)
 }
 
 /// Returns what can be named behind some clauses.
@@ -70,6 +85,11 @@ pub(crate) fn scope_of(clauses: &[Clause]) -> Vec<(Var, Kind)> {
 }
 
 impl Author<'_> {
+    /// As [`Dice::chance`], for what leaves rows out.
+    fn demands(&mut self, percent: usize) -> bool {
+        self.dice.chance(percent * self.demand / 100)
+    }
+
     fn name(&mut self, letter: char) -> Var {
         self.names += 1;
         format!("{letter}{}", self.names)
@@ -114,15 +134,15 @@ impl Author<'_> {
         if !query.items.iter().any(Item::is_bag) && self.dice.chance(40) {
             query.order = (0..query.items.len()).map(|i| (i, self.dice.chance(40))).collect();
             self.dice.shuffle(&mut query.order);
-            query.skip = self.dice.chance(30).then(|| self.dice.below(4));
-            query.limit = self.dice.chance(60).then(|| self.dice.below(8));
+            query.skip = self.dice.chance(25).then(|| self.dice.below(4));
+            query.limit = self.dice.chance(50).then(|| self.dice.within(1, 8));
         }
         query
     }
 
     fn with(&mut self) -> Clause {
         if self.scope.is_empty() || self.dice.chance(30) {
-            let filter = self.dice.chance(50).then(|| self.pred(1));
+            let filter = self.demands(60).then(|| self.pred(1));
             return Clause::All(filter);
         }
         let mut keep: Vec<(Var, Kind)> = self.scope.clone();
@@ -150,7 +170,7 @@ impl Author<'_> {
         self.scope.extend(totals.iter().map(|(v, _)| (v.clone(), Kind::Value)));
         let is_sortable = keep.iter().all(|(_, k)| matches!(k, Kind::Node | Kind::Rel | Kind::Value));
         let limit = (is_sortable && self.dice.chance(35)).then(|| self.dice.within(1, 6));
-        let filter = self.dice.chance(30).then(|| self.pred(1));
+        let filter = self.demands(40).then(|| self.pred(1));
         let distinct = totals.is_empty() && self.dice.chance(40);
         let limit = limit.filter(|_| totals.is_empty());
         Clause::With { keep, distinct, totals, limit, filter }
@@ -168,10 +188,11 @@ impl Author<'_> {
         let mut hops_left = if self.is_large { 2 } else { 4 };
         let paths: Vec<Path> = (0..count).map(|_| self.path(&before, &mut hops_left)).collect();
         let mut all: Vec<Pred> = Vec::new();
-        if self.dice.chance(60) {
+        if self.demands(60) {
             all.push(self.pred(2));
         }
-        if self.dice.chance(75) {
+        // Of those that ask for little, some ask for this alone.
+        if self.is_seeker || self.demands(75) || (all.is_empty() && self.dice.chance(30)) {
             self.seek(&paths, &before, &mut all);
         }
         let filter = (!all.is_empty()).then(|| if all.len() == 1 { all.remove(0) } else { Pred::And(all) });
@@ -199,13 +220,14 @@ impl Author<'_> {
             }
         }
         let Some((var, keys)) = self.dice.maybe(&sought) else { return };
-        for _ in 0..self.dice.within(1, 3) {
+        let conditions = if self.demands(50) { self.dice.within(2, 3) } else { 1 };
+        for _ in 0..conditions {
             let key = self.dice.pick(keys);
             let term = Term::Property(var.clone(), key);
             match self.dice.below(20) {
                 0..8 => all.push(Pred::Compare(term, CompareOp::Equal, self.known(before, key))),
                 8..11 => {
-                    let values = (0..self.dice.within(1, 4)).map(|_| value_of(self.dice, key)).collect();
+                    let values = (0..self.dice.within(2, 5)).map(|_| value_of(self.dice, key)).collect();
                     all.push(Pred::In(term, values));
                 }
                 11 | 12 => {
@@ -248,7 +270,10 @@ impl Author<'_> {
     }
 
     fn path(&mut self, before: &[(Var, Kind)], hops_left: &mut usize) -> Path {
-        let start = self.node(before);
+        let mut start = self.node(before);
+        if self.is_seeker && !start.is_anonymous && start.labels.is_empty() {
+            start.labels.push(self.dice.pick(&["A", "A", "B", "C"]));
+        }
         let hops = self.dice.pick(&[0, 0, 1, 1, 1, 1, 2, 2, 3]).min(*hops_left);
         *hops_left -= hops;
         let hops: Vec<(Rel, Node)> = (0..hops).map(|_| (self.rel(before), self.node(before))).collect();
@@ -258,7 +283,7 @@ impl Author<'_> {
     }
 
     fn properties(&mut self, keys: &[&'static str], before: &[(Var, Kind)]) -> Vec<(&'static str, Term)> {
-        if !self.dice.chance(18) {
+        if !self.demands(25) {
             return Vec::new();
         }
         let key = self.dice.pick(keys);
@@ -269,7 +294,7 @@ impl Author<'_> {
     fn node(&mut self, before: &[(Var, Kind)]) -> Node {
         let known = self.of_kind(&[Kind::Node]);
         let (var, is_anonymous) = match self.dice.maybe(&known) {
-            Some(var) if self.dice.chance(30) => (var, false),
+            Some(var) if self.dice.chance(4) || self.demands(30) => (var, false),
             _ => {
                 let var = self.name('n');
                 let is_anonymous = self.dice.chance(20);
@@ -280,7 +305,7 @@ impl Author<'_> {
             }
         };
         let mut labels = Vec::new();
-        if self.dice.chance(65) {
+        if self.dice.chance(15) || self.demands(60) {
             labels.push(self.dice.pick(&["A", "A", "B", "C"]));
             if self.dice.chance(16) {
                 labels.push(self.dice.pick(LABELS));
@@ -295,7 +320,7 @@ impl Author<'_> {
 
     fn types(&mut self) -> Vec<&'static str> {
         let mut types = Vec::new();
-        if self.dice.chance(60) {
+        if self.dice.chance(25) || self.demands(60) {
             types.push(self.dice.pick(&["R", "R", "S", "T"]));
             if self.dice.chance(20) {
                 let other = self.dice.pick(TYPES);

@@ -14,8 +14,9 @@ use mgcypher::Params;
 const QUERIES: usize = 12;
 const QUERIES_OF_LARGE: usize = 4;
 
-/// What the reference does for one query at most.
-const STEPS_MAX: usize = 150_000;
+/// What the reference does for one query at most, and how many rows are compared; others are passed over.
+const STEPS_MAX: usize = 30_000;
+const ROWS_MAX: usize = 2_000;
 
 /// Checks one seed.
 pub(crate) fn check(seed: u64, met: &mut Met) -> Result<(), String> {
@@ -84,10 +85,14 @@ fn check_query(
 ) -> Result<(), String> {
     let (text, params) = query.text();
     met.add(&databases[1].explain(&text, &params));
-    let expected = match reference.rows(query, STEPS_MAX) {
-        Ok(rows) => comparable(&rows, &query.bags(), !query.order.is_empty()),
-        Err(_) => rows(query, &mut databases[0])?,
+    let Some(expected) = reference.rows(query, STEPS_MAX).ok().filter(|rows| rows.len() <= ROWS_MAX) else {
+        return Ok(());
     };
+    if query.is_open(&expected) {
+        return Ok(());
+    }
+    let expected = comparable(&expected, &query.bags(), !query.order.is_empty());
+    met.count(expected.len());
     for db in databases.iter_mut() {
         compare(&expected, query, db, &text)?;
     }
@@ -106,6 +111,9 @@ fn check_query(
     }
     (all.distinct, all.skip, all.limit) = (false, None, None);
     all.order.clear();
+    if reference.rows(&all, STEPS_MAX).ok().is_none_or(|rows| rows.len() > ROWS_MAX) {
+        return Ok(());
+    }
     let scope = scope_of(&query.clauses);
     let condition = any_condition(dice, query, &scope);
     let at = dice.below(databases.len());

@@ -189,7 +189,12 @@ impl<'a> Reference<'a> {
         emit: &mut dyn FnMut(Row) -> Result<()>,
     ) -> Result<()> {
         let Some((path, rest)) = paths.split_first() else { return emit(row) };
-        for v in 0..self.model.vertices.len() {
+        let candidates = match row.get(&path.start.var) {
+            None => 0..self.model.vertices.len(),
+            Some(Bound::Vertex(v)) => *v..*v + 1,
+            Some(_) => 0..0,
+        };
+        for v in candidates {
             self.step()?;
             if let Some(row) = self.put(&path.start, v, &row)? {
                 let mut trail = Trail { vertices: vec![v], used_before: used.len() };
