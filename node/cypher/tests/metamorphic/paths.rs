@@ -15,7 +15,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 /// Queries of one graph.
-const QUERIES: usize = 20;
+const QUERIES: usize = 40;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
@@ -77,7 +77,7 @@ pub(crate) fn check(seed: u64, met: &mut Met) -> Result<(), String> {
     let mut dice = Dice::new(seed);
     let mut graph = any_graph(&mut dice, false);
     // Fewer edges than other checks have, since all paths are listed.
-    graph.truncate(2 + dice.within(4, 18));
+    graph.truncate(2 + dice.within(6, 18));
     let mut databases = [Database::new("plain"), Database::new("indexed"), Database::new("open")];
     let indexes = any_indexes(&mut dice);
     let open_at = dice.below(graph.len() + 1);
@@ -118,7 +118,7 @@ fn any_search(dice: &mut Dice, model: &Model) -> Search {
     };
     let (from, to) = (end(dice), end(dice));
     let mut types = Vec::new();
-    if dice.chance(45) {
+    if dice.chance(25) {
         types = dice.pick(&[vec!["R"], vec!["S"], vec!["R", "S"], vec!["T", "R"]]);
     }
     let lambda = match dice.below(8) {

@@ -220,6 +220,12 @@ impl Author<'_> {
             }
         }
         let Some((var, keys)) = self.dice.maybe(&sought) else { return };
+        if self.is_large && keys.contains(&"k") && self.dice.chance(50) {
+            // More than an index gives at once.
+            let least = Term::Const(Value::Int(self.dice.below(60) as i64));
+            all.push(Pred::Compare(Term::Property(var, "k"), CompareOp::GreaterOrEqual, least));
+            return;
+        }
         let conditions = if self.demands(50) { self.dice.within(2, 3) } else { 1 };
         for _ in 0..conditions {
             let key = self.dice.pick(keys);
