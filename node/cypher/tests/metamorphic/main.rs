@@ -26,7 +26,7 @@ mod writes;
 use met::Met;
 
 /// Seeds of a usual run of each check.
-const SEEDS: u64 = 30;
+const SEEDS: u64 = 25;
 
 /// Runs a check with its seeds, and shows what failed. The plans of a usual run must have had all of these operators.
 fn with_seeds(check: impl Fn(u64, &mut Met) -> Result<(), String>, operators: &[&str]) {
