@@ -2,6 +2,7 @@
 
 use crate::values::literal;
 use mgcypher::Params;
+pub(crate) use mgcypher::ast::CompareOp;
 use mgnode_core::types::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -55,16 +56,6 @@ pub(crate) enum Term {
     /// A value that has a name.
     Value(Var),
     Id(Var),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum CompareOp {
-    Equal,
-    NotEqual,
-    Less,
-    LessOrEqual,
-    Greater,
-    GreaterOrEqual,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
