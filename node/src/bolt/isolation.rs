@@ -13,7 +13,7 @@ use mgcypher::ast::{IsolationLevel, IsolationScope};
 pub(super) struct Levels {
     /// The node's.
     pub(super) global: IsolationLevel,
-    /// Of this session's transactions, where it was set.
+    /// Of the connection's transactions, where it was set.
     pub(super) session: Option<IsolationLevel>,
     /// Of the transaction that it begins next, where it was set.
     pub(super) next: Option<IsolationLevel>,

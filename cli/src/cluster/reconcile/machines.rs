@@ -173,7 +173,7 @@ pub(super) fn plan_machines(wish: &Wish, seen: &Observed, plan: &mut Plan) {
             }
             if !machine.image_is_current {
                 plan.notes.push(format!(
-                    "{name}: runs another image than {} stands for now; `--recreate` changes it",
+                    "{name}: runs another image than what {} names now; `--recreate` changes it",
                     instance.image
                 ));
             }
